@@ -6,6 +6,7 @@ dtypes that hold them follow from the type and from `nullable` (see `Column.stor
 """
 
 import datetime as dt
+import re
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,7 @@ def column(
     min_length, max_length : int, optional
         Length of a string in code points.
     pattern : str, optional
-        Regular expression that a string must match from its start (as `re.match`).
+        Regular expression (Python's) that the whole string must match.
     feature_group : str, optional
         The group under which the pipeline finds this input; by default it follows from the type
         ("number", "boolean", "category", "date", "datetime").
@@ -96,7 +97,6 @@ def column(
         lt=_comparable(lt),
         isin=None if isin is None else [_comparable(value) for value in isin],
         str_length=lengths if min_length is not None or max_length is not None else None,
-        str_matches=pattern,
         alias=alias,
         metadata={
             METADATA: {
@@ -104,6 +104,7 @@ def column(
                 "role": role,
                 "feature_group": feature_group,
                 "segment": segment or role == "segment",
+                "pattern": pattern,
             }
         },
     )
@@ -153,9 +154,25 @@ class Table(pa.DataFrameModel):
             for name, kind in kinds.items():
                 old = schema.columns[name]
                 storage = Column(name=name, kind=kind, nullable=old.nullable).storage
-                schema = schema.update_column(name, dtype=storage, checks=[*old.checks, *_type_checks(kind, storage)])
+                pattern = (old.metadata or {}).get(METADATA, {}).get("pattern")
+                checks = [*old.checks, *_type_checks(kind, storage), *([] if pattern is None else [_full_match(pattern)])]
+                schema = schema.update_column(name, dtype=storage, checks=checks)
             cls._storage_schema = schema
         return cls._storage_schema
+
+
+def _full_match(pattern: str) -> pa.Check:
+    """Make the check that whole strings match.
+
+    Not pandas' own `str.fullmatch`: it changes its regular expression engine with the storage of the
+    strings, and the API must judge as this check does. Distinct values are few, so they are judged once.
+    """
+    compiled = re.compile(pattern)
+
+    def check(strings: pd.Series) -> pd.Series:
+        return strings.isin([text for text in strings.unique() if compiled.fullmatch(text)])
+
+    return pa.Check(check, name="pattern", error=f"must match the pattern {pattern}", statistics={"pattern": pattern})
 
 
 def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:

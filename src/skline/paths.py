@@ -1,0 +1,31 @@
+"""Where each stage finds and leaves its files, relative to the project's root (DVC runs stages there)."""
+
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+DVC_LOCK = Path("dvc.lock")
+
+RAW = Path("data/raw/table.parquet")
+UNPARSED = Path("data/raw/unparsed.parquet")
+VALIDATED = Path("data/validated/table.parquet")
+QUARANTINE = Path("data/validated/quarantine.parquet")
+UNLABELLED = Path("data/validated/unlabelled.parquet")
+SPLIT = Path("data/split")
+MODEL = Path("models/pipeline.joblib")
+
+REPORTS = Path("reports")
+LINEAGE = REPORTS / "lineage.json"
+VALIDATION = REPORTS / "validation.json"
+SPLIT_REPORT = REPORTS / "split.json"
+METRICS = REPORTS / "metrics.json"
+EVALUATION = REPORTS / "evaluation.json"
+PLOTS = REPORTS / "plots"
+
+ARTIFACT = Path("artifact")
+#: The artifact's digest, kept outside of it: what a server must be told before it may load the pipeline.
+ARTIFACT_DIGEST = Path("artifact.sha256")
+
+
+def part(name: str) -> Path:
+    """Path of one part of the split: train, validation, test or live."""
+    return SPLIT / f"{name}.parquet"

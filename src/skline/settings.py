@@ -1,0 +1,166 @@
+"""params.yaml, typed and closed: every key is known, has a default where one is sensible, and is checked.
+
+A key that a newer template knows and an older params.yaml does not is simply at its default.
+"""
+
+import datetime as dt
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from skline import paths
+from skline.errors import SklineError
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of params.yaml: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Project(Section):
+    """What this project is called."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)] = Field(
+        default="model", description="Name of the image, the MLflow experiment and the registered model"
+    )
+    title: str = Field(default="", description="Title of the API and the model card")
+    intended_use: str = Field(default="", description="One or two sentences for the model card")
+
+
+class Source(Section):
+    """Where the table comes from."""
+
+    uri: str = Field(description="A path, an fsspec URL, or package:NAME/FILE for a file inside a Python package")
+    member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
+    encoding: str = Field(default="utf-8", description="Of CSV files")
+    snapshot: str | None = Field(
+        default=None, description="Change it to read a source again that DVC cannot watch (anything but data/source)"
+    )
+
+
+class Validate(Section):
+    """How much bad data is too much."""
+
+    max_quarantined: Share = Field(default=0.01, description="Share of labelled rows that may break the contract")
+
+
+class Split(Section):
+    """Which rows the model is fitted on, chosen on, judged on, and which are kept for replay."""
+
+    kind: Literal["random", "group", "time"] = "random"
+    seed: int = 17
+    validation: Share = Field(default=0.15, description="Share of rows (random) or groups (group)")
+    test: Share = 0.2
+    live: Share = Field(default=0.0, description="Kept away from training and evaluation, for replay")
+    validation_from: dt.datetime | dt.date | None = Field(default=None, description="Cut dates of a time split")
+    test_from: dt.datetime | dt.date | None = None
+    live_from: dt.datetime | dt.date | None = None
+
+    @model_validator(mode="after")
+    def _cuts_fit_kind(self) -> Self:
+        cuts = [self.validation_from, self.test_from, self.live_from]
+        if self.kind == "time":
+            if self.validation_from is None or self.test_from is None:
+                raise ValueError("a time split needs validation_from and test_from")
+            given = [str(cut) for cut in cuts if cut is not None]
+            if given != sorted(set(given)):
+                raise ValueError(f"cut dates must rise: {', '.join(given)}")
+        elif any(cut is not None for cut in cuts):
+            raise ValueError(f"cut dates belong to kind: time, not to kind: {self.kind}")
+        elif self.validation + self.test + self.live >= 1:
+            raise ValueError("validation + test + live must leave rows to train on")
+        return self
+
+
+class Train(Section):
+    """What the pipeline is fitted with."""
+
+    seed: int = 17
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
+    )
+
+
+class Evaluate(Section):
+    """How the model is judged."""
+
+    threshold: Share = Field(default=0.5, description="Probability from which a binary model counts as saying yes")
+    baseline_rows: Annotated[int, Field(ge=100)] = Field(
+        default=50_000, description="The linear baseline is fitted on at most this many training rows"
+    )
+    min_segment_rows: Annotated[int, Field(ge=1)] = Field(default=200, description="Smaller segments are not reported")
+
+
+class Package(Section):
+    """What travels in the artifact beside the pipeline."""
+
+    golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
+    reference_rows: Annotated[int, Field(ge=1)] = 5_000
+
+
+class Register(Section):
+    """Where results are recorded; MLFLOW_TRACKING_URI overrides `tracking_uri`."""
+
+    tracking_uri: str = "sqlite:///mlflow.db"
+    timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
+
+
+class Settings(Section):
+    """The whole of params.yaml."""
+
+    project: Project = Project()
+    source: Source
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+    split: Split = Split()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    package: Package = Package()
+    register_: Annotated[Register, Field(alias="register")] = Register()
+
+    @classmethod
+    def load(cls, path: Path = paths.PARAMS) -> Self:
+        """Read and check params.yaml.
+
+        Raises
+        ------
+        SklineError
+            If it is missing, no YAML, or holds a key or value that is not allowed; every fault is named.
+        """
+        import yaml
+
+        try:
+            values = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(yaml)) or {}
+        except FileNotFoundError:
+            raise SklineError(f"{path} is missing; run this from the project's root") from None
+        except yaml.YAMLError as error:
+            raise SklineError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise SklineError(f"{path}: " + "; ".join(_fault(cls, dict(e)) for e in error.errors())) from None
+
+
+def _loader(yaml: Any) -> Any:
+    """Return libyaml's safe loader where PyYAML was built with it: it reads ten times as fast."""
+    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
+    """Say one fault as `key: what is wrong`, with the nearest known key for an unknown one."""
+    *parents, key = [str(part) for part in error["loc"]] or [""]
+    where = ".".join([*parents, key])
+    if error["type"] != "extra_forbidden":
+        return f"{where}: {error['msg']} (got {error['input']!r})" if error["type"] != "missing" else f"{where} is missing"
+    section: Any = settings
+    for parent in parents:
+        field = next(f for n, f in section.model_fields.items() if (f.alias or n) == parent)
+        section = field.annotation
+    known = [field.alias or name for name, field in section.model_fields.items()]
+    near = difflib.get_close_matches(key, known, n=1)
+    return f"{where} is no known key; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")

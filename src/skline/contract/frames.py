@@ -4,7 +4,9 @@ Training reads these dtypes from Parquet, serving builds them here: a pipeline m
 which of the two it is fed by.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import datetime as dt
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -38,3 +40,30 @@ def to_storage(values: Sequence[Value], storage: str) -> pd.Series:
             return pd.Series(np.array(values, dtype="datetime64[us]"))
         case _:
             return pd.Series(values, dtype=storage)  # type: ignore[call-overload,no-any-return]
+
+
+def to_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, Value]]:
+    """Turn a DataFrame into rows of plain values: the inverse of `to_frame`."""
+    plain = {column.name: _plain(frame[column.name], column) for column in columns}
+    return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
+
+
+def to_json_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, bool | int | float | str | None]]:
+    """Turn a DataFrame into rows as a JSON client would send them, dates as ISO 8601 text."""
+    rows = to_rows(columns, frame)
+    return [
+        {name: value.isoformat() if isinstance(value, dt.date) else value for name, value in row.items()}
+        for row in rows
+    ]
+
+
+def _plain(values: pd.Series, column: Column) -> list[Value]:
+    """Turn one column into plain values, None where missing."""
+    cells: list[Value] = values.astype(object).where(values.notna(), None).tolist()
+    convert: Callable[[Any], Value] = {
+        "integer": int,
+        "boolean": bool,
+        "date": lambda stamp: stamp.date(),
+        "datetime": lambda stamp: stamp.to_pydatetime(),
+    }.get(column.kind, lambda value: value)
+    return [None if cell is None else convert(cell) for cell in cells]

@@ -6,9 +6,7 @@ it must never need pandera.
 
 import datetime as dt
 import hashlib
-import math
-from collections.abc import Iterable
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -148,12 +146,3 @@ class Contract(BaseModel):
         """Sha256 of the JSON form, in hexadecimal: two contracts are the same if their digests are."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
-
-def examples(columns: Iterable[Column]) -> dict[str, Any]:
-    """One row as JSON made of the columns' examples."""
-    return {column.name: column.example for column in columns}
-
-
-def is_missing(value: object) -> bool:
-    """Whether a cell holds nothing: None, NaN or NaT."""
-    return value is None or (isinstance(value, float) and math.isnan(value)) or str(value) == "NaT"

@@ -1,0 +1,1 @@
+"""How good the model is: metrics, baselines, segments, and points for plots."""

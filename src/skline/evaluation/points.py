@@ -1,0 +1,54 @@
+"""Points for `dvc plots`: small tables, one a plot."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn import metrics as sk
+
+#: More points than this are not to be told apart on a screen.
+MOST = 400
+
+
+def binary_points(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], threshold: float) -> dict[str, pd.DataFrame]:
+    """Return ROC, precision-recall, calibration and confusion tables for probabilities of the positive class."""
+    false_rate, true_rate, _ = sk.roc_curve(truth, scores)
+    precision, recall, _ = sk.precision_recall_curve(truth, scores)
+    return {
+        "roc": thinned(pd.DataFrame({"false_positive_rate": false_rate, "true_positive_rate": true_rate})),
+        "precision_recall": thinned(pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]})),
+        "calibration": calibration(truth, scores),
+        "confusion": confusion(truth, scores >= threshold),
+    }
+
+
+def calibration(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], bins: int = 10) -> pd.DataFrame:
+    """Return predicted and observed rate in bins of equal count."""
+    groups = [rows for rows in np.array_split(np.argsort(scores, kind="stable"), bins) if len(rows)]
+    return pd.DataFrame(
+        {
+            "predicted": [scores[rows].mean() for rows in groups],
+            "observed": [truth[rows].mean() for rows in groups],
+            "rows": [len(rows) for rows in groups],
+        }
+    )
+
+
+def confusion(truth: npt.NDArray[Any], said: npt.NDArray[Any]) -> pd.DataFrame:
+    """Return one line a row, actual and predicted, as DVC's confusion template counts them."""
+    pairs = pd.DataFrame({"actual": truth, "predicted": said})
+    return pairs.value_counts(sort=False).reset_index(name="rows")
+
+
+def residuals(truth: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return predicted against actual values, an even choice of rows in the order of the predictions."""
+    order = np.argsort(predictions, kind="stable")
+    return thinned(pd.DataFrame({"predicted": predictions[order], "actual": truth[order]}))
+
+
+def thinned(points: pd.DataFrame) -> pd.DataFrame:
+    """Keep at most `MOST` rows, evenly spread, the first and the last among them."""
+    if len(points) <= MOST:
+        return points
+    return points.iloc[np.unique(np.linspace(0, len(points) - 1, MOST).round().astype(int))]

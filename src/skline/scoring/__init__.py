@@ -1,0 +1,1 @@
+"""From a fitted Pipeline and rows to predictions."""

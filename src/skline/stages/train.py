@@ -1,0 +1,93 @@
+"""Fit the one Pipeline, on the training part and on the contract's inputs alone."""
+
+import difflib
+import io
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import joblib
+import pandas as pd
+from sklearn.pipeline import Pipeline
+
+from skline import paths, progress
+from skline.contract.spec import Contract
+from skline.errors import SklineError
+
+
+def train(
+    rows: pd.DataFrame,
+    contract: Contract,
+    build: Callable[[Contract], Pipeline],
+    params: Mapping[str, Any],
+    seed: int,
+) -> Pipeline:
+    """Build, set up and fit the pipeline.
+
+    Parameters
+    ----------
+    rows : DataFrame of shape (n_rows, n_columns)
+        The training part; of its columns only the contract's inputs and target are looked at.
+    contract : Contract
+    build : function from Contract to unfitted Pipeline
+        From `src/model/pipeline.py`.
+    params : mapping from "step__parameter" to value
+    seed : int
+        Given to every step that has a `random_state` and none of its own.
+
+    Raises
+    ------
+    SklineError
+        If a parameter is unknown, or scikit-learn refuses a value.
+    """
+    pipeline = build(contract)
+    set_params(pipeline, params, seed)
+    try:
+        progress.fit(pipeline, rows[contract.input_names], rows[contract.target.name].to_numpy())
+    except ValueError as error:
+        raise SklineError(
+            f"the pipeline of src/model/pipeline.py cannot be fitted on {len(rows)} rows: {error}"
+        ) from error
+    return pipeline
+
+
+def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None:
+    """Set `params`, and `seed` wherever a random state is still open.
+
+    Raises
+    ------
+    SklineError
+        If the pipeline has no such parameter.
+    """
+    known = pipeline.get_params()
+    for name in params:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            raise SklineError(
+                f"train.params: the pipeline has no parameter {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "; write it as step__parameter")
+            )
+    seeds = {name: seed for name, value in known.items() if name.split("__")[-1] == "random_state" and value is None}
+    pipeline.set_params(**seeds | dict(params))
+
+
+def main() -> None:
+    """Read data/split/train.parquet; write models/pipeline.joblib."""
+    from model.pipeline import build_pipeline
+    from skline.contract.derive import load_contract
+    from skline.files import read_table, replacing
+    from skline.settings import Settings
+
+    settings, contract = Settings.load(), load_contract()
+    rows = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
+    pipeline = train(rows, contract, build_pipeline, settings.train.params, settings.train.seed)
+    buffer = io.BytesIO()
+    joblib.dump(pipeline, buffer)
+    with replacing(paths.MODEL) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+    print(f"fitted on {len(rows):,} rows, {len(buffer.getvalue()) / 1e6:.1f} MB")
+
+
+if __name__ == "__main__":
+    from skline.process import run
+
+    run(main)

@@ -18,6 +18,8 @@ def build_pipeline(contract: Contract) -> Pipeline:
 
     Categories come first, so that the estimator knows them by position. A category that training never saw
     is encoded as missing, which the trees handle: they learned a side for it, or go with the larger child.
+    The month is no feature: training ends in July, and with it the validation part of August scored a ROC-AUC
+    of 0.644 instead of 0.668.
     """
     groups = contract.feature_groups()
     categories = groups["category"]
@@ -31,7 +33,7 @@ def build_pipeline(contract: Contract) -> Pipeline:
     columns = ColumnTransformer(
         [
             ("category", encoder, categories),
-            ("date", TimeFeatures(parts=("weekday", "month")), groups["date"]),
+            ("date", TimeFeatures(parts=("weekday",)), groups["date"]),
             ("clock", FunctionTransformer(minutes_of_day), groups["clock"]),
             ("number", "passthrough", groups["number"]),
         ]

@@ -14,6 +14,8 @@ from skline.errors import SklineError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from skline.contract.spec import Contract
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -76,6 +78,13 @@ def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
         raise SklineError(f"{path} is missing; run `dvc repro` to make it") from None
+
+
+def read_contract(path: Path) -> "Contract":
+    """Read the contract that ingest derived."""
+    from skline.contract.spec import Contract
+
+    return Contract.model_validate(read_json(path))
 
 
 def sha256(path: Path) -> str:

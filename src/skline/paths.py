@@ -5,6 +5,8 @@ from pathlib import Path
 PARAMS = Path("params.yaml")
 DVC_LOCK = Path("dvc.lock")
 
+#: The derived contract: later stages and the artifact read it, and need no pandera.
+CONTRACT = Path("data/contract.json")
 RAW = Path("data/raw/table.parquet")
 UNPARSED = Path("data/raw/unparsed.parquet")
 VALIDATED = Path("data/validated/table.parquet")

@@ -19,13 +19,6 @@ from skline.errors import SklineError
 IMPLIED = {"finite", "exact_integer", "whole", "boolean", "date_only"}
 
 
-def load_contract() -> Contract:
-    """Derive the contract from `src/model/contract.py`."""
-    from model import contract
-
-    return derive_module(contract)
-
-
 def derive_module(module: ModuleType) -> Contract:
     """Derive the contract from a module with `Inputs`, `Labelled` and, optionally, `LEAKS`."""
     return derive(module.Inputs, module.Labelled, getattr(module, "LEAKS", {}))

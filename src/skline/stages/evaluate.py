@@ -92,11 +92,10 @@ def main() -> None:
     """Read the model and the split; write metrics, segments and plot points to reports/."""
     import joblib
 
-    from skline.contract.derive import load_contract
-    from skline.files import read_table, write_json, write_text
+    from skline.files import read_contract, read_table, write_json, write_text
     from skline.settings import Settings
 
-    settings, contract = Settings.load(), load_contract()
+    settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     train, test = read_table(paths.part("train")), read_table(paths.part("test"))
     pipeline = joblib.load(paths.MODEL)
     result = evaluate(pipeline, train, test, contract, settings.evaluate, settings.train.seed)

@@ -145,17 +145,19 @@ def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict
 
 
 def main() -> None:
-    """Read params.yaml and the source; write data/raw and reports/lineage.json."""
+    """Read the contract and the source; write data/contract.json, data/raw and reports/lineage.json."""
+    from model import contract as declared
     from model.source import READS, prepare
-    from skline.contract.derive import load_contract
+    from skline.contract.derive import derive_module
     from skline.contract.table import KINDS
-    from skline.files import write_json, write_table
+    from skline.files import write_json, write_table, write_text
     from skline.settings import Settings
 
-    settings, contract = Settings.load(), load_contract()
+    settings, contract = Settings.load(), derive_module(declared)
     reads = {name: KINDS[kind] for name, kind in READS.items()}
     table, columns, facts = read(settings.source, [*(c.name for c in contract.columns), *reads])
     result = ingest(table, columns, contract, reads, prepare)
+    write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)
     write_json(paths.LINEAGE, facts | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.facts)

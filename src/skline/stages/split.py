@@ -132,11 +132,10 @@ def report(parts: Mapping[str, pd.DataFrame], contract: Contract) -> dict[str, A
 
 def main() -> None:
     """Read data/validated; write data/split and reports/split.json."""
-    from skline.contract.derive import load_contract
-    from skline.files import read_table, write_json, write_table
+    from skline.files import read_contract, read_table, write_json, write_table
     from skline.settings import Settings
 
-    settings, contract = Settings.load(), load_contract()
+    settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     parts = split(read_table(paths.VALIDATED), contract, settings.split)
     for name, rows in parts.items():
         write_table(paths.part(name), rows)

@@ -73,11 +73,10 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
 def main() -> None:
     """Read data/split/train.parquet; write models/pipeline.joblib."""
     from model.pipeline import build_pipeline
-    from skline.contract.derive import load_contract
-    from skline.files import read_table, replacing
+    from skline.files import read_contract, read_table, replacing
     from skline.settings import Settings
 
-    settings, contract = Settings.load(), load_contract()
+    settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     rows = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
     pipeline = train(rows, contract, build_pipeline, settings.train.params, settings.train.seed)
     buffer = io.BytesIO()

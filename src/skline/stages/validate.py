@@ -200,12 +200,11 @@ def _broken_rules(failures: pd.DataFrame) -> list[dict[str, Any]]:
 def main() -> None:
     """Read data/raw; write data/validated and reports/validation.json, also when too much is bad."""
     from model.contract import Labelled
-    from skline.contract.derive import load_contract
-    from skline.files import read_table, write_json, write_table
+    from skline.files import read_contract, read_table, write_json, write_table
     from skline.settings import Settings
 
     settings = Settings.load()
-    result = validate(read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, load_contract())
+    result = validate(read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, read_contract(paths.CONTRACT))
     write_table(paths.VALIDATED, result.accepted)
     write_table(paths.QUARANTINE, result.quarantined)
     write_table(paths.UNLABELLED, result.unlabelled)

@@ -1,0 +1,24 @@
+"""What is being served, and where it came from."""
+
+from fastapi import APIRouter
+from pydantic import BaseModel
+
+from serving.deps import AnyPredictor
+from skline.artifact import Manifest
+
+router = APIRouter(tags=["model"])
+
+
+class Info(BaseModel):
+    """The model's version, its artifact's digest, and the artifact's manifest."""
+
+    model_version: str
+    artifact_sha256: str
+    manifest: Manifest
+
+
+@router.get("/info")
+async def info(predictor: AnyPredictor) -> Info:
+    """Tell git commit, data, params and contract hashes, library versions and metrics."""
+    artifact = predictor.artifact
+    return Info(model_version=artifact.version, artifact_sha256=artifact.digest, manifest=artifact.manifest)

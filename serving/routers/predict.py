@@ -1,0 +1,82 @@
+"""Predictions: one row, or a batch. The routes' types are generated from the contract."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from serving.deps import Body, ReadyPredictor
+from serving.predictor import Predictor
+from skline.contract.requests import prediction_type
+from skline.contract.spec import Contract
+
+JSON = "application/json"
+
+
+class Fault(BaseModel):
+    """One thing that is wrong with a request."""
+
+    loc: list[str | int] = Field(description="Where: body, row of a batch, field")
+    msg: str = Field(description="Which rule it broke")
+    type: str
+
+
+class Refusal(BaseModel):
+    """Why a request was refused."""
+
+    detail: list[Fault]
+
+
+REFUSALS: dict[int | str, dict[str, Any]] = {
+    413: {"model": Refusal, "description": "The body or the batch is too large"},
+    422: {"model": Refusal, "description": "The body breaks the contract; each fault names its field and rule"},
+    503: {"model": Refusal, "description": "The model is not loaded yet"},
+}
+
+
+def make_router(predictor: Predictor) -> APIRouter:
+    """Build the routes for a predictor's contract."""
+    router = APIRouter(tags=["predict"])
+    answer = answer_type(predictor.artifact.contract)
+    batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))  # type: ignore[valid-type]
+    row_schema = predictor.row_type.model_json_schema()
+    rows_schema = {"type": "array", "items": row_schema, "maxItems": predictor.max_batch_rows}
+    example = row_schema["example"]
+
+    @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
+    async def predict(body: Body, predictor: ReadyPredictor) -> Response:
+        """Predict one row."""
+        row = predictor.read_row(body)
+        return Response(await run_in_threadpool(predictor.answer_row, row), media_type=JSON)
+
+    @router.post(
+        "/predict/batch", response_model=batch, responses=REFUSALS, openapi_extra=_request(rows_schema, [example])
+    )
+    async def predict_batch(body: Body, predictor: ReadyPredictor) -> Response:
+        """Predict many rows; one bad row refuses the batch, and the fault names it."""
+
+        def work() -> bytes:
+            return predictor.answer_rows(predictor.read_rows(body))
+
+        return Response(await run_in_threadpool(work), media_type=JSON)
+
+    return router
+
+
+def answer_type(contract: Contract) -> type[BaseModel]:
+    """Generate the type of one answer."""
+    fields: dict[str, Any] = {
+        "prediction": (prediction_type(contract), Field(description=contract.target.description)),
+    }
+    if contract.classes is not None:
+        fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
+    fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
+    fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
+    model = create_model("Answer", __config__=ConfigDict(protected_namespaces=()), **fields)
+    return model  # type: ignore[no-any-return]
+
+
+def _request(schema: dict[str, Any], example: Any) -> dict[str, Any]:
+    """Describe a request body in OpenAPI's words."""
+    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}}}

@@ -74,7 +74,8 @@ class Predictor:
         rows = [values_of(row, self.names) for row in self._many.validate_json(body)]
         if len(rows) > self.max_batch_rows:
             raise RequestRefused(
-                413, f"the batch has {len(rows)} rows, at most {self.max_batch_rows} are allowed; send it in parts"
+                413,
+                f"the batch has {len(rows)} rows, at most {self.max_batch_rows} are allowed; send it in parts",
             )
         return rows
 
@@ -88,12 +89,17 @@ class Predictor:
 
     def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Score rows; each answer has a prediction_id of its own."""
-        scores = score_frame(self.pipeline, to_frame(self.artifact.contract.inputs, rows))
+        try:
+            scores = score_frame(self.pipeline, to_frame(self.artifact.contract.inputs, rows))
+        except ValueError as error:  # such as a value beyond float32, which forests refuse
+            raise RequestRefused(422, f"the model cannot score this: {error}", "not_scorable") from error
         numbers = scores.predictions if scores.probabilities is None else scores.probabilities
         finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
         if not finite.all():
             index = int(np.flatnonzero(~finite)[0])
-            raise RequestRefused(422, f"the model has no finite answer for row {index}; its values are too extreme")
+            raise RequestRefused(
+                422, f"the model has no finite answer for row {index}; its values are too extreme"
+            )
         version = self.artifact.version
         answers: list[dict[str, Any]] = [{"prediction": value} for value in scores.predictions.tolist()]
         if scores.probabilities is not None and self.labels is not None:

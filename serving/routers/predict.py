@@ -30,7 +30,10 @@ class Refusal(BaseModel):
 
 REFUSALS: dict[int | str, dict[str, Any]] = {
     413: {"model": Refusal, "description": "The body or the batch is too large"},
-    422: {"model": Refusal, "description": "The body breaks the contract; each fault names its field and rule"},
+    422: {
+        "model": Refusal,
+        "description": "The body breaks the contract; each fault names its field and rule",
+    },
     503: {"model": Refusal, "description": "The model is not loaded yet"},
 }
 
@@ -39,19 +42,26 @@ def make_router(predictor: Predictor) -> APIRouter:
     """Build the routes for a predictor's contract."""
     router = APIRouter(tags=["predict"])
     answer = answer_type(predictor.artifact.contract)
-    batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))  # type: ignore[valid-type]
+    batch = create_model(
+        "BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows"))
+    )  # type: ignore[valid-type]
     row_schema = predictor.row_type.model_json_schema()
     rows_schema = {"type": "array", "items": row_schema, "maxItems": predictor.max_batch_rows}
     example = row_schema["example"]
 
-    @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
+    @router.post(
+        "/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example)
+    )
     async def predict(body: Body, predictor: ReadyPredictor) -> Response:
         """Predict one row."""
         row = predictor.read_row(body)
         return Response(await run_in_threadpool(predictor.answer_row, row), media_type=JSON)
 
     @router.post(
-        "/predict/batch", response_model=batch, responses=REFUSALS, openapi_extra=_request(rows_schema, [example])
+        "/predict/batch",
+        response_model=batch,
+        responses=REFUSALS,
+        openapi_extra=_request(rows_schema, [example]),
     )
     async def predict_batch(body: Body, predictor: ReadyPredictor) -> Response:
         """Predict many rows; one bad row refuses the batch, and the fault names it."""

@@ -116,20 +116,28 @@ class Artifact:
         content = {MANIFEST: _read(folder, MANIFEST)}
         found = hashlib.sha256(content[MANIFEST]).hexdigest()
         if found != digest:
-            raise ArtifactRefused(f"{folder / MANIFEST} has sha256 {found}, expected {digest}; it was changed, or is another artifact's")
+            raise ArtifactRefused(
+                f"{folder / MANIFEST} has sha256 {found}, expected {digest}; it was changed, or is another artifact's"
+            )
         try:
             manifest = Manifest.model_validate_json(content[MANIFEST])
         except ValidationError as error:
-            raise ArtifactRefused(f"{folder / MANIFEST} is of a format this version does not know: {error}") from error
+            raise ArtifactRefused(
+                f"{folder / MANIFEST} is of a format this version does not know: {error}"
+            ) from error
         if manifest.format != FORMAT:
-            raise ArtifactRefused(f"{folder / MANIFEST} has format {manifest.format}, this version knows {FORMAT}")
+            raise ArtifactRefused(
+                f"{folder / MANIFEST} has format {manifest.format}, this version knows {FORMAT}"
+            )
         unlisted = {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}
         if unlisted:
             raise ArtifactRefused(f"{folder} holds {sorted(unlisted)}, which its manifest does not list")
         for name, expected in manifest.files.items():
             content[name] = _read(folder, name)
             if hashlib.sha256(content[name]).hexdigest() != expected:
-                raise ArtifactRefused(f"{folder / name} does not have the sha256 of the manifest; it was changed or cut off")
+                raise ArtifactRefused(
+                    f"{folder / name} does not have the sha256 of the manifest; it was changed or cut off"
+                )
         return cls(
             digest=digest,
             manifest=manifest,
@@ -140,7 +148,9 @@ class Artifact:
         )
 
 
-def write(folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], facts: Mapping[str, Any]) -> str:
+def write(
+    folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], facts: Mapping[str, Any]
+) -> str:
     """Write an artifact beside `folder`, then put it in its place.
 
     Parameters
@@ -186,7 +196,9 @@ def read_digest(path: Path) -> str:
     except (FileNotFoundError, UnicodeDecodeError):
         text = ""
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
-        raise ArtifactRefused(f"{path} holds no sha256; run `dvc repro` to package an artifact, or give its digest")
+        raise ArtifactRefused(
+            f"{path} holds no sha256; run `dvc repro` to package an artifact, or give its digest"
+        )
     return text
 
 
@@ -195,7 +207,9 @@ def _read(folder: Path, name: str) -> bytes:
     try:
         return (folder / name).read_bytes()
     except OSError as error:
-        raise ArtifactRefused(f"{folder / name} cannot be read ({error.strerror}); run `dvc repro` to package an artifact") from None
+        raise ArtifactRefused(
+            f"{folder / name} cannot be read ({error.strerror}); run `dvc repro` to package an artifact"
+        ) from None
 
 
 def _sync(path: Path) -> None:

@@ -44,7 +44,8 @@ def _quality(metrics: Mapping[str, Any]) -> str:
     """One line a metric, one column a model."""
     models = [name for name in ("model", "linear", "dummy") if name in metrics]
     rows = [
-        {"metric": metric} | {name: f"{metrics[name][metric]:.4f}" for name in models} for metric in metrics["model"]
+        {"metric": metric} | {name: f"{metrics[name][metric]:.4f}" for name in models}
+        for metric in metrics["model"]
     ]
     return f"{metrics['rows']} rows.\n\n" + _table(rows)
 
@@ -78,5 +79,8 @@ def _table(rows: list[dict[str, Any]]) -> str:
     """Write a Markdown table; the columns are the keys of all rows, in order."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns, ["---"] * len(columns)]
-    lines += [[str(row.get(column, "")).replace("|", "\\|").replace("\n", " ") for column in columns] for row in rows]
+    lines += [
+        [str(row.get(column, "")).replace("|", "\\|").replace("\n", " ") for column in columns]
+        for row in rows
+    ]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

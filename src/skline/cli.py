@@ -15,14 +15,19 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     command.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
-    command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
+    command.add_argument(
+        "--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)"
+    )
     command.set_defaults(carry_out=serve)
     return root
 
 
 def serve(arguments: argparse.Namespace) -> None:
     """Run the service until it is told to stop."""
-    for name, value in (("SKLINE_ARTIFACT", arguments.artifact), ("SKLINE_ARTIFACT_DIGEST", arguments.digest)):
+    for name, value in (
+        ("SKLINE_ARTIFACT", arguments.artifact),
+        ("SKLINE_ARTIFACT_DIGEST", arguments.digest),
+    ):
         if value is not None:
             os.environ[name] = str(value)
     # Read when scikit-learn is loaded: several threads for one row cost more than they save.

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-#: How scikit-learn's HistGradientBoosting tells an iteration, with verbose on: "[12/120] 1 tree, 31 leaves…"
+#: How scikit-learn's HistGradientBoosting tells an iteration, with verbose=2: "[12/120] 1 tree, 31 leaves…"
 ITERATION = re.compile(r"\[(\d+)/(\d+)\]")
 
 
@@ -40,7 +40,7 @@ def fit(pipeline: Any, X: Any, y: Any) -> None:
     tells = type(model).__name__.startswith("HistGradientBoosting")
     with tqdm(desc="fit", unit="iteration" if tells else "fit", total=None if tells else 1) as bar:
         if tells:
-            model.set_params(verbose=1)
+            model.set_params(verbose=2)
             with contextlib.redirect_stdout(_Iterations(bar)):
                 pipeline.fit(X, y)
             model.set_params(verbose=quiet)

@@ -48,7 +48,9 @@ def to_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, Va
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
 
-def to_json_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, bool | int | float | str | None]]:
+def to_json_rows(
+    columns: Iterable[Column], frame: pd.DataFrame
+) -> list[dict[str, bool | int | float | str | None]]:
     """Turn a DataFrame into rows as a JSON client would send them, dates as ISO 8601 text."""
     rows = to_rows(columns, frame)
     return [

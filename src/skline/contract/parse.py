@@ -11,13 +11,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skline.contract.spec import Kind
+from skline.contract.spec import LARGEST_INTEGER, Kind
 
 WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True} | {
     "false": False, "f": False, "no": False, "n": False, "0": False,
 }  # fmt: skip
 RULES: dict[Kind, str] = {
-    "integer": "is no whole number",
+    "integer": "is no whole number within ±2^53",
     "number": "is no number",
     "boolean": "is none of true/false, yes/no, y/n, t/f, 1/0",
     "string": "is no text",
@@ -62,12 +62,16 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
                     {
                         "row": rows,
                         "column": name,
-                        "value": pd.Series([str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"),
+                        "value": pd.Series(
+                            [str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"
+                        ),
                         "rule": RULES[kind],
                     }
                 )
             )
-    empty = pd.DataFrame({"row": np.empty(0, np.int64)} | {c: pd.Series(dtype="str") for c in ("column", "value", "rule")})
+    empty = pd.DataFrame(
+        {"row": np.empty(0, np.int64)} | {c: pd.Series(dtype="str") for c in ("column", "value", "rule")}
+    )
     return Parsed(pd.DataFrame(columns), pd.concat(failures, ignore_index=True) if failures else empty)
 
 
@@ -91,6 +95,9 @@ def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any
         typed = _cast(cells, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
         typed = _cast_singly(cells, kind)
+    if kind == "integer":
+        exact = pc.and_(pc.greater_equal(typed, -LARGEST_INTEGER), pc.less_equal(typed, LARGEST_INTEGER))
+        typed = pc.if_else(exact, typed, None)
     bad = np.asarray(pc.and_(pc.is_valid(cells), pc.is_null(typed)))
     return _series(typed, kind), bad
 
@@ -99,7 +106,9 @@ def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
     """Cast a whole column, or raise pa.ArrowInvalid if one cell cannot be."""
     source = cells.type
     if kind == "string":
-        if not (pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)):
+        if not (
+            pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)
+        ):
             raise pa.ArrowInvalid("not text")
         return cells.cast(pa.string())
     if pa.types.is_boolean(source):
@@ -137,7 +146,9 @@ def _read_cell(value: Any, kind: Kind) -> Any:
     elif kind == "integer" and isinstance(value, float):
         value = int(value) if value.is_integer() else None
     elif kind in ("integer", "number") and hasattr(value, "to_integral_value"):  # Decimal
-        value = float(value) if kind == "number" else int(value) if value == value.to_integral_value() else None
+        value = (
+            float(value) if kind == "number" else int(value) if value == value.to_integral_value() else None
+        )
     try:
         return _cast(pa.array([value]), kind)[0].as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError):
@@ -166,7 +177,9 @@ def _series(typed: pa.Array, kind: Kind) -> pd.Series:
         case "boolean" | "integer" if typed.null_count:
             return pd.Series(typed.cast(pa.float64()).to_numpy(zero_copy_only=False))
         case "date" | "datetime":
-            return pd.Series(typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]"))
+            return pd.Series(
+                typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
+            )
         case "string":
             return typed.to_pandas().astype("str")
         case _:

@@ -62,10 +62,12 @@ def values_of(row: BaseModel, names: list[str]) -> dict[str, Value]:
 
 def field_type(column: Column) -> Any:
     """Build the annotation of one column with all its rules."""
-    if column.choices is not None and column.kind in ("integer", "string", "boolean"):
+    if column.choices is not None and column.kind == "string":  # Literal would take 1.0 for 1
         checked: Any = Literal[column.choices]
     elif column.kind in ("date", "datetime"):
-        checked = Annotated[TYPES[column.kind], BeforeValidator(READERS[column.kind]), AfterValidator(_rule(column))]
+        checked = Annotated[
+            TYPES[column.kind], BeforeValidator(READERS[column.kind]), AfterValidator(_rule(column))
+        ]
     elif column.choices is not None:
         checked = Annotated[TYPES[column.kind], AfterValidator(_rule(column))]
     else:
@@ -84,6 +86,8 @@ def prediction_type(contract: Contract) -> Any:
 def _field(column: Column) -> Any:
     """Describe one field for people and for the OpenAPI schema."""
     extra: dict[str, Any] = {"pattern": None if column.pattern is None else f"^(?:{column.pattern})$"}
+    if column.choices is not None and column.kind != "string":
+        extra["enum"] = [*column.choices, *([None] if column.nullable else [])]
     if column.kind in ("date", "datetime"):  # JSON Schema has no keyword for bounds of dates; these are Ajv's
         extra |= {
             "formatMinimum": column.minimum,
@@ -148,7 +152,9 @@ def _full_match(pattern: str) -> Callable[[str], str]:
 
     def check(value: str) -> str:
         if compiled.fullmatch(value) is None:
-            raise PydanticCustomError("pattern", "Input should match the pattern {pattern}", {"pattern": pattern})
+            raise PydanticCustomError(
+                "pattern", "Input should match the pattern {pattern}", {"pattern": pattern}
+            )
         return value
 
     return check

@@ -145,4 +145,3 @@ class Contract(BaseModel):
     def digest(self) -> str:
         """Sha256 of the JSON form, in hexadecimal: two contracts are the same if their digests are."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-

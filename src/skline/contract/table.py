@@ -155,7 +155,11 @@ class Table(pa.DataFrameModel):
                 old = schema.columns[name]
                 storage = Column(name=name, kind=kind, nullable=old.nullable).storage
                 pattern = (old.metadata or {}).get(METADATA, {}).get("pattern")
-                checks = [*old.checks, *_type_checks(kind, storage), *([] if pattern is None else [_full_match(pattern)])]
+                checks = [
+                    *old.checks,
+                    *_type_checks(kind, storage),
+                    *([] if pattern is None else [_full_match(pattern)]),
+                ]
                 schema = schema.update_column(name, dtype=storage, checks=checks)
             cls._storage_schema = schema
         return cls._storage_schema
@@ -172,7 +176,9 @@ def _full_match(pattern: str) -> pa.Check:
     def check(strings: pd.Series) -> pd.Series:
         return strings.isin([text for text in strings.unique() if compiled.fullmatch(text)])
 
-    return pa.Check(check, name="pattern", error=f"must match the pattern {pattern}", statistics={"pattern": pattern})
+    return pa.Check(
+        check, name="pattern", error=f"must match the pattern {pattern}", statistics={"pattern": pattern}
+    )
 
 
 def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:
@@ -181,15 +187,22 @@ def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:
         case "number":
             return [pa.Check(lambda s: np.isfinite(s), name="finite", error="must be a finite number")]
         case "integer":
-            checks = [pa.Check(lambda s: s.abs() <= LARGEST_INTEGER, name="exact_integer", error="must be within ±2^53")]
+            checks = [
+                pa.Check(
+                    lambda s: s.abs() <= LARGEST_INTEGER, name="exact_integer", error="must be within ±2^53"
+                )
+            ]
             if storage == "float64":
                 checks.append(pa.Check(lambda s: s % 1 == 0, name="whole", error="must be a whole number"))
             return checks
         case "boolean" if storage == "float64":
             return [pa.Check(lambda s: s.isin([0.0, 1.0]), name="boolean", error="must be true or false")]
         case "date":
-            return [pa.Check(lambda s: s == s.dt.normalize(), name="date_only", error="must be a date without a time")]
+            return [
+                pa.Check(
+                    lambda s: s == s.dt.normalize(), name="date_only", error="must be a date without a time"
+                )
+            ]
         case "datetime" | "date" | "string" | "boolean":
             return []
     raise AssertionError(kind)
-

@@ -11,7 +11,9 @@ from sklearn import metrics as sk
 MOST = 400
 
 
-def binary_points(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], threshold: float) -> dict[str, pd.DataFrame]:
+def binary_points(
+    truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], threshold: float
+) -> dict[str, pd.DataFrame]:
     """Return ROC, precision-recall, calibration and confusion tables for probabilities of the positive class."""
     false_rate, true_rate, _ = sk.roc_curve(truth, scores)
     precision, recall, _ = sk.precision_recall_curve(truth, scores)

@@ -33,7 +33,9 @@ def local_file(uri: str) -> Iterator[Path]:
     else:
         path = Path(uri).expanduser()
         if not path.is_file():
-            raise SklineError(f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml")
+            raise SklineError(
+                f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml"
+            )
         yield path
 
 
@@ -48,7 +50,9 @@ def package_file(uri: str) -> Path:
     name, _, inside = uri.removeprefix(PACKAGE).partition("/")
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
-        raise SklineError(f"source.uri: no package {name!r} is installed; add it to the group `train` in pyproject.toml")
+        raise SklineError(
+            f"source.uri: no package {name!r} is installed; add it to the group `train` in pyproject.toml"
+        )
     path = Path(spec.submodule_search_locations[0]) / inside
     if not path.is_file():
         raise SklineError(f"source.uri: the package {name!r} has no file {inside!r}")
@@ -59,11 +63,11 @@ def _download(uri: str, folder: Path) -> Path:
     """Copy what an fsspec URL names into `folder`, under its own name, which tells its format."""
     import fsspec
 
-    path = folder / Path(uri.split("::")[0]).name
+    path = folder / Path(uri.split("::", maxsplit=1)[0]).name
     try:
         with fsspec.open(uri, "rb") as remote, path.open("wb") as copy:
             while chunk := remote.read(1 << 20):
                 copy.write(chunk)
-    except Exception as error:  # noqa: BLE001 - every file system has errors of its own; all mean the same here
+    except Exception as error:
         raise SklineError(f"source.uri: cannot read {uri!r}: {type(error).__name__}: {error}") from error
     return path

@@ -49,9 +49,12 @@ def read_source(path: Path, source: Source, wanted: Sequence[str]) -> tuple[pa.T
         if path.suffix.lower() in (".parquet", ".pq"):
             table, columns = _read_parquet(path, wanted)
         else:
-            table, columns = _read_csv(_bytes(path, source.member), path.name, source, wanted)
+            with _bytes(path, source.member) as data:
+                table, columns = _read_csv(data, path.name, source, wanted)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, zipfile.BadZipFile, UnicodeError) as error:
-        raise SklineError(f"cannot read {path.name}: {' '.join(str(error).split())}; is it whole, and the format its name says?") from error
+        raise SklineError(
+            f"cannot read {path.name}: {' '.join(str(error).split())}; is it whole, and the format its name says?"
+        ) from error
     if table.num_rows == 0:
         raise SklineError(f"{path.name} has no rows; a model needs some")
     return table, columns
@@ -74,7 +77,9 @@ def _read_csv(data: Any, name: str, source: Source, wanted: Sequence[str]) -> tu
     _refuse_duplicates(columns, name)
     present = [column for column in wanted if column in columns]
     if not present:
-        raise SklineError(f"{name} has none of the columns {list(wanted)}; it has {columns}; is the delimiter {source.delimiter!r}?")
+        raise SklineError(
+            f"{name} has none of the columns {list(wanted)}; it has {columns}; is the delimiter {source.delimiter!r}?"
+        )
     data.seek(0)
     table = arrow_csv.read_csv(
         data,
@@ -103,7 +108,9 @@ def _bytes(path: Path, member: str | None) -> io.BufferedIOBase:
 
 def _member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
     """Choose the file of a zip archive."""
-    files = [info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
+    files = [
+        info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename
+    ]
     if member is None and len(files) == 1:
         return files[0]
     if member in files:

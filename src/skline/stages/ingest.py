@@ -82,7 +82,9 @@ def ingest(
             "rows": len(table),
             "columns": list(table.columns),
             "leaks_left_out": [name for name in source_columns if name in contract.leaks],
-            "not_in_contract": [name for name in source_columns if name not in used and name not in contract.leaks],
+            "not_in_contract": [
+                name for name in source_columns if name not in used and name not in contract.leaks
+            ],
             "unreadable_cells": len(parsed.failures),
         },
     )
@@ -97,7 +99,9 @@ def conform(values: pd.Series, column: Column) -> pd.Series:
         If the dtype is of another kind, so that converting would change values.
     """
     values = values.reset_index(drop=True)
-    open_storage = "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
+    open_storage = (
+        "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
+    )
     if str(values.dtype) == open_storage:
         return values
     fits = {
@@ -124,7 +128,9 @@ def _named(missing: list[str], present: list[str]) -> str:
     for name in missing:
         near = difflib.get_close_matches(name, present, n=1)
         words.append(f"column {name!r}" + (f" (it has {near[0]!r})" if near else ""))
-    return ", ".join(words) + ("" if any("it has" in word for word in words) else f" (it has {', '.join(present)})")
+    return ", ".join(words) + (
+        "" if any("it has" in word for word in words) else f" (it has {', '.join(present)})"
+    )
 
 
 def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
@@ -160,7 +166,10 @@ def main() -> None:
     write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)
-    write_json(paths.LINEAGE, facts | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.facts)
+    write_json(
+        paths.LINEAGE,
+        facts | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.facts,
+    )
     print(f"{len(result.table):,} rows from {settings.source.uri}")
 
 

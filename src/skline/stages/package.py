@@ -24,7 +24,9 @@ from skline.scoring.golden import answer
 LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
 
 
-def golden_rows(train: pd.DataFrame, test: pd.DataFrame, contract: Contract, n_rows: int, seed: int) -> list[dict[str, Any]]:
+def golden_rows(
+    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, n_rows: int, seed: int
+) -> list[dict[str, Any]]:
     """Choose rows that show what the pipeline can meet.
 
     Returns
@@ -62,6 +64,7 @@ def unseen_category(seen: pd.Series, column: Column) -> str | None:
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Commit and whether the tree differs from it; (None, None) outside git."""
+
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603, S607
         return done.stdout.strip()
@@ -82,7 +85,9 @@ def prove_in_new_process(folder: Path, digest: str) -> None:
     command = [sys.executable, "-m", "skline.scoring.golden", str(folder), digest]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise SklineError(f"the artifact does not work in a new process: {done.stderr.strip().removeprefix('error: ')}")
+        raise SklineError(
+            f"the artifact does not work in a new process: {done.stderr.strip().removeprefix('error: ')}"
+        )
 
 
 def main() -> None:
@@ -95,7 +100,9 @@ def main() -> None:
     pipeline_bytes = paths.MODEL.read_bytes()
     pipeline = joblib.load(io.BytesIO(pipeline_bytes))
     rows = golden_rows(train, test, contract, settings.package.golden_rows, settings.train.seed)
-    reference = train.sample(min(settings.package.reference_rows, len(train)), random_state=settings.train.seed)
+    reference = train.sample(
+        min(settings.package.reference_rows, len(train)), random_state=settings.train.seed
+    )
     commit, dirty = git_state(Path.cwd())
     facts = {
         "name": settings.project.name,

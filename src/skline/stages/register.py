@@ -11,7 +11,12 @@ from skline.registry import Result, client, fingerprint, register, uncommitted
 
 
 def describe(
-    lock: Mapping[str, Any], manifest: Manifest, digest: str, params: Mapping[str, Any], source: str, diff: str
+    lock: Mapping[str, Any],
+    manifest: Manifest,
+    digest: str,
+    params: Mapping[str, Any],
+    source: str,
+    diff: str,
 ) -> Result:
     """Collect what the run will say.
 
@@ -35,7 +40,9 @@ def describe(
         fingerprint=mark,
         md5=md5,
         params=flat(params),
-        metrics={name: value for name, value in flat(manifest.metrics).items() if isinstance(value, int | float)},
+        metrics={
+            name: value for name, value in flat(manifest.metrics).items() if isinstance(value, int | float)
+        },
         tags={
             "mlflow.source.git.commit": manifest.git_commit or "",
             "git_dirty": str(manifest.git_dirty),
@@ -70,12 +77,19 @@ def main() -> None:
     manifest = Manifest.model_validate(read_json(paths.ARTIFACT / MANIFEST))
     params = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
     result = describe(
-        lock, manifest, read_digest(paths.ARTIFACT_DIGEST), params, settings.source.uri, uncommitted(Path.cwd())
+        lock,
+        manifest,
+        read_digest(paths.ARTIFACT_DIGEST),
+        params,
+        settings.source.uri,
+        uncommitted(Path.cwd()),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with client(uri, settings.register_.timeout) as mlflow_client:
         done = register(mlflow_client, manifest.registered_model, result)
-    print(f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}")
+    print(
+        f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}"
+    )
 
 
 if __name__ == "__main__":

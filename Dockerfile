@@ -1,0 +1,25 @@
+# The prediction service: hashed requirements, the code and the artifact, and nothing of training.
+# docker build --build-arg ARTIFACT_DIGEST=$(cat artifact.sha256) -t flights .
+FROM python:3.12-slim-bookworm AS build
+COPY requirements/serving.txt /requirements.txt
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt \
+    && /venv/bin/pip uninstall -qy pip
+
+FROM python:3.12-slim-bookworm
+# The digest comes from outside the artifact; an image for another artifact does not build.
+ARG ARTIFACT_DIGEST=""
+LABEL org.opencontainers.image.title="skline prediction service" skline.artifact.sha256="$ARTIFACT_DIGEST"
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app/src:/app PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 \
+    SKLINE_ARTIFACT=/app/artifact SKLINE_ARTIFACT_DIGEST=$ARTIFACT_DIGEST
+WORKDIR /app
+COPY --from=build /venv /venv
+COPY src src
+COPY serving serving
+COPY artifact artifact
+RUN python -m compileall -q src serving && python -m skline.scoring.golden artifact "$ARTIFACT_DIGEST"
+USER 10001:10001
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
+    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
+CMD ["python", "-m", "skline.cli", "serve", "--host", "0.0.0.0", "--port", "8000"]

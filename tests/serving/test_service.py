@@ -1,0 +1,170 @@
+"""The service knows its model, says when it is ready, and needs nothing of training and nothing of the internet."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from serving.app import create_app
+from serving.settings import ServiceSettings
+from skline import artifact
+from skline.artifact import ArtifactRefused
+from skline.contract.derive import derive
+from skline.contract.table import Table, column
+from tests import demo
+
+BLOCK = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm") or name in (
+            "skline.stages", "skline.registry", "skline.evaluation", "model.contract"
+        ):
+            raise ImportError(f"{name} is not in the image")
+sys.meta_path.insert(0, Block())
+import serving.app
+from serving.settings import ServiceSettings
+"""
+
+
+def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
+    script = BLOCK + (
+        "from skline.artifact import Artifact\nfrom serving.predictor import Predictor\n"
+        "from pathlib import Path\nimport json\n"
+        f"a = Artifact.open(Path({str(packaged.folder)!r}), {packaged.digest!r})\n"
+        f"app = serving.app.create_app(ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r}))\n"
+        "p = app.state.predictor; p.load()\n"
+        "print(p.answer_row(p.read_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"prediction"' in done.stdout
+
+
+def test_it_is_live_and_ready_and_tells_what_it_serves(client: httpx.Client, packaged: demo.Packaged) -> None:
+    assert client.get("/health/live").json() == {"live": True}
+    version = f"demo@{packaged.digest[:12]}"
+    assert client.get("/health/ready").json() == {"ready": True, "model_version": version, "reason": None}
+    info = client.get("/info").json()
+    assert (info["model_version"], info["artifact_sha256"]) == (version, packaged.digest)
+    assert info["manifest"].keys() >= {
+        "git_commit", "data_sha256", "params_sha256", "contract_sha256", "libraries", "metrics",
+    }  # fmt: skip
+
+
+def test_an_artifact_that_is_not_what_the_digest_says_is_not_served(packaged: demo.Packaged) -> None:
+    with pytest.raises(ArtifactRefused):
+        create_app(ServiceSettings(artifact=packaged.folder, artifact_digest="0" * 64))
+
+
+def test_a_model_that_fails_its_golden_rows_never_becomes_ready(
+    serve: Any, tmp_path: Path, example: Any
+) -> None:
+    packaged = demo.package(tmp_path / "artifact")
+    golden = packaged.folder / artifact.GOLDEN
+    golden.write_text(re.sub(r"0\.\d+", "0.123", golden.read_text()))
+    files = {
+        path.name: path.read_bytes() for path in packaged.folder.iterdir() if path.name != artifact.MANIFEST
+    }
+    facts = artifact.Manifest.model_validate_json(
+        (packaged.folder / artifact.MANIFEST).read_bytes()
+    ).model_dump()
+    for known in ("format", "files"):
+        del facts[known]
+    shutil.rmtree(packaged.folder)
+    client = serve(packaged.folder, artifact.write(packaged.folder, files, facts))
+    response = client.get("/health/ready")
+    assert response.status_code == 503
+    assert "golden row 0" in response.json()["reason"]
+    refused = client.post("/predict", json=example)
+    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+    assert client.get("/health/live").status_code == 200
+
+
+def test_documentation_needs_no_other_host(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    links = re.findall(r'(?:src|href)="([^"]+)"', page)
+    assert links
+    for link in links:
+        assert link.startswith("/")
+        assert client.get(link).status_code == 200
+    assert "https://" not in page
+
+
+def test_the_schema_of_the_api_holds_the_contracts_rules(client: httpx.Client) -> None:
+    post = client.get("/openapi.json").json()["paths"]["/predict"]["post"]
+    schema = post["requestBody"]["content"]["application/json"]["schema"]
+    assert set(schema["required"]) == set(demo.contract().input_names)
+    assert schema["additionalProperties"] is False
+    assert schema["properties"]["origin"]["enum"] == ["EWR", "JFK", "LGA"]
+    distance = schema["properties"]["distance"]
+    assert {"type": "null"} in distance["anyOf"]
+    assert "miles" in distance["description"]
+
+
+class Inputs(Table):
+    """Two numbers, one with a name that is no identifier."""
+
+    a: float = column("first", example=1.0)
+    b: float = column("second", example=2.0, alias="class, %", nullable=True)
+
+
+class Number(Inputs):
+    """A number."""
+
+    y: float = column("target", role="target")
+
+
+class Colour(Inputs):
+    """One of three colours."""
+
+    y: str = column("target", role="target", isin=["red", "green", "blue"])
+
+
+@pytest.fixture
+def frame() -> pd.DataFrame:
+    random = np.random.default_rng(0)
+    return pd.DataFrame({"a": random.normal(size=60), "class, %": random.normal(size=60)})
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_regression_answers_a_number_and_no_probabilities(
+    serve: Any, tmp_path: Path, frame: pd.DataFrame
+) -> None:
+    fitted = make_pipeline(LinearRegression()).fit(frame, frame["a"] * 2)
+    packaged = demo.package(tmp_path / "a", fitted, derive(Inputs, Number, {}), [{"a": 1.0, "class, %": 2.0}])
+    client = serve(packaged.folder, packaged.digest)
+    answer = client.post("/predict", json={"a": 3.0, "class, %": 1.0}).json()
+    assert answer.keys() == {"prediction", "model_version", "prediction_id"}
+    assert answer["prediction"] == pytest.approx(6.0)
+    too_much = client.post("/predict", json={"a": 1.7e308, "class, %": 1.7e308})
+    assert (too_much.status_code, "no finite answer" in too_much.text) == (422, True)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_values_that_sklearn_refuses_are_a_422(serve: Any, tmp_path: Path, frame: pd.DataFrame) -> None:
+    fitted = make_pipeline(RandomForestRegressor(2)).fit(frame, frame["a"])
+    packaged = demo.package(tmp_path / "a", fitted, derive(Inputs, Number, {}), [{"a": 1.0, "class, %": 2.0}])
+    response = serve(packaged.folder, packaged.digest).post("/predict", json={"a": 1e300, "class, %": 1.0})
+    assert (response.status_code, "cannot score" in response.text) == (422, True)
+
+
+def test_three_classes_answer_three_probabilities(serve: Any, tmp_path: Path, frame: pd.DataFrame) -> None:
+    target = np.array(["red", "green", "blue"])[np.arange(60) % 3]
+    fitted = make_pipeline(LogisticRegression()).fit(frame, target)
+    packaged = demo.package(tmp_path / "a", fitted, derive(Inputs, Colour, {}), [{"a": 1.0, "class, %": 2.0}])
+    answer = serve(packaged.folder, packaged.digest).post("/predict", json={"a": 3.0, "class, %": 1.0}).json()
+    assert list(answer["probabilities"]) == ["blue", "green", "red"]
+    assert answer["prediction"] == max(answer["probabilities"], key=answer["probabilities"].get)

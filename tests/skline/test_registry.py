@@ -1,0 +1,111 @@
+"""A result is recorded once, in a real SQLite store, and aliases point at its version."""
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skline.errors import SklineError
+from skline.registry import FINGERPRINT, Result, client, fingerprint, register
+
+LOCK = {
+    "stages": {
+        "split": {
+            "outs": [{"path": "data/split", "md5": "d1"}],
+            "params": {"params.yaml": {"split.seed": 1}},
+        },
+        "train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m1"}]},
+        "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": "e1"}]},
+        "package": {"outs": [{"path": "artifact", "md5": "changes with the time of day"}]},
+    }
+}
+
+
+def result(mark: str, tmp_path: Path, auc: float = 0.7) -> Result:
+    folder = tmp_path / "artifact"
+    folder.mkdir(exist_ok=True)
+    (folder / "pipeline.joblib").write_bytes(b"model")
+    tags = {"artifact_sha256": "a" * 64}
+    dataset = {"name": "flights", "digest": "d1", "source": "package:x"}
+    return Result(
+        mark, {"data": "d1"}, {"train.seed": 1}, {"model.roc_auc": auc}, tags, dataset, (folder,), "diff"
+    )
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    folder = tmp_path_factory.mktemp("mlflow")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        with client(f"sqlite:///{folder}/mlflow.db", 5) as mlflow_client:
+            yield mlflow_client
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_result_is_recorded_once_and_found_again(store: Any, tmp_path: Path) -> None:
+    first = register(store, "once", result("f1", tmp_path))
+    again = register(store, "once", result("f1", tmp_path))
+    assert (first.created, again.created) == (True, False)
+    assert (again.run_id, again.version) == (first.run_id, first.version) == (first.run_id, "1")
+    experiment = store.get_experiment_by_name("once").experiment_id
+    [run] = store.search_runs([experiment])
+    assert run.data.metrics == {"model.roc_auc": 0.7}
+    assert run.data.params == {"train.seed": "1"}
+    assert run.inputs.dataset_inputs[0].dataset.digest == "d1"
+    assert {item.path for item in store.list_artifacts(run.info.run_id)} == {"artifact", "uncommitted.diff"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_champion_stays_and_the_challenger_moves(store: Any, tmp_path: Path) -> None:
+    register(store, "aliases", result("f1", tmp_path))
+    register(store, "aliases", result("f2", tmp_path))
+    assert store.get_model_version_by_alias("aliases", "champion").version == 1
+    assert store.get_model_version_by_alias("aliases", "challenger").version == 2
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_half_a_run_is_never_found_again(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(store, "log_artifacts", die)
+        register(store, "half", result("f1", tmp_path))
+    done = register(store, "half", result("f1", tmp_path))
+    assert done.created
+    experiment = store.get_experiment_by_name("half").experiment_id
+    marked = [run for run in store.search_runs([experiment]) if FINGERPRINT in run.data.tags]
+    assert [run.info.run_id for run in marked] == [done.run_id]
+
+
+def test_the_fingerprint_is_of_data_model_metrics_and_params_and_not_of_the_artifacts_time() -> None:
+    mark, md5 = fingerprint(LOCK)
+    assert md5 == {"data/split": "d1", "models/pipeline.joblib": "m1", "reports/metrics.json": "e1"}
+    later = {"stages": LOCK["stages"] | {"package": {"outs": []}}}
+    other = {
+        "stages": LOCK["stages"] | {"train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m2"}]}}
+    }
+    assert fingerprint(later)[0] == mark
+    assert fingerprint(other)[0] != mark
+
+
+def test_without_a_lock_it_says_how_to_run() -> None:
+    with pytest.raises(SklineError, match="run the stages through `dvc repro`"):
+        fingerprint({})
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_an_unreachable_server_is_told_after_a_bounded_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "MLFLOW_HTTP_REQUEST_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    started = time.monotonic()
+    with (
+        pytest.raises(
+            SklineError, match="does not take the result.*The artifact is in artifact/ all the same"
+        ),
+        client("http://127.0.0.1:9", 4) as mlflow_client,
+    ):
+        mlflow_client.get_experiment_by_name("x")
+    assert time.monotonic() - started < 60  # bounded, not fast: MLflow alone would retry for minutes

@@ -1,0 +1,58 @@
+"""params.yaml is closed and typed; each fault is named with what to write instead."""
+
+from pathlib import Path
+
+import pytest
+
+from skline.errors import SklineError
+from skline.settings import Settings
+from tests import demo
+
+MINIMAL = "source: {uri: table.csv}\n"
+
+
+def load(tmp_path: Path, text: str) -> Settings:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    return Settings.load(path)
+
+
+def test_the_projects_own_params_are_valid() -> None:
+    assert Settings.load(demo.ROOT / "params.yaml").project.name == "flights"
+
+
+def test_all_but_the_source_has_a_default(tmp_path: Path) -> None:
+    settings = load(tmp_path, MINIMAL)
+    assert (settings.split.kind, settings.validate_.max_quarantined) == ("random", 0.01)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "source is missing"),
+        (MINIMAL + "train: {sead: 1}", "train.sead is no known key; did you mean 'seed'?"),
+        (MINIMAL + "trian: {}", "trian is no known key; did you mean 'train'?"),
+        (
+            MINIMAL + "validate: {max_quarantined: 2}",
+            "validate.max_quarantined: .*less than or equal to 1.*got 2",
+        ),
+        (MINIMAL + "split: {kind: time}", "a time split needs validation_from and test_from"),
+        (
+            MINIMAL + "split: {kind: time, validation_from: '2020-02-01', test_from: '2020-01-01'}",
+            "must rise",
+        ),
+        (MINIMAL + "split: {test_from: '2020-01-01'}", "cut dates belong to kind: time"),
+        (MINIMAL + "split: {test: 0.6, validation: 0.4}", "must leave rows to train on"),
+        (MINIMAL + "project: {name: 'No Spaces'}", "project.name"),
+        ("a: [", "no valid YAML"),
+        ("- a", "."),
+    ],
+)
+def test_faults_are_named(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(SklineError, match=message):
+        load(tmp_path, text)
+
+
+def test_a_missing_file_says_where_to_run(tmp_path: Path) -> None:
+    with pytest.raises(SklineError, match="run this from the project's root"):
+        Settings.load(tmp_path / "params.yaml")

@@ -1,4 +1,6 @@
-"""How long the line takes, against one script that does the same in one process: `uv run python benchmarks/pipeline.py`.
+"""How long the line takes, against one script that does the same in one process.
+
+`uv run python benchmarks/pipeline.py [--rounds N]`
 
 Both run from scratch in interleaved rounds; what counts is the ratio of the medians. Also the start of each
 stage, imports included. Writes docs/benchmarks/pipeline.md.
@@ -85,9 +87,9 @@ def table(times: dict[str, list[float]]) -> str:
         [
             "# The line against one process",
             "",
-            "`uv run python benchmarks/pipeline.py`: 336,776 flights from source to registered model by `dvc repro`, and a",
-            "script that reads, validates, fits, evaluates and dumps the same in one process, from scratch, in interleaved",
-            f"rounds ({machine}).",
+            "`uv run python benchmarks/pipeline.py`: 336,776 flights from source to registered model by `dvc repro`,",
+            "and a script that reads, validates, fits, evaluates and dumps the same in one process, from scratch,",
+            f"in interleaved rounds ({machine}).",
             "",
             f"**`dvc repro` takes {ratio:.2f} times as long as one process.**",
             "",

@@ -27,9 +27,7 @@ async def body(request: Request) -> bytes:
     """Read the request's body, but not beyond the limit: 413 then, and 422 for an empty one."""
     settings: ServiceSettings = request.app.state.settings
     limit = settings.max_body_bytes
-    too_large = RequestRefused(
-        413, f"the body is larger than {limit} bytes; send a smaller batch", "body_too_large"
-    )
+    too_large = RequestRefused(413, f"the body is larger than {limit} bytes; send a smaller batch", "body_too_large")
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limit:
         raise too_large

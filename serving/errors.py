@@ -21,8 +21,7 @@ def install(app: FastAPI) -> None:
     async def invalid(_: Request, error: ValidationError) -> JSONResponse:
         faults = error.errors(include_url=False, include_context=False, include_input=False)
         detail = [
-            {"loc": ["body", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]}
-            for fault in faults[:100]
+            {"loc": ["body", *fault["loc"]], "msg": fault["msg"], "type": fault["type"]} for fault in faults[:100]
         ]
         return JSONResponse({"detail": detail}, status_code=422)
 

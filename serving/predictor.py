@@ -97,9 +97,7 @@ class Predictor:
         finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
         if not finite.all():
             index = int(np.flatnonzero(~finite)[0])
-            raise RequestRefused(
-                422, f"the model has no finite answer for row {index}; its values are too extreme"
-            )
+            raise RequestRefused(422, f"the model has no finite answer for row {index}; its values are too extreme")
         version = self.artifact.version
         answers: list[dict[str, Any]] = [{"prediction": value} for value in scores.predictions.tolist()]
         if scores.probabilities is not None and self.labels is not None:

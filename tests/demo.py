@@ -69,15 +69,11 @@ class Packaged:
     digest: str
 
 
-def package(
-    folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None
-) -> Packaged:
+def package(folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None) -> Packaged:
     """Write an artifact of the small world's pipeline, or of another."""
     described = described or contract()
     fitted = fitted if fitted is not None else pipeline()
-    rows = (
-        rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
-    )
+    rows = rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
     buffer = io.BytesIO()
     joblib.dump(fitted, buffer)
     facts = {

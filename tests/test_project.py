@@ -58,9 +58,7 @@ def test_a_stage_depends_on_all_code_that_decides_its_result(stage: str) -> None
         assert path is not None
         if stage == "register" and module in ("skline.contract", "skline.registry"):
             continue
-        assert any(path == dep or dep in path.parents for dep in deps), (
-            f"{stage} imports {module}; add it to dvc.yaml"
-        )
+        assert any(path == dep or dep in path.parents for dep in deps), f"{stage} imports {module}; add it to dvc.yaml"
 
 
 @pytest.mark.parametrize("stage", DVC)
@@ -75,9 +73,7 @@ def test_what_a_stage_depends_on_is_there_or_made_by_another(stage: str) -> None
 
 
 def python_files() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False
-    ).stdout
+    listed = subprocess.run(["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, check=False).stdout
     return [ROOT / line for line in listed.splitlines()] or [
         *(ROOT / "src").rglob("*.py"),
         *(ROOT / "serving").rglob("*.py"),

@@ -41,17 +41,13 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def make_router(predictor: Predictor) -> APIRouter:
     """Build the routes for a predictor's contract."""
     router = APIRouter(tags=["predict"])
-    answer = answer_type(predictor.artifact.contract)
-    batch = create_model(
-        "BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows"))
-    )  # type: ignore[valid-type]
+    answer: Any = answer_type(predictor.artifact.contract)
+    batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))
     row_schema = predictor.row_type.model_json_schema()
     rows_schema = {"type": "array", "items": row_schema, "maxItems": predictor.max_batch_rows}
     example = row_schema["example"]
 
-    @router.post(
-        "/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example)
-    )
+    @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
     async def predict(body: Body, predictor: ReadyPredictor) -> Response:
         """Predict one row."""
         row = predictor.read_row(body)
@@ -83,8 +79,7 @@ def answer_type(contract: Contract) -> type[BaseModel]:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
-    model = create_model("Answer", __config__=ConfigDict(protected_namespaces=()), **fields)
-    return model  # type: ignore[no-any-return]
+    return create_model("Answer", __config__=ConfigDict(protected_namespaces=()), **fields)
 
 
 def _request(schema: dict[str, Any], example: Any) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Yours: the columns, where they come from, and the pipeline that is fitted on them."""

@@ -12,12 +12,8 @@ from skline.contract.table import Table, column
 class Inputs(Table):
     """What is known when a ticket is sold for a flight out of New York."""
 
-    flight_date: dt.date = column(
-        "Day of departure, local time", example="2013-07-04", ge=dt.date(2013, 1, 1)
-    )
-    carrier: str = column(
-        "Airline, two-character IATA code", example="UA", pattern="[A-Z0-9]{2}", segment=True
-    )
+    flight_date: dt.date = column("Day of departure, local time", example="2013-07-04", ge=dt.date(2013, 1, 1))
+    carrier: str = column("Airline, two-character IATA code", example="UA", pattern="[A-Z0-9]{2}", segment=True)
     origin: str = column("Airport of departure", example="EWR", isin=["EWR", "JFK", "LGA"], segment=True)
     dest: str = column("Airport of arrival, IATA code", example="IAH", pattern="[A-Z]{3}")
     distance: int = column(

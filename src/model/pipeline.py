@@ -38,7 +38,5 @@ def build_pipeline(contract: Contract) -> Pipeline:
             ("number", "passthrough", groups["number"]),
         ]
     )
-    model = HistGradientBoostingClassifier(
-        categorical_features=list(range(len(categories))), early_stopping=False
-    )
+    model = HistGradientBoostingClassifier(categorical_features=list(range(len(categories))), early_stopping=False)
     return Pipeline([("columns", columns), ("model", model)])

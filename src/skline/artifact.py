@@ -122,13 +122,9 @@ class Artifact:
         try:
             manifest = Manifest.model_validate_json(content[MANIFEST])
         except ValidationError as error:
-            raise ArtifactRefused(
-                f"{folder / MANIFEST} is of a format this version does not know: {error}"
-            ) from error
+            raise ArtifactRefused(f"{folder / MANIFEST} is of a format this version does not know: {error}") from error
         if manifest.format != FORMAT:
-            raise ArtifactRefused(
-                f"{folder / MANIFEST} has format {manifest.format}, this version knows {FORMAT}"
-            )
+            raise ArtifactRefused(f"{folder / MANIFEST} has format {manifest.format}, this version knows {FORMAT}")
         unlisted = {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}
         if unlisted:
             raise ArtifactRefused(f"{folder} holds {sorted(unlisted)}, which its manifest does not list")
@@ -148,9 +144,7 @@ class Artifact:
         )
 
 
-def write(
-    folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], facts: Mapping[str, Any]
-) -> str:
+def write(folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], facts: Mapping[str, Any]) -> str:
     """Write an artifact beside `folder`, then put it in its place.
 
     Parameters
@@ -196,9 +190,7 @@ def read_digest(path: Path) -> str:
     except (FileNotFoundError, UnicodeDecodeError):
         text = ""
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
-        raise ArtifactRefused(
-            f"{path} holds no sha256; run `dvc repro` to package an artifact, or give its digest"
-        )
+        raise ArtifactRefused(f"{path} holds no sha256; run `dvc repro` to package an artifact, or give its digest")
     return text
 
 

@@ -24,9 +24,11 @@ def write(settings: Settings, contract: Contract, facts: Mapping[str, Any], part
     """
     sections = [
         f"# {facts['title']}",
-        f"{contract.description}\n\nTask: {contract.task}. Made {facts['created_at']} from commit {facts['git_commit'] or 'none'}"
+        f"{contract.description}\n\nTask: {contract.task}. Made {facts['created_at']} from commit "
+        + (facts["git_commit"] or "none")
         + (" with uncommitted changes." if facts["git_dirty"] else "."),
-        f"## Intended use\n\n{settings.project.intended_use or 'Not stated: fill in project.intended_use in params.yaml.'}",
+        "## Intended use\n\n"
+        + (settings.project.intended_use or "Not stated: fill in project.intended_use in params.yaml."),
         "## Data\n\n" + _table([{"part": name} | dict(part) for name, part in parts.items()]),
         "## Quality on the test part\n\n" + _quality(facts["metrics"]),
         "## Inputs\n\n" + _table([_row(column) for column in contract.inputs]),
@@ -44,8 +46,7 @@ def _quality(metrics: Mapping[str, Any]) -> str:
     """One line a metric, one column a model."""
     models = [name for name in ("model", "linear", "dummy") if name in metrics]
     rows = [
-        {"metric": metric} | {name: f"{metrics[name][metric]:.4f}" for name in models}
-        for metric in metrics["model"]
+        {"metric": metric} | {name: f"{metrics[name][metric]:.4f}" for name in models} for metric in metrics["model"]
     ]
     return f"{metrics['rows']} rows.\n\n" + _table(rows)
 
@@ -79,8 +80,5 @@ def _table(rows: list[dict[str, Any]]) -> str:
     """Write a Markdown table; the columns are the keys of all rows, in order."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     lines = [columns, ["---"] * len(columns)]
-    lines += [
-        [str(row.get(column, "")).replace("|", "\\|").replace("\n", " ") for column in columns]
-        for row in rows
-    ]
+    lines += [[str(row.get(column, "")).replace("|", "\\|").replace("\n", " ") for column in columns] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)

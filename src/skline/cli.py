@@ -15,9 +15,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     command.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
     command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
-    command.add_argument(
-        "--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)"
-    )
+    command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
     command.set_defaults(carry_out=serve)
     return root
 

@@ -61,9 +61,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise SklineError(f"{path} is missing; run `dvc repro` to make it") from None
     except ValueError as error:
-        raise SklineError(
-            f"{path} is not readable as JSON ({error}); delete it and run `dvc repro`"
-        ) from None
+        raise SklineError(f"{path} is not readable as JSON ({error}); delete it and run `dvc repro`") from None
 
 
 def write_table(path: Path, frame: "pd.DataFrame") -> None:

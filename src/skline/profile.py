@@ -32,8 +32,6 @@ def _describe(values: pd.Series, column: Column) -> dict[str, Any]:
         facts["from"], facts["to"] = present.min().isoformat(), present.max().isoformat()
     else:
         numbers = present.to_numpy(dtype=np.float64)
-        facts["quantiles"] = {
-            str(q): float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)
-        }
+        facts["quantiles"] = {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)}
         facts["mean"], facts["std"] = float(numbers.mean()), float(numbers.std())
     return facts

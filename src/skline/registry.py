@@ -108,11 +108,7 @@ def register(mlflow_client: Any, name: str, result: Result) -> Registered:
         run, created = _record(mlflow_client, experiment, name, result), True
     run_id = run.info.run_id
     versions = mlflow_client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
-    version = (
-        str(max(int(v.version) for v in versions))
-        if versions
-        else _version(mlflow_client, name, run_id, result)
-    )
+    version = str(max(int(v.version) for v in versions)) if versions else _version(mlflow_client, name, run_id, result)
     mlflow_client.set_registered_model_alias(name, "challenger", version)
     if not has_alias(mlflow_client, name, "champion"):
         mlflow_client.set_registered_model_alias(name, "champion", version)

@@ -35,13 +35,9 @@ class Project(Section):
 class Source(Section):
     """Where the table comes from."""
 
-    uri: str = Field(
-        description="A path, an fsspec URL, or package:NAME/FILE for a file inside a Python package"
-    )
+    uri: str = Field(description="A path, an fsspec URL, or package:NAME/FILE for a file inside a Python package")
     member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
-        default=",", description="Of CSV files"
-    )
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
     encoding: str = Field(default="utf-8", description="Of CSV files")
     snapshot: str | None = Field(
         default=None,
@@ -52,9 +48,7 @@ class Source(Section):
 class Validate(Section):
     """How much bad data is too much."""
 
-    max_quarantined: Share = Field(
-        default=0.01, description="Share of labelled rows that may break the contract"
-    )
+    max_quarantined: Share = Field(default=0.01, description="Share of labelled rows that may break the contract")
 
 
 class Split(Section):
@@ -65,9 +59,7 @@ class Split(Section):
     validation: Share = Field(default=0.15, description="Share of rows (random) or groups (group)")
     test: Share = 0.2
     live: Share = Field(default=0.0, description="Kept away from training and evaluation, for replay")
-    validation_from: dt.datetime | dt.date | None = Field(
-        default=None, description="Cut dates of a time split"
-    )
+    validation_from: dt.datetime | dt.date | None = Field(default=None, description="Cut dates of a time split")
     test_from: dt.datetime | dt.date | None = None
     live_from: dt.datetime | dt.date | None = None
 
@@ -99,15 +91,11 @@ class Train(Section):
 class Evaluate(Section):
     """How the model is judged."""
 
-    threshold: Share = Field(
-        default=0.5, description="Probability from which a binary model counts as saying yes"
-    )
+    threshold: Share = Field(default=0.5, description="Probability from which a binary model counts as saying yes")
     baseline_rows: Annotated[int, Field(ge=100)] = Field(
         default=50_000, description="The linear baseline is fitted on at most this many training rows"
     )
-    min_segment_rows: Annotated[int, Field(ge=1)] = Field(
-        default=200, description="Smaller segments are not reported"
-    )
+    min_segment_rows: Annotated[int, Field(ge=1)] = Field(default=200, description="Smaller segments are not reported")
 
 
 class Package(Section):
@@ -121,9 +109,7 @@ class Register(Section):
     """Where results are recorded; MLFLOW_TRACKING_URI overrides `tracking_uri`."""
 
     tracking_uri: str = "sqlite:///mlflow.db"
-    timeout: Annotated[float, Field(gt=0)] = Field(
-        default=10, description="Seconds to wait for a tracking server"
-    )
+    timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
 
 
 class Settings(Section):
@@ -150,7 +136,7 @@ class Settings(Section):
         import yaml
 
         try:
-            values = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader(yaml)) or {}
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
         except FileNotFoundError:
             raise SklineError(f"{path} is missing; run this from the project's root") from None
         except yaml.YAMLError as error:
@@ -161,20 +147,13 @@ class Settings(Section):
             raise SklineError(f"{path}: " + "; ".join(_fault(cls, dict(e)) for e in error.errors())) from None
 
 
-def _loader(yaml: Any) -> Any:
-    """Return libyaml's safe loader where PyYAML was built with it: it reads ten times as fast."""
-    return getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
     """Say one fault as `key: what is wrong`, with the nearest known key for an unknown one."""
     *parents, key = [str(part) for part in error["loc"]] or [""]
     where = ".".join([*parents, key])
     if error["type"] != "extra_forbidden":
         return (
-            f"{where}: {error['msg']} (got {error['input']!r})"
-            if error["type"] != "missing"
-            else f"{where} is missing"
+            f"{where}: {error['msg']} (got {error['input']!r})" if error["type"] != "missing" else f"{where} is missing"
         )
     section: Any = settings
     for parent in parents:
@@ -182,6 +161,4 @@ def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
         section = field.annotation
     known = [field.alias or name for name, field in section.model_fields.items()]
     near = difflib.get_close_matches(key, known, n=1)
-    return f"{where} is no known key; " + (
-        f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-    )
+    return f"{where} is no known key; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")

@@ -1,4 +1,7 @@
-"""Compare a running service with the packaged pipeline, bit for bit: `python -m tests.e2e.compare URL [ROWS] [--one-by-one]`."""
+"""Compare a running service with the packaged pipeline, bit for bit.
+
+`python -m tests.e2e.compare URL [ROWS] [--one-by-one]`
+"""
 
 import json
 import struct

@@ -79,9 +79,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source = ROOT / name
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(
-            source, folder / name
-        )
+        shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder / name)
     import zipfile
 
     with zipfile.ZipFile(package_file(URI)) as archive:

@@ -42,13 +42,12 @@ def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
         "from skline.artifact import Artifact\nfrom serving.predictor import Predictor\n"
         "from pathlib import Path\nimport json\n"
         f"a = Artifact.open(Path({str(packaged.folder)!r}), {packaged.digest!r})\n"
-        f"app = serving.app.create_app(ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r}))\n"
+        f"s = ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r})\n"
+        "app = serving.app.create_app(s)\n"
         "p = app.state.predictor; p.load()\n"
         "print(p.answer_row(p.read_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert '"prediction"' in done.stdout
 
@@ -69,18 +68,12 @@ def test_an_artifact_that_is_not_what_the_digest_says_is_not_served(packaged: de
         create_app(ServiceSettings(artifact=packaged.folder, artifact_digest="0" * 64))
 
 
-def test_a_model_that_fails_its_golden_rows_never_becomes_ready(
-    serve: Any, tmp_path: Path, example: Any
-) -> None:
+def test_a_model_that_fails_its_golden_rows_never_becomes_ready(serve: Any, tmp_path: Path, example: Any) -> None:
     packaged = demo.package(tmp_path / "artifact")
     golden = packaged.folder / artifact.GOLDEN
     golden.write_text(re.sub(r"0\.\d+", "0.123", golden.read_text()))
-    files = {
-        path.name: path.read_bytes() for path in packaged.folder.iterdir() if path.name != artifact.MANIFEST
-    }
-    facts = artifact.Manifest.model_validate_json(
-        (packaged.folder / artifact.MANIFEST).read_bytes()
-    ).model_dump()
+    files = {path.name: path.read_bytes() for path in packaged.folder.iterdir() if path.name != artifact.MANIFEST}
+    facts = artifact.Manifest.model_validate_json((packaged.folder / artifact.MANIFEST).read_bytes()).model_dump()
     for known in ("format", "files"):
         del facts[known]
     shutil.rmtree(packaged.folder)
@@ -140,9 +133,7 @@ def frame() -> pd.DataFrame:
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_regression_answers_a_number_and_no_probabilities(
-    serve: Any, tmp_path: Path, frame: pd.DataFrame
-) -> None:
+def test_a_regression_answers_a_number_and_no_probabilities(serve: Any, tmp_path: Path, frame: pd.DataFrame) -> None:
     fitted = make_pipeline(LinearRegression()).fit(frame, frame["a"] * 2)
     packaged = demo.package(tmp_path / "a", fitted, derive(Inputs, Number, {}), [{"a": 1.0, "class, %": 2.0}])
     client = serve(packaged.folder, packaged.digest)

@@ -29,9 +29,7 @@ def result(mark: str, tmp_path: Path, auc: float = 0.7) -> Result:
     (folder / "pipeline.joblib").write_bytes(b"model")
     tags = {"artifact_sha256": "a" * 64}
     dataset = {"name": "flights", "digest": "d1", "source": "package:x"}
-    return Result(
-        mark, {"data": "d1"}, {"train.seed": 1}, {"model.roc_auc": auc}, tags, dataset, (folder,), "diff"
-    )
+    return Result(mark, {"data": "d1"}, {"train.seed": 1}, {"model.roc_auc": auc}, tags, dataset, (folder,), "diff")
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +82,7 @@ def test_the_fingerprint_is_of_data_model_metrics_and_params_and_not_of_the_arti
     mark, md5 = fingerprint(LOCK)
     assert md5 == {"data/split": "d1", "models/pipeline.joblib": "m1", "reports/metrics.json": "e1"}
     later = {"stages": LOCK["stages"] | {"package": {"outs": []}}}
-    other = {
-        "stages": LOCK["stages"] | {"train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m2"}]}}
-    }
+    other = {"stages": LOCK["stages"] | {"train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m2"}]}}}
     assert fingerprint(later)[0] == mark
     assert fingerprint(other)[0] != mark
 
@@ -102,9 +98,7 @@ def test_an_unreachable_server_is_told_after_a_bounded_wait(monkeypatch: pytest.
         monkeypatch.delenv(name, raising=False)
     started = time.monotonic()
     with (
-        pytest.raises(
-            SklineError, match="does not take the result.*The artifact is in artifact/ all the same"
-        ),
+        pytest.raises(SklineError, match="does not take the result.*The artifact is in artifact/ all the same"),
         client("http://127.0.0.1:9", 4) as mlflow_client,
     ):
         mlflow_client.get_experiment_by_name("x")

@@ -42,9 +42,7 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
         If a column has a type, a check or a role that the contract cannot hold, or a leak is among the columns.
     """
     if not issubclass(labelled, inputs):
-        raise SklineError(
-            "contract: Labelled must inherit from Inputs, so that every training row holds the inputs"
-        )
+        raise SklineError("contract: Labelled must inherit from Inputs, so that every training row holds the inputs")
     _refuse_table_checks(inputs)
     columns = [_column(labelled, name, is_input=name in inputs.kinds()) for name in labelled.kinds()]
     for column in columns:
@@ -109,9 +107,7 @@ def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
 def _example(name: str, kind: Kind, example: Scalar | None, *, required: bool) -> Scalar | None:
     """Return the example as JSON; a column that must be filled needs one."""
     if example is None and required:
-        raise SklineError(
-            f"contract column {name!r} ({kind}) has no example; add example=… as a client would send it"
-        )
+        raise SklineError(f"contract column {name!r} ({kind}) has no example; add example=… as a client would send it")
     return example
 
 
@@ -162,7 +158,7 @@ def _task(target: Column) -> tuple[Task, tuple[Scalar, ...] | None]:
     if target.kind == "boolean":
         return "binary", (False, True)
     if target.choices is not None:
-        classes = tuple(sorted(target.choices))  # type: ignore[type-var]
+        classes = tuple(sorted(target.choices))
         return ("binary" if len(classes) == 2 else "multiclass"), classes
     if target.kind in ("integer", "number"):
         return "regression", None

@@ -39,7 +39,7 @@ def to_storage(values: Sequence[Value], storage: str) -> pd.Series:
         case "datetime64[us]":
             return pd.Series(np.array(values, dtype="datetime64[us]"))
         case _:
-            return pd.Series(values, dtype=storage)  # type: ignore[call-overload,no-any-return]
+            return pd.Series(values, dtype=storage)
 
 
 def to_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, Value]]:
@@ -48,9 +48,7 @@ def to_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, Va
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
 
-def to_json_rows(
-    columns: Iterable[Column], frame: pd.DataFrame
-) -> list[dict[str, bool | int | float | str | None]]:
+def to_json_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, bool | int | float | str | None]]:
     """Turn a DataFrame into rows as a JSON client would send them, dates as ISO 8601 text."""
     rows = to_rows(columns, frame)
     return [
@@ -62,10 +60,13 @@ def to_json_rows(
 def _plain(values: pd.Series, column: Column) -> list[Value]:
     """Turn one column into plain values, None where missing."""
     cells: list[Value] = values.astype(object).where(values.notna(), None).tolist()
-    convert: Callable[[Any], Value] = {
-        "integer": int,
-        "boolean": bool,
-        "date": lambda stamp: stamp.date(),
-        "datetime": lambda stamp: stamp.to_pydatetime(),
-    }.get(column.kind, lambda value: value)
-    return [None if cell is None else convert(cell) for cell in cells]
+    convert = PLAIN.get(column.kind)
+    return cells if convert is None else [None if cell is None else convert(cell) for cell in cells]
+
+
+PLAIN: dict[str, Callable[[Any], Value]] = {
+    "integer": int,
+    "boolean": bool,
+    "date": lambda stamp: stamp.date(),
+    "datetime": lambda stamp: stamp.to_pydatetime(),
+}

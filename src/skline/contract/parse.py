@@ -62,9 +62,7 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
                     {
                         "row": rows,
                         "column": name,
-                        "value": pd.Series(
-                            [str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"
-                        ),
+                        "value": pd.Series([str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"),
                         "rule": RULES[kind],
                     }
                 )
@@ -106,9 +104,7 @@ def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
     """Cast a whole column, or raise pa.ArrowInvalid if one cell cannot be."""
     source = cells.type
     if kind == "string":
-        if not (
-            pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)
-        ):
+        if not (pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)):
             raise pa.ArrowInvalid("not text")
         return cells.cast(pa.string())
     if pa.types.is_boolean(source):
@@ -146,9 +142,7 @@ def _read_cell(value: Any, kind: Kind) -> Any:
     elif kind == "integer" and isinstance(value, float):
         value = int(value) if value.is_integer() else None
     elif kind in ("integer", "number") and hasattr(value, "to_integral_value"):  # Decimal
-        value = (
-            float(value) if kind == "number" else int(value) if value == value.to_integral_value() else None
-        )
+        value = float(value) if kind == "number" else int(value) if value == value.to_integral_value() else None
     try:
         return _cast(pa.array([value]), kind)[0].as_py()
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, pa.ArrowTypeError, OverflowError):
@@ -177,10 +171,9 @@ def _series(typed: pa.Array, kind: Kind) -> pd.Series:
         case "boolean" | "integer" if typed.null_count:
             return pd.Series(typed.cast(pa.float64()).to_numpy(zero_copy_only=False))
         case "date" | "datetime":
-            return pd.Series(
-                typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]")
-            )
+            return pd.Series(typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]"))
         case "string":
-            return typed.to_pandas().astype("str")
+            text: pd.Series = typed.to_pandas().astype("str")
+            return text
         case _:
             return pd.Series(typed.to_numpy(zero_copy_only=False))

@@ -86,7 +86,7 @@ def column(
     alias : str, optional
         The column's real name where it is no Python identifier.
     """
-    lengths = {"min_value": min_length, "max_value": max_length}
+    lengths: Any = {"min_value": min_length, "max_value": max_length}
     return pa.Field(
         description=description,
         nullable=nullable,
@@ -148,7 +148,8 @@ class Table(pa.DataFrameModel):
     @classmethod
     def to_schema(cls) -> pa.DataFrameSchema:
         """Return pandera's schema with storage dtypes and the rules that belong to each type."""
-        if "_storage_schema" not in cls.__dict__:
+        known: pa.DataFrameSchema | None = cls.__dict__.get("_storage_schema")
+        if known is None:
             schema = super().to_schema()
             kinds = cls.kinds()
             for name, kind in kinds.items():
@@ -161,8 +162,9 @@ class Table(pa.DataFrameModel):
                     *([] if pattern is None else [_full_match(pattern)]),
                 ]
                 schema = schema.update_column(name, dtype=storage, checks=checks)
-            cls._storage_schema = schema
-        return cls._storage_schema
+            type.__setattr__(cls, "_storage_schema", schema)
+            known = schema
+        return known
 
 
 def _full_match(pattern: str) -> pa.Check:
@@ -176,21 +178,17 @@ def _full_match(pattern: str) -> pa.Check:
     def check(strings: pd.Series) -> pd.Series:
         return strings.isin([text for text in strings.unique() if compiled.fullmatch(text)])
 
-    return pa.Check(
-        check, name="pattern", error=f"must match the pattern {pattern}", statistics={"pattern": pattern}
-    )
+    return pa.Check(check, name="pattern", error=f"must match the pattern {pattern}", statistics={"pattern": pattern})
 
 
 def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:
     """Rules that follow from the type alone; each returns a boolean Series over the non-missing values."""
     match kind:
         case "number":
-            return [pa.Check(lambda s: np.isfinite(s), name="finite", error="must be a finite number")]
+            return [pa.Check(np.isfinite, name="finite", error="must be a finite number")]
         case "integer":
             checks = [
-                pa.Check(
-                    lambda s: s.abs() <= LARGEST_INTEGER, name="exact_integer", error="must be within ±2^53"
-                )
+                pa.Check(lambda s: s.abs() <= LARGEST_INTEGER, name="exact_integer", error="must be within ±2^53")
             ]
             if storage == "float64":
                 checks.append(pa.Check(lambda s: s % 1 == 0, name="whole", error="must be a whole number"))
@@ -198,11 +196,7 @@ def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:
         case "boolean" if storage == "float64":
             return [pa.Check(lambda s: s.isin([0.0, 1.0]), name="boolean", error="must be true or false")]
         case "date":
-            return [
-                pa.Check(
-                    lambda s: s == s.dt.normalize(), name="date_only", error="must be a date without a time"
-                )
-            ]
+            return [pa.Check(lambda s: s == s.dt.normalize(), name="date_only", error="must be a date without a time")]
         case "datetime" | "date" | "string" | "boolean":
             return []
     raise AssertionError(kind)

@@ -45,9 +45,7 @@ def binary_metrics(truth: Array, scores: npt.NDArray[np.float64], threshold: flo
     )
 
 
-def multiclass_metrics(
-    truth: Array, probabilities: npt.NDArray[np.float64], classes: Array
-) -> dict[str, float]:
+def multiclass_metrics(truth: Array, probabilities: npt.NDArray[np.float64], classes: Array) -> dict[str, float]:
     """Judge probabilities of three or more classes; means over classes give each the same weight.
 
     `probabilities` has shape (n, n_classes), in the order of `classes`.
@@ -58,9 +56,7 @@ def multiclass_metrics(
         {
             "roc_auc": sk.roc_auc_score(truth, probabilities, multi_class="ovr", labels=classes),
             "pr_auc": float(
-                np.mean(
-                    [sk.average_precision_score(h, p) for h, p in zip(hits.T, probabilities.T, strict=True)]
-                )
+                np.mean([sk.average_precision_score(h, p) for h, p in zip(hits.T, probabilities.T, strict=True)])
             ),
             "brier": float(((probabilities - hits) ** 2).sum(axis=1).mean()),
             "log_loss": sk.log_loss(truth, probabilities, labels=classes),
@@ -73,9 +69,7 @@ def multiclass_metrics(
     )
 
 
-def regression_metrics(
-    truth: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]
-) -> dict[str, float]:
+def regression_metrics(truth: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]) -> dict[str, float]:
     """Judge predicted numbers of shape (n,): rmse, mae, median_ae in the target's unit, and r2."""
     return _finite(
         {

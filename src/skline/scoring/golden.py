@@ -45,8 +45,8 @@ def prove(artifact: Artifact, pipeline: Any) -> None:
         found = (again.predictions[index], again.probabilities and again.probabilities[index])
         if expected != found:
             raise ArtifactRefused(
-                f"golden row {index} gets {found}, must get {expected}; the pipeline or the libraries differ from those "
-                f"it was packaged with ({artifact.manifest.libraries}): {row}"
+                f"golden row {index} gets {found}, must get {expected}; the pipeline or the libraries differ from "
+                f"those it was packaged with ({artifact.manifest.libraries}): {row}"
             )
 
 

@@ -33,9 +33,7 @@ def local_file(uri: str) -> Iterator[Path]:
     else:
         path = Path(uri).expanduser()
         if not path.is_file():
-            raise SklineError(
-                f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml"
-            )
+            raise SklineError(f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml")
         yield path
 
 

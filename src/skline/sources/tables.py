@@ -108,9 +108,7 @@ def _bytes(path: Path, member: str | None) -> io.BufferedIOBase:
 
 def _member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
     """Choose the file of a zip archive."""
-    files = [
-        info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename
-    ]
+    files = [info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
     if member is None and len(files) == 1:
         return files[0]
     if member in files:

@@ -24,7 +24,7 @@ class Evaluated(NamedTuple):
 
 
 def evaluate(
-    pipeline: Any, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, settings: Evaluate, seed: int
+    pipeline: Any, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, settings: Evaluate, *, seed: int
 ) -> Evaluated:
     """Score the test part with the pipeline and with baselines fitted on the training part.
 
@@ -40,18 +40,14 @@ def evaluate(
     metrics: dict[str, Any] = {"rows": len(test), "model": judge(truth, scores, contract, settings)}
     for name, baseline in baselines.items():
         metrics[name] = judge(truth, score_frame(baseline, frame), contract, settings)
-    return Evaluated(
-        metrics, _segments(test, scores, contract, settings), _plots(truth, scores, contract, settings)
-    )
+    return Evaluated(metrics, _segments(test, scores, contract, settings), _plots(truth, scores, contract, settings))
 
 
 def judge(truth: Any, scores: Scores, contract: Contract, settings: Evaluate) -> dict[str, float]:
     """Compute the metrics that suit the task."""
     answers = scores.predictions if scores.probabilities is None else scores.probabilities
     if not np.isfinite(answers).all():
-        raise SklineError(
-            f"evaluate: {int((~np.isfinite(answers)).sum())} predictions are not finite numbers"
-        )
+        raise SklineError(f"evaluate: {int((~np.isfinite(answers)).sum())} predictions are not finite numbers")
     if scores.probabilities is None:
         return regression_metrics(truth.astype(np.float64), scores.predictions)
     if contract.task == "binary":
@@ -61,13 +57,10 @@ def judge(truth: Any, scores: Scores, contract: Contract, settings: Evaluate) ->
 
 def _positive(truth: Any, contract: Contract) -> Any:
     """Whether each row is of the second class, the one whose probability is reported."""
-    assert contract.classes is not None
-    return truth == contract.classes[1]
+    return truth == (contract.classes or ())[1]
 
 
-def _segments(
-    test: pd.DataFrame, scores: Scores, contract: Contract, settings: Evaluate
-) -> list[dict[str, Any]]:
+def _segments(test: pd.DataFrame, scores: Scores, contract: Contract, settings: Evaluate) -> list[dict[str, Any]]:
     """Judge every value of every segment column that has enough rows and, for a classifier, all classes."""
     found: list[dict[str, Any]] = []
     truth = test[contract.target.name].to_numpy()
@@ -90,9 +83,7 @@ def _plots(truth: Any, scores: Scores, contract: Contract, settings: Evaluate) -
     if scores.probabilities is None:
         return {"residuals": points.residuals(truth, scores.predictions)}
     if contract.task == "binary":
-        return points.binary_points(
-            _positive(truth, contract), scores.probabilities[:, 1], settings.threshold
-        )
+        return points.binary_points(_positive(truth, contract), scores.probabilities[:, 1], settings.threshold)
     return {"confusion": points.confusion(truth, scores.predictions)}
 
 
@@ -106,7 +97,7 @@ def main() -> None:
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     train, test = read_table(paths.part("train")), read_table(paths.part("test"))
     pipeline = joblib.load(paths.MODEL)
-    result = evaluate(pipeline, train, test, contract, settings.evaluate, settings.train.seed)
+    result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed)
     write_json(paths.METRICS, result.metrics)
     write_json(paths.EVALUATION, {"segments": result.segments})
     for name, table in result.plots.items():

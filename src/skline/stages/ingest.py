@@ -6,7 +6,7 @@ Nothing is judged here: a cell that cannot be read is left empty and listed, for
 import datetime as dt
 import difflib
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import pandas as pd
 import pyarrow as pa
@@ -65,8 +65,8 @@ def ingest(
     missing = [column.name for column in contract.columns if column.name not in prepared.columns]
     if missing:
         raise SklineError(
-            f"the source lacks {_named(missing, source_columns)}, which src/model/contract.py asks for, and prepare() in "
-            "src/model/source.py does not make it either; add it there, or take it out of the contract"
+            f"the source lacks {_named(missing, source_columns)}, which src/model/contract.py asks for, and prepare() "
+            "in src/model/source.py does not make it either; add it there, or take it out of the contract"
         )
     if len(prepared) != source.num_rows:
         raise SklineError(
@@ -82,9 +82,7 @@ def ingest(
             "rows": len(table),
             "columns": list(table.columns),
             "leaks_left_out": [name for name in source_columns if name in contract.leaks],
-            "not_in_contract": [
-                name for name in source_columns if name not in used and name not in contract.leaks
-            ],
+            "not_in_contract": [name for name in source_columns if name not in used and name not in contract.leaks],
             "unreadable_cells": len(parsed.failures),
         },
     )
@@ -99,9 +97,7 @@ def conform(values: pd.Series, column: Column) -> pd.Series:
         If the dtype is of another kind, so that converting would change values.
     """
     values = values.reset_index(drop=True)
-    open_storage = (
-        "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
-    )
+    open_storage = "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
     if str(values.dtype) == open_storage:
         return values
     fits = {
@@ -119,7 +115,8 @@ def conform(values: pd.Series, column: Column) -> pd.Series:
         )
     if open_storage == "int64" and not (values == values.round()).all():
         open_storage = "float64"  # a fraction is for the next stage to refuse, not for a cast to cut off
-    return values.astype(open_storage)
+    stored: pd.Series = values.astype(cast("Any", open_storage))
+    return stored
 
 
 def _named(missing: list[str], present: list[str]) -> str:
@@ -128,9 +125,7 @@ def _named(missing: list[str], present: list[str]) -> str:
     for name in missing:
         near = difflib.get_close_matches(name, present, n=1)
         words.append(f"column {name!r}" + (f" (it has {near[0]!r})" if near else ""))
-    return ", ".join(words) + (
-        "" if any("it has" in word for word in words) else f" (it has {', '.join(present)})"
-    )
+    return ", ".join(words) + ("" if any("it has" in word for word in words) else f" (it has {', '.join(present)})")
 
 
 def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:

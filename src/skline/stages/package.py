@@ -6,6 +6,7 @@ import platform
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def unseen_category(seen: pd.Series, column: Column) -> str | None:
     """Return a string that the contract allows and `seen` does not hold, or None if none was found."""
     if column.choices is not None:
         return next((str(choice) for choice in column.choices if not (seen == choice).any()), None)
-    known = set(seen.dropna().unique())
+    known: set[str] = set(seen.dropna().unique())
     samples = sorted(known)[:200]
     candidates = ["unseen", *(text[::-1] for text in samples), *(text[1:] + text[:1] for text in samples)]
     for text in candidates:
@@ -85,9 +86,7 @@ def prove_in_new_process(folder: Path, digest: str) -> None:
     command = [sys.executable, "-m", "skline.scoring.golden", str(folder), digest]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
-        raise SklineError(
-            f"the artifact does not work in a new process: {done.stderr.strip().removeprefix('error: ')}"
-        )
+        raise SklineError(f"the artifact does not work in a new process: {done.stderr.strip().removeprefix('error: ')}")
 
 
 def main() -> None:
@@ -100,9 +99,7 @@ def main() -> None:
     pipeline_bytes = paths.MODEL.read_bytes()
     pipeline = joblib.load(io.BytesIO(pipeline_bytes))
     rows = golden_rows(train, test, contract, settings.package.golden_rows, settings.train.seed)
-    reference = train.sample(
-        min(settings.package.reference_rows, len(train)), random_state=settings.train.seed
-    )
+    reference = train.sample(min(settings.package.reference_rows, len(train)), random_state=settings.train.seed)
     commit, dirty = git_state(Path.cwd())
     facts = {
         "name": settings.project.name,
@@ -118,7 +115,7 @@ def main() -> None:
         "libraries": library_versions(),
         "metrics": read_json(paths.METRICS),
     }
-    files = {
+    files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: pipeline_bytes,
         artifact.CONTRACT: contract.to_json().encode(),
         artifact.PROFILE: _json(profile(train, contract)),

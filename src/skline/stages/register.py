@@ -40,9 +40,7 @@ def describe(
         fingerprint=mark,
         md5=md5,
         params=flat(params),
-        metrics={
-            name: value for name, value in flat(manifest.metrics).items() if isinstance(value, int | float)
-        },
+        metrics={name: value for name, value in flat(manifest.metrics).items() if isinstance(value, int | float)},
         tags={
             "mlflow.source.git.commit": manifest.git_commit or "",
             "git_dirty": str(manifest.git_dirty),
@@ -87,9 +85,7 @@ def main() -> None:
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with client(uri, settings.register_.timeout) as mlflow_client:
         done = register(mlflow_client, manifest.registered_model, result)
-    print(
-        f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}"
-    )
+    print(f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}")
 
 
 if __name__ == "__main__":

@@ -63,11 +63,7 @@ def _by_chance(n_rows: int, strata: pd.Series | None, settings: Split) -> npt.ND
     part = np.empty(n_rows, dtype=np.int64)
     random = np.random.default_rng(settings.seed)
     everywhere = [np.arange(n_rows)]
-    groups = (
-        everywhere
-        if strata is None
-        else [np.flatnonzero(strata == value) for value in np.sort(strata.unique())]
-    )
+    groups = everywhere if strata is None else [np.flatnonzero(strata == value) for value in np.sort(strata.unique())]
     for rows in groups:
         part[random.permutation(rows)] = _shares(np.arange(len(rows)) / len(rows), settings)
     return part
@@ -98,9 +94,7 @@ def _check_parts(parts: Mapping[str, pd.DataFrame], contract: Contract, *, live_
         if name == "live" and not live_wanted:
             continue
         if rows.empty:
-            raise SklineError(
-                f"split: the part {name!r} is empty; change the cut dates or shares in params.yaml"
-            )
+            raise SklineError(f"split: the part {name!r} is empty; change the cut dates or shares in params.yaml")
         missing = set(contract.classes or ()) - set(rows[target].unique())
         if missing and name != "live":
             raise SklineError(
@@ -109,15 +103,13 @@ def _check_parts(parts: Mapping[str, pd.DataFrame], contract: Contract, *, live_
             )
     for column in (*contract.with_role("id"), *contract.with_role("group")):
         owners = pd.concat(
-            [pd.DataFrame({"key": rows[column.name].unique(), "part": name}) for name, rows in parts.items()]
+            pd.DataFrame({"key": rows[column.name].unique(), "part": name}) for name, rows in parts.items()
         )
         shared = owners[owners["key"].duplicated(keep=False)]
         if len(shared):
             key = shared["key"].iloc[0]
             where = " and ".join(shared.loc[shared["key"] == key, "part"])
-            raise SklineError(
-                f"split: {column.name} {key!r} is in {where}; no {column.role} may be in two parts"
-            )
+            raise SklineError(f"split: {column.name} {key!r} is in {where}; no {column.role} may be in two parts")
 
 
 def report(parts: Mapping[str, pd.DataFrame], contract: Contract) -> dict[str, Any]:

@@ -66,11 +66,7 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
                 f"train.params: the pipeline has no parameter {name!r}"
                 + (f"; did you mean {near[0]!r}?" if near else "; write it as step__parameter")
             )
-    seeds = {
-        name: seed
-        for name, value in known.items()
-        if name.split("__")[-1] == "random_state" and value is None
-    }
+    seeds = {name: seed for name, value in known.items() if name.split("__")[-1] == "random_state" and value is None}
     pipeline.set_params(**seeds | dict(params))
 
 

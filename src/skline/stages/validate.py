@@ -95,11 +95,10 @@ def refuse_too_many(report: dict[str, Any], max_quarantined: float) -> None:
         f"{rule['column']} {rule['rule']}: {rule['rows']:,} rows, such as {', '.join(map(repr, rule['examples']))}"
         for rule in report["broken_rules"]
     )
-    found = f"{report['quarantined']:,} of {report['quarantined'] + report['accepted']:,} labelled rows ({share:.2%}) break the contract"
+    labelled = report["quarantined"] + report["accepted"]
+    found = f"{report['quarantined']:,} of {labelled:,} labelled rows ({share:.2%}) break the contract"
     if not report["accepted"]:
-        raise SklineError(
-            f"no row is left to train on: {found}, {report['unlabelled']:,} have no label. {rules}"
-        )
+        raise SklineError(f"no row is left to train on: {found}, {report['unlabelled']:,} have no label. {rules}")
     raise SklineError(
         f"{found}, more than validate.max_quarantined allows ({max_quarantined:.2%}). {rules}. "
         f"See {paths.QUARANTINE}; mend the source, the contract, or the limit in {paths.PARAMS}"
@@ -117,7 +116,7 @@ def _contract_failures(frame: pd.DataFrame, table: type[Table]) -> pd.DataFrame:
     whole = cases[cases["index"].isna()]
     if len(whole):
         faults = "; ".join(
-            f"{case.column if case.schema_context == 'Column' else case.failure_case}: {case.check}, got {case.failure_case}"
+            f"{case.column if case.schema_context == 'Column' else 'table'}: {case.check}, got {case.failure_case}"
             for case in whole.head(EXAMPLES).itertuples()
         )
         raise SklineError(
@@ -171,17 +170,13 @@ def _repetitions(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
         same = frame[key.duplicated(keep=False) & key.notna()]
         copies = same.duplicated(keep="first")
         distinct = same.drop_duplicates()
-        conflicting = same[column.name].isin(
-            distinct.loc[distinct[column.name].duplicated(keep=False), column.name]
-        )
+        conflicting = same[column.name].isin(distinct.loc[distinct[column.name].duplicated(keep=False), column.name])
         for rows, rule in (
             (same[copies & ~conflicting], "repeats an earlier row"),
             (same[conflicting], "is shared by rows that differ"),
         ):
             values = rows[column.name].map(str)
-            found.append(
-                pd.DataFrame({"row": rows.index, "column": column.name, "value": values, "rule": rule})
-            )
+            found.append(pd.DataFrame({"row": rows.index, "column": column.name, "value": values, "rule": rule}))
     return pd.concat(found) if found else pd.DataFrame({"row": [], "column": [], "value": [], "rule": []})
 
 
@@ -212,9 +207,7 @@ def main() -> None:
     from skline.settings import Settings
 
     settings = Settings.load()
-    result = validate(
-        read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, read_contract(paths.CONTRACT)
-    )
+    result = validate(read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, read_contract(paths.CONTRACT))
     write_table(paths.VALIDATED, result.accepted)
     write_table(paths.QUARANTINE, result.quarantined)
     write_table(paths.UNLABELLED, result.unlabelled)

@@ -63,9 +63,7 @@ def test_a_leak_among_the_inputs_is_refused() -> None:
     ],
 )
 def test_what_an_api_could_not_repeat_is_refused_by_name(field: Any, annotation: type, message: str) -> None:
-    inputs = type(
-        "Inputs", (Table,), {"__annotations__": {"odd": annotation}, "odd": field, "__module__": __name__}
-    )
+    inputs = type("Inputs", (Table,), {"__annotations__": {"odd": annotation}, "odd": field, "__module__": __name__})
     labelled = type(
         "Labelled",
         (inputs,),
@@ -77,9 +75,7 @@ def test_what_an_api_could_not_repeat_is_refused_by_name(field: Any, annotation:
 
 
 def test_a_contract_needs_exactly_one_target() -> None:
-    with pytest.raises(
-        SklineError, match="exactly one column of Labelled must have role='target', found \\[\\]"
-    ):
+    with pytest.raises(SklineError, match="exactly one column of Labelled must have role='target', found \\[\\]"):
         derive(Inputs, Inputs, {})
 
 

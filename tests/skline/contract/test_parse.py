@@ -5,6 +5,7 @@ import math
 from decimal import Decimal
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ from skline.contract.parse import parse, parse_column
 )  # fmt: skip
 def test_a_column_is_read_as_its_kind(kind: Any, cells: list[Any], values: list[Any], bad: list[int]) -> None:
     found, wrong = parse_column(pa.array(cells), kind)
-    assert [None if v != v else v for v in found.tolist()] == values
+    assert [None if pd.isna(v) else v for v in found.tolist()] == values
     assert wrong.nonzero()[0].tolist() == bad
 
 
@@ -42,7 +43,7 @@ def test_a_column_is_read_as_its_kind(kind: Any, cells: list[Any], values: list[
 def test_integers_written_as_text_come_back_as_they_were(numbers: list[int | None]) -> None:
     found, bad = parse_column(pa.array([None if n is None else str(n) for n in numbers]), "integer")
     assert not bad.any()
-    assert [None if v != v else v for v in found.tolist()] == [
+    assert [None if math.isnan(v) else v for v in found.tolist()] == [
         None if n is None else (float(n) if None in numbers else n) for n in numbers
     ]
 
@@ -55,9 +56,7 @@ def test_numbers_written_as_text_come_back_to_the_last_bit(numbers: list[float])
 
 
 def test_failures_name_row_column_value_and_rule() -> None:
-    parsed = parse(
-        pa.table({"a": ["1", "one"], "b": ["x", "y"]}), {"a": "integer", "b": "string", "c": "number"}
-    )
+    parsed = parse(pa.table({"a": ["1", "one"], "b": ["x", "y"]}), {"a": "integer", "b": "string", "c": "number"})
     assert parsed.failures.to_dict("records") == [
         {"row": 1, "column": "a", "value": "one", "rule": "is no whole number within ±2^53"}
     ]

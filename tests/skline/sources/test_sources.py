@@ -84,9 +84,7 @@ def test_what_is_not_there_is_named(uri: str, message: str) -> None:
         ("t.csv.gz", b"no gzip", "cannot read t.csv.gz"),
     ],
 )
-def test_what_cannot_be_read_is_told_in_one_line(
-    tmp_path: Path, name: str, content: bytes, message: str
-) -> None:
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(SklineError, match=message) as caught:

@@ -32,7 +32,7 @@ def test_late_means_more_than_fifteen_minutes_and_no_arrival_means_no_label() ->
 
 
 def test_a_missing_column_is_named_with_the_nearest_one() -> None:
-    table, columns = demo.source_table()
+    table, _ = demo.source_table()
     names = ["distnace" if name == "distance" else name for name in table.column_names]
     with pytest.raises(SklineError, match=r"lacks column 'distance' \(it has 'distnace'\)"):
         ingest(table.rename_columns(names), names, demo.contract(), KIND_OF_READS, prepare)

@@ -60,9 +60,7 @@ def test_a_value_that_sklearn_refuses_is_told_in_its_words() -> None:
 def test_every_open_random_state_gets_the_seed_and_a_chosen_one_stays() -> None:
     pipeline = train(demo.parts()["train"], demo.contract(), build_pipeline, FEW, seed=7)
     assert pipeline.get_params()["model__random_state"] == 7
-    pipeline = train(
-        demo.parts()["train"], demo.contract(), build_pipeline, FEW | {"model__random_state": 1}, seed=7
-    )
+    pipeline = train(demo.parts()["train"], demo.contract(), build_pipeline, FEW | {"model__random_state": 1}, seed=7)
     assert pipeline.get_params()["model__random_state"] == 1
 
 
@@ -82,9 +80,7 @@ def test_a_bar_on_a_terminal_changes_nothing_in_the_model(tmp_path: object) -> N
         "p = train(demo.parts()['train'], demo.contract(), build_pipeline, {'model__max_iter': 20}, seed=17)\n"
         "print(p[-1].verbose, repr(p.predict_proba(demo.parts()['test'][demo.contract().input_names])[:5].tolist()))\n"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=True)
     expected = demo.pipeline().predict_proba(demo.parts()["test"][demo.contract().input_names])[:5].tolist()
     assert done.stdout == f"0 {expected!r}\n"
     assert "20/20" in done.stderr

@@ -81,9 +81,7 @@ def test_an_unreadable_cell_is_the_reason_and_its_emptiness_is_not() -> None:
 
 
 def test_an_unreadable_label_is_quarantined_and_not_taken_for_a_missing_one() -> None:
-    unparsed = pd.DataFrame(
-        {"row": [1], "column": ["y"], "value": ["perhaps"], "rule": ["is none of true/false"]}
-    )
+    unparsed = pd.DataFrame({"row": [1], "column": ["y"], "value": ["perhaps"], "rule": ["is none of true/false"]})
     result = run({}, {"y": None}, unparsed=unparsed)
     assert (len(result.quarantined), len(result.unlabelled)) == (1, 0)
 

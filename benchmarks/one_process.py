@@ -9,11 +9,9 @@ import pandas as pd
 from model.contract import Labelled
 from model.pipeline import build_pipeline
 from skline.contract.derive import derive_module
-from skline.evaluation.baselines import fit_baselines
-from skline.scoring.reference import score_frame
 from skline.settings import Settings
 from skline.sources.locate import package_file
-from skline.stages.evaluate import judge
+from skline.stages.evaluate import evaluate
 
 
 def main() -> None:
@@ -31,10 +29,7 @@ def main() -> None:
     test = table[table["departed_at"].between(str(settings.split.test_from), str(settings.split.live_from))]
     pipeline = build_pipeline(contract).set_params(**settings.train.params)
     pipeline.fit(train[contract.input_names], train["late"].to_numpy())
-    baselines = fit_baselines(train, contract, settings.evaluate.baseline_rows, settings.train.seed)
-    for model in (pipeline, *baselines.values()):
-        scores = score_frame(model, test[contract.input_names])
-        print(judge(test["late"].to_numpy(), scores, contract, settings.evaluate)["roc_auc"])
+    print(evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed).metrics["model"])
     joblib.dump(pipeline, Path(sys.argv[1]) / "pipeline.joblib")
 
 

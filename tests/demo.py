@@ -16,10 +16,11 @@ from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
+from skline.scoring.choose import golden_rows
 from skline.scoring.golden import answer
 from skline.settings import Settings, Source
 from skline.stages.ingest import ingest, read
-from skline.stages.package import golden_rows, library_versions
+from skline.stages.package import library_versions
 from skline.stages.split import split
 from skline.stages.train import train
 from skline.stages.validate import validate

@@ -67,7 +67,7 @@ def read_json(path: Path) -> Any:
 def write_table(path: Path, frame: "pd.DataFrame") -> None:
     """Write a DataFrame as Parquet, without its index."""
     with replacing(path) as temporary:
-        frame.to_parquet(temporary, index=False, compression="zstd")
+        frame.to_parquet(temporary, index=False, compression="snappy")
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":

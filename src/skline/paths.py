@@ -14,6 +14,8 @@ QUARANTINE = Path("data/validated/quarantine.parquet")
 UNLABELLED = Path("data/validated/unlabelled.parquet")
 SPLIT = Path("data/split")
 MODEL = Path("models/pipeline.joblib")
+#: Rows with the answers that the freshly fitted pipeline gave them.
+GOLDEN = Path("models/golden.json")
 
 REPORTS = Path("reports")
 LINEAGE = REPORTS / "lineage.json"

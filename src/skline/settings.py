@@ -86,6 +86,9 @@ class Train(Section):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
     )
+    golden_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="Validation rows whose answers are kept, to prove the model after every load"
+    )
 
 
 class Evaluate(Section):
@@ -101,7 +104,6 @@ class Evaluate(Section):
 class Package(Section):
     """What travels in the artifact beside the pipeline."""
 
-    golden_rows: Annotated[int, Field(ge=1, le=10_000)] = 64
     reference_rows: Annotated[int, Field(ge=1)] = 5_000
 
 

@@ -95,7 +95,8 @@ def main() -> None:
     from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
-    train, test = read_table(paths.part("train")), read_table(paths.part("test"))
+    train = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
+    test = read_table(paths.part("test"))
     pipeline = joblib.load(paths.MODEL)
     result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed)
     write_json(paths.METRICS, result.metrics)

@@ -99,7 +99,7 @@ def _check_parts(parts: Mapping[str, pd.DataFrame], contract: Contract, *, live_
         if missing and name != "live":
             raise SklineError(
                 f"split: the part {name!r} ({len(rows)} rows) has no row with {target} = "
-                f"{', '.join(map(str, sorted(missing)))}; change the cut dates or shares in params.yaml, or collect more"
+                f"{', '.join(map(str, sorted(missing)))}; change the cut dates or shares in params.yaml"
             )
     for column in (*contract.with_role("id"), *contract.with_role("group")):
         owners = pd.concat(

@@ -71,9 +71,11 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
 
 
 def main() -> None:
-    """Read data/split/train.parquet; write models/pipeline.joblib."""
+    """Read the training and validation parts; write models/pipeline.joblib and models/golden.json."""
     from model.pipeline import build_pipeline
-    from skline.files import read_contract, read_table, replacing
+    from skline.files import read_contract, read_table, replacing, write_text
+    from skline.scoring.choose import golden_rows
+    from skline.scoring.golden import answer
     from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
@@ -83,6 +85,9 @@ def main() -> None:
     joblib.dump(pipeline, buffer)
     with replacing(paths.MODEL) as temporary:
         temporary.write_bytes(buffer.getvalue())
+    validation = read_table(paths.part("validation"), contract.input_names)
+    golden = golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
+    write_text(paths.GOLDEN, answer(contract, pipeline, golden).model_dump_json(indent=1))
     print(f"fitted on {len(rows):,} rows, {len(buffer.getvalue()) / 1e6:.1f} MB")
 
 

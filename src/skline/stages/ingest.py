@@ -34,6 +34,7 @@ def ingest(
     contract: Contract,
     reads: Mapping[str, Kind],
     prepare: Callable[[pd.DataFrame], pd.DataFrame],
+    name: str = "the source",
 ) -> Ingested:
     """Type the source's columns and derive the contract's.
 
@@ -48,6 +49,8 @@ def ingest(
         What `prepare` needs beside the contract's columns.
     prepare : function from DataFrame to DataFrame
         Derives missing contract columns; from `src/model/source.py`. It must keep the rows and their order.
+    name : str
+        What to call the source in an error.
 
     Raises
     ------
@@ -57,15 +60,13 @@ def ingest(
     kinds: dict[str, Kind] = {column.name: column.kind for column in contract.columns} | dict(reads)
     absent = [name for name in reads if name not in source.column_names]
     if absent:
-        raise SklineError(
-            f"the source lacks {_named(absent, source_columns)}, which READS in src/model/source.py asks for"
-        )
+        raise SklineError(f"{name} lacks {_named(absent, source_columns)}, which READS in src/model/source.py asks for")
     parsed = parse(source, kinds)
     prepared = prepare(parsed.frame)
     missing = [column.name for column in contract.columns if column.name not in prepared.columns]
     if missing:
         raise SklineError(
-            f"the source lacks {_named(missing, source_columns)}, which src/model/contract.py asks for, and prepare() "
+            f"{name} lacks {_named(missing, source_columns)}, which src/model/contract.py asks for, and prepare() "
             "in src/model/source.py does not make it either; add it there, or take it out of the contract"
         )
     if len(prepared) != source.num_rows:
@@ -157,7 +158,7 @@ def main() -> None:
     settings, contract = Settings.load(), derive_module(declared)
     reads = {name: KINDS[kind] for name, kind in READS.items()}
     table, columns, facts = read(settings.source, [*(c.name for c in contract.columns), *reads])
-    result = ingest(table, columns, contract, reads, prepare)
+    result = ingest(table, columns, contract, reads, prepare, settings.source.uri)
     write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)

@@ -3,7 +3,8 @@
 FROM python:3.12-slim-bookworm AS build
 COPY requirements/serving.txt /requirements.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt \
-    && /venv/bin/pip uninstall -qy pip
+    && /venv/bin/pip uninstall -qy pip \
+    && find /venv -type d -name tests -prune -exec rm -rf {} +
 
 FROM python:3.12-slim-bookworm
 # The digest comes from outside the artifact; an image for another artifact does not build.

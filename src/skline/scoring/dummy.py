@@ -1,0 +1,56 @@
+"""Dummies: the same answer for every row."""
+
+from typing import Any
+
+import numpy as np
+
+from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
+from skline.scoring.cells import Array, Batch, Source
+from skline.scoring.matrix import Matrix, Reading
+from skline.scoring.model import Model
+
+
+def read_dummy(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # noqa: ARG001
+    """DummyClassifier (unless it draws at random) and DummyRegressor."""
+    strategy = estimator.strategy
+    if strategy in ("stratified", "uniform"):
+        raise NotPlannable(f"DummyClassifier(strategy={strategy!r}) draws at random; use strategy='prior'")
+    if estimator.n_outputs_ != 1:
+        raise NotPlannable(f"{type(estimator).__name__} has {estimator.n_outputs_} targets; a plan has one")
+    row = np.zeros((1, 1))
+    chances = estimator.predict_proba(row) if hasattr(estimator, "predict_proba") else None
+    answer = Scores(np.asarray(estimator.predict(row)), chances)
+    return Model(Nothing(), Constant(answer, getattr(estimator, "classes_", None)))
+
+
+class Nothing:
+    """No margin: the batch's size is all that is needed."""
+
+    exactness: Exactness = "bits"
+
+    def emit(self, source: Source) -> str:
+        return source.assign("None")
+
+    def values(self, batch: Batch) -> Any:
+        return batch.size
+
+
+class Constant:
+    """The same answer for every row."""
+
+    batchwise = False
+    decides = False
+
+    def __init__(self, scores: Scores, classes: Array | None) -> None:
+        self.classes = classes
+        self._scores = scores
+        self._row = scores.row(0)
+
+    def answer(self, margin: Any) -> RowAnswer:  # noqa: ARG002
+        return self._row
+
+    def answers(self, margins: Any) -> Scores:
+        chances = self._scores.probabilities
+        return Scores(
+            np.repeat(self._scores.predictions, margins), None if chances is None else np.repeat(chances, margins, axis=0)
+        )

@@ -38,7 +38,8 @@ class Nothing:
 class Constant:
     """The same answer for every row."""
 
-    batchwise = False
+    # Its predictions have the dtype of one class (a shorter text, say), so a batch is never put together of rows.
+    batchwise = True
     decides = False
 
     def __init__(self, scores: Scores, classes: Array | None) -> None:

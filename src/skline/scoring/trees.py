@@ -256,6 +256,8 @@ def float64_threshold(thresholds: Array) -> FloatArray:
     above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
     # The largest float32 has no finite successor; what is rounded to it ends half a step above.
     above = np.where(np.isinf(above), 2.0**128, above)
-    half = below.astype(np.float64) + (above - below.astype(np.float64)) / 2
+    exact = below.astype(np.float64)
+    # An infinite threshold (it parts missing values from all others) stays as it is.
+    half = np.where(np.isinf(exact), exact, exact + (above - np.where(np.isinf(exact), 0.0, exact)) / 2)
     even = below.view(np.uint32) % 2 == 0
-    return np.where(even, half, np.nextafter(half, -np.inf))
+    return np.where(even | np.isinf(exact), half, np.nextafter(half, -np.inf))

@@ -29,7 +29,7 @@ from skline.contract.frames import to_frame
 from skline.features import TimeFeatures, minutes_of_day
 from skline.scoring import trees
 
-from .conftest import COLUMNS, assert_planned, fit, make_rows, targets
+from .tables import COLUMNS, assert_planned, fit, make_rows, targets
 
 NUMBERS = ["number", "count", "constant", "maybe"]
 

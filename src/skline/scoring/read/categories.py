@@ -27,7 +27,8 @@ def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
         encoded = encoded.toarray()
     cells: list[Cell] = []
     for code, width in zip(codes, step._n_features_outs, strict=True):  # noqa: SLF001
-        cells.extend(Table(code, _distinct(encoded, len(cells) + j, code.size)) for j in range(width))
+        first = len(cells)
+        cells.extend(Table(code, _distinct(encoded, first + j, code.size)) for j in range(width))
     return Matrix(tuple(cells), "sparse" if step.sparse_output else "array")
 
 

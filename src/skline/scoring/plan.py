@@ -95,8 +95,9 @@ class Plan:
 
     def _score(self, read: Callable[[int], Any], size: int) -> Scores:
         batch = Batch(read, size)
-        self._reading.check(batch)
-        return self._model.link.answers(self._model.margin.values(batch))
+        with np.errstate(all="ignore"):
+            self._reading.check(batch)
+            return self._model.link.answers(self._model.margin.values(batch))
 
     def _collect(self, answers: list[RowAnswer]) -> Scores:
         """Rows' answers as arrays."""

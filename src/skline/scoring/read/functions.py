@@ -1,6 +1,7 @@
 """TimeFeatures, and FunctionTransformer of functions whose every cell depends on nothing but itself."""
 
 import datetime as dt
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,18 @@ def read_function_transformer(reading: Reading, step: Any, matrix: Matrix) -> Ma
 
 def _mapped(cell: Cell, ufunc: Any) -> Cell:
     """Call the ufunc itself on one value: its loops differ from the C library's functions in last bits."""
-    return elementwise(cell, "{f}({x}).item()", ufunc, {"f": ufunc})
+    return elementwise(cell, "{f}({x})", ufunc, {"f": one_value(ufunc)})
+
+
+def one_value(ufunc: Any) -> Callable[[float], float]:
+    """Return a function that applies the ufunc to one float, without warnings."""
+
+    def call(value: float) -> float:
+        with np.errstate(all="ignore"):
+            result: float = ufunc(value).item()
+        return result
+
+    return call
 
 
 def _minutes(cell: Cell) -> Cell:

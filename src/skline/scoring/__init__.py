@@ -1,0 +1,1 @@
+"""Exact scoring of fitted pipelines without DataFrames; see `plan` and `scorer`."""

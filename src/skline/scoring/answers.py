@@ -29,9 +29,9 @@ class Scores:
         ), chances
 
 
-class NotPlannable(SklineError):
+class NotPlannable(SklineError):  # noqa: N818 (it is an answer, not a fault)
     """The pipeline holds a step, type or parameter that a plan does not know; the message names it."""
 
 
-class RowRefused(SklineError, ValueError):
+class RowRefused(SklineError, ValueError):  # noqa: N818 (as above)
     """The pipeline would raise on this row, so the plan does too."""

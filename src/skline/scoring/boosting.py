@@ -1,4 +1,4 @@
-"""HistGradientBoosting and GradientBoosting: their trees in plan form, and their own kernels for many rows."""
+"""HistGradientBoosting and GradientBoosting: their trees in plan form, their own kernels for many rows."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ MANY_ROWS = 4_000
 def read_hist_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
     """HistGradientBoostingClassifier and HistGradientBoostingRegressor."""
     cells = _hist_cells(reading, estimator, matrix)
-    bitsets, feature_map = estimator._bin_mapper.make_known_categories_bitsets()  # noqa: SLF001
-    base = 0.0 + np.asarray(estimator._baseline_prediction, dtype=np.float64).ravel()  # noqa: SLF001
+    bitsets, feature_map = estimator._bin_mapper.make_known_categories_bitsets()
+    base = 0.0 + np.asarray(estimator._baseline_prediction, dtype=np.float64).ravel()
     width = estimator.n_trees_per_iteration_
     known = {
-        feature: frozenset(int(category) for category in estimator._bin_mapper.bin_thresholds_[feature])  # noqa: SLF001
-        for feature in np.flatnonzero(estimator._bin_mapper.is_categorical_)  # noqa: SLF001
+        feature: frozenset(int(category) for category in estimator._bin_mapper.bin_thresholds_[feature])
+        for feature in np.flatnonzero(estimator._bin_mapper.is_categorical_).tolist()
     }
-    iterations = estimator._predictors  # noqa: SLF001
+    iterations = estimator._predictors
     trees = [stump(base[k : k + 1]) for k in range(width)]
     trees += [_hist_tree(predictor, known) for iteration in iterations for predictor in iteration]
 
@@ -48,7 +48,7 @@ def read_hist_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix
 def _hist_cells(reading: Reading, estimator: Any, matrix: Matrix) -> tuple[Cell, ...]:
     """Return the float64 matrix that the trees see: categorical columns are encoded and come first."""
     check_names(matrix, estimator)
-    preprocessor = estimator._preprocessor  # noqa: SLF001
+    preprocessor = estimator._preprocessor
     if preprocessor is None:
         return numbers(matrix, estimator, float32=True)
     categorical = np.asarray(estimator.is_categorical_)
@@ -90,7 +90,7 @@ def _hist_tree(predictor: Any, known: dict[int, frozenset[int]]) -> Tree:
 def _hist_link(estimator: Any) -> Link:
     """What the estimator's loss makes of the sums."""
     classes = getattr(estimator, "classes_", None)
-    inverse = type(estimator._loss.link).__name__  # noqa: SLF001
+    inverse = type(estimator._loss.link).__name__
     if classes is not None:
         if inverse == "LogitLink" and len(classes) == 2:
             return Binary(classes)
@@ -98,7 +98,9 @@ def _hist_link(estimator: Any) -> Link:
             return Softmax(classes)
     elif inverse in ("IdentityLink", "LogLink"):
         return Value(np.exp if inverse == "LogLink" else None)
-    raise NotPlannable(f"{type(estimator).__name__} has the link {inverse}, which no plan knows; use a loss by name")
+    raise NotPlannable(
+        f"{type(estimator).__name__} has the link {inverse}, which no plan knows; use a loss by name"
+    )
 
 
 def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
@@ -110,8 +112,10 @@ def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> 
     reading.require(cells, "float32")
     initial = type(estimator.init_).__name__
     if estimator.init_ != "zero" and initial not in ("DummyClassifier", "DummyRegressor"):
-        raise NotPlannable(f"{type(estimator).__name__} has init={initial}, which no plan knows; leave init=None")
-    base = estimator._raw_predict_init(np.zeros((1, len(cells)), dtype=np.float32))[0]  # noqa: SLF001
+        raise NotPlannable(
+            f"{type(estimator).__name__} has init={initial}, which no plan knows; leave init=None"
+        )
+    base = estimator._raw_predict_init(np.zeros((1, len(cells)), dtype=np.float32))[0]
     width = len(base)
     rate = float(estimator.learning_rate)
     trees = [stump(base[k : k + 1]) for k in range(width)]
@@ -120,16 +124,18 @@ def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> 
 
     def kernel(values: FloatArray) -> FloatArray:
         rounded = values.astype(np.float32)
-        raw: FloatArray = estimator._raw_predict_init(rounded)  # noqa: SLF001
+        raw: FloatArray = estimator._raw_predict_init(rounded)
         predict_stages(estimator.estimators_, rounded, estimator.learning_rate, raw)
         return raw.ravel() if width == 1 else raw
 
-    return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1), _grown_link(estimator, width))
+    return Model(
+        Ensemble(trees, cells, kernel, width=width, scalar=width == 1), _grown_link(estimator, width)
+    )
 
 
 def _grown_link(estimator: Any, width: int) -> Link:
     classes = getattr(estimator, "classes_", None)
-    inverse = type(estimator._loss.link).__name__  # noqa: SLF001
+    inverse = type(estimator._loss.link).__name__
     if classes is None:
         return Value()
     if width > 1:

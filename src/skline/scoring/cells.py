@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 Array = npt.NDArray[Any]
 #: dtypes that scikit-learn reads as numbers.
@@ -94,27 +95,28 @@ class Evaluator(Protocol):
 
 
 class Cell(Emitter, Evaluator, Protocol):
-    """One column, as an expression; `dtype` is the name of the NumPy dtype that scikit-learn would see."""
+    """One column, as an expression.
 
-    @property
-    def dtype(self) -> str:
-        """The dtype's name: one of NUMBERS, "str", "datetime64[us]", or "code"."""
-        ...
+    `dtype` is the name of the dtype that scikit-learn would see: one of NUMBERS, "str" or "datetime64[us]".
+    """
+
+    dtype: str
 
 
 class Code(Emitter, Evaluator, Protocol):
-    """A cell whose value is a whole number from 0 to `size` - 1, to look tables up with."""
+    """A whole number from 0 to `size` - 1, to look tables up with."""
 
     size: int
 
 
-class Input:
+class Input(Cell):
     """A column as the caller gives it."""
 
     def __init__(self, position: int, dtype: str) -> None:
         self.position = position
         self.dtype = dtype
 
+    @override
     def emit(self, source: Source) -> str:
         given = f"r{self.position}"
         if self.dtype == "float64":
@@ -122,39 +124,42 @@ class Input:
             return source.assign(f"nan if {given} is None else {given} * 1.0")
         return given
 
+    @override
     def values(self, batch: Batch) -> Any:
         return batch.read(self.position)
 
 
-class FlagCode:
+class FlagCode(Code):
     """False and True as 0 and 1."""
 
-    dtype = "code"
     size = 2
 
     def __init__(self, flag: Cell) -> None:
         self.flag = flag
 
+    @override
     def emit(self, source: Source) -> str:
         return source.of(self.flag)
 
+    @override
     def values(self, batch: Batch) -> Any:
         return batch.of(self.flag).astype(np.intp)
 
 
-class MissingCode:
+class MissingCode(Code):
     """1 where a float is NaN or a string is missing, else 0."""
 
-    dtype = "code"
     size = 2
 
     def __init__(self, cell: Cell) -> None:
         self.cell = cell
 
+    @override
     def emit(self, source: Source) -> str:
         value = source.of(self.cell)
         return source.assign(f"{value} is None" if self.cell.dtype == "str" else f"{value} != {value}")
 
+    @override
     def values(self, batch: Batch) -> Any:
         values = batch.of(self.cell)
         if self.cell.dtype == "str":
@@ -162,7 +167,7 @@ class MissingCode:
         return np.isnan(values).astype(np.intp)
 
 
-class Table:
+class Table(Cell):
     """A number for each value of a code."""
 
     def __init__(self, code: Code, entries: Array) -> None:
@@ -170,14 +175,16 @@ class Table:
         self.entries = entries
         self.dtype = entries.dtype.name
 
+    @override
     def emit(self, source: Source) -> str:
         return source.assign(f"{source.constant(tuple(self.entries.tolist()))}[{source.of(self.code)}]")
 
+    @override
     def values(self, batch: Batch) -> Any:
         return self.entries[batch.of(self.code)]
 
 
-class Elementwise:
+class Elementwise(Cell):
     """A float64 computed from one other number, by the same arithmetic in Python and in NumPy.
 
     Parameters
@@ -194,17 +201,23 @@ class Elementwise:
     dtype = "float64"
 
     def __init__(
-        self, cell: Cell, text: str, array: Callable[[Array], Array], constants: Mapping[str, Any] | None = None
+        self,
+        cell: Cell,
+        text: str,
+        array: Callable[[Array], Array],
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.cell = cell
         self.text = text
         self.array = array
         self.constants = constants or {}
 
+    @override
     def emit(self, source: Source) -> str:
         names = {name: source.constant(value) for name, value in self.constants.items()}
         return source.assign(self.text.format(x=source.of(self.cell), **names))
 
+    @override
     def values(self, batch: Batch) -> Any:
         return self.array(batch.of(self.cell))
 
@@ -233,11 +246,14 @@ def filled(cell: Cell, filler: Any) -> Cell:
     if cell.dtype == "str":
         return FilledText(cell, filler)
     return elementwise(
-        cell, "{f} if {x} != {x} else {x}", lambda values: np.where(np.isnan(values), filler, values), {"f": filler}
+        cell,
+        "{f} if {x} != {x} else {x}",
+        lambda values: np.where(np.isnan(values), filler, values),
+        {"f": filler},
     )
 
 
-class FilledText:
+class FilledText(Cell):
     """A string, or another one where it is missing."""
 
     dtype = "str"
@@ -246,10 +262,12 @@ class FilledText:
         self.cell = cell
         self.filler = filler
 
+    @override
     def emit(self, source: Source) -> str:
         value, filler = source.of(self.cell), source.constant(self.filler)
         return source.assign(f"{filler} if {value} is None else {value}")
 
+    @override
     def values(self, batch: Batch) -> Any:
         return [self.filler if value is None else value for value in batch.of(self.cell)]
 

@@ -3,11 +3,12 @@
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
 from skline.scoring.cells import Array, Batch, Source
 from skline.scoring.matrix import Matrix, Reading
-from skline.scoring.model import Model
+from skline.scoring.model import Link, Margin, Model
 
 
 def read_dummy(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # noqa: ARG001
@@ -23,22 +24,24 @@ def read_dummy(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # no
     return Model(Nothing(), Constant(answer, getattr(estimator, "classes_", None)))
 
 
-class Nothing:
+class Nothing(Margin):
     """No margin: the batch's size is all that is needed."""
 
     exactness: Exactness = "bits"
 
+    @override
     def emit(self, source: Source) -> str:
         return source.assign("None")
 
+    @override
     def values(self, batch: Batch) -> Any:
         return batch.size
 
 
-class Constant:
+class Constant(Link):
     """The same answer for every row."""
 
-    # Its predictions have the dtype of one class (a shorter text, say), so a batch is never put together of rows.
+    # Its predictions have the dtype of one class (a shorter text, say): no batch is put together of rows.
     batchwise = True
     decides = False
 
@@ -47,11 +50,14 @@ class Constant:
         self._scores = scores
         self._row = scores.row(0)
 
-    def answer(self, margin: Any) -> RowAnswer:  # noqa: ARG002
+    @override
+    def answer(self, margin: Any) -> RowAnswer:
         return self._row
 
+    @override
     def answers(self, margins: Any) -> Scores:
         chances = self._scores.probabilities
         return Scores(
-            np.repeat(self._scores.predictions, margins), None if chances is None else np.repeat(chances, margins, axis=0)
+            np.repeat(self._scores.predictions, margins),
+            None if chances is None else np.repeat(chances, margins, axis=0),
         )

@@ -30,8 +30,8 @@ def read_tree(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
 def read_forest(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
     """RandomForest and ExtraTrees, classifier and regressor.
 
-    With several jobs scikit-learn adds the trees up in whatever order its threads end: the same row gets other
-    last bits from call to call, and the plan, which adds in the order of the trees, is called "ulp".
+    With several jobs scikit-learn adds the trees up in whatever order its threads end: a row gets other last
+    bits from call to call, and the plan, which adds in the order of the trees, is called "ulp".
     """
     members = estimator.estimators_
     cells = _cells(reading, estimator, members[0], matrix)

@@ -1,13 +1,14 @@
-"""Linear forms: BLAS over a dense row, as scikit-learn calls it, or one addition after another over a sparse one."""
+"""Linear forms: BLAS over a dense row, as scikit-learn calls it; over a sparse one, one by one."""
 
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowRefused
 from skline.scoring.cells import Batch, Cell, Source, Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
-from skline.scoring.model import Binary, Model, Softmax, Value
+from skline.scoring.model import Binary, Margin, Model, Softmax, Value
 
 
 def read_linear_regressor(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # noqa: ARG001
@@ -28,15 +29,15 @@ def _margin(estimator: Any, matrix: Matrix) -> "DenseForm | SparseForm":
     targets = 1 if coefficients.ndim == 1 else len(coefficients)
     if coefficients.dtype != np.float64 or (targets > 1 and not hasattr(estimator, "classes_")):
         raise NotPlannable(
-            f"{type(estimator).__name__} has coefficients of shape {coefficients.shape}, {coefficients.dtype}; "
-            "a plan has one target and float64"
+            f"{type(estimator).__name__} has coefficients of shape {coefficients.shape} and "
+            f"{coefficients.dtype}; a plan has one target and float64"
         )
     if matrix.container == "sparse":
         return SparseForm(cells, np.atleast_2d(coefficients), np.broadcast_to(estimator.intercept_, targets))
     return DenseForm(cells, coefficients, estimator.intercept_)
 
 
-class DenseForm:
+class DenseForm(Margin):
     """X @ coefficients + intercept by BLAS, whose last bits depend on the shapes it is given.
 
     Many rows are multiplied one by one, by one call (`np.matmul` over a stack of one-row matrices): each
@@ -51,6 +52,7 @@ class DenseForm:
         self.intercept = intercept
         self.scalar = coefficients.ndim == 1 or len(coefficients) == 1
 
+    @override
     def emit(self, source: Source) -> str:
         row = ", ".join(_grouped(source, self.cells))
         return source.assign(f"{source.constant(self._one_row)}([{row}])")
@@ -62,6 +64,7 @@ class DenseForm:
             _refuse_unless_finite(values)
         return margin.item() if self.scalar else margin
 
+    @override
     def values(self, batch: Batch) -> Any:
         values = batch.matrix(self.cells)
         _refuse_unless_finite(values)
@@ -70,7 +73,7 @@ class DenseForm:
         return margins[:, 0] if self.scalar else margins
 
 
-class SparseForm:
+class SparseForm(Margin):
     """The products of a row's non-zero entries added one by one in column order, as scipy's csr does."""
 
     exactness: Exactness = "bits"
@@ -82,6 +85,7 @@ class SparseForm:
         self.scalar = len(coefficients) == 1
         self.terms = _terms(cells, coefficients)
 
+    @override
     def emit(self, source: Source) -> str:
         total = source.assign("0.0" if self.scalar else source.constant(np.zeros(len(self.coefficients))))
         for cell, part in self.terms:
@@ -99,6 +103,7 @@ class SparseForm:
         source.lines.append(f"if not ({finite}): {source.constant(_refuse_unless_finite)}([{row}])")
         return margin
 
+    @override
     def values(self, batch: Batch) -> Any:
         totals = np.zeros((batch.size, len(self.coefficients)))
         with np.errstate(all="ignore"):
@@ -114,7 +119,7 @@ class SparseForm:
 
 
 def _terms(cells: tuple[Cell, ...], coefficients: FloatArray) -> list[tuple[Cell, FloatArray]]:
-    """Cells with what they are multiplied by, shape (1, targets); tables with their products, (size, targets).
+    """Cells with what they are multiplied by, shape (1, targets); tables with products, (size, targets).
 
     Neighbouring tables over one code of which each code has at most one entry that is not zero (one-hot
     columns) are one term: adding zero changes nothing.
@@ -127,7 +132,7 @@ def _terms(cells: tuple[Cell, ...], coefficients: FloatArray) -> list[tuple[Cell
             continue
         with np.errstate(all="ignore"):
             products = cell.entries[:, None] * column
-        # The product with zero is zero, or NaN for a coefficient that is not finite, which csr never computes.
+        # The product with zero is zero, or NaN for a coefficient that is not finite, which csr never meets.
         products[cell.entries == 0] = 0.0
         used = cell.entries != 0
         previous = terms[-1][0] if terms else None
@@ -166,6 +171,8 @@ def _all_finite(values: FloatArray) -> bool:
 
 
 def _refuse_unless_finite(values: Any) -> None:
-    """Raise RowRefused where check_array would: a sum that is not finite may have overflowed, which passes."""
+    """Raise RowRefused where check_array would; a sum that merely overflowed passes."""
     if not np.isfinite(values).all():
-        raise RowRefused("a linear form is given a missing or infinite value, which scikit-learn refuses; impute it")
+        raise RowRefused(
+            "a linear form is given a missing or infinite value, which scikit-learn refuses; impute it"
+        )

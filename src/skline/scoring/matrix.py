@@ -1,4 +1,4 @@
-"""What passes from step to step while a fitted pipeline is read: cells, and how scikit-learn would hold them."""
+"""What passes from step to step while a pipeline is read: cells, and how scikit-learn would hold them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -97,7 +97,9 @@ def _refuse(rule: Rule) -> Callable[[], None]:
     """Return a function that raises RowRefused for the rule."""
 
     def refuse() -> None:
-        raise RowRefused(f"a value breaks the rule {rule!r} of a step of the pipeline, which would raise; correct it")
+        raise RowRefused(
+            f"a value breaks the rule {rule!r} of a step of the pipeline, which would raise; correct it"
+        )
 
     return refuse
 
@@ -122,7 +124,9 @@ def numbers(matrix: Matrix, step: Any, *, float32: bool = False) -> tuple[Cell, 
     """
     for cell in matrix.cells:
         if cell.dtype not in NUMBERS:
-            raise NotPlannable(f"{type(step).__name__} is given a column of {cell.dtype}, where numbers are planned")
+            raise NotPlannable(
+                f"{type(step).__name__} is given a column of {cell.dtype}, where numbers are planned"
+            )
     if not float32 and matrix.dtypes == {"float32"}:
         raise NotPlannable(f"{type(step).__name__} computes in float32; give its encoder dtype=float64")
     return tuple(as_float(cell) for cell in matrix.cells)
@@ -133,9 +137,11 @@ def check_names(matrix: Matrix, step: Any) -> None:
     fitted = getattr(step, "feature_names_in_", None)
     if matrix.container == "frame" and fitted is not None and tuple(fitted) != matrix.names:
         raise NotPlannable(
-            f"{type(step).__name__} was fitted on the columns {list(fitted)}, the contract gives {matrix.names}; "
-            "fit it on the contract's inputs in their order"
+            f"{type(step).__name__} was fitted on the columns {list(fitted)}, the contract gives "
+            f"{matrix.names}; fit it on the contract's inputs in their order"
         )
     width = getattr(step, "n_features_in_", len(matrix.cells))
     if width != len(matrix.cells):
-        raise NotPlannable(f"{type(step).__name__} was fitted on {width} columns, it is given {len(matrix.cells)}")
+        raise NotPlannable(
+            f"{type(step).__name__} was fitted on {width} columns, it is given {len(matrix.cells)}"
+        )

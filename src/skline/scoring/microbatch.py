@@ -18,11 +18,11 @@ Row = Mapping[str, Value]
 ScoreRows = Callable[[Sequence[Row]], Scores]
 
 
-class QueueFull(SklineError):
+class QueueFull(SklineError):  # noqa: N818 (named after asyncio.QueueFull)
     """More rows wait than the queue may hold; the caller should be told to come back later."""
 
 
-class Closed(SklineError):
+class Closed(SklineError):  # noqa: N818 (a state, as above)
     """The batcher is closed, and takes no more rows."""
 
 
@@ -50,9 +50,13 @@ class MicroBatcher:
         Rows that may wait; more are refused with QueueFull.
     """
 
-    def __init__(self, score: ScoreRows, *, largest_batch: int = 256, wait: float = 0.0, queue: int = 4096) -> None:
+    def __init__(
+        self, score: ScoreRows, *, largest_batch: int = 256, wait: float = 0.0, queue: int = 4096
+    ) -> None:
         if not 0 <= wait <= 0.002:
-            raise SklineError(f"wait={wait} seconds is outside 0 to 0.002; a longer wait only adds to the latency")
+            raise SklineError(
+                f"wait={wait} seconds is outside 0 to 0.002; a longer wait only adds to the latency"
+            )
         if largest_batch < 1 or queue < 1:
             raise SklineError(f"largest_batch={largest_batch} and queue={queue} must be at least 1")
         self._score = score
@@ -132,7 +136,9 @@ def _split(scores: Scores, count: int) -> list[RowAnswer | Exception]:
     """Scores as one plain answer a row."""
     predictions = scores.predictions.tolist()
     if len(predictions) != count:
-        raise SklineError(f"the pipeline gave {len(predictions)} predictions for {count} rows; it must keep rows apart")
+        raise SklineError(
+            f"the pipeline gave {len(predictions)} predictions for {count} rows; it must keep rows apart"
+        )
     if scores.probabilities is None:
         return [(prediction, None) for prediction in predictions]
     return list(zip(predictions, map(tuple, scores.probabilities.tolist()), strict=True))

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray, RowAnswer, Scores
 from skline.scoring.cells import Array, Batch, Source
@@ -56,7 +57,7 @@ class Model:
     link: Link
 
 
-class Binary:
+class Binary(Link):
     """Two classes from one margin, by the logistic function.
 
     Parameters
@@ -80,11 +81,13 @@ class Binary:
         self._at_zero = at_zero
         self._factor = factor
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         chance = float(self._expit(self._factor * margin))
         second = margin > 0 or (self._at_zero and margin == 0)
         return self._labels[second], (1 - chance, chance)
 
+    @override
     def answers(self, margins: Any) -> Scores:
         chances = np.empty((len(margins), 2))
         chances[:, 1] = self._expit(self._factor * margins)
@@ -93,7 +96,7 @@ class Binary:
         return Scores(_take(self.classes, second.astype(np.intp)), chances)
 
 
-class Softmax:
+class Softmax(Link):
     """More than two classes, one margin each."""
 
     batchwise = True
@@ -103,23 +106,25 @@ class Softmax:
         self.classes: Array | None = classes
         self._labels = classes.tolist()
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         chances = _softmax(margin.reshape(1, -1))
         return self._labels[margin.argmax()], tuple(chances[0].tolist())
 
+    @override
     def answers(self, margins: Any) -> Scores:
         return Scores(_take(self.classes, np.argmax(margins, axis=1)), _softmax(margins))
 
 
 def _softmax(margins: FloatArray) -> FloatArray:
     """Repeat sklearn.utils.extmath.softmax operation by operation, in the memory layout of `margins`."""
-    shifted = margins - margins.max(axis=1).reshape(-1, 1)
+    shifted: FloatArray = margins - margins.max(axis=1).reshape(-1, 1)
     np.exp(shifted, out=shifted)
     shifted /= shifted.sum(axis=1).reshape(-1, 1)
     return shifted
 
 
-class Shares:
+class Shares(Link):
     """Classes from probabilities that are the margin itself (trees and forests)."""
 
     batchwise = False
@@ -129,15 +134,17 @@ class Shares:
         self.classes: Array | None = classes
         self._labels = classes.tolist()
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         chances = margin.tolist()
         return self._labels[chances.index(max(chances))], tuple(chances)
 
+    @override
     def answers(self, margins: Any) -> Scores:
         return Scores(_take(self.classes, np.argmax(margins, axis=1)), margins)
 
 
-class Value:
+class Value(Link):
     """A regressor's number: the margin, or its exponential."""
 
     classes: Array | None = None
@@ -147,9 +154,11 @@ class Value:
     def __init__(self, inverse: Any = None) -> None:
         self._inverse = inverse
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         return (margin if self._inverse is None else self._inverse(margin).item()), None
 
+    @override
     def answers(self, margins: Any) -> Scores:
         return Scores(margins if self._inverse is None else self._inverse(margins), None)
 

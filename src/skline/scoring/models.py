@@ -11,7 +11,13 @@ from skline.scoring.linear import read_linear_regressor, read_logistic_regressio
 from skline.scoring.matrix import Matrix, Reading
 from skline.scoring.model import Model
 from skline.scoring.transformers import check_output, qualified_name, transform
-from skline.scoring.wrappers import ReadModel, read_calibrated, read_frozen, read_threshold, read_transformed_target
+from skline.scoring.wrappers import (
+    ReadModel,
+    read_calibrated,
+    read_frozen,
+    read_threshold,
+    read_transformed_target,
+)
 
 MODELS: dict[str, Callable[[Reading, Any, Matrix], Model]] = {
     "sklearn.dummy.DummyClassifier": read_dummy,
@@ -49,7 +55,12 @@ MODELS: dict[str, Callable[[Reading, Any, Matrix], Model]] = {
     ),
     **{
         f"sklearn.tree._classes.{name}": read_tree
-        for name in ("DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor")
+        for name in (
+            "DecisionTreeClassifier",
+            "DecisionTreeRegressor",
+            "ExtraTreeClassifier",
+            "ExtraTreeRegressor",
+        )
     },
 }
 

@@ -59,8 +59,8 @@ class Plan:
     score_tuple : callable
         A row as a tuple of plain values in the order of the columns → (prediction, probabilities).
     score_row : callable
-        A row as a mapping from column name to plain value → (prediction, probabilities). Values are bool, int,
-        float, str, date, naive datetime or None; predictions are plain too. Raises RowRefused where the
+        A row as a mapping from column name to plain value → (prediction, probabilities). Values are bool,
+        int, float, str, date, naive datetime or None; predictions are plain too. Raises RowRefused where the
         pipeline would raise.
     """
 
@@ -83,7 +83,9 @@ class Plan:
         """
         if len(rows) <= FEW_ROWS and rows and not self._model.link.batchwise:
             return self._collect([self.score_row(row) for row in rows])
-        return self._score(lambda i: _column([row[self._names[i]] for row in rows], self.columns[i].storage), len(rows))
+        return self._score(
+            lambda i: _column([row[self._names[i]] for row in rows], self.columns[i].storage), len(rows)
+        )
 
     def score_columns(self, columns: Mapping[str, Array]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.
@@ -105,11 +107,14 @@ class Plan:
         if self.classes is None:
             return Scores(np.array(predictions, dtype=np.float64), None)
         return Scores(
-            np.array(predictions, dtype=self.classes.dtype), np.array([chances for _, chances in answers], dtype=np.float64)
+            np.array(predictions, dtype=self.classes.dtype),
+            np.array([chances for _, chances in answers], dtype=np.float64),
         )
 
 
-def _compile(names: list[str], reading: Reading, model: Model) -> tuple[Callable[..., RowAnswer], Callable[..., RowAnswer]]:
+def _compile(
+    names: list[str], reading: Reading, model: Model
+) -> tuple[Callable[..., RowAnswer], Callable[..., RowAnswer]]:
     """Write and compile the row functions: from a tuple, and from a mapping."""
     source = Source()
     reading.emit(source)

@@ -1,4 +1,4 @@
-"""Which way a packaged pipeline is scored: by its plan, if that is proved equal, or by the pipeline itself."""
+"""Which way a pipeline is scored: by its plan, if that is proved equal, or by the pipeline itself."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -43,7 +43,9 @@ def prepare(
     except NotPlannable as error:
         return Choice("pipeline", "bits", str(error)), None
     except Exception as error:  # noqa: BLE001 (whatever goes wrong in a plan, the pipeline can still serve)
-        return Choice("pipeline", "bits", f"reading the pipeline failed: {type(error).__name__}: {error}"), None
+        return Choice(
+            "pipeline", "bits", f"reading the pipeline failed: {type(error).__name__}: {error}"
+        ), None
     if difference is not None:
         return Choice("pipeline", "bits", difference), None
     return Choice("plan", plan.exactness), plan
@@ -63,7 +65,10 @@ def prove(
         return "there are no golden rows to prove the plan on; add some"
     alone = []
     for index, row in enumerate(golden_rows):
-        expected, found = _attempt(score_with_pipeline, pipeline, columns, [row]), _attempt(_one_row, plan, row)
+        expected, found = (
+            _attempt(score_with_pipeline, pipeline, columns, [row]),
+            _attempt(_one_row, plan, row),
+        )
         if not _equal(expected, found, plan.exactness):
             return f"the row plan differs from the pipeline on golden row {index}"
         if expected is not None:
@@ -74,12 +79,17 @@ def prove(
     whole = score_with_pipeline(pipeline, columns, rows) if plan.exactness == "bits" else _joined(alone)
     frame = to_frame(columns, rows)
     arrays = {column.name: frame[column.name].to_numpy() for column in columns}
-    if not (_equal(whole, plan.score_columns(arrays), plan.exactness) and _equal(whole, plan.score_rows(rows), plan.exactness)):
+    if not (
+        _equal(whole, plan.score_columns(arrays), plan.exactness)
+        and _equal(whole, plan.score_rows(rows), plan.exactness)
+    ):
         return "the array plan differs from the pipeline on the golden rows"
     return None
 
 
-def score_with_pipeline(pipeline: Any, columns: Sequence[Column], rows: Sequence[Mapping[str, Value]]) -> Scores:
+def score_with_pipeline(
+    pipeline: Any, columns: Sequence[Column], rows: Sequence[Mapping[str, Value]]
+) -> Scores:
     """Score rows with the pipeline itself: what every plan is measured by.
 
     Returns what `predict` and `predict_proba` give for the frame of these rows (the latter if there is one).
@@ -116,7 +126,10 @@ def _attempt(score: Any, *args: Any) -> Scores | None:
 def _joined(alone: list[tuple[Mapping[str, Value], Scores]]) -> Scores:
     """Rows scored one by one, as one batch."""
     chances = [scores.probabilities for _, scores in alone if scores.probabilities is not None]
-    return Scores(np.concatenate([scores.predictions for _, scores in alone]), np.concatenate(chances) if chances else None)
+    return Scores(
+        np.concatenate([scores.predictions for _, scores in alone]),
+        np.concatenate(chances) if chances else None,
+    )
 
 
 def _equal(expected: Scores | None, found: Scores | None, exactness: Exactness) -> bool:

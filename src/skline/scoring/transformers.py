@@ -27,7 +27,9 @@ def transform(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
         return matrix
     reader = TRANSFORMERS.get(qualified_name(step))
     if reader is None:
-        raise NotPlannable(f"{type(step).__name__} is a transformer that no plan knows; the pipeline itself can serve it")
+        raise NotPlannable(
+            f"{type(step).__name__} is a transformer that no plan knows; the pipeline itself can serve it"
+        )
     check_output(step)
     return reader(reading, step, matrix)
 
@@ -41,7 +43,9 @@ def check_output(step: Any) -> None:
     """Raise NotPlannable if the step was told to return frames."""
     config = getattr(step, "_sklearn_output_config", {})
     if config.get("transform", "default") not in (None, "default"):
-        raise NotPlannable(f"{type(step).__name__} has set_output(transform={config['transform']!r}); leave it default")
+        raise NotPlannable(
+            f"{type(step).__name__} has set_output(transform={config['transform']!r}); leave it default"
+        )
 
 
 def read_pipeline(reading: Reading, pipeline: Any, matrix: Matrix) -> Matrix:
@@ -55,16 +59,22 @@ def read_pipeline(reading: Reading, pipeline: Any, matrix: Matrix) -> Matrix:
 def read_column_transformer(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     """Each transformer on its columns, results side by side."""
     if step.transformer_weights:
-        raise NotPlannable("ColumnTransformer has transformer_weights, which no plan knows; scale in a step instead")
+        raise NotPlannable(
+            "ColumnTransformer has transformer_weights, which no plan knows; scale in a step instead"
+        )
     if matrix.container == "sparse":
-        raise NotPlannable("ColumnTransformer is given a sparse matrix; set sparse_threshold=0 in the step before it")
+        raise NotPlannable(
+            "ColumnTransformer is given a sparse matrix; set sparse_threshold=0 in the step before it"
+        )
     parts: list[Matrix] = []
     for name, transformer, columns in step.transformers_:
-        indices = step._transformer_to_input_indices.get(name, [])  # noqa: SLF001
+        indices = step._transformer_to_input_indices.get(name, [])
         if (isinstance(transformer, str) and transformer == "drop") or not len(indices):
             continue
         if np.isscalar(columns):
-            raise NotPlannable(f"ColumnTransformer gives {name!r} a one-dimensional column; write [{columns!r}]")
+            raise NotPlannable(
+                f"ColumnTransformer gives {name!r} a one-dimensional column; write [{columns!r}]"
+            )
         parts.append(transform(reading, transformer, _select(step, matrix, indices)))
     return side_by_side(parts, sparse=bool(step.sparse_output_))
 
@@ -75,7 +85,9 @@ def _select(step: Any, matrix: Matrix, indices: list[int]) -> Matrix:
         names = tuple(str(step.feature_names_in_[index]) for index in indices)
         absent = [name for name in names if name not in (matrix.names or ())]
         if absent:
-            raise NotPlannable(f"ColumnTransformer needs the columns {absent}, which the contract does not have")
+            raise NotPlannable(
+                f"ColumnTransformer needs the columns {absent}, which the contract does not have"
+            )
         cells = tuple(matrix.cells[(matrix.names or ()).index(name)] for name in names)
         return Matrix(cells, "frame", names)
     check_names(matrix, step)

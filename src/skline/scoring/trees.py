@@ -6,15 +6,18 @@ out beforehand; the conjunction over the columns leaves exactly one bit a tree. 
 `&` a column, whatever the number of trees, and no compiling of code. Trees too large for that are walked.
 """
 
+import math
 from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray
-from skline.scoring.cells import Array, Batch, Cell, Source, Table
+from skline.scoring.cells import Array, Batch, Cell, Code, Source, Table
+from skline.scoring.model import Margin
 from skline.scoring.walk import emit_walk
 
 #: Leaves a tree may have to be given bits: one machine word.
@@ -30,7 +33,7 @@ class Tree:
     """One tree, in the order of its nodes; node 0 is the root.
 
     A row goes left where its value is at most the threshold (or is one of the node's `categories`), and where
-    it is missing (or a category that `known` does not have) if `missing_left`. Thresholds are compared with float64.
+    it is missing (or a category that `known` does not have) if `missing_left`. Thresholds are float64.
     """
 
     feature: list[int]  # -1 for a leaf
@@ -52,7 +55,7 @@ def stump(values: FloatArray) -> Tree:
     return Tree([-1], [0.0], [-1], [-1], [False], values.reshape(1, -1), {})
 
 
-class Ensemble:
+class Ensemble(Margin):
     """The margin of an ensemble: leaf values added up in order, beginning with the first tree's.
 
     Parameters
@@ -91,9 +94,11 @@ class Ensemble:
         self.scalar = scalar
         self.exactness: Exactness = exactness
 
+    @override
     def values(self, batch: Batch) -> Any:
         return self.kernel(batch.matrix(self.cells))
 
+    @override
     def emit(self, source: Source) -> str:
         word = next((w for w in (8, 16, 32, 64) if w >= max(tree.leaves for tree in self.trees)), None)
         if word is not None:
@@ -129,7 +134,7 @@ class Ensemble:
         return collect
 
     def _summer(self, leaf_values: FloatArray) -> Callable[[Any], Any]:
-        """Return a function: positions in `leaf_values`, one a tree → the margin, added up from left to right."""
+        """Return a function: positions in `leaf_values`, one a tree → the margin, summed in order."""
         accumulate = np.add.accumulate
         divisor = self.divisor
         if self.scalar:
@@ -204,12 +209,12 @@ class Lookups:
 
     def emit(self, source: Source) -> str:
         """Write the lookups of one row, and return an expression for the integer."""
-        by_code: dict[int, tuple[Cell, list[int]]] = {}
+        by_code: dict[int, tuple[Code, list[int]]] = {}
         terms: list[str] = []
         for feature in sorted({*self.splits, *self.sets}):
             cell = self.cells[feature]
             if isinstance(cell, Table):
-                code, reach = by_code.setdefault(id(cell.code), (cell.code, [self.all] * cell.code.size))
+                _, reach = by_code.setdefault(id(cell.code), (cell.code, [self.all] * cell.code.size))
                 for entry, value in enumerate(cell.entries.tolist()):
                     reach[entry] &= self._reached(feature, value)
             else:
@@ -237,10 +242,12 @@ class Lookups:
     def _reached(self, feature: int, value: float) -> int:
         """The leaves that one value can reach."""
         lost = 0
+        missing = math.isnan(value)
         for threshold, left, right, lost_missing in self.splits.get(feature, ()):
-            lost |= lost_missing if value != value else right if value <= threshold else left  # noqa: PLR0124
+            lost |= lost_missing if missing else right if value <= threshold else left
         for goes_left, known, left, right, missing_left in self.sets.get(feature, ()):
-            goes = missing_left if value != value or value < 0 or int(value) not in known else int(value) in goes_left  # noqa: PLR0124
+            unknown = missing or value < 0 or int(value) not in known
+            goes = missing_left if unknown else int(value) in goes_left
             lost |= right if goes else left
         return self.all & ~lost
 
@@ -248,8 +255,8 @@ class Lookups:
 def float64_threshold(thresholds: Array) -> FloatArray:
     """Thresholds for values that are rounded to float32 first → the same for the values themselves.
 
-    Rounding keeps order, so there is a largest float64 that is rounded to at most the threshold: half way from
-    the float32 below the threshold to its successor, or just before it, where the tie goes up to the even one.
+    Rounding keeps order, so there is a largest float64 that is rounded to at most the threshold: half way
+    from the float32 below the threshold to its successor, or just before it, where the tie goes up.
     """
     below = thresholds.astype(np.float32)
     below = np.where(below > thresholds, np.nextafter(below, np.float32(-np.inf)), below).astype(np.float32)

@@ -47,7 +47,7 @@ def _walk(roots: list[Node], row: tuple[float, ...]) -> list[int]:
 def _nest(tree: "Tree", values: list[FloatArray], width: int) -> Node:
     """Turn a tree into nested tuples; leaf values are appended to `values`.
 
-    NaN is never at most a threshold, so it goes to the last place of a tuple. Where missing values go left, the
+    NaN is never at most a threshold, so it goes to the last place of a tuple. Where they go left, the
     test is turned round by the negatives: x > t is -x <= the float before -t.
     """
     built: dict[int, Node] = {}
@@ -73,7 +73,7 @@ def _split(tree: "Tree", node: int, built: dict[int, Node], width: int) -> Node:
     feature, threshold = tree.feature[node], tree.threshold[node]
     left, right = built.pop(tree.left[node]), built.pop(tree.right[node])
     if node in tree.categories:
-        return _categories(tree, node, left, right, width)
+        return _categories(tree, node, left, right)
     if not tree.missing_left[node]:
         return feature, threshold, left, right
     if threshold == np.inf:
@@ -81,8 +81,8 @@ def _split(tree: "Tree", node: int, built: dict[int, Node], width: int) -> Node:
     return feature + width, float(np.nextafter(-threshold, -np.inf)), right, left
 
 
-def _categories(tree: "Tree", node: int, left: Node, right: Node, width: int) -> Node:
-    """A split by categories as a chain of splits between whole numbers, from the largest known category down."""
+def _categories(tree: "Tree", node: int, left: Node, right: Node) -> Node:
+    """A split by categories as a chain of splits between whole numbers, from the largest category down."""
     goes_left, known = tree.categories[node]
     feature = tree.feature[node]
     other = left if tree.missing_left[node] else right
@@ -91,9 +91,5 @@ def _categories(tree: "Tree", node: int, left: Node, right: Node, width: int) ->
     for category in range(top + 1):
         inside = other if category not in known else left if category in goes_left else right
         chain = (feature, category - 0.5, chain, inside) if inside is not chain else chain
-    beyond = (feature, top + 0.5, chain, other)
-    # NaN falls through every comparison to the last place, which is `other`.
-    return beyond
-
-
-__all__ = ["emit_walk"]
+    # NaN is not at most anything either, so it ends in the last place here, which is `other`.
+    return feature, top + 0.5, chain, other

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowAnswer, Scores
 from skline.scoring.cells import Array, Batch, Source
@@ -18,18 +19,20 @@ def read_threshold(reading: Reading, estimator: Any, matrix: Matrix, read: ReadM
     """FixedThresholdClassifier and TunedThresholdClassifierCV: another rule for the class."""
     inner = read(reading, getattr(estimator, "estimator_", estimator.estimator), matrix)
     tuned = hasattr(estimator, "best_threshold_")
-    position = estimator._curve_scorer._get_pos_label() if tuned else estimator.pos_label  # noqa: SLF001
-    methods = np.atleast_1d(estimator._get_response_method()).tolist()  # noqa: SLF001
+    position = estimator._curve_scorer._get_pos_label() if tuned else estimator.pos_label
+    methods = np.atleast_1d(estimator._get_response_method()).tolist()
     by_chance = methods[0] == "predict_proba"
     if by_chance is False and not inner.link.decides:
-        raise NotPlannable(f"{type(estimator).__name__} uses {methods[0]} of an estimator that has none planned")
+        raise NotPlannable(
+            f"{type(estimator).__name__} uses {methods[0]} of an estimator that has none planned"
+        )
     threshold = estimator.best_threshold_ if tuned else estimator.threshold
     if isinstance(threshold, str):
         threshold = 0.5 if by_chance else 0.0
     return Model(inner.margin, Threshold(inner.link, float(threshold), position, by_chance=by_chance))
 
 
-class Threshold:
+class Threshold(Link):
     """The class from a score that is at least the threshold; the probabilities stay."""
 
     def __init__(self, inner: Link, threshold: float, positive: Any, *, by_chance: bool) -> None:
@@ -46,6 +49,7 @@ class Threshold:
         self._classes = inner.classes[order]
         self._labels = self._classes.tolist()
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         _, chances = self.inner.answer(margin)
         if self.by_chance and chances is not None:
@@ -54,6 +58,7 @@ class Threshold:
             score = margin if self.column else -margin
         return self._labels[score >= self.threshold], chances
 
+    @override
     def answers(self, margins: Any) -> Scores:
         chances = self.inner.answers(margins).probabilities
         if self.by_chance and chances is not None:
@@ -70,9 +75,13 @@ def read_calibrated(reading: Reading, estimator: Any, matrix: Matrix, read: Read
     models, calibrators = [], []
     for member in members:
         if member.method not in ("sigmoid", "isotonic"):
-            raise NotPlannable(f"CalibratedClassifierCV(method={member.method!r}) is not planned; use sigmoid or isotonic")
+            raise NotPlannable(
+                f"CalibratedClassifierCV(method={member.method!r}) is not planned; use sigmoid or isotonic"
+            )
         if not np.array_equal(member.estimator.classes_, estimator.classes_):
-            raise NotPlannable("CalibratedClassifierCV has a member that has not seen every class; use more rows")
+            raise NotPlannable(
+                "CalibratedClassifierCV has a member that has not seen every class; use more rows"
+            )
         model = inner.setdefault(id(member.estimator), read(reading, member.estimator, matrix))
         models.append(model)
         calibrators.append([_calibrator(calibrator) for calibrator in member.calibrators])
@@ -80,22 +89,24 @@ def read_calibrated(reading: Reading, estimator: Any, matrix: Matrix, read: Read
     return Model(Together([model.margin for model in models]), link)
 
 
-class Together:
+class Together(Margin):
     """The margins of several models, as a tuple."""
 
     def __init__(self, margins: Sequence[Margin]) -> None:
         self.margins = margins
         self.exactness: Exactness = "bits" if all(m.exactness == "bits" for m in margins) else "ulp"
 
+    @override
     def emit(self, source: Source) -> str:
         names = ", ".join(source.of(margin) for margin in self.margins)
         return source.assign(f"({names},)")
 
+    @override
     def values(self, batch: Batch) -> Any:
         return tuple(batch.of(margin) for margin in self.margins)
 
 
-class Calibrated:
+class Calibrated(Link):
     """The mean of calibrated probabilities."""
 
     decides = False
@@ -108,6 +119,7 @@ class Calibrated:
         self.batchwise = not self.binary or any(link.batchwise for link in links)
         self._labels = classes.tolist()
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         if not self.binary:
             return self.answers(tuple(np.array([part]) for part in margin)).row(0)
@@ -119,6 +131,7 @@ class Calibrated:
         chances = first / len(self.links), second / len(self.links)
         return self._labels[chances[1] > chances[0]], chances
 
+    @override
     def answers(self, margins: Any) -> Scores:
         total = np.zeros((len(margins[0]), len(self._labels)))
         for part, link, calibrators in zip(margins, self.links, self.calibrators, strict=True):
@@ -161,9 +174,11 @@ class Sigmoid:
         self.a, self.b, self.expit = a, b, expit
 
     def one(self, score: float) -> float:
+        """The calibrated probability of one score."""
         return float(self.expit(-(self.a * score + self.b)))
 
     def many(self, scores: FloatArray) -> Any:
+        """Calibrated probabilities of scores of shape (n,)."""
         return self.expit(-(self.a * scores + self.b))
 
 
@@ -174,9 +189,11 @@ class Isotonic:
         self.low, self.high, self.xs, self.ys = low, high, xs, ys
 
     def one(self, score: float) -> float:
+        """The calibrated probability of one score."""
         return float(self.many(np.array([score]))[0])
 
     def many(self, scores: FloatArray) -> Any:
+        """Calibrated probabilities of scores of shape (n,)."""
         return np.interp(np.clip(scores, self.low, self.high), self.xs, self.ys)
 
 
@@ -189,7 +206,9 @@ def _calibrator(calibrator: Any) -> Sigmoid | Isotonic:
         raise NotPlannable(f"CalibratedClassifierCV holds the calibrator {name}, which no plan knows")
     xs, ys = calibrator.X_thresholds_, calibrator.y_thresholds_
     if xs.dtype != np.float64 or ys.dtype != np.float64:
-        raise NotPlannable("CalibratedClassifierCV was calibrated in float32; use an estimator that scores in float64")
+        raise NotPlannable(
+            "CalibratedClassifierCV was calibrated in float32; use an estimator that scores in float64"
+        )
     return Isotonic(calibrator.X_min_, calibrator.X_max_, xs, ys)
 
 
@@ -205,12 +224,14 @@ def read_transformed_target(reading: Reading, estimator: Any, matrix: Matrix, re
         raise NotPlannable("TransformedTargetRegressor is planned around regressors alone")
     inverse = getattr(estimator.transformer_, "inverse_func", "no function")
     known = [ufunc for ufunc in UFUNCS if ufunc is inverse]
-    if estimator.transformer is not None or not (known or inverse is None) or estimator._training_dim != 1:  # noqa: SLF001
-        raise NotPlannable("TransformedTargetRegressor is planned with inverse_func=np.expm1, np.exp and their like")
+    if estimator.transformer is not None or not (known or inverse is None) or estimator._training_dim != 1:
+        raise NotPlannable(
+            "TransformedTargetRegressor is planned with inverse_func=np.expm1, np.exp and their like"
+        )
     return Model(inner.margin, Inverse(inner.link, known[0] if known else None))
 
 
-class Inverse:
+class Inverse(Link):
     """A regressor's number, put through a NumPy function."""
 
     classes: Array | None = None
@@ -221,10 +242,12 @@ class Inverse:
         self.inner = inner
         self.inverse = inverse
 
+    @override
     def answer(self, margin: Any) -> RowAnswer:
         value = self.inner.answer(margin)[0]
         return (value if self.inverse is None else self.inverse(value).item()), None
 
+    @override
     def answers(self, margins: Any) -> Scores:
         values = self.inner.answers(margins).predictions
         return Scores(values if self.inverse is None else self.inverse(values), None)

@@ -27,6 +27,8 @@ COLUMNS = (
     Column(name="moment", kind="datetime", nullable=True),
 )
 TOWNS = ["Łódź", "北京", "A", "B", "", "a\nb", "Ü", "x" * 40]
+#: Just before the first of the epoch, to have days on both sides of it.
+EPOCH = dt.datetime(1969, 12, 30)  # noqa: DTZ001
 FEW = ["red", "green", "blue"]
 
 
@@ -49,7 +51,7 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
                 "day": dt.date(2012, 2, 27) + dt.timedelta(days=int(rng.integers(0, 700))),
                 "moment": None
                 if rng.random() < 0.2
-                else dt.datetime(1969, 12, 30) + dt.timedelta(seconds=int(rng.integers(0, 10**6)), microseconds=7),  # noqa: DTZ001
+                else EPOCH + dt.timedelta(seconds=int(rng.integers(0, 10**6)), microseconds=7),
             }
         )
     return rows
@@ -86,7 +88,10 @@ def targets(rows: list[Row], task: str, seed: int = 1) -> Any:
     rng = np.random.default_rng(seed)
     score = np.array(
         [
-            (0.3 * (row["count"] or 0)) + (row["town"] == "A") + (row["flag"] or 0) - (row["whole"] or 0) / 2400  # type: ignore[operator]
+            (0.3 * (row["count"] or 0))
+            + (row["town"] == "A")
+            + (row["flag"] or 0)
+            - (row["whole"] or 0) / 2400  # type: ignore[operator]
             for row in rows
         ]
     ) + rng.normal(0, 0.5, len(rows))
@@ -119,7 +124,9 @@ def quietly(score: Any, *args: Any) -> Any:
             return None
 
 
-def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[Column, ...] = COLUMNS) -> Plan:
+def assert_planned(
+    pipeline: Any, rows: list[Row] | None = None, columns: tuple[Column, ...] = COLUMNS
+) -> Plan:
     """Plan the fitted pipeline, and compare it on rows alone, in small batches and in one."""
     plan = build_plan(pipeline, columns)
     rows = rows if rows is not None else [*ODD, *make_rows(8, 7)]
@@ -133,7 +140,9 @@ def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[
             continue
         assert expected is not None, f"the pipeline refuses {row}, which the plan scores"
         assert_same_row(expected, found, plan)
-        assert found == plan.score_tuple(tuple(row[column.name] for column in columns)) or found[0] != found[0]
+        assert (
+            found == plan.score_tuple(tuple(row[column.name] for column in columns)) or found[0] != found[0]
+        )
         accepted.append(row)
         alone.append(expected)
     assert accepted, "the pipeline refuses every row: the test tests nothing"
@@ -155,7 +164,9 @@ def first(plan: Plan, rows: list[Row]) -> tuple[Any, Any]:
     """Scores of rows by the array plan, however few they are."""
     from skline.scoring.plan import _column
 
-    scores = plan._score(lambda i: _column([row[plan.columns[i].name] for row in rows], plan.columns[i].storage), len(rows))
+    scores = plan._score(
+        lambda i: _column([row[plan.columns[i].name] for row in rows], plan.columns[i].storage), len(rows)
+    )
     return scores.predictions, scores.probabilities
 
 

@@ -135,10 +135,14 @@ def test_native_categories(given: Any, walked: bool, monkeypatch: pytest.MonkeyP
 
 
 def test_native_categories_after_an_encoder() -> None:
-    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=-1)
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=-1
+    )
     pipeline = make_pipeline(
         ColumnTransformer([("text", encoder, ["town", "kind of thing"])], remainder="drop"),
-        HistGradientBoostingClassifier(categorical_features=np.array([True, True]), max_iter=10, min_samples_leaf=2),
+        HistGradientBoostingClassifier(
+            categorical_features=np.array([True, True]), max_iter=10, min_samples_leaf=2
+        ),
     )
     assert_planned(fit(pipeline))
 
@@ -153,7 +157,11 @@ def test_sparse_one_hot_into_linear_form_is_exact() -> None:
         pipeline = make_pipeline(
             ColumnTransformer(
                 [
-                    ("town", OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=9), ["town", "kind of thing"]),
+                    (
+                        "town",
+                        OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=9),
+                        ["town", "kind of thing"],
+                    ),
                     ("n", make_pipeline(SimpleImputer(), StandardScaler()), ["number", "whole"]),
                 ],
                 sparse_threshold=1.0,
@@ -166,7 +174,10 @@ def test_sparse_one_hot_into_linear_form_is_exact() -> None:
 @pytest.mark.parametrize("name", ["forest", "gb", "tree"])
 def test_trees_over_a_sparse_matrix(name: str) -> None:
     pipeline = make_pipeline(
-        ColumnTransformer([("t", OneHotEncoder(handle_unknown="ignore"), ["town"]), ("n", "passthrough", ["number"])], sparse_threshold=1),
+        ColumnTransformer(
+            [("t", OneHotEncoder(handle_unknown="ignore"), ["town"]), ("n", "passthrough", ["number"])],
+            sparse_threshold=1,
+        ),
         CLASSIFIERS[name],
     )
     rows = [row for row in make_rows(160) if row["number"] is not None]

@@ -57,9 +57,14 @@ FEW_TEXTS = ["", "a", "A", "ß", "東京", "nan", "None", "\x00", "🙂", "-1"]
 def numbers(*, fitted: bool) -> st.SearchStrategy[float]:
     """Floats; those to be scored may be infinite or overflow."""
     widest = 1e100 if fitted else None
-    ordinary = st.floats(-100, 100) | st.sampled_from(EXTREME[:-1] if fitted else [*EXTREME, 1.7e308, -1.7e308])
+    ordinary = st.floats(-100, 100) | st.sampled_from(
+        EXTREME[:-1] if fitted else [*EXTREME, 1.7e308, -1.7e308]
+    )
     return ordinary | st.floats(
-        min_value=None if widest is None else -widest, max_value=widest, allow_nan=False, allow_infinity=not fitted
+        min_value=None if widest is None else -widest,
+        max_value=widest,
+        allow_nan=False,
+        allow_infinity=not fitted,
     )
 
 
@@ -88,7 +93,14 @@ def table(*, fitted: bool, rows: int) -> st.SearchStrategy[list[Row]]:
 
 
 SCALERS = st.sampled_from(
-    [StandardScaler(), MinMaxScaler(), MinMaxScaler(clip=True), RobustScaler(), "passthrough", KBinsDiscretizer(n_bins=3, encode="onehot-dense", strategy="uniform")]
+    [
+        StandardScaler(),
+        MinMaxScaler(),
+        MinMaxScaler(clip=True),
+        RobustScaler(),
+        "passthrough",
+        KBinsDiscretizer(n_bins=3, encode="onehot-dense", strategy="uniform"),
+    ]
 )
 IMPUTERS = st.builds(
     SimpleImputer,
@@ -113,7 +125,9 @@ ORDINAL = st.builds(
 TIMES = st.builds(
     TimeFeatures,
     parts=st.lists(
-        st.sampled_from(["year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days"]), min_size=1, unique=True
+        st.sampled_from(["year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days"]),
+        min_size=1,
+        unique=True,
     ),
     encoding=st.sampled_from(["ordinal", "cyclic"]),
 )
@@ -125,7 +139,9 @@ CLASSIFIERS: list[Any] = [
     ExtraTreesClassifier(n_estimators=5),
     DecisionTreeClassifier(),
     LogisticRegression(max_iter=50),
-    CalibratedClassifierCV(HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1), method="isotonic", cv=2),
+    CalibratedClassifierCV(
+        HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=1), method="isotonic", cv=2
+    ),
     CalibratedClassifierCV(DecisionTreeClassifier(max_depth=3), cv=2),
 ]
 REGRESSORS: list[Any] = [
@@ -144,7 +160,11 @@ REGRESSORS: list[Any] = [
 def pipelines(draw: Any, task: str) -> Any:
     """A ColumnTransformer of drawn parts, and a drawn estimator."""
     parts = [
-        ("numbers", make_pipeline(draw(IMPUTERS), draw(SCALERS)), draw(st.sampled_from([["a", "b"], ["a", "c", "d"], ["b", "d"]]))),
+        (
+            "numbers",
+            make_pipeline(draw(IMPUTERS), draw(SCALERS)),
+            draw(st.sampled_from([["a", "b"], ["a", "c", "d"], ["b", "d"]])),
+        ),
         ("clock", make_pipeline(FunctionTransformer(minutes_of_day), SimpleImputer()), ["c", "d"]),
         ("missing", MissingIndicator(error_on_new=False), ["a", "d"]),
         ("one_hot", draw(ONE_HOT), draw(st.sampled_from([["f", "g"], ["g", "e"], ["f"]]))),
@@ -156,7 +176,9 @@ def pipelines(draw: Any, task: str) -> Any:
     columns = ColumnTransformer(chosen, sparse_threshold=draw(st.sampled_from([0, 0.3, 1.0])))
     estimator = draw(st.sampled_from(REGRESSORS if task == "regression" else CLASSIFIERS))
     if task == "binary" and draw(st.booleans()):
-        estimator = FixedThresholdClassifier(estimator, threshold=draw(st.sampled_from([0.2, 0.5, 1.0])), response_method="predict_proba")
+        estimator = FixedThresholdClassifier(
+            estimator, threshold=draw(st.sampled_from([0.2, 0.5, 1.0])), response_method="predict_proba"
+        )
     return make_pipeline(columns, estimator)
 
 

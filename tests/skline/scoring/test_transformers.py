@@ -42,7 +42,9 @@ def on(transformer: Any, names: list[str], **settings: Any) -> ColumnTransformer
 
 def test_a_regression_line_shows_the_last_bit() -> None:
     """One coefficient of 1.0 over a sparse form gives back what the scaler computed."""
-    pipeline = make_pipeline(on(make_pipeline(SimpleImputer(), StandardScaler()), ["number"]), DecisionTreeRegressor())
+    pipeline = make_pipeline(
+        on(make_pipeline(SimpleImputer(), StandardScaler()), ["number"]), DecisionTreeRegressor()
+    )
     assert_planned(fit(pipeline, "regression"))
 
 
@@ -101,8 +103,14 @@ def test_imputer_of_a_column_without_values(keep: bool) -> None:
 
 @pytest.mark.parametrize("fill", ["Łódź", "none of these"])
 def test_imputer_of_text(fill: str) -> None:
-    for imputer in (SimpleImputer(strategy="most_frequent"), SimpleImputer(strategy="constant", fill_value=fill)):
-        for encoder in (OneHotEncoder(handle_unknown="ignore", sparse_output=False), OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1)):
+    for imputer in (
+        SimpleImputer(strategy="most_frequent"),
+        SimpleImputer(strategy="constant", fill_value=fill),
+    ):
+        for encoder in (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+        ):
             assert_planned(fit(make_pipeline(on(make_pipeline(imputer, encoder), TEXTS), TREES)))
 
 
@@ -130,7 +138,9 @@ def test_one_hot_encoder(settings: dict[str, Any], sparse: bool) -> None:
     names = [*TEXTS, "count", "flag"]
     if settings.get("handle_unknown") == "error" or "handle_unknown" not in settings:
         names = [*TEXTS, "flag"]
-    step = ColumnTransformer([("a", encoder, names), ("b", SimpleImputer(), ["number"])], sparse_threshold=float(sparse))
+    step = ColumnTransformer(
+        [("a", encoder, names), ("b", SimpleImputer(), ["number"])], sparse_threshold=float(sparse)
+    )
     assert_planned(fit(make_pipeline(step, LogisticRegression())))
 
 
@@ -141,7 +151,12 @@ def test_one_hot_encoder(settings: dict[str, Any], sparse: bool) -> None:
         {"handle_unknown": "use_encoded_value", "unknown_value": np.nan},
         {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": -2},
         {"handle_unknown": "use_encoded_value", "unknown_value": np.nan, "max_categories": 3},
-        {"handle_unknown": "use_encoded_value", "unknown_value": -5, "min_frequency": 12, "encoded_missing_value": -2},
+        {
+            "handle_unknown": "use_encoded_value",
+            "unknown_value": -5,
+            "min_frequency": 12,
+            "encoded_missing_value": -2,
+        },
         {"handle_unknown": "use_encoded_value", "unknown_value": -1, "dtype": np.float32},
     ],
     ids=str,
@@ -159,7 +174,9 @@ def test_encoder_with_categories_in_an_order_of_their_own() -> None:
 @pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
 @pytest.mark.parametrize("strategy", ["uniform", "quantile", "kmeans"])
 def test_discretizer(encode: Any, strategy: Any) -> None:
-    bins = KBinsDiscretizer(n_bins=4, encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf")
+    bins = KBinsDiscretizer(
+        n_bins=4, encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf"
+    )
     step = on(make_pipeline(SimpleImputer(), bins), ["number", "whole"])
     assert_planned(fit(make_pipeline(step, LogisticRegression(max_iter=500))))
 
@@ -169,7 +186,9 @@ def test_time_features(encoding: Any) -> None:
     parts = ("year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days")
     times = TimeFeatures(parts=parts, encoding=encoding)
     assert_planned(fit(make_pipeline(on(times, ["day", "moment"]), TREES)))
-    scaled = make_pipeline(TimeFeatures(parts=parts, encoding=encoding), SimpleImputer(add_indicator=True), StandardScaler())
+    scaled = make_pipeline(
+        TimeFeatures(parts=parts, encoding=encoding), SimpleImputer(add_indicator=True), StandardScaler()
+    )
     assert_planned(fit(make_pipeline(on(scaled, ["day", "moment"]), Ridge()), "regression"))
 
 
@@ -185,17 +204,28 @@ def test_numpy_function(function: Any) -> None:
     step = on(make_pipeline(MinMaxScaler(), FunctionTransformer(function)), ["number", "constant"])
     tree = DecisionTreeRegressor(random_state=0)
     assert_planned(fit(make_pipeline(step, tree), "regression"))
-    checked = on(make_pipeline(SimpleImputer(), MinMaxScaler(), FunctionTransformer(function, validate=True)), ["number"])
+    checked = on(
+        make_pipeline(SimpleImputer(), MinMaxScaler(), FunctionTransformer(function, validate=True)),
+        ["number"],
+    )
     assert_planned(fit(make_pipeline(checked, StandardScaler(), TREES)))
 
 
 def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
     inner = ColumnTransformer(
-        [("again", StandardScaler(), ["number"]), ("gone", "drop", ["constant"]), ("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["town"])],
+        [
+            ("again", StandardScaler(), ["number"]),
+            ("gone", "drop", ["constant"]),
+            ("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["town"]),
+        ],
         remainder="passthrough",
     )
     outer = ColumnTransformer(
-        [("nested", inner, ["town", "constant", "number", "flag"]), ("none", StandardScaler(), []), ("gone", "drop", TEXTS[1:])],
+        [
+            ("nested", inner, ["town", "constant", "number", "flag"]),
+            ("none", StandardScaler(), []),
+            ("gone", "drop", TEXTS[1:]),
+        ],
         remainder=make_pipeline(SimpleImputer(), RobustScaler()),
     )
     columns = tuple(c for c in COLUMNS if c.kind not in ("date", "datetime"))
@@ -207,7 +237,9 @@ def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
 def test_frame_straight_into_an_estimator() -> None:
     columns = tuple(c for c in COLUMNS if c.kind in ("number", "integer", "boolean"))
     assert_planned(fit(TREES, columns=columns), columns=columns)
-    assert_planned(fit(make_pipeline(SimpleImputer(), StandardScaler(), Ridge()), "regression", columns), columns=columns)
+    assert_planned(
+        fit(make_pipeline(SimpleImputer(), StandardScaler(), Ridge()), "regression", columns), columns=columns
+    )
 
 
 class Subclass(StandardScaler):

@@ -1,1 +1,1 @@
-"""Readers of fitted transformers, one file a family; each takes (reading, step, matrix) and returns a matrix."""
+"""Readers of fitted transformers, one file a family: (reading, step, matrix) → matrix."""

@@ -5,9 +5,10 @@ from bisect import bisect_right
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.cells import Array, Batch, Cell, Source, Table
+from skline.scoring.cells import Array, Batch, Cell, Code, Source, Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 
 #: A text that is no category of any encoder; checked, and lengthened if need be.
@@ -17,7 +18,9 @@ UNSEEN = "\x00unseen"
 def read_ordinal_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     """One number for each category."""
     codes, encoded = _encode(reading, step, matrix)
-    return Matrix(tuple(Table(code, _distinct(encoded, i, code.size)) for i, code in enumerate(codes)), "array")
+    return Matrix(
+        tuple(Table(code, _distinct(encoded, i, code.size)) for i, code in enumerate(codes)), "array"
+    )
 
 
 def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
@@ -26,7 +29,7 @@ def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     if hasattr(encoded, "toarray"):
         encoded = encoded.toarray()
     cells: list[Cell] = []
-    for code, width in zip(codes, step._n_features_outs, strict=True):  # noqa: SLF001
+    for code, width in zip(codes, step._n_features_outs, strict=True):
         first = len(cells)
         cells.extend(Table(code, _distinct(encoded, first + j, code.size)) for j in range(width))
     return Matrix(tuple(cells), "sparse" if step.sparse_output else "array")
@@ -54,7 +57,7 @@ def read_discretizer(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     return Matrix(tuple(out), "sparse" if step.encode == "onehot" else "array")
 
 
-class CategoryCode:
+class CategoryCode(Code):
     """The position of a value among the known ones, or the code that stands for all others.
 
     Parameters
@@ -67,8 +70,6 @@ class CategoryCode:
         The code of a value that is not among them; None if such a row must be refused.
     """
 
-    dtype = "code"
-
     def __init__(self, cell: Cell, positions: dict[Any, int], unknown: int | None, refusal: str) -> None:
         self.cell = cell
         self.positions = positions
@@ -76,6 +77,7 @@ class CategoryCode:
         self.refusal = refusal
         self.size = len(positions) + (unknown is not None)
 
+    @override
     def emit(self, source: Source) -> str:
         value = source.of(self.cell)
         get = source.constant(self.positions.get)
@@ -86,6 +88,7 @@ class CategoryCode:
         source.lines.append(f"if {code} < 0: {source.constant(self._refuse)}({value})")
         return code
 
+    @override
     def values(self, batch: Batch) -> Any:
         given = batch.of(self.cell)
         keys = given if self.cell.dtype == "str" else _keys(given)
@@ -96,7 +99,9 @@ class CategoryCode:
         return codes
 
     def _refuse(self, value: Any) -> None:
-        raise RowRefused(f"{self.refusal}: {value!r} was not seen in training, and handle_unknown='error' refuses it")
+        raise RowRefused(
+            f"{self.refusal}: {value!r} was not seen in training, and handle_unknown='error' refuses it"
+        )
 
 
 def _keys(values: Array) -> list[Any]:
@@ -104,20 +109,20 @@ def _keys(values: Array) -> list[Any]:
     return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124
 
 
-class BinCode:
+class BinCode(Code):
     """The number of inner edges that are not above the value."""
-
-    dtype = "code"
 
     def __init__(self, cell: Cell, inner_edges: Array) -> None:
         self.cell = cell
         self.edges = inner_edges
         self.size = len(inner_edges) + 1
 
+    @override
     def emit(self, source: Source) -> str:
         edges = source.constant(self.edges.tolist())
         return source.assign(f"{source.constant(bisect_right)}({edges}, {source.of(self.cell)})")
 
+    @override
     def values(self, batch: Batch) -> Any:
         return np.searchsorted(self.edges, batch.of(self.cell), side="right")
 
@@ -132,7 +137,9 @@ def _encode(reading: Reading, step: Any, matrix: Matrix) -> tuple[list[CategoryC
         raise NotPlannable(f"{type(step).__name__} is given a sparse matrix; encode text, not numbers")
     check_names(matrix, step)
     if matrix.mixed or ("str" in matrix.dtypes and len(matrix.dtypes) > 1 and matrix.container == "array"):
-        raise NotPlannable(f"{type(step).__name__} is given an object array of several types; encode them apart")
+        raise NotPlannable(
+            f"{type(step).__name__} is given an object array of several types; encode them apart"
+        )
     reading.require([c for c in matrix.cells if c.dtype == "float64"], "no infinity")
     codes, columns = [], []
     for cell, known in zip(_as_keys(matrix), step.categories_, strict=True):
@@ -172,7 +179,9 @@ def _ask(step: Any, matrix: Matrix, columns: list[list[Any]]) -> Any:
 
     height = max(len(values) for values in columns)
     series = [
-        pd.Series([*values, *values[:1] * (height - len(values))]).astype(cell.dtype)
+        pd.Series([*values, *values[:1] * (height - len(values))]).astype(
+            np.dtype(cell.dtype) if cell.dtype != "str" else "str"
+        )
         for values, cell in zip(columns, matrix.cells, strict=True)
     ]
     with warnings.catch_warnings():

@@ -5,10 +5,11 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from typing_extensions import override
 
 from skline.features import CYCLES, encode_part, minutes_of_day, time_part
 from skline.scoring.answers import NotPlannable
-from skline.scoring.cells import Array, Batch, Cell, Elementwise, Source, Table, elementwise
+from skline.scoring.cells import Array, Batch, Cell, Code, Elementwise, Source, Table, elementwise
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 
 #: NumPy functions that give one value the same bits as many.
@@ -35,8 +36,8 @@ def read_function_transformer(reading: Reading, step: Any, matrix: Matrix) -> Ma
     known = [ufunc for ufunc in UFUNCS if func is ufunc]
     if not known or not matrix.dtypes <= {"float64"}:
         raise NotPlannable(
-            f"FunctionTransformer applies {getattr(func, '__name__', func)!r} to columns of {sorted(matrix.dtypes)}; "
-            "a plan knows minutes_of_day, and NumPy's sqrt, exp, log and abs on float64"
+            f"FunctionTransformer applies {getattr(func, '__name__', func)!r} to "
+            f"columns of {sorted(matrix.dtypes)}; a plan knows minutes_of_day, and NumPy's sqrt, exp, log and abs on float64"
         )
     return Matrix(tuple(_mapped(cell, known[0]) for cell in matrix.cells), matrix.container, matrix.names)
 
@@ -72,6 +73,7 @@ class Minutes(Elementwise):
         super().__init__(cell, "", minutes_of_day)
         self.hours = hours
 
+    @override
     def emit(self, source: Source) -> str:
         clock, hours = source.of(self.cell), source.of(self.hours)
         return source.assign(f"{hours} * 60.0 + ({clock} - {hours} * 100.0)")
@@ -81,7 +83,9 @@ def read_time_features(reading: Reading, step: Any, matrix: Matrix) -> Matrix:  
     """Each part of each datetime, encoded."""
     check_names(matrix, step)
     if matrix.dtypes != {"datetime64[us]"}:
-        raise NotPlannable(f"TimeFeatures is given columns of {sorted(matrix.dtypes)}; give it dates and datetimes")
+        raise NotPlannable(
+            f"TimeFeatures is given columns of {sorted(matrix.dtypes)}; give it dates and datetimes"
+        )
     cells: list[Cell] = []
     for cell in matrix.cells:
         for part in step.parts:
@@ -95,10 +99,8 @@ def read_time_features(reading: Reading, step: Any, matrix: Matrix) -> Matrix:  
     return Matrix(tuple(cells), "array")
 
 
-class CycleCode:
+class CycleCode(Code):
     """The place of a datetime in a cycle; the last code stands for missing."""
-
-    dtype = "code"
 
     def __init__(self, stamp: Cell, part: str) -> None:
         self.stamp = stamp
@@ -106,26 +108,29 @@ class CycleCode:
         self.first, length = CYCLES[part]
         self.size = length + 1
 
+    @override
     def emit(self, source: Source) -> str:
         stamp = source.of(self.stamp)
+        date = source.constant(dt.date)
         read = {
             "month": f"{stamp}.month - 1",
             "day": f"{stamp}.day - 1",
             "weekday": f"{stamp}.weekday()",
-            "day_of_year": f"{stamp}.toordinal() - {source.constant(dt.date)}({stamp}.year, 1, 1).toordinal()",
+            "day_of_year": f"{stamp}.toordinal() - {date}({stamp}.year, 1, 1).toordinal()",
             # A date has no clock: it stands for its midnight.
             "hour": f"{source.constant(getattr)}({stamp}, 'hour', 0)",
             "minute": f"{source.constant(getattr)}({stamp}, 'minute', 0)",
         }[self.part]
         return source.assign(f"{source.constant(self.size - 1)} if {stamp} is None else {read}")
 
+    @override
     def values(self, batch: Batch) -> Any:
         parts = time_part(batch.of(self.stamp), self.part)
         missing = np.isnan(parts)
         return np.where(missing, self.size - 1, np.where(missing, 0, parts - self.first)).astype(np.intp)
 
 
-class TimePart:
+class TimePart(Cell):
     """The year, or the days since 1970-01-01."""
 
     dtype = "float64"
@@ -134,10 +139,12 @@ class TimePart:
         self.stamp = stamp
         self.part = part
 
+    @override
     def emit(self, source: Source) -> str:
         stamp = source.of(self.stamp)
         read = f"{stamp}.year" if self.part == "year" else f"({stamp}.toordinal() - {source.constant(EPOCH)})"
         return source.assign(f"nan if {stamp} is None else {read} * 1.0")
 
+    @override
     def values(self, batch: Batch) -> Array:
         return time_part(batch.of(self.stamp), self.part)

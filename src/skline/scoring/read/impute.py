@@ -19,7 +19,9 @@ def read_simple_imputer(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
         out.append(_fill(step, cell, statistic))
     if step.add_indicator:
         if any(cell.dtype == "str" for cell in cells):
-            raise NotPlannable("SimpleImputer(add_indicator=True) on text makes an object array; use MissingIndicator")
+            raise NotPlannable(
+                "SimpleImputer(add_indicator=True) on text makes an object array; use MissingIndicator"
+            )
         out.extend(_indicators(step.indicator_, cells))
     return Matrix(tuple(out), "array")
 
@@ -28,11 +30,13 @@ def _fill(step: Any, cell: Cell, statistic: Any) -> Cell:
     """Fill one column; nothing is missing in whole numbers."""
     if cell.dtype == "str":
         if not isinstance(statistic, str):
-            raise NotPlannable(f"SimpleImputer fills a text column with {statistic!r}; use a text as fill_value")
+            raise NotPlannable(
+                f"SimpleImputer fills a text column with {statistic!r}; use a text as fill_value"
+            )
         return filled(cell, statistic)
     if cell.dtype == "int64":
         return cell
-    return filled(cell, float(np.asarray(statistic).astype(step._fill_dtype)))  # noqa: SLF001
+    return filled(cell, float(np.asarray(statistic).astype(step._fill_dtype)))
 
 
 def read_missing_indicator(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
@@ -57,7 +61,9 @@ def _readable(reading: Reading, step: Any, matrix: Matrix) -> tuple[Cell, ...]:
     if not (isinstance(missing, float) and np.isnan(missing)):
         raise NotPlannable(f"{type(step).__name__}(missing_values={missing!r}) is not planned; use NaN")
     if matrix.container == "sparse":
-        raise NotPlannable(f"{type(step).__name__} is given a sparse matrix; set sparse_threshold=0 before it")
+        raise NotPlannable(
+            f"{type(step).__name__} is given a sparse matrix; set sparse_threshold=0 before it"
+        )
     check_names(matrix, step)
     strategy = getattr(step, "strategy", None)
     if not (strategy is None or isinstance(strategy, str) or callable(strategy)):
@@ -66,11 +72,11 @@ def _readable(reading: Reading, step: Any, matrix: Matrix) -> tuple[Cell, ...]:
         return matrix.cells
     keeps_dtype = strategy is None or strategy in ("most_frequent", "constant")
     if keeps_dtype and (matrix.mixed or "bool" in matrix.dtypes):
-        raise NotPlannable(f"{type(step).__name__} keeps the dtype of bool columns, which makes objects of them")
+        raise NotPlannable(
+            f"{type(step).__name__} keeps the dtype of bool columns, which makes objects of them"
+        )
     if keeps_dtype and matrix.dtypes == {"int64"}:
         return matrix.cells
     cells = numbers(matrix, step)
     reading.require(cells, "no infinity")
     return cells
-
-

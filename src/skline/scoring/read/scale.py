@@ -58,7 +58,9 @@ def read_max_abs_scaler(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
 def _checked(reading: Reading, step: Any, matrix: Matrix) -> tuple[Cell, ...]:
     """Return the float64 cells that every scaler begins with; it refuses infinity and lets NaN pass."""
     if matrix.container == "sparse":
-        raise NotPlannable(f"{type(step).__name__} is given a sparse matrix; set sparse_threshold=0 before it")
+        raise NotPlannable(
+            f"{type(step).__name__} is given a sparse matrix; set sparse_threshold=0 before it"
+        )
     check_names(matrix, step)
     cells = numbers(matrix, step)
     reading.require(cells, "no infinity")
@@ -71,7 +73,10 @@ def _each(cells: tuple[Cell, ...], sign: str, constants: Array) -> tuple[Cell, .
         raise NotPlannable("a scaler's constants are not float64, or zero divides; fit it on float64 columns")
     return tuple(
         elementwise(
-            cell, f"{{x}} {sign} {{c}}", partial(_operate, operation=OPERATIONS[sign], constant=c), {"c": float(c)}
+            cell,
+            f"{{x}} {sign} {{c}}",
+            partial(_operate, operation=OPERATIONS[sign], constant=c),
+            {"c": float(c)},
         )
         for cell, c in zip(cells, constants, strict=True)
     )

@@ -1,5 +1,7 @@
 """From a request body to an answer: validate rows, score them, write JSON."""
 
+import logging
+import math
 import threading
 import uuid
 from collections.abc import Sequence
@@ -11,15 +13,21 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from serving.errors import RequestRefused
-from skline.artifact import Artifact
+from skline.artifact import Artifact, Scoring
 from skline.contract.frames import to_frame
 from skline.contract.requests import row_model, values_of
 from skline.contract.spec import Value
 from skline.errors import SklineError
-from skline.scoring.golden import prove
+from skline.scoring.answers import RowRefused
+from skline.scoring.golden import prove, read_rows
+from skline.scoring.plan import Plan
 from skline.scoring.reference import score_frame
+from skline.scoring.scorer import prepare
 
 Row = dict[str, Value]
+NOT_FINITE = "the model has no finite answer for row {index}; its values are too extreme"
+
+log = logging.getLogger("skline.serving")
 
 
 @dataclass
@@ -29,6 +37,8 @@ class Predictor:
     artifact: Artifact
     max_batch_rows: int
     pipeline: Any = None
+    plan: Plan | None = None
+    scoring: Scoring | None = None
     refused: str | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -50,7 +60,19 @@ class Predictor:
             except SklineError as error:
                 self.refused = str(error)
                 raise
+            self.scoring, self.plan = self._choose(pipeline)
             self.pipeline = pipeline
+
+    def _choose(self, pipeline: Any) -> tuple[Scoring, Plan | None]:
+        """Prove the packaged plan again here; where it is not equal the pipeline answers, and the log says so."""
+        packaged = self.artifact.manifest.scoring
+        if packaged.path == "pipeline":
+            return packaged, None
+        contract = self.artifact.contract
+        choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, self.artifact.golden.rows))
+        if plan is None:
+            log.warning("the plan is not used, the pipeline answers instead: %s", choice.reason)
+        return Scoring(path=choice.path, exactness=choice.exactness, reason=choice.reason), plan
 
     @property
     def ready(self) -> bool:
@@ -79,8 +101,24 @@ class Predictor:
             )
         return rows
 
+    def answer_planned(self, row: Row) -> bytes:
+        """Score one row by the plan and write the answer as JSON: microseconds, so on the event loop."""
+        assert self.plan is not None  # noqa: S101 - the route asks for the plan only where there is one
+        try:
+            prediction, chances = self.plan.score_row(row)
+        except RowRefused as error:
+            raise RequestRefused(422, f"the model cannot score this: {error}", "not_scorable") from error
+        if not all(map(math.isfinite, (prediction,) if chances is None else chances)):
+            raise RequestRefused(422, NOT_FINITE.format(index=0))
+        answer: dict[str, Any] = {"prediction": prediction}
+        if chances is not None and self.labels is not None:
+            answer["probabilities"] = dict(zip(self.labels, chances, strict=True))
+        answer["model_version"] = self.artifact.version
+        answer["prediction_id"] = uuid.uuid4().hex
+        return to_json(answer)
+
     def answer_row(self, row: Row) -> bytes:
-        """Score one row and write the answer as JSON."""
+        """Score one row by the pipeline and write the answer as JSON."""
         return to_json(self._answers([row])[0])
 
     def answer_rows(self, rows: Sequence[Row]) -> bytes:
@@ -90,14 +128,17 @@ class Predictor:
     def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
         """Score rows; each answer has a prediction_id of its own."""
         try:
-            scores = score_frame(self.pipeline, to_frame(self.artifact.contract.inputs, rows))
+            if self.plan is not None:
+                scores = self.plan.score_rows(rows)
+            else:
+                scores = score_frame(self.pipeline, to_frame(self.artifact.contract.inputs, rows))
         except ValueError as error:  # such as a value beyond float32, which forests refuse
             raise RequestRefused(422, f"the model cannot score this: {error}", "not_scorable") from error
         numbers = scores.predictions if scores.probabilities is None else scores.probabilities
         finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
         if not finite.all():
             index = int(np.flatnonzero(~finite)[0])
-            raise RequestRefused(422, f"the model has no finite answer for row {index}; its values are too extreme")
+            raise RequestRefused(422, NOT_FINITE.format(index=index))
         version = self.artifact.version
         answers: list[dict[str, Any]] = [{"prediction": value} for value in scores.predictions.tolist()]
         if scores.probabilities is not None and self.labels is not None:

@@ -1,7 +1,7 @@
 """A small world for tests: a sample of the real flights, taken through the stages' pure functions."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
 from skline.scoring.choose import golden_rows
-from skline.scoring.golden import answer
+from skline.scoring.golden import answer, read_rows
+from skline.scoring.scorer import choose
 from skline.settings import Settings, Source
 from skline.stages.ingest import ingest, read
 from skline.stages.package import library_versions
@@ -90,6 +91,7 @@ def package(folder: Path, fitted: Any = None, described: Contract | None = None,
         "registered_model": "demo",
         "libraries": library_versions(),
         "metrics": {"rows": 1},
+        "scoring": asdict(choose(fitted, described.inputs, read_rows(described, rows))),
     }
     files = {
         artifact.PIPELINE: buffer.getvalue(),

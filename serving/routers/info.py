@@ -4,16 +4,17 @@ from fastapi import APIRouter
 from pydantic import BaseModel
 
 from serving.deps import AnyPredictor
-from skline.artifact import Manifest
+from skline.artifact import Manifest, Scoring
 
 router = APIRouter(tags=["model"])
 
 
 class Info(BaseModel):
-    """The model's version, its artifact's digest, and the artifact's manifest."""
+    """The model's version, its artifact's digest, how it answers here (once it is loaded), and the manifest."""
 
     model_version: str
     artifact_sha256: str
+    scoring: Scoring | None
     manifest: Manifest
 
 
@@ -21,4 +22,9 @@ class Info(BaseModel):
 async def info(predictor: AnyPredictor) -> Info:
     """Tell git commit, data, params and contract hashes, library versions and metrics."""
     artifact = predictor.artifact
-    return Info(model_version=artifact.version, artifact_sha256=artifact.digest, manifest=artifact.manifest)
+    return Info(
+        model_version=artifact.version,
+        artifact_sha256=artifact.digest,
+        scoring=predictor.scoring,
+        manifest=artifact.manifest,
+    )

@@ -51,6 +51,8 @@ def make_router(predictor: Predictor) -> APIRouter:
     async def predict(body: Body, predictor: ReadyPredictor) -> Response:
         """Predict one row."""
         row = predictor.read_row(body)
+        if predictor.plan is not None:
+            return Response(predictor.answer_planned(row), media_type=JSON)
         return Response(await run_in_threadpool(predictor.answer_row, row), media_type=JSON)
 
     @router.post(

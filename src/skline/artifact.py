@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -31,6 +31,21 @@ CARD = "model_card.md"
 
 class ArtifactRefused(SklineError):
     """The artifact is not what the digest promises, or this process cannot load it."""
+
+
+class Scoring(BaseModel):
+    """How the pipeline is scored, decided when it was packaged.
+
+    `path` is "plan" (the same arithmetic without DataFrames) or "pipeline" (the pipeline itself); `exactness` is
+    "bits" where every answer equals the pipeline's to the last bit, "ulp" where it is within 4 units in the last
+    place; `reason` says why there is no plan.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: Literal["plan", "pipeline"]
+    exactness: Literal["bits", "ulp"]
+    reason: str | None = None
 
 
 class Manifest(BaseModel):
@@ -52,6 +67,7 @@ class Manifest(BaseModel):
     registered_model: str
     libraries: dict[str, str]
     metrics: dict[str, Any]
+    scoring: Scoring
 
 
 class Golden(BaseModel):

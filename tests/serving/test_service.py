@@ -14,6 +14,7 @@ import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
 
 from serving.app import create_app
 from serving.settings import ServiceSettings
@@ -159,3 +160,19 @@ def test_three_classes_answer_three_probabilities(serve: Any, tmp_path: Path, fr
     answer = serve(packaged.folder, packaged.digest).post("/predict", json={"a": 3.0, "class, %": 1.0}).json()
     assert list(answer["probabilities"]) == ["blue", "green", "red"]
     assert answer["prediction"] == max(answer["probabilities"], key=answer["probabilities"].get)
+
+
+def test_info_tells_that_the_plan_answers(client: httpx.Client) -> None:
+    info = client.get("/info").json()
+    assert info["scoring"] == info["manifest"]["scoring"] == {"path": "plan", "exactness": "bits", "reason": None}
+
+
+def test_a_pipeline_that_cannot_be_planned_answers_itself(serve: Any, tmp_path: Path, frame: pd.DataFrame) -> None:
+    fitted = make_pipeline(PowerTransformer(), LinearRegression()).fit(frame.abs() + 1, frame["a"])
+    packaged = demo.package(tmp_path / "a", fitted, derive(Inputs, Number, {}), [{"a": 1.0, "class, %": 2.0}])
+    client = serve(packaged.folder, packaged.digest)
+    scoring = client.get("/info").json()["scoring"]
+    assert scoring["path"] == "pipeline"
+    assert "PowerTransformer" in scoring["reason"]
+    expected = fitted.predict(pd.DataFrame({"a": [3.0], "class, %": [1.5]}))[0]
+    assert client.post("/predict", json={"a": 3.0, "class, %": 1.5}).json()["prediction"] == expected

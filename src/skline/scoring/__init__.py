@@ -1,1 +1,1 @@
-"""From a fitted Pipeline and rows to predictions."""
+"""Exact scoring of fitted pipelines without DataFrames; see `plan` and `scorer`."""

@@ -7,7 +7,8 @@ from skline.artifact import Artifact, ArtifactRefused, Golden
 from skline.contract.frames import to_frame
 from skline.contract.requests import row_model, values_of
 from skline.contract.spec import Contract, Value
-from skline.scoring.reference import Scores, score_frame
+from skline.scoring.answers import Scores
+from skline.scoring.reference import score_frame
 
 
 def read_rows(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[str, Value]]:

@@ -11,7 +11,8 @@ from skline.errors import SklineError
 from skline.evaluation import points
 from skline.evaluation.baselines import fit_baselines
 from skline.evaluation.metrics import binary_metrics, multiclass_metrics, regression_metrics
-from skline.scoring.reference import Scores, score_frame
+from skline.scoring.answers import Scores
+from skline.scoring.reference import score_frame
 from skline.settings import Evaluate
 
 

@@ -4,13 +4,17 @@ import datetime as dt
 import platform
 import subprocess
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import joblib
+
 from skline import artifact, card, paths
 from skline.profile import profile
-from skline.scoring.golden import prove
+from skline.scoring.golden import prove, read_rows
+from skline.scoring.scorer import choose
 
 LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -41,6 +45,7 @@ def main() -> None:
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     train = read_table(paths.part("train"), contract.input_names)
     reference = train.sample(min(settings.package.reference_rows, len(train)), random_state=settings.train.seed)
+    golden = artifact.Golden.model_validate(read_json(paths.GOLDEN))
     commit, dirty = git_state(Path.cwd())
     facts = {
         "name": settings.project.name,
@@ -55,6 +60,7 @@ def main() -> None:
         "registered_model": settings.project.name,
         "libraries": library_versions(),
         "metrics": read_json(paths.METRICS),
+        "scoring": asdict(choose(joblib.load(paths.MODEL), contract.inputs, read_rows(contract, golden.rows))),
     }
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: paths.MODEL.read_bytes(),
@@ -69,6 +75,8 @@ def main() -> None:
     packaged = artifact.Artifact.open(paths.ARTIFACT, digest)
     prove(packaged, packaged.load_pipeline())
     write_text(paths.ARTIFACT_DIGEST, digest + "\n")
+    how = packaged.manifest.scoring
+    print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))
     print(f"{settings.project.name}@{digest[:12]}, {len(packaged.golden.rows)} golden rows equal in a new process")
 
 

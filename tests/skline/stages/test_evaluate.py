@@ -7,7 +7,7 @@ from sklearn import metrics as sk
 
 from skline.errors import SklineError
 from skline.evaluation.metrics import expected_calibration_error, multiclass_metrics, regression_metrics
-from skline.scoring.reference import Scores
+from skline.scoring.answers import Scores
 from skline.settings import Evaluate
 from skline.stages.evaluate import evaluate, judge
 from tests import demo

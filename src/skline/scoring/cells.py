@@ -1,0 +1,281 @@
+"""The columns that flow through a plan, each as an expression that knows two ways of being computed.
+
+A cell writes itself into the source of the row function, and computes itself on NumPy columns. Cells that
+take few values (an encoded category, a month, a bin) are a `Table` over a `Code`: whatever later steps do
+to them is worked out once, on the table, by NumPy itself.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from typing_extensions import override
+
+Array = npt.NDArray[Any]
+#: dtypes that scikit-learn reads as numbers.
+NUMBERS = ("float64", "int64", "bool", "float32", "int32")
+
+
+class Source:
+    """The source of the row function while it is written, and the constants it refers to.
+
+    Only names made here ever stand in the source; values, and with them every text that came from data,
+    go into the namespace. That is what makes executing it safe.
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.namespace: dict[str, Any] = {"nan": float("nan"), "inf": float("inf")}
+        self._written: dict[int, str] = {}
+
+    def constant(self, value: Any) -> str:
+        """Name a value that the source may use."""
+        name = f"k{len(self.namespace)}"
+        self.namespace[name] = value
+        return name
+
+    def assign(self, expression: str) -> str:
+        """Write one assignment, and return the name that holds its value."""
+        name = f"v{len(self.lines)}"
+        self.lines.append(f"{name} = {expression}")
+        return name
+
+    def of(self, cell: "Emitter") -> str:
+        """Return the name that holds the cell's value, writing what computes it at the first call."""
+        if id(cell) not in self._written:
+            self._written[id(cell)] = cell.emit(self)
+        return self._written[id(cell)]
+
+
+class Batch:
+    """n rows as NumPy columns, and what has been computed from them.
+
+    Parameters
+    ----------
+    read : callable
+        Returns the storage array (a list for strings, None where missing) of the input at a position.
+    size : int
+        Number of rows.
+    """
+
+    def __init__(self, read: Callable[[int], Any], size: int) -> None:
+        self.read = read
+        self.size = size
+        self._computed: dict[int, Any] = {}
+
+    def of(self, cell: "Evaluator") -> Any:
+        """Return the cell's values, shape (n,), computing them at the first call."""
+        if id(cell) not in self._computed:
+            self._computed[id(cell)] = cell.values(self)
+        return self._computed[id(cell)]
+
+    def matrix(self, cells: Sequence["Cell"]) -> npt.NDArray[np.float64]:
+        """Cells side by side: C-ordered float64 of shape (n, number of cells)."""
+        out = np.empty((self.size, len(cells)))
+        for index, cell in enumerate(cells):
+            out[:, index] = self.of(cell)
+        return out
+
+
+class Emitter(Protocol):
+    """What writes itself into the row function."""
+
+    def emit(self, source: Source) -> str:
+        """Write what computes the value for one row, and return the name that holds it."""
+        ...
+
+
+class Evaluator(Protocol):
+    """What computes itself for a batch."""
+
+    def values(self, batch: Batch) -> Any:
+        """Compute the values for a batch: an array of shape (n,)."""
+        ...
+
+
+class Cell(Emitter, Evaluator, Protocol):
+    """One column, as an expression.
+
+    `dtype` is the name of the dtype that scikit-learn would see: one of NUMBERS, "str" or "datetime64[us]".
+    """
+
+    dtype: str
+
+
+class Code(Emitter, Evaluator, Protocol):
+    """A whole number from 0 to `size` - 1, to look tables up with."""
+
+    size: int
+
+
+class Input(Cell):
+    """A column as the caller gives it."""
+
+    def __init__(self, position: int, dtype: str) -> None:
+        self.position = position
+        self.dtype = dtype
+
+    @override
+    def emit(self, source: Source) -> str:
+        given = f"r{self.position}"
+        if self.dtype == "float64":
+            # A product with 1.0 turns ints and bools into floats and keeps -0.0, which a sum with 0.0 loses.
+            return source.assign(f"nan if {given} is None else {given} * 1.0")
+        return given
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        return batch.read(self.position)
+
+
+class FlagCode(Code):
+    """False and True as 0 and 1."""
+
+    size = 2
+
+    def __init__(self, flag: Cell) -> None:
+        self.flag = flag
+
+    @override
+    def emit(self, source: Source) -> str:
+        return source.of(self.flag)
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        return batch.of(self.flag).astype(np.intp)
+
+
+class MissingCode(Code):
+    """1 where a float is NaN or a string is missing, else 0."""
+
+    size = 2
+
+    def __init__(self, cell: Cell) -> None:
+        self.cell = cell
+
+    @override
+    def emit(self, source: Source) -> str:
+        value = source.of(self.cell)
+        return source.assign(f"{value} is None" if self.cell.dtype == "str" else f"{value} != {value}")
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        values = batch.of(self.cell)
+        if self.cell.dtype == "str":
+            return np.fromiter((value is None for value in values), np.intp, len(values))
+        return np.isnan(values).astype(np.intp)
+
+
+class Table(Cell):
+    """A number for each value of a code."""
+
+    def __init__(self, code: Code, entries: Array) -> None:
+        self.code = code
+        self.entries = entries
+        self.dtype = entries.dtype.name
+
+    @override
+    def emit(self, source: Source) -> str:
+        return source.assign(f"{source.constant(tuple(self.entries.tolist()))}[{source.of(self.code)}]")
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        return self.entries[batch.of(self.code)]
+
+
+class Elementwise(Cell):
+    """A float64 computed from one other number, by the same arithmetic in Python and in NumPy.
+
+    Parameters
+    ----------
+    cell : Cell
+        The float64 it is computed from.
+    text : str
+        The Python expression; `{x}` is the value, other names stand in `constants`.
+    array : callable
+        The same on an array of shape (n,).
+    constants : mapping from name to value
+    """
+
+    dtype = "float64"
+
+    def __init__(
+        self,
+        cell: Cell,
+        text: str,
+        array: Callable[[Array], Array],
+        constants: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.cell = cell
+        self.text = text
+        self.array = array
+        self.constants = constants or {}
+
+    @override
+    def emit(self, source: Source) -> str:
+        names = {name: source.constant(value) for name, value in self.constants.items()}
+        return source.assign(self.text.format(x=source.of(self.cell), **names))
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        return self.array(batch.of(self.cell))
+
+
+def elementwise(
+    cell: Cell, text: str, array: Callable[[Array], Array], constants: Mapping[str, Any] | None = None
+) -> Cell:
+    """Apply a computation to a float64 cell; on a table it is carried out here and now."""
+    if isinstance(cell, Table):
+        with np.errstate(all="ignore"):
+            return Table(cell.code, array(cell.entries))
+    return Elementwise(cell, text, array, constants)
+
+
+def as_float(cell: Cell) -> Cell:
+    """Return the cell as float64; it must be one of NUMBERS."""
+    if cell.dtype == "float64":
+        return cell
+    if isinstance(cell, Table):
+        return Table(cell.code, cell.entries.astype(np.float64))
+    return Elementwise(cell, "{x} * 1.0", lambda values: values.astype(np.float64))
+
+
+def filled(cell: Cell, filler: Any) -> Cell:
+    """Put `filler` where the cell is missing."""
+    if cell.dtype == "str":
+        return FilledText(cell, filler)
+    return elementwise(
+        cell,
+        "{f} if {x} != {x} else {x}",
+        lambda values: np.where(np.isnan(values), filler, values),
+        {"f": filler},
+    )
+
+
+class FilledText(Cell):
+    """A string, or another one where it is missing."""
+
+    dtype = "str"
+
+    def __init__(self, cell: Cell, filler: str) -> None:
+        self.cell = cell
+        self.filler = filler
+
+    @override
+    def emit(self, source: Source) -> str:
+        value, filler = source.of(self.cell), source.constant(self.filler)
+        return source.assign(f"{filler} if {value} is None else {value}")
+
+    @override
+    def values(self, batch: Batch) -> Any:
+        return [self.filler if value is None else value for value in batch.of(self.cell)]
+
+
+def missing_flag(cell: Cell) -> Cell:
+    """Whether the cell is missing, as a bool."""
+    if isinstance(cell, Table):
+        return Table(cell.code, np.isnan(cell.entries))
+    if cell.dtype in ("float64", "str"):
+        return Table(MissingCode(cell), np.array([False, True]))
+    return Table(MissingCode(as_float(cell)), np.array([False, True]))

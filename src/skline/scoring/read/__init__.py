@@ -1,0 +1,1 @@
+"""Readers of fitted transformers, one file a family: (reading, step, matrix) → matrix."""

@@ -1,0 +1,156 @@
+"""Which way a pipeline is scored: by its plan, if that is proved equal, or by the pipeline itself."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from skline.contract.frames import to_frame
+from skline.contract.spec import Column, Value
+from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowRefused, Scores
+from skline.scoring.plan import Plan, build_plan
+
+#: Units in the last place by which an "ulp" plan may differ from the pipeline asked row by row.
+ULPS = 4
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How a pipeline is to be scored; it stands in the artifact's manifest.
+
+    `exactness` is that of the path which was chosen: the pipeline is "bits" by definition. `reason` says
+    in words why the plan is not used; None if it is.
+    """
+
+    path: Literal["plan", "pipeline"]
+    exactness: Exactness
+    reason: str | None = None
+
+
+def choose(pipeline: Any, columns: Sequence[Column], golden_rows: Sequence[Mapping[str, Value]]) -> Choice:
+    """Plan the pipeline and prove the plan on golden rows; never raises because of a plan."""
+    return prepare(pipeline, columns, golden_rows)[0]
+
+
+def prepare(
+    pipeline: Any, columns: Sequence[Column], golden_rows: Sequence[Mapping[str, Value]]
+) -> tuple[Choice, Plan | None]:
+    """Return the choice, and the plan if it was chosen."""
+    try:
+        plan = build_plan(pipeline, columns)
+        difference = prove(plan, pipeline, columns, golden_rows)
+    except NotPlannable as error:
+        return Choice("pipeline", "bits", str(error)), None
+    except Exception as error:  # noqa: BLE001 (whatever goes wrong in a plan, the pipeline can still serve)
+        return Choice("pipeline", "bits", f"reading the pipeline failed: {type(error).__name__}: {error}"), None
+    if difference is not None:
+        return Choice("pipeline", "bits", difference), None
+    return Choice("plan", plan.exactness), plan
+
+
+def prove(
+    plan: Plan, pipeline: Any, columns: Sequence[Column], golden_rows: Sequence[Mapping[str, Value]]
+) -> str | None:
+    """Compare the plan with the pipeline on rows, one by one and all at once.
+
+    Returns
+    -------
+    str or None
+        What differs, in words; None if nothing does.
+    """
+    if not golden_rows:
+        return "there are no golden rows to prove the plan on; add some"
+    alone = []
+    for index, row in enumerate(golden_rows):
+        expected, found = (
+            _attempt(score_with_pipeline, pipeline, columns, [row]),
+            _attempt(_one_row, plan, row),
+        )
+        if not _equal(expected, found, plan.exactness):
+            return f"the row plan differs from the pipeline on golden row {index}"
+        if expected is not None:
+            alone.append((row, expected))
+    if not alone:
+        return "the pipeline raises on every golden row, so they prove nothing; replace them"
+    rows = [row for row, _ in alone]
+    whole = score_with_pipeline(pipeline, columns, rows) if plan.exactness == "bits" else _joined(alone)
+    frame = to_frame(columns, rows)
+    arrays = {column.name: frame[column.name].to_numpy() for column in columns}
+    if not (
+        _equal(whole, plan.score_columns(arrays), plan.exactness)
+        and _equal(whole, plan.score_rows(rows), plan.exactness)
+    ):
+        return "the array plan differs from the pipeline on the golden rows"
+    return None
+
+
+def score_with_pipeline(pipeline: Any, columns: Sequence[Column], rows: Sequence[Mapping[str, Value]]) -> Scores:
+    """Score rows with the pipeline itself: what every plan is measured by.
+
+    Returns what `predict` and `predict_proba` give for the frame of these rows (the latter if there is one).
+    The steps before the last transform once for both: predict and predict_proba would each repeat them.
+    """
+    data: Any = to_frame(columns, rows)
+    estimator = pipeline
+    if f"{type(pipeline).__module__}.{type(pipeline).__qualname__}" == "sklearn.pipeline.Pipeline":
+        for _, step in pipeline.steps[:-1]:
+            if step is not None and not (isinstance(step, str) and step == "passthrough"):
+                data = step.transform(data)
+        estimator = pipeline.steps[-1][1]
+    predictions = np.asarray(estimator.predict(data))
+    chances = estimator.predict_proba(data) if hasattr(estimator, "predict_proba") else None
+    return Scores(predictions, chances)
+
+
+def _one_row(plan: Plan, row: Mapping[str, Value]) -> Scores:
+    """The row plan's answer as arrays."""
+    prediction, chances = plan.score_row(row)
+    dtype = None if plan.classes is None else plan.classes.dtype
+    return Scores(np.array([prediction], dtype=dtype), None if chances is None else np.array([chances]))
+
+
+def _attempt(score: Any, *args: Any) -> Scores | None:
+    """Scores, or None where the row is refused."""
+    try:
+        scores: Scores = score(*args)
+    except (ValueError, RowRefused):
+        return None
+    return scores
+
+
+def _joined(alone: list[tuple[Mapping[str, Value], Scores]]) -> Scores:
+    """Rows scored one by one, as one batch."""
+    chances = [scores.probabilities for _, scores in alone if scores.probabilities is not None]
+    return Scores(
+        np.concatenate([scores.predictions for _, scores in alone]),
+        np.concatenate(chances) if chances else None,
+    )
+
+
+def _equal(expected: Scores | None, found: Scores | None, exactness: Exactness) -> bool:
+    """Whether two scorings are equal: to the bit, or classes equal and numbers within ULPS."""
+    if expected is None or found is None:
+        return expected is found
+    if (expected.probabilities is None) != (found.probabilities is None):
+        return False
+    numeric = expected.probabilities is None
+    if not numeric and expected.predictions.tolist() != found.predictions.tolist():
+        return False
+    if numeric and not same(expected.predictions, found.predictions, exactness):
+        return False
+    return expected.probabilities is None or (
+        found.probabilities is not None and same(expected.probabilities, found.probabilities, exactness)
+    )
+
+
+def same(expected: FloatArray, found: FloatArray, exactness: Exactness) -> bool:
+    """Whether float64 arrays hold the same bits, or differ by at most ULPS; NaN equals NaN."""
+    if expected.shape != found.shape:
+        return False
+    if exactness == "bits":
+        return expected.tobytes() == np.ascontiguousarray(found, dtype=expected.dtype).tobytes()
+    both_nan = np.isnan(expected) & np.isnan(found)
+    with np.errstate(invalid="ignore"):
+        near = np.abs(expected - found) <= ULPS * np.spacing(np.abs(expected))
+    return bool(np.all(both_nan | near | (expected == found)))

@@ -1,0 +1,292 @@
+"""Every transformer of the list, in front of estimators that show its last bit, against the pipeline."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn import config_context
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.impute import MissingIndicator, SimpleImputer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    KBinsDiscretizer,
+    MaxAbsScaler,
+    MinMaxScaler,
+    OneHotEncoder,
+    OrdinalEncoder,
+    RobustScaler,
+    StandardScaler,
+)
+from sklearn.tree import DecisionTreeRegressor
+
+from skline.contract.spec import Column
+from skline.features import TimeFeatures, minutes_of_day
+from skline.scoring.answers import NotPlannable, RowRefused
+from skline.scoring.plan import build_plan
+
+from .tables import COLUMNS, assert_planned, fit, make_rows
+
+TEXTS = ["town", "kind of thing"]
+NUMBERS = ["number", "count", "constant", "whole"]
+TREES = HistGradientBoostingClassifier(max_iter=15, min_samples_leaf=1, random_state=0)
+
+
+def on(transformer: Any, names: list[str], **settings: Any) -> ColumnTransformer:
+    """One transformer on some of the columns."""
+    return ColumnTransformer([("chosen", transformer, names)], **settings)
+
+
+def test_a_regression_line_shows_the_last_bit() -> None:
+    """One coefficient of 1.0 over a sparse form gives back what the scaler computed."""
+    pipeline = make_pipeline(on(make_pipeline(SimpleImputer(), StandardScaler()), ["number"]), DecisionTreeRegressor())
+    assert_planned(fit(pipeline, "regression"))
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        StandardScaler(),
+        StandardScaler(with_mean=False),
+        StandardScaler(with_std=False),
+        MinMaxScaler(),
+        MinMaxScaler(feature_range=(-2, 0.3), clip=True),
+        MaxAbsScaler(),
+        MaxAbsScaler(clip=True),
+        RobustScaler(),
+        RobustScaler(with_centering=False, quantile_range=(10, 70), unit_variance=True),
+        RobustScaler(with_scaling=False),
+    ],
+    ids=str,
+)
+def test_scaler(scaler: Any) -> None:
+    assert_planned(fit(make_pipeline(on(scaler, [*NUMBERS, "flag", "maybe"]), TREES)))
+    imputed = make_pipeline(SimpleImputer(strategy="median"), scaler)
+    assert_planned(fit(make_pipeline(on(imputed, [*NUMBERS, "flag"]), Ridge()), "regression"))
+
+
+@pytest.mark.parametrize(
+    "imputer",
+    [
+        SimpleImputer(strategy="mean"),
+        SimpleImputer(strategy="median", add_indicator=True),
+        SimpleImputer(strategy="most_frequent"),
+        SimpleImputer(strategy="constant", fill_value=-7),
+        SimpleImputer(strategy="constant", add_indicator=True),
+        SimpleImputer(keep_empty_features=True),
+        MissingIndicator(error_on_new=False),
+        MissingIndicator(features="all"),
+        MissingIndicator(),
+    ],
+    ids=str,
+)
+def test_imputer(imputer: Any) -> None:
+    assert_planned(fit(make_pipeline(on(imputer, ["number", "constant", "count"]), TREES)))
+    assert_planned(fit(make_pipeline(on(imputer, ["number", "count"]), Ridge()), "regression"))
+
+
+@pytest.mark.parametrize("keep", [False, True])
+def test_imputer_of_a_column_without_values(keep: bool) -> None:
+    rows = [{**row, "number": None} for row in make_rows(120)]
+    from .tables import quietly, targets, to_frame
+
+    imputer = SimpleImputer(add_indicator=True, keep_empty_features=keep)
+    pipeline = make_pipeline(on(imputer, ["number", "count"]), TREES)
+    quietly(pipeline.fit, to_frame(COLUMNS, rows), targets(rows, "binary"))
+    assert_planned(pipeline)
+
+
+@pytest.mark.parametrize("fill", ["Łódź", "none of these"])
+def test_imputer_of_text(fill: str) -> None:
+    for imputer in (
+        SimpleImputer(strategy="most_frequent"),
+        SimpleImputer(strategy="constant", fill_value=fill),
+    ):
+        for encoder in (
+            OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+            OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
+        ):
+            assert_planned(fit(make_pipeline(on(make_pipeline(imputer, encoder), TEXTS), TREES)))
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"handle_unknown": "error"},
+        {"handle_unknown": "ignore"},
+        {"handle_unknown": "warn", "max_categories": 3},
+        {"handle_unknown": "infrequent_if_exist", "min_frequency": 15},
+        {"handle_unknown": "infrequent_if_exist", "max_categories": 2},
+        {"handle_unknown": "ignore", "min_frequency": 0.1},
+        {"handle_unknown": "error", "min_frequency": 0.1},
+        {"drop": "first"},
+        {"drop": "first", "handle_unknown": "ignore"},
+        {"drop": "if_binary", "handle_unknown": "infrequent_if_exist", "max_categories": 4},
+        {"dtype": np.float32, "handle_unknown": "ignore"},
+        {"dtype": int, "handle_unknown": "ignore"},
+    ],
+    ids=str,
+)
+def test_one_hot_encoder(settings: dict[str, Any], sparse: bool) -> None:
+    encoder = OneHotEncoder(**settings, sparse_output=sparse)
+    names = [*TEXTS, "count", "flag"]
+    if settings.get("handle_unknown") == "error" or "handle_unknown" not in settings:
+        names = [*TEXTS, "flag"]
+    step = ColumnTransformer(
+        [("a", encoder, names), ("b", SimpleImputer(), ["number"])], sparse_threshold=float(sparse)
+    )
+    assert_planned(fit(make_pipeline(step, LogisticRegression())))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"handle_unknown": "error"},
+        {"handle_unknown": "use_encoded_value", "unknown_value": np.nan},
+        {"handle_unknown": "use_encoded_value", "unknown_value": -1, "encoded_missing_value": -2},
+        {"handle_unknown": "use_encoded_value", "unknown_value": np.nan, "max_categories": 3},
+        {
+            "handle_unknown": "use_encoded_value",
+            "unknown_value": -5,
+            "min_frequency": 12,
+            "encoded_missing_value": -2,
+        },
+        {"handle_unknown": "use_encoded_value", "unknown_value": -1, "dtype": np.float32},
+    ],
+    ids=str,
+)
+def test_ordinal_encoder(settings: dict[str, Any]) -> None:
+    names = TEXTS if settings["handle_unknown"] == "error" else [*TEXTS, "count", "flag", "maybe"]
+    assert_planned(fit(make_pipeline(on(OrdinalEncoder(**settings), names), TREES)))
+
+
+def test_encoder_with_categories_in_an_order_of_their_own() -> None:
+    encoder = OneHotEncoder(categories=[["green", "red", "blue"], [-1.0, 0.0, 2.0]], handle_unknown="ignore")
+    assert_planned(fit(make_pipeline(on(encoder, ["kind of thing", "count"]), LogisticRegression())))
+
+
+@pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
+@pytest.mark.parametrize("strategy", ["uniform", "quantile", "kmeans"])
+def test_discretizer(encode: Any, strategy: Any) -> None:
+    bins = KBinsDiscretizer(n_bins=4, encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf")
+    step = on(make_pipeline(SimpleImputer(), bins), ["number", "whole"])
+    assert_planned(fit(make_pipeline(step, LogisticRegression(max_iter=500))))
+
+
+@pytest.mark.parametrize("encoding", ["ordinal", "cyclic"])
+def test_time_features(encoding: Any) -> None:
+    parts = ("year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days")
+    times = TimeFeatures(parts=parts, encoding=encoding)
+    assert_planned(fit(make_pipeline(on(times, ["day", "moment"]), TREES)))
+    scaled = make_pipeline(
+        TimeFeatures(parts=parts, encoding=encoding), SimpleImputer(add_indicator=True), StandardScaler()
+    )
+    assert_planned(fit(make_pipeline(on(scaled, ["day", "moment"]), Ridge()), "regression"))
+
+
+def test_minutes_of_day() -> None:
+    step = on(FunctionTransformer(minutes_of_day), ["whole", "number", "count", "flag"])
+    assert_planned(fit(make_pipeline(step, TREES)))
+    assert_planned(fit(make_pipeline(step, SimpleImputer(), StandardScaler(), Ridge()), "regression"))
+
+
+@pytest.mark.parametrize("function", [np.sqrt, np.log1p, np.exp, np.abs, None], ids=str)
+def test_numpy_function(function: Any) -> None:
+    # The tree learns to tell exp(x) of many x apart, so a last bit shows up as another leaf.
+    step = on(make_pipeline(MinMaxScaler(), FunctionTransformer(function)), ["number", "constant"])
+    tree = DecisionTreeRegressor(random_state=0)
+    assert_planned(fit(make_pipeline(step, tree), "regression"))
+    checked = on(
+        make_pipeline(SimpleImputer(), MinMaxScaler(), FunctionTransformer(function, validate=True)),
+        ["number"],
+    )
+    assert_planned(fit(make_pipeline(checked, StandardScaler(), TREES)))
+
+
+def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
+    inner = ColumnTransformer(
+        [
+            ("again", StandardScaler(), ["number"]),
+            ("gone", "drop", ["constant"]),
+            ("text", OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), ["town"]),
+        ],
+        remainder="passthrough",
+    )
+    outer = ColumnTransformer(
+        [
+            ("nested", inner, ["town", "constant", "number", "flag"]),
+            ("none", StandardScaler(), []),
+            ("gone", "drop", TEXTS[1:]),
+        ],
+        remainder=make_pipeline(SimpleImputer(), RobustScaler()),
+    )
+    columns = tuple(c for c in COLUMNS if c.kind not in ("date", "datetime"))
+    assert_planned(fit(make_pipeline(outer, "passthrough", TREES), columns=columns), columns=columns)
+    by_index = ColumnTransformer([("first", MinMaxScaler(), [0, 1]), ("rest", "passthrough", slice(2, 5))])
+    assert_planned(fit(make_pipeline(outer, by_index, TREES), columns=columns), columns=columns)
+
+
+def test_frame_straight_into_an_estimator() -> None:
+    columns = tuple(c for c in COLUMNS if c.kind in ("number", "integer", "boolean"))
+    assert_planned(fit(TREES, columns=columns), columns=columns)
+    assert_planned(
+        fit(make_pipeline(SimpleImputer(), StandardScaler(), Ridge()), "regression", columns), columns=columns
+    )
+
+
+class Subclass(StandardScaler):
+    """Might compute anything."""
+
+
+class Custom(TransformerMixin, BaseEstimator):
+    """A transformer of the user's own."""
+
+    def fit(self, X: Any, y: Any = None) -> "Custom":
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return np.asarray(X)
+
+
+@pytest.mark.parametrize(
+    ("step", "names", "said"),
+    [
+        (Subclass(), ["whole"], "Subclass"),
+        (Custom(), ["whole"], "Custom"),
+        (FunctionTransformer(np.sign), ["number"], "sign"),
+        (FunctionTransformer(lambda X: X), ["number"], "lambda"),
+        (SimpleImputer(missing_values=-1), ["whole"], "missing_values"),
+        (StandardScaler().set_output(transform="pandas"), ["whole"], "set_output"),
+        (make_pipeline(OrdinalEncoder(dtype=np.float32), StandardScaler()), ["flag"], "float32"),
+        (make_pipeline(OneHotEncoder(), StandardScaler(with_mean=False)), ["flag"], "sparse"),
+    ],
+)
+def test_refuses_what_it_does_not_know(step: Any, names: list[str], said: str) -> None:
+    pipeline = fit(make_pipeline(on(step, names, sparse_threshold=0), TREES))
+    with pytest.raises(NotPlannable, match=said):
+        build_plan(pipeline, COLUMNS)
+
+
+def test_refuses_transformer_weights_and_other_columns() -> None:
+    weighted = ColumnTransformer([("a", StandardScaler(), ["whole"])], transformer_weights={"a": 2.0})
+    with pytest.raises(NotPlannable, match="transformer_weights"):
+        build_plan(fit(make_pipeline(weighted, TREES)), COLUMNS)
+    pipeline = fit(make_pipeline(on(StandardScaler(), ["whole"]), TREES))
+    with pytest.raises(NotPlannable, match="whole"):
+        build_plan(pipeline, [Column(name="other", kind="number")])
+    with config_context(transform_output="pandas"), pytest.raises(NotPlannable, match="transform_output"):
+        build_plan(pipeline, COLUMNS)
+
+
+def test_a_refused_row_names_the_value() -> None:
+    plan = build_plan(fit(make_pipeline(on(OneHotEncoder(sparse_output=False), ["town"]), TREES)), COLUMNS)
+    row = {**make_rows(1)[0], "town": "Atlantis"}
+    with pytest.raises(RowRefused, match="Atlantis"):
+        plan.score_row(row)
+    with pytest.raises(RowRefused, match="Atlantis"):
+        plan.score_rows([row] * 100)

@@ -1,4 +1,4 @@
-"""What routes need, as annotated types."""
+"""What routes need, as annotated types. All async: FastAPI would send a plain function through a thread."""
 
 from typing import Annotated
 
@@ -9,15 +9,15 @@ from serving.predictor import Predictor
 from serving.settings import ServiceSettings
 
 
-def any_predictor(request: Request) -> Predictor:
+async def any_predictor(request: Request) -> Predictor:
     """Return the predictor, ready or not."""
     predictor: Predictor = request.app.state.predictor
     return predictor
 
 
-def ready_predictor(request: Request) -> Predictor:
+async def ready_predictor(request: Request) -> Predictor:
     """Return the predictor; 503 until it is ready."""
-    predictor = any_predictor(request)
+    predictor = await any_predictor(request)
     if not predictor.ready:
         raise RequestRefused(503, "the model is not loaded; see /health/ready", "not_ready")
     return predictor

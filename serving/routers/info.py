@@ -1,9 +1,9 @@
 """What is being served, and where it came from."""
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from serving.deps import AnyPredictor
+from serving.requests import any_predictor
 from skline.artifact import Manifest, Scoring
 
 router = APIRouter(tags=["model"])
@@ -19,8 +19,9 @@ class Info(BaseModel):
 
 
 @router.get("/info")
-async def info(predictor: AnyPredictor) -> Info:
+async def info(request: Request) -> Info:
     """Tell git commit, data, params and contract hashes, library versions and metrics."""
+    predictor = any_predictor(request)
     artifact = predictor.artifact
     return Info(
         model_version=artifact.version,

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serving.deps import Body, ReadyPredictor
 from serving.predictor import Predictor
+from serving.requests import read_body, ready_predictor
 from skline.contract.requests import prediction_type
 from skline.contract.spec import Contract
 
@@ -48,9 +48,10 @@ def make_router(predictor: Predictor) -> APIRouter:
     example = row_schema["example"]
 
     @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
-    async def predict(body: Body, predictor: ReadyPredictor) -> Response:
+    async def predict(request: Request) -> Response:
         """Predict one row."""
-        row = predictor.read_row(body)
+        predictor = ready_predictor(request)
+        row = predictor.read_row(await read_body(request))
         if predictor.plan is not None:
             return Response(predictor.answer_planned(row), media_type=JSON)
         return Response(await run_in_threadpool(predictor.answer_row, row), media_type=JSON)
@@ -61,8 +62,10 @@ def make_router(predictor: Predictor) -> APIRouter:
         responses=REFUSALS,
         openapi_extra=_request(rows_schema, [example]),
     )
-    async def predict_batch(body: Body, predictor: ReadyPredictor) -> Response:
+    async def predict_batch(request: Request) -> Response:
         """Predict many rows; one bad row refuses the batch, and the fault names it."""
+        predictor = ready_predictor(request)
+        body = await read_body(request)
 
         def work() -> bytes:
             return predictor.answer_rows(predictor.read_rows(body))

@@ -2,8 +2,9 @@
 
 Every leaf is a bit, every tree a word of them. For every interval between a column's thresholds (and
 every value of a table) the bits of the leaves that can still be reached are worked out beforehand; the
-conjunction over the columns leaves exactly one bit a tree. That takes one lookup and one `&` a column, however
-many trees there are and however deep they grew: for one row on large Python integers, for many on arrays.
+conjunction over the columns leaves exactly one bit a tree. That takes one lookup and one `&` a column,
+however many trees there are and however deep they grew: for one row on large Python integers, for many on
+arrays.
 """
 
 import math

@@ -6,11 +6,12 @@ import numpy as np
 
 from skline.scoring.answers import FloatArray, NotPlannable
 from skline.scoring.cells import Cell
+from skline.scoring.ensemble import Ensemble
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.model import Binary, Link, Model, Softmax, Value
 from skline.scoring.read.categories import read_ordinal_encoder
 from skline.scoring.transformers import side_by_side
-from skline.scoring.trees import Ensemble, Tree, float64_threshold, stump
+from skline.scoring.trees import Tree, float64_threshold, stump
 
 #: Rows above which HistGradientBoosting's kernel is given more than one thread.
 MANY_ROWS = 4_000
@@ -42,7 +43,7 @@ def read_hist_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix
         return raw[:, 0] if width == 1 else raw
 
     link = _hist_link(estimator)
-    return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1), link)
+    return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1, order="F"), link)
 
 
 def _hist_cells(reading: Reading, estimator: Any, matrix: Matrix) -> tuple[Cell, ...]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from skline.contract.spec import Column
 from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.cells import NUMBERS, Batch, Cell, FlagCode, Input, Source, Table, as_float
+from skline.scoring.cells import NUMBERS, Batch, Cell, Code, FlagCode, Input, Source, Table, as_float
 
 #: float64 values from here on become infinite as float32.
 FLOAT32_LIMIT = float(np.finfo(np.float32).max) + 2.0**103
@@ -41,6 +41,8 @@ class Reading:
     """What is gathered while a pipeline is read: rules that a row must keep or be refused."""
 
     rules: dict[tuple[int, Rule], Cell] = field(default_factory=dict)
+    #: Codes that refuse values; they must be computed even where nothing comes of them.
+    refusing: list[Code] = field(default_factory=list)
 
     def require(self, cells: Sequence[Cell], rule: Rule) -> None:
         """Refuse rows in which one of the cells breaks the rule."""
@@ -50,12 +52,16 @@ class Reading:
 
     def emit(self, source: Source) -> None:
         """Write the checks of one row."""
+        for code in self.refusing:
+            source.of(code)
         for (_, rule), cell in self.rules.items():
             refusal = source.constant(_refuse(rule))
             source.lines.append(f"if {CONDITIONS[rule].format(x=source.of(cell))}: {refusal}()")
 
     def check(self, batch: Batch) -> None:
         """Raise RowRefused if one of the batch's rows breaks a rule."""
+        for code in self.refusing:
+            batch.of(code)
         for (_, rule), cell in self.rules.items():
             if np.any(_broken(batch.of(cell), rule)):
                 _refuse(rule)()

@@ -19,7 +19,7 @@ from skline.scoring.model import Model
 from skline.scoring.models import read_model
 
 #: Up to so many rows the row plan, called for each, is faster than setting up arrays.
-FEW_ROWS = 16
+FEW_ROWS = 8
 
 
 def build_plan(pipeline: Any, columns: Sequence[Column]) -> "Plan":

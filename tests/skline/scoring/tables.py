@@ -61,23 +61,17 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
 ODD: list[Row] = [
     {**make_rows(1, 99)[0], **changes}
     for changes in (
-        {},
         {"number": None, "count": None, "maybe": None, "kind of thing": None, "moment": None},
-        {"town": "nowhere", "kind of thing": "ultraviolet"},
-        {"number": 1.7e308},
-        {"number": -1.7e308, "whole": -(2**53)},
-        {"number": 3.4028235e38},
-        {"number": 3.5e38},
-        {"number": -0.0, "constant": 0.0, "count": 0},
-        {"number": 5e-324, "constant": -5e-324},
-        {"constant": 1e300, "whole": 2**53},
-        {"constant": -2.5, "flag": True, "maybe": False},
+        {"town": "nowhere"},
+        {"kind of thing": "ultraviolet", "number": 1.7e308},
+        {"number": -1.7e308, "whole": -(2**53), "kind of thing": ""},
+        {"number": 3.4028235e38, "constant": -2.5, "flag": True, "maybe": False},
+        {"number": 3.5e38, "day": dt.date(1, 1, 1)},
+        {"number": -0.0, "constant": 0.0, "count": 0, "town": ""},
+        {"number": 5e-324, "constant": -5e-324, "day": dt.date(9999, 12, 31)},
+        {"constant": 1e300, "whole": 2**53, "moment": dt.datetime(2400, 2, 29, 23, 59, 59, 999999)},
         {"number": float("inf")},
-        {"number": float("-inf")},
-        {"constant": float("inf")},
-        {"day": dt.date(1, 1, 1)},
-        {"day": dt.date(9999, 12, 31), "moment": dt.datetime(2400, 2, 29, 23, 59, 59, 999999)},
-        {"town": "", "kind of thing": ""},
+        {"constant": float("-inf")},
         {"town": "\x00unseen"},
     )
 ]
@@ -124,7 +118,7 @@ def quietly(score: Any, *args: Any) -> Any:
 def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[Column, ...] = COLUMNS) -> Plan:
     """Plan the fitted pipeline, and compare it on rows alone, in small batches and in one."""
     plan = build_plan(pipeline, columns)
-    rows = rows if rows is not None else [*ODD, *make_rows(8, 7)]
+    rows = rows if rows is not None else [*ODD, *make_rows(4, 7)]
     accepted, alone = [], []
     for row in rows:
         expected = quietly(score_with_pipeline, pipeline, columns, [row])

@@ -27,7 +27,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from skline.contract.frames import to_frame
 from skline.features import TimeFeatures, minutes_of_day
-from skline.scoring import trees
+from skline.scoring import ensemble, lookups, trees
 
 from .tables import COLUMNS, assert_planned, fit, make_rows, targets
 
@@ -110,14 +110,14 @@ def test_missing_values_reach_the_trees(name: str) -> None:
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize("name", ["hgb", "hgb_deep", "forest", "gb"])
 def test_walked_trees(name: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "LARGEST_TABLES", 0)
+    monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
     assert_planned(fit(prepared(CLASSIFIERS[name], impute=name == "gb"), task))
 
 
 @pytest.mark.parametrize("name", ["hgb", "forest", "tree"])
 def test_trees_too_large_to_walk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(trees, "LARGEST_TABLES", 0)
-    monkeypatch.setattr(trees, "LARGEST_WALK", 0)
+    monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
+    monkeypatch.setattr(ensemble, "LARGEST_WALK", 0)
     assert_planned(fit(prepared(CLASSIFIERS[name])))
 
 
@@ -125,7 +125,7 @@ def test_trees_too_large_to_walk(name: str, monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize("given", [["town", "kind of thing"], [0, 3]])
 def test_native_categories(given: Any, walked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if walked:
-        monkeypatch.setattr(trees, "LARGEST_TABLES", 0)
+        monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
     columns = tuple(c for c in COLUMNS if c.name in ("town", "number", "count", "kind of thing"))
     names = [c.name for c in columns]
     chosen = given if isinstance(given[0], str) else [names.index("town"), names.index("kind of thing")]
@@ -206,7 +206,7 @@ def test_calibrated_prefit_pipeline() -> None:
 )
 def test_fixed_threshold(inner: str, settings: dict[str, Any]) -> None:
     if inner == "forest" and "response_method" in settings:
-        pytest.skip("a forest has no decision_function")
+        settings = {**settings, "response_method": "predict_proba"}
     assert_planned(fit(FixedThresholdClassifier(prepared(CLASSIFIERS[inner]), **settings)))
 
 

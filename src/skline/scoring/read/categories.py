@@ -146,6 +146,7 @@ def _encode(reading: Reading, step: Any, matrix: Matrix) -> tuple[list[CategoryC
             representatives.append(_unseen(cell.dtype, values))
         codes.append(CategoryCode(cell, positions, unknown, type(step).__name__))
         columns.append(representatives)
+    reading.refusing.extend(code for code in codes if code.unknown is None)
     return codes, _ask(step, matrix, columns)
 
 

@@ -37,7 +37,8 @@ def read_function_transformer(reading: Reading, step: Any, matrix: Matrix) -> Ma
     if not known or not matrix.dtypes <= {"float64"}:
         raise NotPlannable(
             f"FunctionTransformer applies {getattr(func, '__name__', func)!r} to "
-            f"columns of {sorted(matrix.dtypes)}; a plan knows minutes_of_day, on float64 NumPy's sqrt, exp, log, abs"
+            f"columns of {sorted(matrix.dtypes)}; a plan knows minutes_of_day, and NumPy's sqrt, exp, log "
+            "and abs on float64"
         )
     return Matrix(tuple(_mapped(cell, known[0]) for cell in matrix.cells), matrix.container, matrix.names)
 

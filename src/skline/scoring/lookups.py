@@ -1,0 +1,213 @@
+"""Which leaves of an ensemble each value of each column can reach, as bits.
+
+Every leaf is a bit, every tree a word of them. For every interval between a column's thresholds (and
+every value of a table) the bits of the leaves that can still be reached are worked out beforehand; the
+conjunction over the columns leaves exactly one bit a tree. That takes one lookup and one `&` a column,
+however many trees there are and however deep they grew: for one row on large Python integers, for many on
+arrays.
+"""
+
+import math
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skline.scoring.answers import FloatArray
+from skline.scoring.cells import Batch, Cell, Code, Source, Table
+from skline.scoring.trees import Tree
+
+#: Leaves a tree may have to be given bits: those of one machine word.
+WORDS = (8, 16, 32, 64)
+#: Bytes that all lookup tables of an ensemble may take.
+LARGEST_TABLES = 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Column:
+    """Where one column's values can lead: bits by interval between `thresholds`, or by code.
+
+    With thresholds, the last entry of `reach` is for missing values.
+    """
+
+    cell: Cell | Code
+    thresholds: list[float] | None
+    reach: list[int]
+
+
+class Lookups:
+    """Lookup tables of an ensemble.
+
+    Parameters
+    ----------
+    trees : sequence of Tree
+    cells : sequence of Cell
+        float64 cells, by feature.
+    word : int
+        Bits for each tree, one of WORDS; no tree has more leaves.
+
+    Attributes
+    ----------
+    leaf_values : ndarray of shape (trees * word, k)
+        What stands in the leaf of each bit.
+    """
+
+    def __init__(self, trees: Sequence[Tree], cells: Sequence[Cell], word: int) -> None:
+        self.word = word
+        self.dtype = np.dtype(f"<u{word // 8}")
+        self.size = len(trees) * word // 8
+        self.leaf_values: FloatArray = np.zeros((len(trees) * word, trees[0].values.shape[1]))
+        # A power of two as a float64 has the bit's number in its exponent.
+        self._offsets = np.arange(len(trees)) * word - 1023
+        self._splits = Splits()
+        self._all = 0
+        for index, tree in enumerate(trees):
+            self._all |= self._number(tree, index * word)
+        self.columns = self._columns(cells)
+        self._tables = [(c.cell, c.thresholds, self._words(c.reach)) for c in self.columns]
+
+    def _number(self, tree: Tree, first: int) -> int:
+        """Give the tree's leaves bits from `first` on, note its splits, and return the bits."""
+        reach = [0] * len(tree.feature)
+        bit = first
+        order, stack = [], [0]
+        while stack:
+            node = stack.pop()
+            order.append(node)
+            if tree.feature[node] < 0:
+                reach[node] = 1 << bit
+                self.leaf_values[bit] = tree.values[node]
+                bit += 1
+            else:
+                stack += [tree.left[node], tree.right[node]]
+        for node in reversed(order):
+            if tree.feature[node] >= 0:
+                left, right = reach[tree.left[node]], reach[tree.right[node]]
+                reach[node] = left | right
+                self._splits.note(tree, node, left, right)
+        return reach[0]
+
+    def _columns(self, cells: Sequence[Cell]) -> list[Column]:
+        """One column for each cell that is split on; tables over the same code share one."""
+        by_code: dict[int, Column] = {}
+        columns: list[Column] = []
+        for feature in self._splits.features:
+            cell = cells[feature]
+            if isinstance(cell, Table):
+                column = by_code.setdefault(id(cell.code), Column(cell.code, None, [self._all] * cell.code.size))
+                for entry, value in enumerate(cell.entries.tolist()):
+                    column.reach[entry] &= ~self._splits.lost(feature, value)
+            else:
+                thresholds, lost = self._splits.intervals(feature)
+                columns.append(Column(cell, thresholds, [self._all & ~bits for bits in lost]))
+        return [*columns, *by_code.values()]
+
+    def _words(self, reach: list[int]) -> npt.NDArray[Any]:
+        """Bits as an array of shape (entries, trees)."""
+        joined = b"".join(bits.to_bytes(self.size, "little") for bits in reach)
+        return np.frombuffer(joined, dtype=self.dtype).reshape(len(reach), -1)
+
+    def emit(self, source: Source) -> str:
+        """Write the lookups of one row, and return an expression for the integer that has one bit a tree."""
+        terms = []
+        for column in self.columns:
+            value = source.of(column.cell)
+            if column.thresholds is None:
+                terms.append(f"{source.constant(column.reach)}[{value}]")
+                continue
+            table, missing = source.constant(column.reach), source.constant(column.reach[-1])
+            place = f"{source.constant(bisect_left)}({source.constant(column.thresholds)}, {value})"
+            terms.append(f"({missing} if {value} != {value} else {table}[{place}])")
+        return " & ".join(terms) or source.constant(self._all)
+
+    def positions(self, bits: int) -> npt.NDArray[np.int64]:
+        """The integer that has one bit a tree → positions in `leaf_values`, shape (trees,)."""
+        words = np.frombuffer(bits.to_bytes(self.size, "little"), self.dtype)
+        exponents: npt.NDArray[np.int64] = words.astype(np.float64).view(np.int64) >> 52
+        exponents += self._offsets
+        return exponents
+
+    def positions_of(self, batch: Batch, rows: slice) -> npt.NDArray[np.int64]:
+        """Positions in `leaf_values` for some rows of a batch, shape (rows, trees)."""
+        words: npt.NDArray[Any] | None = None
+        for cell, thresholds, table in self._tables:
+            values = batch.of(cell)[rows]
+            entries = values
+            if thresholds is not None:
+                entries = np.searchsorted(thresholds, values, side="left")
+                entries[np.isnan(values)] = len(table) - 1
+            reached = table.take(entries, axis=0)
+            words = reached if words is None else np.bitwise_and(words, reached, out=words)
+        if words is None:
+            count = len(range(*rows.indices(batch.size)))
+            words = np.repeat(self._words([self._all]), count, axis=0)
+        exponents: npt.NDArray[np.int64] = words.astype(np.float64).view(np.int64) >> 52
+        exponents += self._offsets
+        return exponents
+
+
+class Splits:
+    """The splits of all trees, by feature, with the bits that each of their sides leads to."""
+
+    def __init__(self) -> None:
+        self._ordered: dict[int, list[tuple[float, int, int, bool]]] = {}
+        self._sets: dict[int, list[tuple[frozenset[int], frozenset[int], int, int, bool]]] = {}
+
+    @property
+    def features(self) -> list[int]:
+        """Features that are split on."""
+        return sorted({*self._ordered, *self._sets})
+
+    def note(self, tree: Tree, node: int, left: int, right: int) -> None:
+        """Remember a split and the bits of its two sides."""
+        feature, missing_left = tree.feature[node], tree.missing_left[node]
+        if node in tree.categories:
+            self._sets.setdefault(feature, []).append((*tree.categories[node], left, right, missing_left))
+        else:
+            self._ordered.setdefault(feature, []).append((tree.threshold[node], left, right, missing_left))
+
+    def lost(self, feature: int, value: float) -> int:
+        """Bits that one value of a feature cannot reach."""
+        bits = 0
+        missing = math.isnan(value)
+        for threshold, left, right, missing_left in self._ordered.get(feature, ()):
+            goes_left = missing_left if missing else value <= threshold
+            bits |= right if goes_left else left
+        for categories, known, left, right, missing_left in self._sets.get(feature, ()):
+            unknown = missing or value < 0 or int(value) not in known
+            goes_left = missing_left if unknown else int(value) in categories
+            bits |= right if goes_left else left
+        return bits
+
+    def intervals(self, feature: int) -> tuple[list[float], list[int]]:
+        """A feature's thresholds, and the bits lost in each interval between them and, last, to NaN."""
+        sides: dict[float, tuple[int, int]] = {}
+        for threshold, left, right, _ in self._ordered[feature]:
+            above, at_most = sides.get(threshold, (0, 0))
+            sides[threshold] = above | left, at_most | right
+        thresholds = sorted(sides)
+        from_below, from_above = [0], [0]
+        for threshold in thresholds:
+            from_below.append(from_below[-1] | sides[threshold][0])
+        for threshold in reversed(thresholds):
+            from_above.append(from_above[-1] | sides[threshold][1])
+        lost = [a | b for a, b in zip(from_below, reversed(from_above), strict=True)]
+        return thresholds, [*lost, self.lost(feature, math.nan)]
+
+
+def build_lookups(trees: Sequence[Tree], cells: Sequence[Cell]) -> Lookups | None:
+    """Return lookup tables, or None where trees have too many leaves or the tables would be too large."""
+    most = max(tree.leaves for tree in trees)
+    word = next((word for word in WORDS if word >= most), None)
+    if word is None:
+        return None
+    splits = {(f, t) for tree in trees for f, t in zip(tree.feature, tree.threshold, strict=True) if f >= 0}
+    entries = sum(not isinstance(cells[feature], Table) for feature, _ in splits)
+    entries += sum(cell.code.size for cell in {id(c.code): c for c in cells if isinstance(c, Table)}.values())
+    # Twice: as integers for one row, as words for many.
+    if 2 * (entries + 2 * len(cells)) * len(trees) * word // 8 > LARGEST_TABLES:
+        return None
+    return Lookups(trees, cells, word)

@@ -1,4 +1,4 @@
-"""Every estimator and transformer that a plan knows: its path, exactness and time, written to docs/scoring.md.
+"""Every estimator and transformer that a plan knows: its path, exactness and time, for docs/scoring.md.
 
 Run `uv run python benchmarks/scoring_paths.py`. Plan and pipeline take turns, round by round, in one process;
 figures are medians of rounds, and the ratio is what to look at.
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
-from skline.scoring.scorer import Choice, prepare, score_with_pipeline
+from skline.scoring.scorer import Choice, prepare
 
 PAGE = Path(__file__).parent.parent / "docs" / "scoring.md"
 START, END = "<!-- table: benchmarks/scoring_paths.py -->", "<!-- end of table -->"
@@ -45,7 +45,7 @@ def main() -> None:
 
 def table() -> Iterator[str]:
     """Lines of the Markdown table."""
-    yield "| part | path | exactness | one row, plan | one row, pipeline | ratio | 1,000 rows, plan | pipeline | ratio |"
+    yield "| part | path | exactness | one row | pipeline | ratio | 1,000 rows | pipeline | ratio |"
     yield "|---|---|---|--:|--:|--:|--:|--:|--:|"
     rows = make_rows(4_000)
     rng = np.random.default_rng(1)
@@ -88,12 +88,9 @@ def line(name: str, pipeline: Any, rows: list[dict[str, Value]], target: Any) ->
         return proba(to_frame(COLUMNS, chosen))
 
     if plan is None:
-        one = interleaved(
-            lambda i: score_with_pipeline(pipeline, COLUMNS, [rows[i]]), lambda i: ask([rows[i]]), 5, 5
-        )
-        many = interleaved(
-            lambda _: score_with_pipeline(pipeline, COLUMNS, rows[:1000]), lambda _: ask(rows[:1000]), 1, 1
-        )
+        score = pipeline_scorer(pipeline, COLUMNS)
+        one = interleaved(lambda i: score([rows[i]]), lambda i: ask([rows[i]]), 5, 5)
+        many = interleaved(lambda _: score(rows[:1000]), lambda _: ask(rows[:1000]), 1, 1)
     else:
         one = interleaved(lambda i: plan.score_row(rows[i]), lambda i: ask([rows[i]]), 500, 5)
         many = interleaved(lambda _: plan.score_rows(rows[:1000]), lambda _: ask(rows[:1000]), 1, 1)
@@ -111,7 +108,7 @@ def figures(ours: float, theirs: float) -> list[str]:
     return [
         duration(ours),
         duration(theirs),
-        f"{theirs / ours:,.0f}×" if theirs / ours >= 10 else f"{theirs / ours:.1f}×",
+        f"{theirs / ours:,.0f}x" if theirs / ours >= 10 else f"{theirs / ours:.1f}x",
     ]
 
 

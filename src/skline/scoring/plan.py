@@ -17,6 +17,7 @@ from skline.scoring.cells import Array, Batch, Source
 from skline.scoring.matrix import Reading, inputs
 from skline.scoring.model import Model
 from skline.scoring.models import read_model
+from skline.scoring.stamps import to_stamps
 
 #: Up to so many rows the row plan, called for each, is faster than setting up arrays.
 FEW_ROWS = 8
@@ -136,6 +137,8 @@ def _column(values: list[Any], storage: str) -> Any:
     """Plain values → the storage array; strings stay a list."""
     if storage == "str":
         return values
+    if storage == "datetime64[us]":
+        return to_stamps(values)
     return np.array(values, dtype=storage)
 
 

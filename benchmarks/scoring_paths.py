@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
+from skline.scoring.fallback import pipeline_scorer
 from skline.scoring.scorer import Choice, prepare
 
 PAGE = Path(__file__).parent.parent / "docs" / "scoring.md"

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from skline.scoring.answers import FloatArray, NotPlannable
-from skline.scoring.cells import Cell
 from skline.scoring.ensemble import Ensemble
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.model import Binary, Link, Model, Softmax, Value
 from skline.scoring.read.categories import read_ordinal_encoder
+from skline.scoring.source import Cell
 from skline.scoring.transformers import side_by_side
 from skline.scoring.trees import Tree, float64_threshold, stump
 

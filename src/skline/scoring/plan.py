@@ -13,10 +13,10 @@ import numpy as np
 
 from skline.contract.spec import Column, Value
 from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
-from skline.scoring.cells import Array, Batch, Source
 from skline.scoring.matrix import Reading, inputs
 from skline.scoring.model import Model
 from skline.scoring.models import read_model
+from skline.scoring.source import Array, Batch, Source
 from skline.scoring.stamps import to_stamps
 
 #: Up to so many rows the row plan, called for each, is faster than setting up arrays.

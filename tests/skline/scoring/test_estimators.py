@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -218,6 +219,14 @@ def test_tuned_threshold_of_a_frozen_pipeline() -> None:
     fitted = fit(prepared(CLASSIFIERS["hgb"]))
     tuned = TunedThresholdClassifierCV(FrozenEstimator(fitted), cv="prefit", refit=False)
     assert_planned(fit(tuned))
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [2.0, 7.0]])
+def test_classes_of_every_type(labels: list[Any]) -> None:
+    rows = make_rows(120)
+    target = pd.Series([labels[i] for i in targets(rows, "binary")])
+    for name in ("hgb", "forest", "logistic"):
+        assert_planned(prepared(CLASSIFIERS[name]).fit(to_frame(COLUMNS, rows), target))
 
 
 def test_exponential_loss() -> None:

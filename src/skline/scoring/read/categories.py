@@ -8,8 +8,9 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.cells import Array, Batch, Cell, Code, Source, Table
+from skline.scoring.cells import Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
+from skline.scoring.source import Array, Batch, Cell, Code, Source
 
 #: A text that is no category of any encoder; checked, and lengthened if need be.
 UNSEEN = "\x00unseen"

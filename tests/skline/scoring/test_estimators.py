@@ -186,9 +186,17 @@ def test_trees_over_a_sparse_matrix(name: str) -> None:
     assert_planned(pipeline)
 
 
-@pytest.mark.parametrize("inner", ["hgb", "forest", "logistic"])
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize(
+    ("inner", "method", "task"),
+    [
+        ("hgb", "sigmoid", "binary"),
+        ("hgb", "isotonic", "multiclass"),
+        ("forest", "isotonic", "binary"),
+        ("forest", "sigmoid", "multiclass"),
+        ("logistic", "sigmoid", "binary"),
+        ("logistic", "isotonic", "binary"),
+    ],
+)
 def test_calibrated(inner: str, method: Any, task: str) -> None:
     assert_planned(fit(prepared(CalibratedClassifierCV(CLASSIFIERS[inner], method=method, cv=2)), task))
 
@@ -198,20 +206,21 @@ def test_calibrated_prefit_pipeline() -> None:
     assert_planned(fit(CalibratedClassifierCV(FrozenEstimator(fitted), method="isotonic")))
 
 
-@pytest.mark.parametrize("inner", ["hgb", "forest", "logistic"])
+BY_MARGIN = {"response_method": "decision_function"}
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("inner", "settings"),
     [
-        {"threshold": 0.3},
-        {"threshold": 0.7, "pos_label": 0},
-        {"threshold": -0.2, "response_method": "decision_function"},
-        {"threshold": 0.2, "response_method": "decision_function", "pos_label": 0},
-        {},
+        ("hgb", {"threshold": 0.3}),
+        ("hgb", {"threshold": 0.7, "pos_label": 0}),
+        ("hgb", {"threshold": -0.2, **BY_MARGIN}),
+        ("logistic", {"threshold": 0.2, "pos_label": 0, **BY_MARGIN}),
+        ("logistic", {}),
+        ("forest", {"threshold": 0.25}),
     ],
 )
 def test_fixed_threshold(inner: str, settings: dict[str, Any]) -> None:
-    if inner == "forest" and "response_method" in settings:
-        settings = {**settings, "response_method": "predict_proba"}
     assert_planned(fit(FixedThresholdClassifier(prepared(CLASSIFIERS[inner]), **settings)))
 
 

@@ -28,9 +28,7 @@ class Scores:
     def row(self, index: int) -> RowAnswer:
         """One row as plain Python values."""
         chances = None if self.probabilities is None else tuple(self.probabilities[index].tolist())
-        return self.predictions[index].item() if hasattr(self.predictions[index], "item") else (
-            self.predictions[index]
-        ), chances
+        return self.predictions[index : index + 1].tolist()[0], chances
 
 
 class NotPlannable(SklineError):

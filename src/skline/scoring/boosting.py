@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 
 from skline.scoring.answers import FloatArray, NotPlannable
-from skline.scoring.cells import Cell
 from skline.scoring.ensemble import Ensemble
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.model import Binary, Link, Model, Softmax, Value
 from skline.scoring.read.categories import read_ordinal_encoder
+from skline.scoring.source import Cell
 from skline.scoring.transformers import side_by_side
 from skline.scoring.trees import Tree, float64_threshold, stump
 
@@ -42,7 +42,7 @@ def read_hist_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix
                 raw[:, k] += predictor.predict(values, bitsets, feature_map, threads)
         return raw[:, 0] if width == 1 else raw
 
-    link = _hist_link(estimator)
+    link = hist_link(estimator)
     return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1, order="F"), link)
 
 
@@ -88,7 +88,7 @@ def _hist_tree(predictor: Any, known: dict[int, frozenset[int]]) -> Tree:
     )
 
 
-def _hist_link(estimator: Any) -> Link:
+def hist_link(estimator: Any) -> Link:
     """What the estimator's loss makes of the sums."""
     classes = getattr(estimator, "classes_", None)
     inverse = type(estimator._loss.link).__name__
@@ -125,15 +125,16 @@ def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> 
         predict_stages(estimator.estimators_, rounded, estimator.learning_rate, raw)
         return raw.ravel() if width == 1 else raw
 
-    return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1), _grown_link(estimator, width))
+    return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1), gradient_link(estimator))
 
 
-def _grown_link(estimator: Any, width: int) -> Link:
+def gradient_link(estimator: Any) -> Link:
+    """What the estimator's loss makes of the sums."""
     classes = getattr(estimator, "classes_", None)
     inverse = type(estimator._loss.link).__name__
     if classes is None:
         return Value()
-    if width > 1:
+    if len(classes) > 2:
         return Softmax(classes)
     return Binary(classes, at_zero=True, factor=2.0 if inverse == "HalfLogitLink" else 1.0)
 

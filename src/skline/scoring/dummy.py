@@ -6,9 +6,9 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
-from skline.scoring.cells import Array, Batch, Source
 from skline.scoring.matrix import Matrix, Reading
 from skline.scoring.model import Link, Margin, Model
+from skline.scoring.source import Array, Batch, Source
 
 
 def read_dummy(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # noqa: ARG001

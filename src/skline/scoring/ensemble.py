@@ -11,9 +11,9 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray
-from skline.scoring.cells import Batch, Cell, Source
 from skline.scoring.lookups import build_lookups
 from skline.scoring.model import Margin
+from skline.scoring.source import Batch, Cell, Source
 from skline.scoring.trees import Tree
 from skline.scoring.walk import emit_walk
 

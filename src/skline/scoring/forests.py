@@ -6,10 +6,10 @@ import numpy as np
 
 from skline.scoring.answers import FloatArray, NotPlannable
 from skline.scoring.boosting import grown_tree
-from skline.scoring.cells import Cell
 from skline.scoring.ensemble import Ensemble
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.model import Model, Shares, Value
+from skline.scoring.source import Cell
 from skline.scoring.trees import stump
 
 

@@ -6,9 +6,10 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowRefused
-from skline.scoring.cells import Batch, Cell, Source, Table
+from skline.scoring.cells import Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.model import Binary, Margin, Model, Softmax, Value
+from skline.scoring.source import Batch, Cell, Source
 
 
 def read_linear_regressor(reading: Reading, estimator: Any, matrix: Matrix) -> Model:  # noqa: ARG001

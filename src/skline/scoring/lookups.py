@@ -17,7 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skline.scoring.answers import FloatArray
-from skline.scoring.cells import Batch, Cell, Code, Source, Table
+from skline.scoring.cells import Table
+from skline.scoring.source import Batch, Cell, Code, Source
 from skline.scoring.trees import Tree
 
 #: Leaves a tree may have to be given bits: those of one machine word.
@@ -98,11 +99,11 @@ class Lookups:
             cell = cells[feature]
             if isinstance(cell, Table):
                 column = by_code.setdefault(id(cell.code), Column(cell.code, None, [self._all] * cell.code.size))
-                for entry, value in enumerate(cell.entries.tolist()):
-                    column.reach[entry] &= ~self._splits.lost(feature, value)
+                for entry, lost in enumerate(self._splits.lost(feature, cell.entries.tolist())):
+                    column.reach[entry] &= ~lost
             else:
-                thresholds, lost = self._splits.intervals(feature)
-                columns.append(Column(cell, thresholds, [self._all & ~bits for bits in lost]))
+                thresholds, losses = self._splits.intervals(feature)
+                columns.append(Column(cell, thresholds, [self._all & ~lost for lost in losses]))
         return [*columns, *by_code.values()]
 
     def _words(self, reach: list[int]) -> npt.NDArray[Any]:
@@ -169,23 +170,23 @@ class Splits:
         else:
             self._ordered.setdefault(feature, []).append((tree.threshold[node], left, right, missing_left))
 
-    def lost(self, feature: int, value: float) -> int:
-        """Bits that one value of a feature cannot reach."""
-        bits = 0
-        missing = math.isnan(value)
-        for threshold, left, right, missing_left in self._ordered.get(feature, ()):
-            goes_left = missing_left if missing else value <= threshold
-            bits |= right if goes_left else left
+    def lost(self, feature: int, values: Sequence[float]) -> list[int]:
+        """Bits that each of some values of a feature cannot reach."""
+        thresholds, lost = self.intervals(feature)
+        bits = [lost[-1] if math.isnan(value) else lost[bisect_left(thresholds, value)] for value in values]
         for categories, known, left, right, missing_left in self._sets.get(feature, ()):
-            unknown = missing or value < 0 or int(value) not in known
-            goes_left = missing_left if unknown else int(value) in categories
-            bits |= right if goes_left else left
+            for entry, value in enumerate(values):
+                unknown = math.isnan(value) or value < 0 or int(value) not in known
+                goes_left = missing_left if unknown else int(value) in categories
+                bits[entry] |= right if goes_left else left
         return bits
 
     def intervals(self, feature: int) -> tuple[list[float], list[int]]:
         """A feature's thresholds, and the bits lost in each interval between them and, last, to NaN."""
         sides: dict[float, tuple[int, int]] = {}
-        for threshold, left, right, _ in self._ordered[feature]:
+        missing = 0
+        for threshold, left, right, missing_left in self._ordered.get(feature, ()):
+            missing |= right if missing_left else left
             above, at_most = sides.get(threshold, (0, 0))
             sides[threshold] = above | left, at_most | right
         thresholds = sorted(sides)
@@ -195,7 +196,7 @@ class Splits:
         for threshold in reversed(thresholds):
             from_above.append(from_above[-1] | sides[threshold][1])
         lost = [a | b for a, b in zip(from_below, reversed(from_above), strict=True)]
-        return thresholds, [*lost, self.lost(feature, math.nan)]
+        return thresholds, [*lost, missing]
 
 
 def build_lookups(trees: Sequence[Tree], cells: Sequence[Cell]) -> Lookups | None:

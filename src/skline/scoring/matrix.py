@@ -8,7 +8,8 @@ import numpy as np
 
 from skline.contract.spec import Column
 from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.cells import NUMBERS, Batch, Cell, Code, FlagCode, Input, Source, Table, as_float
+from skline.scoring.cells import NUMBERS, FlagCode, Input, Table, as_float
+from skline.scoring.source import Batch, Cell, Code, Source
 
 #: float64 values from here on become infinite as float32.
 FLOAT32_LIMIT = float(np.finfo(np.float32).max) + 2.0**103

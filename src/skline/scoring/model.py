@@ -12,7 +12,8 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from skline.scoring.answers import Exactness, FloatArray, RowAnswer, Scores
-from skline.scoring.cells import Array, Batch, Source
+from skline.scoring.matrix import Matrix, Reading
+from skline.scoring.source import Array, Batch, Source
 
 
 class Margin(Protocol):
@@ -55,6 +56,10 @@ class Model:
 
     margin: Margin
     link: Link
+
+
+#: Reads an estimator that another one holds.
+ReadModel = Callable[[Reading, Any, Matrix], Model]
 
 
 class Binary(Link):

@@ -5,19 +5,14 @@ from typing import Any
 
 from skline.scoring.answers import NotPlannable
 from skline.scoring.boosting import read_gradient_boosting, read_hist_gradient_boosting
+from skline.scoring.calibration import read_calibrated
 from skline.scoring.dummy import read_dummy
 from skline.scoring.forests import read_forest, read_tree
 from skline.scoring.linear import read_linear_regressor, read_logistic_regression
 from skline.scoring.matrix import Matrix, Reading
-from skline.scoring.model import Model
+from skline.scoring.model import Model, ReadModel
 from skline.scoring.transformers import check_output, qualified_name, transform
-from skline.scoring.wrappers import (
-    ReadModel,
-    read_calibrated,
-    read_frozen,
-    read_threshold,
-    read_transformed_target,
-)
+from skline.scoring.wrappers import read_frozen, read_threshold, read_transformed_target
 
 MODELS: dict[str, Callable[[Reading, Any, Matrix], Model]] = {
     "sklearn.dummy.DummyClassifier": read_dummy,

@@ -13,10 +13,11 @@ import numpy as np
 
 from skline.contract.spec import Column, Value
 from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
-from skline.scoring.cells import Array, Batch, Source
 from skline.scoring.matrix import Reading, inputs
 from skline.scoring.model import Model
 from skline.scoring.models import read_model
+from skline.scoring.source import Array, Batch, Source
+from skline.scoring.stamps import to_stamps
 
 #: Up to so many rows the row plan, called for each, is faster than setting up arrays.
 FEW_ROWS = 8
@@ -133,6 +134,8 @@ def _column(values: list[Any], storage: str) -> Any:
     """Plain values → the storage array; strings stay a list."""
     if storage == "str":
         return values
+    if storage == "datetime64[us]":
+        return to_stamps(values)
     return np.array(values, dtype=storage)
 
 

@@ -10,6 +10,7 @@ from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
 from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowRefused, Scores
 from skline.scoring.plan import Plan, build_plan
+from skline.scoring.reference import score_with_pipeline
 
 #: Units in the last place by which an "ulp" plan may differ from the pipeline asked row by row.
 ULPS = 4
@@ -83,24 +84,6 @@ def prove(
     ):
         return "the array plan differs from the pipeline on the golden rows"
     return None
-
-
-def score_with_pipeline(pipeline: Any, columns: Sequence[Column], rows: Sequence[Mapping[str, Value]]) -> Scores:
-    """Score rows with the pipeline itself: what every plan is measured by.
-
-    Returns what `predict` and `predict_proba` give for the frame of these rows (the latter if there is one).
-    The steps before the last transform once for both: predict and predict_proba would each repeat them.
-    """
-    data: Any = to_frame(columns, rows)
-    estimator = pipeline
-    if f"{type(pipeline).__module__}.{type(pipeline).__qualname__}" == "sklearn.pipeline.Pipeline":
-        for _, step in pipeline.steps[:-1]:
-            if step is not None and not (isinstance(step, str) and step == "passthrough"):
-                data = step.transform(data)
-        estimator = pipeline.steps[-1][1]
-    predictions = np.asarray(estimator.predict(data))
-    chances = estimator.predict_proba(data) if hasattr(estimator, "predict_proba") else None
-    return Scores(predictions, chances)
 
 
 def _one_row(plan: Plan, row: Mapping[str, Value]) -> Scores:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skline.scoring.answers import FloatArray
-from skline.scoring.cells import Array
+from skline.scoring.source import Array
 
 
 @dataclass(frozen=True)

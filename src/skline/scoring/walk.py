@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from skline.scoring.answers import FloatArray
-from skline.scoring.cells import Cell, Source
+from skline.scoring.source import Cell, Source
 
 if TYPE_CHECKING:
     from skline.scoring.trees import Tree

@@ -10,7 +10,8 @@ from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
 from skline.scoring.answers import RowRefused, Scores
 from skline.scoring.plan import Plan, build_plan
-from skline.scoring.scorer import ULPS, score_with_pipeline
+from skline.scoring.reference import score_with_pipeline
+from skline.scoring.scorer import ULPS
 
 Row = dict[str, Value]
 

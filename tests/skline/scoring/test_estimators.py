@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -181,9 +182,17 @@ def test_trees_over_a_sparse_matrix(name: str) -> None:
     assert_planned(pipeline)
 
 
-@pytest.mark.parametrize("inner", ["hgb", "forest", "logistic"])
-@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
-@pytest.mark.parametrize("task", ["binary", "multiclass"])
+@pytest.mark.parametrize(
+    ("inner", "method", "task"),
+    [
+        ("hgb", "sigmoid", "binary"),
+        ("hgb", "isotonic", "multiclass"),
+        ("forest", "isotonic", "binary"),
+        ("forest", "sigmoid", "multiclass"),
+        ("logistic", "sigmoid", "binary"),
+        ("logistic", "isotonic", "binary"),
+    ],
+)
 def test_calibrated(inner: str, method: Any, task: str) -> None:
     assert_planned(fit(prepared(CalibratedClassifierCV(CLASSIFIERS[inner], method=method, cv=2)), task))
 
@@ -193,20 +202,21 @@ def test_calibrated_prefit_pipeline() -> None:
     assert_planned(fit(CalibratedClassifierCV(FrozenEstimator(fitted), method="isotonic")))
 
 
-@pytest.mark.parametrize("inner", ["hgb", "forest", "logistic"])
+BY_MARGIN = {"response_method": "decision_function"}
+
+
 @pytest.mark.parametrize(
-    "settings",
+    ("inner", "settings"),
     [
-        {"threshold": 0.3},
-        {"threshold": 0.7, "pos_label": 0},
-        {"threshold": -0.2, "response_method": "decision_function"},
-        {"threshold": 0.2, "response_method": "decision_function", "pos_label": 0},
-        {},
+        ("hgb", {"threshold": 0.3}),
+        ("hgb", {"threshold": 0.7, "pos_label": 0}),
+        ("hgb", {"threshold": -0.2, **BY_MARGIN}),
+        ("logistic", {"threshold": 0.2, "pos_label": 0, **BY_MARGIN}),
+        ("logistic", {}),
+        ("forest", {"threshold": 0.25}),
     ],
 )
 def test_fixed_threshold(inner: str, settings: dict[str, Any]) -> None:
-    if inner == "forest" and "response_method" in settings:
-        settings = {**settings, "response_method": "predict_proba"}
     assert_planned(fit(FixedThresholdClassifier(prepared(CLASSIFIERS[inner]), **settings)))
 
 
@@ -214,6 +224,14 @@ def test_tuned_threshold_of_a_frozen_pipeline() -> None:
     fitted = fit(prepared(CLASSIFIERS["hgb"]))
     tuned = TunedThresholdClassifierCV(FrozenEstimator(fitted), cv="prefit", refit=False)
     assert_planned(fit(tuned))
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [2.0, 7.0]])
+def test_classes_of_every_type(labels: list[Any]) -> None:
+    rows = make_rows(120)
+    target = pd.Series([labels[i] for i in targets(rows, "binary")])
+    for name in ("hgb", "forest", "logistic"):
+        assert_planned(prepared(CLASSIFIERS[name]).fit(to_frame(COLUMNS, rows), target))
 
 
 def test_exponential_loss() -> None:

@@ -1,5 +1,6 @@
 """The choice between plan and pipeline, and the proof behind it."""
 
+import datetime as dt
 import subprocess
 import sys
 from typing import Any
@@ -16,10 +17,14 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skline.scoring import scorer
 from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.fallback import pipeline_scorer
 from skline.scoring.plan import Plan
-from skline.scoring.scorer import Choice, choose, prepare, same, score_with_pipeline
+from skline.scoring.reference import score_with_pipeline
+from skline.scoring.scorer import Choice, choose, prepare, same
+from skline.scoring.stamps import to_stamps
 
 from .tables import COLUMNS, ODD, fit, make_rows, to_frame
+from .test_estimators import CLASSIFIERS, REGRESSORS
 
 TREES = HistGradientBoostingClassifier(max_iter=5)
 
@@ -28,6 +33,7 @@ class Custom(TransformerMixin, BaseEstimator):
     """A transformer of the user's own."""
 
     def fit(self, X: Any, y: Any = None) -> "Custom":
+        self.n_features_in_ = X.shape[1]
         return self
 
     def transform(self, X: Any) -> Any:
@@ -123,6 +129,45 @@ def test_the_reference_is_predict_and_predict_proba() -> None:
     assert scores.predictions.tolist() == pipeline.predict(frame).tolist()
     assert scores.probabilities is not None
     assert scores.probabilities.tobytes() == pipeline.predict_proba(frame).tobytes()
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize(
+    "name",
+    ["hgb", "gb", "forest", "tree", "extra", "logistic", "dummy"],
+)
+def test_the_fallback_asks_once_and_answers_the_same(name: str, task: str) -> None:
+    model = REGRESSORS["hgb_poisson"] if task == "regression" else CLASSIFIERS[name]
+    step = make_pipeline(SimpleImputer(), Custom())
+    columns = ColumnTransformer([("n", step, ["number", "whole"])])
+    pipeline = fit(make_pipeline(columns, model), "positive" if task == "regression" else task)
+    rows = make_rows(30, 5)
+    for chosen in (rows[:1], rows):
+        expected = score_with_pipeline(pipeline, COLUMNS, chosen)
+        found = pipeline_scorer(pipeline, COLUMNS)(chosen)
+        assert expected.predictions.tolist() == found.predictions.tolist()
+        if expected.probabilities is None:
+            assert found.probabilities is None
+        else:
+            assert found.probabilities is not None
+            assert expected.probabilities.tobytes() == found.probabilities.tobytes()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [dt.date(1, 1, 1), None, dt.date(9999, 12, 31), dt.date(1969, 12, 31)],
+        [dt.datetime(1, 1, 1), None, dt.datetime(9999, 12, 31, 23, 59, 59, 999999)],
+        [dt.date(2000, 1, 1), dt.datetime(1969, 12, 31, 23, 59, 59, 1)],
+        [None],
+        [],
+    ],
+)
+def test_stamps_are_what_numpy_makes_of_them(values: list[Any]) -> None:
+    expected = np.array(values, dtype="datetime64[us]")
+    found = to_stamps(values)
+    assert found.dtype == expected.dtype
+    assert found.tobytes() == expected.tobytes()
 
 
 def test_same() -> None:

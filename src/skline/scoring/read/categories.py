@@ -8,8 +8,9 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.cells import Array, Batch, Cell, Code, Source, Table
+from skline.scoring.cells import Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
+from skline.scoring.source import Array, Batch, Cell, Code, Source
 
 #: A text that is no category of any encoder; checked, and lengthened if need be.
 UNSEEN = "\x00unseen"
@@ -91,7 +92,7 @@ class CategoryCode(Code):
         given = batch.of(self.cell)
         keys = given if self.cell.dtype == "str" else _keys(given)
         get, other = self.positions.get, -1 if self.unknown is None else self.unknown
-        codes = np.fromiter((get(key, other) for key in keys), np.intp, batch.size)
+        codes = np.array([get(key, other) for key in keys], dtype=np.intp)
         if self.unknown is None and np.any(codes < 0):
             self._refuse(keys[int(np.argmax(codes < 0))])
         return codes

@@ -9,8 +9,9 @@ from typing_extensions import override
 
 from skline.features import CYCLES, encode_part, minutes_of_day, time_part
 from skline.scoring.answers import NotPlannable
-from skline.scoring.cells import Array, Batch, Cell, Code, Elementwise, Source, Table, elementwise
+from skline.scoring.cells import Elementwise, Table, elementwise
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
+from skline.scoring.source import Array, Batch, Cell, Code, Source
 
 #: NumPy functions that give one value the same bits as many.
 UFUNCS = (np.sqrt, np.log1p, np.log, np.exp, np.expm1, np.abs, np.log2, np.log10)

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 
 from skline.scoring.answers import NotPlannable
-from skline.scoring.cells import Cell, filled, missing_flag
+from skline.scoring.cells import filled, missing_flag
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
+from skline.scoring.source import Cell
 
 
 def read_simple_imputer(reading: Reading, step: Any, matrix: Matrix) -> Matrix:

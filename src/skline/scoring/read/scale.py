@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from skline.scoring.answers import NotPlannable
-from skline.scoring.cells import Array, Cell, elementwise
+from skline.scoring.cells import elementwise
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
+from skline.scoring.source import Array, Cell
 
 OPERATIONS: dict[str, Callable[[Any, Any], Any]] = {
     "-": operator.sub,

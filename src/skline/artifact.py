@@ -22,6 +22,7 @@ from skline.errors import SklineError
 FORMAT = 1
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"
+PLAN = "plan.pickle"
 CONTRACT = "contract.json"
 PROFILE = "profile.json"
 REFERENCE = "reference.parquet"
@@ -70,14 +71,23 @@ class Manifest(BaseModel):
     scoring: Scoring
 
 
-class Golden(BaseModel):
-    """Rows with the answers they must get, to the last bit."""
+class Answers(BaseModel):
+    """Predictions, and a classifier's probabilities, row by row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: list[dict[str, Any]]
     predictions: list[Any]
     probabilities: list[list[float]] | None
+
+
+class Golden(Answers):
+    """Rows with the answers they must get, to the last bit, when they are asked together.
+
+    `alone` are the answers to each row asked by itself, where the pipeline gives it other last bits then.
+    """
+
+    rows: list[dict[str, Any]]
+    alone: Answers | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +100,7 @@ class Artifact:
     golden: Golden
     card: str
     pipeline_bytes: bytes
+    plan_bytes: bytes | None
 
     @property
     def version(self) -> str:
@@ -157,6 +168,7 @@ class Artifact:
             golden=Golden.model_validate_json(content[GOLDEN]),
             card=content[CARD].decode(),
             pipeline_bytes=content[PIPELINE],
+            plan_bytes=content.get(PLAN),
         )
 
 

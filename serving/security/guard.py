@@ -65,7 +65,7 @@ class Guard:
         began = time.perf_counter()
         found = dict(sent)
         trace = begin(found.get(b"x-request-id", b""), found.get(b"traceparent", b""))
-        answer = [*self._json, (b"x-request-id", trace.request_id.encode())]
+        answer = [*self._json, (b"x-request-id", trace.request_id)]
         if trace.trace_id:
             answer.append((b"traceresponse", trace.response()))
         if self.cors.active:

@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import TypeVar
 
@@ -56,7 +57,11 @@ class RateLimiter:
         self.remote = store is not None
         self.refused = self.store_failures = 0
         self._item = limits.parse(rate)
-        self._here = FixedWindowRateLimiter(MemoryStorage())
+        self._memory = MemoryStorage()
+        self._here = FixedWindowRateLimiter(self._memory)
+        self._seconds = self._item.get_expiry()
+        # Spelling the counter's name costs as much as counting, and few callers ask again and again.
+        self._name = lru_cache(maxsize=4096)(self._item.key_for)
         self._ticks, self._rest_until = ticks, -math.inf
         self._failing = False
         self._there: RemoteWindow | None = None
@@ -69,7 +74,7 @@ class RateLimiter:
 
     def check(self, caller: str) -> None:
         """Count a request in this process's memory; Refused (429) if it is one too many."""
-        if not self._here.hit(self._item, caller):
+        if self._memory.incr(self._name(caller), self._seconds) > self._item.amount:
             self.refused += 1
             reset = self._here.get_window_stats(self._item, caller).reset_time
             raise refusals.too_often(self.rate, self._seconds_to(reset))
@@ -109,7 +114,7 @@ class RateLimiter:
 
     def _seconds_to(self, reset: float) -> int:
         """Whole seconds until the window ends, at least 1."""
-        return max(1, min(math.ceil(reset - time.time()), self._item.get_expiry()))
+        return max(1, min(math.ceil(reset - time.time()), self._seconds))
 
 
 class Slots:

@@ -4,10 +4,10 @@ A traceback's message often quotes what it choked on, which may be a caller's ro
 written as its type and the places it came through.
 """
 
-import datetime as dt
 import logging
 import re
 import sys
+import time
 import traceback
 from typing import Any
 
@@ -19,17 +19,21 @@ from skline.keys import ID_DIGITS, PREFIX
 
 REQUESTS = logging.getLogger("skline.requests")
 
+#: What may give a secret away: a word that a line must have before the pattern is tried, pattern, replacement.
 _SECRETS = (
-    (re.compile(rf"({PREFIX}[0-9a-f]{{{ID_DIGITS}}}_)[0-9a-f]+"), r"\1***"),
-    (re.compile(r"((?:bearer|basic)\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
-    (re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), r"\1***@"),
+    (PREFIX, re.compile(rf"({PREFIX}[0-9a-f]{{{ID_DIGITS}}}_)[0-9a-f]+"), r"\1***"),
+    ("bearer", re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
+    ("basic", re.compile(r"(basic\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
+    ("://", re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), r"\1***@"),
 )
 
 
 def masked(text: str) -> str:
     """Mask API keys, credentials of Authorization headers, and passwords in URLs."""
-    for pattern, instead in _SECRETS:
-        text = pattern.sub(instead, text)
+    lowered = text.lower()
+    for mark, pattern, instead in _SECRETS:
+        if mark in lowered:
+            text = pattern.sub(instead, text)
     return text
 
 
@@ -51,9 +55,9 @@ class JsonLines(_Lines):
 
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
-        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
         line = {
-            "time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "time": f"{moment}.{int(record.msecs):03d}Z",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
@@ -67,8 +71,8 @@ class TextLines(_Lines):
     def format(self, record: logging.LogRecord) -> str:
         """Write a record."""
         facts = " ".join(f"{name}={value}" for name, value in self.facts(record).items())
-        moment = dt.datetime.fromtimestamp(record.created, dt.UTC)
-        line = f"{moment:%H:%M:%S} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
+        moment = time.strftime("%H:%M:%S", time.gmtime(record.created))
+        line = f"{moment} {record.levelname.lower():7} {record.getMessage()} {facts}".rstrip()
         return masked(line.replace("\n", "\\n"))
 
 

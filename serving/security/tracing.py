@@ -17,12 +17,12 @@ _PARENT = re.compile(
 
 
 class Trace:
-    """What ties an answer to its log lines: the request's id, and its trace if the caller has one."""
+    """What ties an answer to its log lines: the request's id (bytes), and its trace if the caller has one."""
 
     __slots__ = ("parent_id", "request_id", "sampled", "span_id", "trace_id")
 
     def __init__(self, request_id: bytes, parent: "re.Match[bytes] | None" = None) -> None:
-        self.request_id = request_id.decode()
+        self.request_id = request_id
         self.trace_id = self.parent_id = self.span_id = self.sampled = ""
         if parent is not None:
             self.trace_id, self.parent_id = parent[2].decode(), parent[3].decode()
@@ -35,10 +35,11 @@ class Trace:
 
     def fields(self) -> dict[str, Any]:
         """What log lines say of it."""
+        request_id = self.request_id.decode()
         if not self.trace_id:
-            return {"request_id": self.request_id}
+            return {"request_id": request_id}
         return {
-            "request_id": self.request_id,
+            "request_id": request_id,
             "trace_id": self.trace_id,
             "span_id": self.span_id,
             "parent_id": self.parent_id,

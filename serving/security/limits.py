@@ -20,6 +20,7 @@ from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
+from redis.asyncio import ConnectionPool
 
 from serving.security import refusals
 from serving.security.settings import LimitSettings
@@ -64,13 +65,22 @@ class RateLimiter:
         self._name = lru_cache(maxsize=4096)(self._item.key_for)
         self._ticks, self._rest_until = ticks, -math.inf
         self._failing = False
+        self._pool = _pool(store) if store is not None else None
         self._there: RemoteWindow | None = None
-        if store is not None:
-            options = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+        if self._pool is not None:
             storage = RedisStorage(
-                f"async+{store}", wrap_exceptions=True, implementation="redispy", key_prefix="skline", **options
+                "async+redis://",
+                wrap_exceptions=True,
+                implementation="redispy",
+                key_prefix="skline",
+                connection_pool=self._pool,  # type: ignore[arg-type] # limits' annotation forgets it
             )
             self._there = RemoteWindow(storage)
+
+    async def close(self) -> None:
+        """Close the connections to Redis, if there are any."""
+        if self._pool is not None:
+            await self._pool.aclose()
 
     def check(self, caller: str) -> None:
         """Count a request in this process's memory; Refused (429) if it is one too many."""
@@ -115,6 +125,11 @@ class RateLimiter:
     def _seconds_to(self, reset: float) -> int:
         """Whole seconds until the window ends, at least 1."""
         return max(1, min(math.ceil(reset - time.time()), self._seconds))
+
+
+def _pool(url: str) -> ConnectionPool:
+    """Connections to Redis that give up in time."""
+    return ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
 
 
 class Slots:

@@ -71,8 +71,8 @@ class LimitSettings(Section):
     @field_validator("store")
     @classmethod
     def _store_is_redis(cls, store: SecretStr | None) -> SecretStr | None:
-        if store is not None and not store.get_secret_value().startswith(("redis://", "rediss://", "redis+unix://")):
-            raise ValueError("must be a redis://, rediss:// or redis+unix:// URL")
+        if store is not None and not store.get_secret_value().startswith(("redis://", "rediss://", "unix://")):
+            raise ValueError("must be a redis://, rediss:// or unix:// URL")
         return store
 
 

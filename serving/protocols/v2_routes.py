@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from serving.errors import RequestRefused
-from serving.protocols import v2
+from serving.protocols import tensors, v2
 from serving.protocols.routes import WORDS, answer
 from serving.protocols.service import Service
 
@@ -42,7 +42,9 @@ def _refusal(status: int, detail: list[dict[str, Any]], headers: dict[bytes, byt
     """Write a refusal."""
     error = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in detail[:5])
     response = Response(to_json({"error": error, "detail": detail}), status, media_type=JSON)
-    for name, value in ({b"retry-after": b"1"} if status == 503 else {} | (headers or {})).items():
+    if status == 503:
+        headers = {b"retry-after": b"1"} | (headers or {})
+    for name, value in (headers or {}).items():
         response.headers[name.decode()] = value.decode()
     return response
 
@@ -141,7 +143,7 @@ def request_body(service: Service) -> dict[str, Any]:
         "properties": {
             "name": {"type": "string"},
             "shape": {"type": "array", "items": {"type": "integer", "minimum": 0}, "minItems": 1, "maxItems": 2},
-            "datatype": {"enum": ["BYTES", *v2.tensors.DTYPES]},
+            "datatype": {"enum": ["BYTES", *tensors.DTYPES]},
             "parameters": {"type": "object"},
             "data": {"type": "array"},
         },

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from serving.protocols import mlflow
 from serving.protocols.routes import WORDS, answer
 from serving.protocols.service import Service, labels
-from skline.contract.requests import prediction_type, row_model
+from skline.contract.requests import Rows, prediction_type
 
 JSON = "application/json"
 
@@ -48,7 +48,7 @@ def make_router(service: Service) -> APIRouter:
 
 def request_body(service: Service) -> dict[str, Any]:
     """Describe the two JSON forms that say all; CSV and the other two are told in words."""
-    row = row_model(service.contract).model_json_schema()
+    row = Rows(service.contract).one.json_schema()
     example = row.pop("example")
     cells = [row["properties"][name] for name in service.contract.input_names]
     many = {"minItems": 1, "maxItems": service.max_rows}

@@ -6,9 +6,9 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 from fastapi.routing import APIRoute
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
-from serving.errors import RequestRefused
+from serving.errors import RequestRefused, answer_to
 from serving.protocols import tensors, v2
 from serving.protocols.routes import WORDS, answer
 from serving.protocols.service import Service
@@ -27,26 +27,18 @@ class Route(APIRoute):
         async def handle(request: Request) -> Response:
             try:
                 return await inner(request)
-            except ValidationError as error:
-                faults = error.errors(include_url=False, include_context=False, include_input=False)[:100]
-                detail = [{"loc": ["body", *f["loc"]], "msg": f["msg"], "type": f["type"]} for f in faults]
-                return _refusal(422, detail)
-            except RequestRefused as error:
-                kind = [{"loc": ["body"], "msg": str(error), "type": error.kind}]
-                return _refusal(error.status, kind, dict(getattr(error, "headers", ())))
+            except (ValidationError, RequestRefused) as error:
+                return with_error(answer_to(error))
 
         return handle
 
 
-def _refusal(status: int, detail: list[dict[str, Any]], headers: dict[bytes, bytes] | None = None) -> Response:
-    """Write a refusal."""
+def with_error(answer: Response) -> Response:
+    """Say what `detail` says in `error` too."""
+    detail = from_json(bytes(answer.body))["detail"]
     error = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in detail[:5])
-    response = Response(to_json({"error": error, "detail": detail}), status, media_type=JSON)
-    if status == 503:
-        headers = {b"retry-after": b"1"} | (headers or {})
-    for name, value in (headers or {}).items():
-        response.headers[name.decode()] = value.decode()
-    return response
+    headers = {name: value for name, value in answer.headers.items() if name != "content-length"}
+    return Response(to_json({"error": error, "detail": detail}), answer.status_code, headers)
 
 
 def make_router(service: Service) -> APIRouter:

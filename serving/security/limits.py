@@ -12,18 +12,19 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import limits
-from limits.aio.storage import RedisStorage
-from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
 from limits.errors import StorageError
 from limits.storage import MemoryStorage
 from limits.strategies import FixedWindowRateLimiter
-from redis.asyncio import ConnectionPool
 
 from serving.security import refusals
 from serving.security.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
+    from redis.asyncio import ConnectionPool
 
 log = logging.getLogger("skline.security")
 Result = TypeVar("Result")
@@ -65,17 +66,10 @@ class RateLimiter:
         self._name = lru_cache(maxsize=4096)(self._item.key_for)
         self._ticks, self._rest_until = ticks, -math.inf
         self._failing = False
-        self._pool = _pool(store) if store is not None else None
+        self._pool: ConnectionPool | None = None
         self._there: RemoteWindow | None = None
-        if self._pool is not None:
-            storage = RedisStorage(
-                "async+redis://",
-                wrap_exceptions=True,
-                implementation="redispy",
-                key_prefix="skline",
-                connection_pool=self._pool,  # type: ignore[arg-type] # limits' annotation forgets it
-            )
-            self._there = RemoteWindow(storage)
+        if store is not None:
+            self._pool, self._there = _connect(store)
 
     async def close(self) -> None:
         """Close the connections to Redis, if there are any."""
@@ -127,9 +121,21 @@ class RateLimiter:
         return max(1, min(math.ceil(reset - time.time()), self._seconds))
 
 
-def _pool(url: str) -> ConnectionPool:
-    """Connections to Redis that give up in time."""
-    return ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+def _connect(url: str) -> "tuple[ConnectionPool, RemoteWindow]":
+    """Make connections to Redis that give up in time, and the counter that uses them."""
+    from limits.aio.storage import RedisStorage
+    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
+    from redis.asyncio import ConnectionPool
+
+    pool = ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    storage = RedisStorage(
+        "async+redis://",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="skline",
+        connection_pool=pool,  # type: ignore[arg-type] # limits' annotation forgets it
+    )
+    return pool, RemoteWindow(storage)
 
 
 class Slots:

@@ -103,6 +103,6 @@ def _is_preflight(scope: Scope, visit: Visit) -> bool:
 async def refuse(refusal: refusals.Refused, send: Send) -> None:
     """Send a refusal as the answer."""
     length = (b"content-length", str(len(refusal.body)).encode())
-    start = {"type": "http.response.start", "status": refusal.status, "headers": [JSON, length, *refusal.headers]}
+    start = {"type": "http.response.start", "status": refusal.status, "headers": [JSON, length, *refusal.raw_headers]}
     await send(start)
     await send({"type": "http.response.body", "body": refusal.body})

@@ -1,4 +1,4 @@
-"""Refusals of this package: complete answers, made before they are needed."""
+"""Refusals of this package: complete answers, as raw ASGI parts and as RequestRefused knows them."""
 
 from pydantic_core import to_json
 
@@ -8,11 +8,21 @@ RawHeaders = tuple[tuple[bytes, bytes], ...]
 
 
 class Refused(RequestRefused):
-    """A refusal with its whole answer: status, raw headers (without length and type) and JSON body."""
+    """A refusal with its whole answer.
 
-    def __init__(self, status: int, message: str, kind: str, loc: tuple[str, ...], headers: RawHeaders = ()) -> None:
-        super().__init__(status, message, kind)
-        self.headers = headers
+    Attributes
+    ----------
+    body : bytes
+        Its JSON.
+    raw_headers : raw headers
+        What the answer carries besides length and type; `headers` says the same as text.
+    """
+
+    def __init__(
+        self, status: int, message: str, kind: str, loc: tuple[str, ...], raw_headers: RawHeaders = ()
+    ) -> None:
+        super().__init__(status, message, kind, {name.decode(): value.decode() for name, value in raw_headers})
+        self.raw_headers = raw_headers
         self.body = to_json({"detail": [{"loc": loc, "msg": message, "type": kind}]})
 
 

@@ -9,13 +9,13 @@ import httpx
 import pandas as pd
 import pytest
 from fastapi import FastAPI, Request
-from pydantic import TypeAdapter
+from pydantic_core import to_json
 
 from serving import errors
 from serving.protocols import mlflow_routes, v2_routes
 from serving.protocols.service import Answered
 from skline.contract.frames import to_frame
-from skline.contract.requests import row_model, values_of
+from skline.contract.requests import Rows
 from skline.contract.spec import Contract
 from skline.scoring.reference import score_frame
 from tests import demo
@@ -37,13 +37,13 @@ class Scoring:
     seen: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.type: Any = TypeAdapter(list[row_model(self.contract)])  # type: ignore[misc]
+        self.reads = Rows(self.contract)
 
     async def read_body(self, request: Request) -> bytes:
         return await request.body()
 
     def rows_from_values(self, values: list[dict[str, Any]]) -> list[Any]:
-        return [values_of(row, self.contract.input_names) for row in self.type.validate_python(values)]
+        return list(self.reads.read_many(to_json(values)))
 
     async def score(self, rows: list[Any]) -> Answered:
         if not self.ready:

@@ -110,24 +110,24 @@ def test_outputs_in_the_order_asked_for_binary_or_not(
 
 
 def test_the_client_shows_what_is_wrong(triton: Any, asking: Any, flights: pd.DataFrame) -> None:
-    from tritonclient.utils import InferenceServerException as refused
+    from tritonclient.utils import InferenceServerException
 
     for change, told in (
         (lambda inputs: inputs[:-1], "sched_arr_time: Field required"),
         (lambda inputs: [*inputs, inputs[0]], "two inputs have the same name"),
     ):
-        with pytest.raises(refused, match=told):
+        with pytest.raises(InferenceServerException, match=told):
             asking.infer("demo", change(tensors(triton, flights, as_bytes=True)))
-    with pytest.raises(refused, match="'EWR', 'JFK' or 'LGA'"):
+    with pytest.raises(InferenceServerException, match="'EWR', 'JFK' or 'LGA'"):
         asking.infer("demo", tensors(triton, flights.assign(origin="BOS"), as_bytes=True))
-    with pytest.raises(refused, match="there is no model 'other'"):
+    with pytest.raises(InferenceServerException, match="there is no model 'other'"):
         asking.infer("other", tensors(triton, flights, as_bytes=True))
-    with pytest.raises(refused, match="there is no version '2'"):
+    with pytest.raises(InferenceServerException, match="there is no version '2'"):
         asking.infer("demo", tensors(triton, flights, as_bytes=True), model_version="2")
-    with pytest.raises(refused, match="classification"):
+    with pytest.raises(InferenceServerException, match="classification"):
         outputs = [triton.InferRequestedOutput("prediction", class_count=2)]
         asking.infer("demo", tensors(triton, flights, as_bytes=True), outputs=outputs)
-    with pytest.raises(refused, match="encoding 'gzip'"):
+    with pytest.raises(InferenceServerException, match="encoding 'gzip'"):
         asking.infer("demo", tensors(triton, flights, as_bytes=True), request_compression_algorithm="gzip")
 
 

@@ -1,0 +1,65 @@
+"""Entities are stored as a keyed hash: rows of one entity belong together, and nobody reads whose they are."""
+
+import hmac
+import os
+import secrets
+import tempfile
+from pathlib import Path
+
+from skline.errors import SklineError
+from skline.logs.settings import LogSettings
+
+
+class EntityHasher:
+    """HMAC-SHA256 of an entity's text. The key is read, or made, when it is first needed."""
+
+    def __init__(self, settings: LogSettings) -> None:
+        given = settings.entity_key
+        self._key = None if given is None else given.get_secret_value().encode()
+        self._file = settings.key_file
+
+    def __call__(self, entity: object) -> str:
+        """Return 64 hexadecimal digits; 12 and "12" are the same entity.
+
+        Raises
+        ------
+        OSError
+            If the key's file can be neither read nor made.
+        SklineError
+            If it holds no key.
+        """
+        if self._key is None:
+            self._key = read_or_make(self._file)
+        return hmac.digest(self._key, str(entity).encode("utf-8", "surrogatepass"), "sha256").hex()
+
+
+def read_or_make(path: Path) -> bytes:
+    """Read a key, or make one that only its owner can read; whoever comes second takes the first one's."""
+    try:
+        return _checked(path)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(secrets.token_hex(32) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(name, path)  # fails if it is there by now, where a rename would replace another's key
+        except FileExistsError:
+            pass  # made by another process in this moment
+    finally:
+        Path(name).unlink()
+    return _checked(path)
+
+
+def _checked(path: Path) -> bytes:
+    """Read a key and refuse one that is no secret."""
+    key = path.read_bytes().strip()
+    if len(key) < 32:
+        raise SklineError(
+            f"{path} holds {len(key)} bytes, and a key of entities has 32 or more; restore it from a backup "
+            "(with another key, old rows no longer match their entities)"
+        )
+    return key

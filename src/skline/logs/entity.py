@@ -1,5 +1,6 @@
 """Entities are stored as a keyed hash: rows of one entity belong together, and nobody reads whose they are."""
 
+import contextlib
 import hmac
 import os
 import secrets
@@ -45,10 +46,9 @@ def read_or_make(path: Path) -> bytes:
             file.write(secrets.token_hex(32) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        try:
-            os.link(name, path)  # fails if it is there by now, where a rename would replace another's key
-        except FileExistsError:
-            pass  # made by another process in this moment
+        # It fails if another process has made one by now; a rename would replace that one.
+        with contextlib.suppress(FileExistsError):
+            os.link(name, path)
     finally:
         Path(name).unlink()
     return _checked(path)

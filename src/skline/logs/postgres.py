@@ -26,9 +26,13 @@ class PostgresStore(Store):
 
     def __init__(self, url: str) -> None:
         self._connection: psycopg.Connection[Any] | None = None
-        with self._told():
-            self._connection = psycopg.connect(url, autocommit=True, **CONNECTION)  # type: ignore[arg-type]
-            self._make_tables()
+        try:
+            with self._told():
+                self._connection = psycopg.connect(url, autocommit=True, **CONNECTION)  # type: ignore[arg-type]
+                self._make_tables()
+        except BaseException:
+            self.close()
+            raise
 
     def write(self, table: Table, rows: Sequence[Row]) -> int:
         """Insert rows by one statement with one parameter, JSON, which the server takes apart: a tenth of the work

@@ -4,7 +4,7 @@ import datetime as dt
 import os
 import time
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -102,11 +102,10 @@ class Encoder:
         OSError
             If the entities' key can be neither read nor made.
         """
-        (one, at, version, digest, path, inputs, prediction, chances, latency, request, entity, event, review, *rest) = (
-            record
-        )
-        if entity is None and self._entity is not None:
-            entity = inputs.get(self._entity)  # type: ignore[assignment] - hashed as text, whatever it is
+        inputs, event = record.inputs, record.event_time
+        whose: object = record.entity
+        if whose is None and self._entity is not None:
+            whose = inputs.get(self._entity)
         if event is None and self._event is not None:
             moment = inputs.get(self._event)
             event = to_us(moment) if isinstance(moment, dt.date) else None
@@ -115,18 +114,14 @@ class Encoder:
         elif self._entity is not None:
             inputs = {name: value for name, value in inputs.items() if name != self._entity}
         return (
-            one,
-            at,
-            version,
-            digest,
-            path,
+            *record[:5],
             orjson.dumps(inputs).decode(),
-            orjson.dumps(prediction).decode(),
-            None if chances is None else orjson.dumps(chances).decode(),
-            latency,
-            request,
-            None if entity is None else self._hasher(entity),
+            orjson.dumps(record.prediction).decode(),
+            None if record.probabilities is None else orjson.dumps(record.probabilities).decode(),
+            record.latency_us,
+            record.request_id,
+            None if whose is None else self._hasher(whose),
             event,
-            int(review),
-            *rest,
+            int(record.review),
+            *record[13:],
         )

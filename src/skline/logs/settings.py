@@ -29,9 +29,11 @@ class LogSettings(BaseModel):
     sync_ms: int = Field(default=2_000, ge=1, description="Milliseconds that a caller in sync mode waits")
     drain_seconds: float = Field(default=10.0, ge=0, description="Seconds that closing may take to write what waits")
     columns: tuple[str, ...] | None = Field(default=None, description="Inputs that are stored; all if not given")
-    entity_column: str | None = Field(default=None, description="Input stored as its keyed hash only, as the entity")
+    entity_column: str | None = Field(default=None, description="Input stored as keyed hash only, as the entity")
     event_time_column: str | None = Field(default=None, description="Date or datetime input that is the event's time")
-    entity_key: SecretStr | None = Field(default=None, description="Secret for the entities' hash, 32 characters or more")
+    entity_key: SecretStr | None = Field(
+        default=None, description="Secret of the entities' hash, 32 characters or more"
+    )
     entity_key_file: Path | None = Field(default=None, description="File of it; made beside the database if missing")
     retention_days: int | None = Field(default=None, ge=1, description="Days that `skline log purge` keeps")
     partitions: Path = Field(default=Path("logs/predictions"), description="Directory of the sealed days")
@@ -41,7 +43,9 @@ class LogSettings(BaseModel):
         """Refuse what cannot work or would undo the hashing of entities."""
         scheme, separator, _ = self.database.partition("://")
         if separator and scheme not in ("postgresql", "postgres"):
-            raise ValueError(f"database: {scheme}:// is not supported; give the path of a SQLite file or postgresql://…")
+            raise ValueError(
+                f"database: {scheme}:// is not supported; give the path of a SQLite file or postgresql://…"
+            )
         if self.entity_column is not None and self.entity_column in (self.columns or ()):
             raise ValueError(
                 f"columns names {self.entity_column!r}, which is entity_column and stored as a hash only; remove one"

@@ -6,7 +6,7 @@ The file must be on a local disk: WAL shares memory between processes, which net
 import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,15 @@ from skline.logs.store import CHUNK, TABLES, RowsRefused, Store, StoreUnavailabl
 SIZES = (256, 64, 16, 4, 1)
 #: Seconds to wait for another process's transaction.
 BUSY = 2.0
-UNFIT = (OverflowError, UnicodeError, sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError)
+#: What the driver raises for a value that no column can hold.
+UNFIT = (
+    OverflowError,
+    UnicodeError,
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+)
 
 
 class SqliteStore(Store):
@@ -26,17 +34,25 @@ class SqliteStore(Store):
     def __init__(self, path: str | Path, *, durable: bool = True) -> None:
         self._path = os.fspath(path)
         self._connection: sqlite3.Connection | None = None
-        with self._told():
-            Path(self._path).parent.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(
-                self._path, timeout=BUSY, isolation_level=None, check_same_thread=False, cached_statements=64
-            )
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            # What is deleted is overwritten with zeros: forgetting means that the bytes are gone.
-            self._connection.execute("PRAGMA secure_delete = ON")
-            self._make_tables()
-            self._files = self._identity()
+        try:
+            with self._told():
+                self._connect("FULL" if durable else "NORMAL")
+        except BaseException:
+            self.close()
+            raise
+
+    def _connect(self, synchronous: str) -> None:
+        """Open the file, and remember which one it was."""
+        Path(self._path).parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(
+            self._path, timeout=BUSY, isolation_level=None, check_same_thread=False, cached_statements=64
+        )
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute(f"PRAGMA synchronous = {synchronous}")
+        # What is deleted is overwritten with zeros: forgetting means that the bytes are gone.
+        self._connection.execute("PRAGMA secure_delete = ON")
+        self._make_tables()
+        self._files = self._identity()
 
     def write(self, table: Table, rows: Sequence[Row]) -> int:
         """Insert rows in one transaction, if the file at the path is still the one that was opened."""
@@ -71,16 +87,15 @@ class SqliteStore(Store):
     def close(self) -> None:
         """End the connection; never raises."""
         if self._connection is not None:
-            try:
+            with suppress(sqlite3.Error):  # nothing is pending in it
                 self._connection.close()
-            except sqlite3.Error:
-                pass  # a connection that cannot be closed is as good as closed: nothing is pending in it
             self._connection = None
 
     def _chunks(self, where: str, parameters: Sequence[Any]) -> Iterator[list[Row]]:
         """Yield predictions, CHUNK at a time, as they were at one moment."""
         with self._told():
-            cursor = self._execute(f"SELECT {', '.join(TABLES['predictions'])} FROM predictions WHERE {where}", parameters)  # noqa: S608
+            names = ", ".join(TABLES["predictions"])
+            cursor = self._execute(f"SELECT {names} FROM predictions WHERE {where}", parameters)  # noqa: S608
             while rows := cursor.fetchmany(CHUNK):
                 yield rows
 
@@ -143,7 +158,9 @@ def _insert(table: str, names: tuple[str, ...], size: int) -> str:
     key = table, size
     if key not in _INSERTS:
         row = f"({', '.join('?' * len(names))})"
-        _INSERTS[key] = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * size)}"  # noqa: S608
+        _INSERTS[key] = (
+            f"INSERT INTO {table} ({', '.join(names)}) VALUES {', '.join([row] * size)} ON CONFLICT DO NOTHING"  # noqa: S608
+        )
     return _INSERTS[key]
 
 

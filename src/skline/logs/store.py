@@ -76,7 +76,7 @@ class Store(abc.ABC):
                 ).fetchall()
             if rows:
                 yield [row[1:] for row in rows]
-                last = rows[-1][0]  # type: ignore[assignment] - seq is an int
+                last = int(rows[-1][0] or 0)
             if len(rows) < CHUNK:
                 return
 

@@ -4,6 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
+from skline.logs import cli as logs
 from skline.process import run
 
 
@@ -17,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
     command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
     command.set_defaults(carry_out=serve)
+    logs.add(commands)
     return root
 
 

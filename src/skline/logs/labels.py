@@ -1,4 +1,4 @@
-"""Labels: what turned out to be true. They are only ever added; a later label corrects an earlier one, and both stay."""
+"""Labels: what turned out to be true. They are only added; a later one corrects an earlier one, and both stay."""
 
 import datetime as dt
 import hashlib
@@ -26,7 +26,9 @@ class Label(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
-    prediction_id: str | None = Field(default=None, min_length=1, max_length=200, description="As /predict gave it")
+    prediction_id: str | None = Field(
+        default=None, max_length=200, pattern="^[!-~]+$", description="As /predict gave it"
+    )
     entity: str | int | None = Field(default=None, description="Whom it is about; stored as its keyed hash")
     event_time: Annotated[dt.datetime | None, BeforeValidator(READERS["datetime"])] = Field(
         default=None, description="When it happened, ISO 8601, UTC if it names no zone"

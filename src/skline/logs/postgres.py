@@ -51,13 +51,18 @@ class PostgresStore(Store):
                 (content,),
             ).rowcount
 
-    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], None]) -> int:
+    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], object]) -> int:
         """Read and delete in one transaction on one snapshot: rows committed meanwhile are in neither."""
         where = "time >= %s AND time < %s"
         with self._told(), self._open.transaction():
             self._open.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
             keep(self._chunks(where, (since, until)))
             return self._open.execute(f"DELETE FROM predictions WHERE {where}", (since, until)).rowcount  # noqa: S608
+
+    def erase(self) -> None:
+        """Free the space of dead rows. Backups and the server's own write-ahead log are its administrator's."""
+        with self._told():
+            self._execute("VACUUM predictions, labels")
 
     def close(self) -> None:
         """End the connection; never raises."""

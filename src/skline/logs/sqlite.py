@@ -70,7 +70,7 @@ class SqliteStore(Store):
             self._check_in_place()
             return self._open.total_changes - before
 
-    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], None]) -> int:
+    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], object]) -> int:
         """Read up to the last number given, which later rows exceed; delete in short transactions.
 
         One long transaction would lock the service's writer out for as long as it takes. If it ends halfway, the rest
@@ -83,6 +83,11 @@ class SqliteStore(Store):
             return 0
         keep(self._chunks(f"{where} AND seq <= ? ORDER BY time", (since, until, last)))
         return self._delete("predictions", f"{where} AND seq <= ?", (since, until, last))
+
+    def erase(self) -> None:
+        """Empty the write-ahead log, which still has the pages as they were; the file's own are zeros by now."""
+        with self._told():
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def close(self) -> None:
         """End the connection; never raises."""

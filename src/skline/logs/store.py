@@ -46,8 +46,12 @@ class Store(abc.ABC):
         """
 
     @abc.abstractmethod
-    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], None]) -> int:
+    def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], object]) -> int:
         """Hand the predictions of since ≤ time < until to `keep`, then delete exactly those; return their number."""
+
+    @abc.abstractmethod
+    def erase(self) -> None:
+        """See to it that the bytes of deleted rows go, as far as the store can while others use it."""
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -84,6 +88,14 @@ class Store(abc.ABC):
         """Count the rows of a table."""
         with self._told():
             return Count(*self._execute(f"SELECT count(*), min(time), max(time) FROM {table}").fetchone())  # noqa: S608
+
+    def first_before(self, moment: int) -> int | None:
+        """The earliest time of a prediction before `moment`; None if there is none."""
+        with self._told():
+            found: tuple[int | None] = self._execute(
+                "SELECT min(time) FROM predictions WHERE time < ?", (moment,)
+            ).fetchone()
+        return found[0]
 
     def delete_before(self, table: Table, moment: int) -> int:
         """Delete the rows of time < moment; return how many there were."""

@@ -1,4 +1,4 @@
-"""Labels out of a file: csv, tsv, Parquet or JSON, with the columns prediction_id, label or entity, event_time, label."""
+"""Labels out of a csv, tsv, Parquet or JSON file with the columns prediction_id, label or entity, event_time, label."""
 
 import json
 from pathlib import Path

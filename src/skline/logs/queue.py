@@ -63,12 +63,12 @@ class RowQueue:
         self._rows.append((record, None))
         return True
 
-    def extend(self, records: list[Prediction], ticket: Ticket | None) -> int:
-        """Add as many rows as there is room for, from the first on; return how many."""
+    def extend(self, records: list[Prediction], ticket: Ticket | None = None) -> int:
+        """Add as many rows as there is room for, from the first on; return how many. A ticket's rows all go in."""
         room = self.size - len(self._rows)
-        if room < len(records):
+        if ticket is None and room < len(records):
             records = records[: max(room, 0)]
-        self._rows.extend(zip(records, repeat(ticket), strict=False))
+        self._rows.extend(zip(records, repeat(ticket)))
         return len(records)
 
     def take(self, most: int) -> list[Waiting]:

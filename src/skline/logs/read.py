@@ -31,7 +31,7 @@ def read_predictions(
     Returns
     -------
     Table with the columns of `PREDICTION_SCHEMA`: text, but for time and event_time (timestamp[us, UTC]), latency_us
-    and bucket (int64) and review (bool). inputs, prediction and probabilities are JSON: see `values` and `inputs_frame`.
+    and bucket (int64) and review (bool). inputs, prediction and probabilities are JSON for `values`, `inputs_frame`.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from skline.logs.store import CHUNK, TABLES, RowsRefused, Store, StoreUnavailabl
 #: Rows of one INSERT. The interpreter's lock is let go once a statement, not once a row, and few texts are prepared.
 SIZES = (256, 64, 16, 4, 1)
 #: Seconds to wait for another process's transaction.
-BUSY = 2.0
+BUSY = 1.0
 #: What the driver raises for a value that no column can hold.
 UNFIT = (
     OverflowError,

@@ -94,7 +94,7 @@ class PredictionLog:
         """Hand over the rows of a batch, as `put`; returns how many were taken, the first ones."""
         if self.settings.mode == "off":
             return len(records)
-        taken = 0 if self._closing.is_set() else self._queue.extend(list(records), None)
+        taken = 0 if self._closing.is_set() else self._queue.extend(list(records))
         if taken < len(records):
             self._drop(len(records) - taken)
         if len(self._queue) >= self._enough:
@@ -113,11 +113,14 @@ class PredictionLog:
         if self.settings.mode != "sync" or not records:
             self.put_many(records)
             return
-        ticket = Ticket(len(records))
-        if self._closing.is_set() or self._queue.extend(list(records), ticket) < len(records):
-            ticket.abandoned = True
+        if self._closing.is_set() or len(self._queue) + len(records) > self._queue.size:
             self._drop(len(records))
-            raise NotDurable(f"{self._queue.size} rows wait to be written, or the log is closed; try again later")
+            raise NotDurable(
+                f"{len(records)} rows do not fit: {len(self._queue)} of {self._queue.size} wait already, "
+                "or the log is closed; try again later"
+            )
+        ticket = Ticket(len(records))
+        self._queue.extend(list(records), ticket)
         self._wake.set()
         try:
             async with asyncio.timeout(self.settings.sync_ms / 1000):
@@ -152,7 +155,7 @@ class PredictionLog:
         self._closing.set()
         self._wake.set()
         if self._thread.ident is not None:
-            self._thread.join(self.settings.drain_seconds + 1)
+            self._thread.join(self.settings.drain_seconds + 2)
         if self._thread.is_alive():
             self._warn("close", "the store did not answer in %s s, rows are lost", self.settings.drain_seconds)
         return self.stats()

@@ -16,7 +16,7 @@ class EntityHasher:
 
     def __init__(self, settings: LogSettings) -> None:
         given = settings.entity_key
-        self._key = None if given is None else given.get_secret_value().encode()
+        self._start = None if given is None else _start(given.get_secret_value().encode())
         self._file = settings.key_file
 
     def __call__(self, entity: object) -> str:
@@ -29,9 +29,16 @@ class EntityHasher:
         SklineError
             If it holds no key.
         """
-        if self._key is None:
-            self._key = read_or_make(self._file)
-        return hmac.digest(self._key, str(entity).encode("utf-8", "surrogatepass"), "sha256").hex()
+        if self._start is None:
+            self._start = _start(read_or_make(self._file))
+        hashed = self._start.copy()
+        hashed.update(str(entity).encode("utf-8", "surrogatepass"))
+        return hashed.hexdigest()
+
+
+def _start(key: bytes) -> hmac.HMAC:
+    """Begin a hash; copies of it save reading the key again for every entity."""
+    return hmac.new(key, digestmod="sha256")
 
 
 def read_or_make(path: Path) -> bytes:

@@ -5,49 +5,22 @@ until it comes back. In sync mode the answer waits for its rows instead, and man
 """
 
 import asyncio
-import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from skline.errors import SklineError
 from skline.logs.entity import EntityHasher
 from skline.logs.queue import NotDurable, RowQueue, Ticket, Waiting, wake
 from skline.logs.records import Encoder, Prediction, Row
-from skline.logs.settings import LogSettings, Mode
+from skline.logs.settings import LogSettings
+from skline.logs.stats import Counts, LogStats
 from skline.logs.store import RowsRefused, Store, open_store
 
 __all__ = ["LogStats", "NotDurable", "PredictionLog"]
 
 #: Seconds between two tries of a store that is away: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-#: Seconds between two warnings of one kind.
-QUIET = 10.0
-
-log = logging.getLogger("skline.logs")
-
-
-@dataclass(frozen=True)
-class LogStats:
-    """What has become of the rows so far; times are seconds since 1970.
-
-    `written` are in the store; `dropped` found the queue full, or were left when closing took too long; `refused`
-    hold what the store can never take; `abandoned` were not written because nobody waited any longer (sync mode).
-    `failed_batches` counts tries that failed; `last_error` is None again once a batch is written.
-    """
-
-    mode: Mode
-    queued: int
-    queue_rows: int
-    written: int
-    dropped: int
-    refused: int
-    abandoned: int
-    failed_batches: int
-    last_error: str | None
-    last_error_at: float | None
-    last_commit_at: float | None
 
 
 class PredictionLog:
@@ -66,14 +39,10 @@ class PredictionLog:
         self._deadline = float("inf")
         # In sync mode a row is fetched at once, and what comes during a commit shares the next.
         self._enough = 1 if settings.mode == "sync" else min(settings.batch_rows, settings.queue_rows)
-        self._in_hand = self._written = self._dropped = self._refused = self._abandoned = self._failed = 0
-        self._last_error: str | None = None
-        self._last_error_at: float | None = None
-        self._last_commit_at: float | None = None
-        self._counting = threading.Lock()
-        self._warned: dict[str, float] = {}
+        self._counts = Counts(settings)
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
-        if settings.mode != "off":
+        self._off = settings.mode == "off"
+        if not self._off:
             self._thread.start()
 
     def put(self, record: Prediction) -> bool:
@@ -81,10 +50,10 @@ class PredictionLog:
 
         False if it was dropped because the queue is full (or the log closed); the log counts and warns.
         """
-        if self.settings.mode == "off":
+        if self._off:
             return True
         if self._closing.is_set() or not self._queue.add(record):
-            self._drop(1)
+            self._counts.drop(1)
             return False
         if len(self._queue) >= self._enough and not self._wake.is_set():
             self._wake.set()
@@ -92,11 +61,11 @@ class PredictionLog:
 
     def put_many(self, records: Sequence[Prediction]) -> int:
         """Hand over the rows of a batch, as `put`; returns how many were taken, the first ones."""
-        if self.settings.mode == "off":
+        if self._off:
             return len(records)
         taken = 0 if self._closing.is_set() else self._queue.extend(list(records))
         if taken < len(records):
-            self._drop(len(records) - taken)
+            self._counts.drop(len(records) - taken)
         if len(self._queue) >= self._enough:
             self._wake.set()
         return taken
@@ -114,7 +83,7 @@ class PredictionLog:
             self.put_many(records)
             return
         if self._closing.is_set() or len(self._queue) + len(records) > self._queue.size:
-            self._drop(len(records))
+            self._counts.drop(len(records))
             raise NotDurable(
                 f"{len(records)} rows do not fit: {len(self._queue)} of {self._queue.size} wait already, "
                 "or the log is closed; try again later"
@@ -128,26 +97,14 @@ class PredictionLog:
         except TimeoutError:
             raise NotDurable(
                 f"the prediction could not be written down within {self.settings.sync_ms} ms; "
-                f"the log says: {self._last_error or 'it is slow'}"
+                f"the store says: {self._counts.trouble}"
             ) from None
         finally:
             ticket.abandoned = not ticket.future.done() or ticket.future.cancelled()
 
     def stats(self) -> LogStats:
         """What has become of the rows so far. Cheap; from any thread."""
-        return LogStats(
-            mode=self.settings.mode,
-            queued=len(self._queue) + self._in_hand,
-            queue_rows=self._queue.size,
-            written=self._written,
-            dropped=self._dropped,
-            refused=self._refused,
-            abandoned=self._abandoned,
-            failed_batches=self._failed,
-            last_error=self._last_error,
-            last_error_at=self._last_error_at,
-            last_commit_at=self._last_commit_at,
-        )
+        return self._counts.snapshot(len(self._queue))
 
     def close(self) -> LogStats:
         """Take no more rows and write those that wait, for `drain_seconds` at most; what is left counts as dropped."""
@@ -157,7 +114,7 @@ class PredictionLog:
         if self._thread.ident is not None:
             self._thread.join(self.settings.drain_seconds + 2)
         if self._thread.is_alive():
-            self._warn("close", "the store did not answer in %s s, rows are lost", self.settings.drain_seconds)
+            self._counts.warn("close", "the store did not answer in %s s, rows are lost", self.settings.drain_seconds)
         return self.stats()
 
     def _run(self) -> None:
@@ -167,9 +124,9 @@ class PredictionLog:
             self._wake.wait(None if self._enough == 1 else self.settings.batch_ms / 1000)
             self._wake.clear()
             while batch := self._queue.take(self.settings.batch_rows):
-                self._in_hand = len(batch)
+                self._counts.in_hand = len(batch)
                 self._deliver(batch)
-                self._in_hand = 0
+                self._counts.in_hand = 0
                 if len(self._queue) < self._enough and not self._closing.is_set():
                     break
             if self._closing.is_set() and not len(self._queue):
@@ -180,16 +137,17 @@ class PredictionLog:
         """Write a batch, however long the store is away; closing sets an end to it."""
         pause = FIRST_PAUSE
         while batch := [waiting for waiting in batch if not self._is_abandoned(waiting)]:
-            self._in_hand = len(batch)
+            self._counts.in_hand = len(batch)
             try:
                 self._write(batch)
             except Exception as error:  # noqa: BLE001 (if this thread ended, the log would end with it, unnoticed)
-                self._fail(error)
+                self._leave_store()
+                self._counts.fail(error, len(self._queue))
             else:
                 return
             left = self._deadline - time.monotonic()
             if left <= 0:
-                self._drop(len(batch))
+                self._counts.drop(len(batch))
                 return
             # When closing, `wait` would return at once.
             time.sleep(min(pause, left)) if self._closing.is_set() else self._closing.wait(pause)
@@ -223,16 +181,10 @@ class PredictionLog:
 
     def _settle(self, written: list[Ticket | None], refused: list[tuple[Ticket | None, Exception]]) -> None:
         """Count a batch, and wake who waited for it."""
-        self._written += len(written)
-        self._refused += len(refused)
-        self._last_commit_at = time.time()
-        if self._last_error is not None:
-            log.warning("prediction log: %s is back, %d rows wait", self.settings.shown_database, len(self._queue))
-            self._last_error = None
+        self._counts.store(len(written), len(self._queue))
         ready = {ticket for ticket in written if ticket is not None and ticket.done()}
         for ticket, error in refused:
-            # The type alone: the message may hold values.
-            self._warn("refused", "%d rows could not be stored, the last for %s", self._refused, type(error).__name__)
+            self._counts.refuse(error)
             if ticket is not None and ticket.done(f"the log cannot store a row ({type(error).__name__})"):
                 ready.add(ticket)
         if ready:
@@ -243,38 +195,11 @@ class PredictionLog:
         ticket = waiting[1]
         if ticket is None or not ticket.abandoned:
             return False
-        self._abandoned += 1
+        self._counts.abandoned += 1
         return True
-
-    def _fail(self, error: Exception) -> None:
-        """Count and tell a failed try, and begin the next with a new connection."""
-        self._leave_store()
-        self._failed += 1
-        self._last_error, self._last_error_at = f"{type(error).__name__}: {error}", time.time()
-        known = isinstance(error, SklineError | OSError)
-        self._warn("failed", "%s; %d rows wait, trying again", error, len(self._queue), traceback=not known)
 
     def _leave_store(self) -> None:
         """Close the connection; the next batch opens another."""
         if self._store is not None:
             self._store.close()
             self._store = None
-
-    def _drop(self, rows: int) -> None:
-        """Count rows that are lost, and say so now and then."""
-        with self._counting:
-            self._dropped += rows
-        self._warn(
-            "dropped",
-            "%d rows dropped so far, the queue of %d is full or the log closed; the store says: %s",
-            self._dropped,
-            self._queue.size,
-            self._last_error or "nothing, it is slow",
-        )
-
-    def _warn(self, kind: str, message: str, *values: object, traceback: bool = False) -> None:
-        """Warn, but of each kind once in QUIET seconds."""
-        now = time.monotonic()
-        if now - self._warned.get(kind, -QUIET) >= QUIET:
-            self._warned[kind] = now
-            log.warning(f"prediction log: {message}", *values, exc_info=traceback)  # noqa: G004 - a constant before it

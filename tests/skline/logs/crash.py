@@ -77,7 +77,6 @@ def work_until(settings: LogSettings, operation: str, steps: int) -> None:
         (pq.ParquetWriter, "write_table"),
         (pq.ParquetWriter, "close"),
         (sqlite.SqliteStore, "_execute"),
-        (postgres.PostgresStore, "_execute"),
         (psycopg.Connection, "execute"),
     ):
         setattr(owner, name, counted(getattr(owner, name)))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from skline.commands import key
+from skline.logs import cli as logs
 from skline.process import run
 
 
@@ -19,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
     command.set_defaults(carry_out=serve)
     key.add(commands)
+    logs.add(commands)
     return root
 
 

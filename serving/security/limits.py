@@ -200,15 +200,19 @@ class Slots:
             503 with Retry-After if there is no slot, or if `work` takes longer than `request_seconds`.
         """
         async with self.held():
-            limit = asyncio.timeout(self._settings.request_seconds)
-            try:
-                async with limit:
-                    return await work()
-            except TimeoutError:
-                if not limit.expired():
-                    raise
-                words = f"not answered within {self._settings.request_seconds:g} s; send smaller batches"
-                raise refusals.busy(words, "request_timeout") from None
+            return await self.in_time(work)
+
+    async def in_time(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do `work` within the request's time, without a slot; raises as `run` does."""
+        limit = asyncio.timeout(self._settings.request_seconds)
+        try:
+            async with limit:
+                return await work()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            words = f"not answered within {self._settings.request_seconds:g} s; send smaller batches"
+            raise refusals.busy(words, "request_timeout") from None
 
 
 def of_address(host: str) -> str:

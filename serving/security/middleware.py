@@ -18,8 +18,9 @@ class Guarded:
     """An ASGI application behind a guard.
 
     Every answer gets the guard's headers where the application has not set its own. A request that needs a
-    key also needs a slot, and is answered within the request's time. Routes find their `Visit` as
-    `request.state.visit`.
+    key is answered within the request's time. Routes find their `Visit` as `request.state.visit`.
+
+    It holds no slot: those are for work, and who sends a body slowly must not keep others from it.
     """
 
     def __init__(self, app: ASGIApp, guard: Guard, permissions: Permissions, slots: Slots, *, tls: bool) -> None:
@@ -59,7 +60,7 @@ class Guarded:
             await self.guard.admit_remotely(visit, scope, needed)
         else:
             self.guard.admit(visit, scope, needed)
-        await self.slots.run(lambda: self.app(scope, receive, answer))
+        await self.slots.in_time(lambda: self.app(scope, receive, answer))
 
     def _docs_headers(self, html: bytes) -> headers.RawHeaders:
         return headers.of_docs(html, tls=self.tls)

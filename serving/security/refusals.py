@@ -21,7 +21,7 @@ class Refused(RequestRefused):
     def __init__(
         self, status: int, message: str, kind: str, loc: tuple[str, ...], raw_headers: RawHeaders = ()
     ) -> None:
-        super().__init__(status, message, kind, {name.decode(): value.decode() for name, value in raw_headers})
+        super().__init__(status, message, kind, {name.decode(): value.decode() for name, value in raw_headers}, loc)
         self.raw_headers = raw_headers
         self.body = to_json({"detail": [{"loc": loc, "msg": message, "type": kind}]})
 

@@ -24,7 +24,8 @@ class Prediction(NamedTuple):
     """One answer. Times are microseconds since 1970 in UTC (`now_us`, `to_us`).
 
     `path` is what answered: plan, pipeline, or the name of a fallback; `role` is champion, challenger or shadow.
-    `entity` is given as it is, and only its keyed hash is ever stored.
+    `entity` is given as it is, and only its keyed hash is ever stored. `review`: 0 not reviewed, 1 since its score is
+    in the band, 2 drawn at random.
     """
 
     prediction_id: str
@@ -39,7 +40,7 @@ class Prediction(NamedTuple):
     request_id: str | None = None
     entity: str | int | None = None
     event_time: int | None = None
-    review: bool = False
+    review: int = 0
     role: str = "champion"
     experiment: str | None = None
     arm: str | None = None

@@ -89,6 +89,17 @@ class Store(abc.ABC):
         with self._told():
             return Count(*self._execute(f"SELECT count(*), min(time), max(time) FROM {table}").fetchone())  # noqa: S608
 
+    def to_review(self, limit: int) -> list[dict[str, Any]]:
+        """Predictions that were sent to review and have no label yet, the oldest first, by column."""
+        names = ("prediction_id", "time", "model_version", "review", "inputs", "prediction", "probabilities")
+        with self._told():
+            rows = self._execute(
+                f"SELECT {', '.join(names)} FROM predictions p WHERE review > 0 AND NOT EXISTS "  # noqa: S608
+                "(SELECT 1 FROM labels l WHERE l.prediction_id = p.prediction_id) ORDER BY seq LIMIT ?",
+                (limit,),
+            ).fetchall()
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
     def first_before(self, moment: int) -> int | None:
         """The earliest time of a prediction before `moment`; None if there is none."""
         with self._told():

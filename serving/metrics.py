@@ -42,7 +42,6 @@ class Metrics:
         self._batches = Histogram(
             "skline_batch_rows", "Rows scored together", ["source"], registry=registry, buckets=ROWS
         )
-        self._rows = Counter("skline_rows", "Rows answered", registry=registry)
         self._predictions = Counter("skline_predictions", "Predictions by class", ["prediction"], registry=registry)
         self._missing = Counter("skline_input_missing", "Rows in which it is missing", ["column"], registry=registry)
         self._unseen = Counter(
@@ -112,7 +111,6 @@ class Metrics:
 
     def row(self, row: Row, prediction: Any, score: float) -> None:
         """Count a prediction."""
-        self._rows.inc()
         if self._classes:
             self._predicted(prediction).inc()
         if self._scores is not None:
@@ -128,7 +126,6 @@ class Metrics:
     def rows(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any]) -> None:
         """Count the predictions of a batch, `values` being its scores as numbers."""
         self._request_batch.observe(len(rows))
-        self._rows.inc(len(rows))
         if self._classes:
             for prediction, count in Tally(scores.predictions.tolist()).items():
                 self._predicted(prediction).inc(count)

@@ -169,6 +169,7 @@ def uvicorn_options(settings: Exposed) -> dict[str, Any]:
         "access_log": False,
         "forwarded_allow_ips": settings.security.trusted_proxies,
         "log_config": configuration(settings.logging),
-        "proxy_headers": True,
+        # Looking for the headers of proxies costs every request something.
+        "proxy_headers": bool(settings.security.trusted_proxies),
         "server_header": False,
     }

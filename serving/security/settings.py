@@ -40,7 +40,7 @@ class SecuritySettings(Section):
     docs: bool | None = Field(default=None, description="Show /docs and /openapi.json; None: in development only")
     open_metrics: bool = Field(default=False, description="Give /metrics without a key of scope admin")
     trusted_proxies: str = Field(
-        default="127.0.0.1", description="Addresses, with commas, whose X-Forwarded-For and -Proto are believed"
+        default="", description="Addresses, with commas, whose X-Forwarded-For and -Proto are believed"
     )
 
 
@@ -48,7 +48,7 @@ class LimitSettings(Section):
     """How much one caller, and all of them together, may ask for."""
 
     rate: str | None = Field(
-        default="1000/second", description="Requests of one key, or of one address where no key is asked for"
+        default="1000/second", description='Requests of one key, or of one address where no key is asked for, or "off"'
     )
     store: SecretStr | None = Field(default=None, description="redis:// URL to share the count between replicas")
     concurrent: Positive = Field(default=64, description="Requests that are worked on at a time")
@@ -61,6 +61,8 @@ class LimitSettings(Section):
     def _rate_is_a_rate(cls, rate: str | None) -> str | None:
         import limits
 
+        if rate == "off":
+            return None
         if rate is not None:
             try:
                 limits.parse(rate)

@@ -4,11 +4,13 @@ A caller's X-Request-ID is kept if it is sane, otherwise there is a new one; the
 A valid `traceparent` is taken up: log lines and `traceresponse` name its trace and this request's own span.
 """
 
-import os
 import re
 from contextvars import ContextVar
 from typing import Any
 
+from skline.randomness import RandomHex
+
+_SPANS, _REQUESTS = RandomHex(8), RandomHex(16)
 _SANE = re.compile(rb"[A-Za-z0-9._\-]{1,64}").fullmatch
 # Version 00 ends after the flags; later versions may go on after another dash.
 _PARENT = re.compile(
@@ -26,7 +28,7 @@ class Trace:
         self.trace_id = self.parent_id = self.span_id = self.sampled = ""
         if parent is not None:
             self.trace_id, self.parent_id = parent[2].decode(), parent[3].decode()
-            self.span_id = os.urandom(8).hex()
+            self.span_id = _SPANS()
             self.sampled = "01" if int(parent[4], 16) & 1 else "00"
 
     def response(self) -> bytes:
@@ -56,7 +58,7 @@ def begin(request_id: bytes, traceparent: bytes) -> Trace:
     The server runs each request in a context of its own, so nothing needs to be undone.
     """
     if not (request_id and _SANE(request_id)):
-        request_id = os.urandom(16).hex().encode()
+        request_id = _REQUESTS().encode()
     parent = None
     if traceparent:
         parent = _PARENT(traceparent)

@@ -1,7 +1,6 @@
 """What one row of each log holds, and how it is written: one definition for every store."""
 
 import datetime as dt
-import os
 import time
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -11,9 +10,11 @@ import orjson
 from skline.contract.spec import Scalar, Value
 from skline.logs.entity import EntityHasher
 from skline.logs.settings import LogSettings
+from skline.randomness import RandomHex
 
 #: A row as a store takes it: text, int or None, in the order of the table's columns.
 Row = tuple[str | int | None, ...]
+_RANDOM = RandomHex(10)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 #: A hexadecimal digit whose two upper bits are 10, by any digit with the same lower bits.
@@ -68,7 +69,7 @@ def new_prediction_id() -> str:
     It begins with the time, so that a database's index grows at its end: at 100,000 rows a row was stored in half of
     the time that random ids took.
     """
-    random = os.urandom(10).hex()
+    random = _RANDOM()
     return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{VARIANT[random[3]]}{random[4:19]}"
 
 

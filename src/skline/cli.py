@@ -1,4 +1,4 @@
-"""The command line: `skline serve`."""
+"""The command line: `skline serve`, `skline plots`."""
 
 import argparse
 import os
@@ -17,6 +17,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
     command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
     command.set_defaults(carry_out=serve)
+    command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
+    command.set_defaults(carry_out=plots)
     return root
 
 
@@ -39,6 +41,13 @@ def serve(arguments: argparse.Namespace) -> None:
         access_log=False,
         server_header=False,
     )
+
+
+def plots(_: argparse.Namespace) -> None:
+    """Give `dvc plots` a page that fetches nothing."""
+    from skline.plots import install
+
+    install()
 
 
 def main() -> None:

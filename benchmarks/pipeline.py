@@ -2,13 +2,14 @@
 
 `uv run python benchmarks/pipeline.py [--rounds N]`
 
-Both run from scratch in interleaved rounds; what counts is the ratio of the medians. Also the start of each
-stage, imports included. Writes docs/benchmarks/pipeline.md.
+Both run from scratch in interleaved rounds; what counts is the ratio of the medians. Also the start of each stage:
+every import that it makes while it runs, as `-X importtime` counts them. Writes docs/benchmarks/pipeline.md.
 """
 
 import argparse
 import os
 import platform
+import re
 import shutil
 import statistics
 import subprocess
@@ -33,15 +34,21 @@ COPIED = (
 )
 
 
-def timed(command: list[str], folder: Path) -> float:
-    """Run a command in a project and return its wall time in seconds; raises if it fails."""
+def timed(command: list[str], folder: Path) -> tuple[float, str]:
+    """Run a command in a project; return its wall time in seconds and its standard error, or stop if it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
     started = time.perf_counter()
     done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
-    return time.perf_counter() - started
+    return time.perf_counter() - started, done.stderr
+
+
+def start(stage: str, folder: Path) -> float:
+    """Run a stage again and return the seconds it spends on imports, those inside functions too."""
+    said = timed([sys.executable, "-X", "importtime", "-m", f"skline.stages.{stage}"], folder)[1]
+    return sum(int(own) for own in re.findall(r"^import time: +(\d+) \|", said, re.M)) / 1e6
 
 
 def fresh_copy(folder: Path) -> Path:
@@ -63,11 +70,10 @@ def measure(rounds: int) -> dict[str, list[float]]:
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = fresh_copy(Path(name))
-            times["dvc repro"].append(timed([sys.executable, "-m", "dvc", "repro"], folder))
-            times["one process"].append(timed([sys.executable, "-m", "benchmarks.one_process", name], folder))
+            times["dvc repro"].append(timed([sys.executable, "-m", "dvc", "repro"], folder)[0])
+            times["one process"].append(timed([sys.executable, "-m", "benchmarks.one_process", name], folder)[0])
             for stage in stages:
-                command = [sys.executable, "-c", f"import skline.stages.{stage}"]
-                times[f"start of {stage}"].append(timed(command, folder))
+                times[f"start of {stage}"].append(start(stage, folder))
         print(
             f"round {number + 1}: " + ", ".join(f"{key} {value[-1]:.2f} s" for key, value in times.items()),
             flush=True,

@@ -1,4 +1,4 @@
-"""The command line: `skline serve`, `skline key`."""
+"""The command line: `skline serve`, `skline key`, `skline plots`."""
 
 import argparse
 import importlib
@@ -23,6 +23,8 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--no-auth", action="store_true", help="ask nobody for a key, wherever it listens")
     command.add_argument("--check", action="store_true", help="print the settings in force, and whether they are safe")
     command.set_defaults(carry_out=serve)
+    command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
+    command.set_defaults(carry_out=plots)
     key.add(commands)
     logs.add(commands)
     return root
@@ -42,6 +44,13 @@ def serve(arguments: argparse.Namespace) -> None:
     # By name: skline imports nothing of serving.
     start = importlib.import_module("serving.start")
     start.check() if arguments.check else start.serve(arguments.workers)
+
+
+def plots(_: argparse.Namespace) -> None:
+    """Give `dvc plots` a page that fetches nothing."""
+    from skline.plots import install
+
+    install()
 
 
 def main() -> None:

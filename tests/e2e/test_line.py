@@ -122,6 +122,19 @@ def test_the_line_runs_once_and_a_parameter_runs_only_what_comes_after(project: 
     assert mlflow_runs(project) == 2
 
 
+def test_pages_of_plots_carry_all_that_draws_them(project: Path) -> None:
+    if not (project / "reports/plots/roc.csv").exists():
+        dvc(project, "repro")
+    env = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    subprocess.run([sys.executable, "-m", "skline.cli", "plots"], cwd=project, env=env, check=True)
+    dvc(project, "plots", "show")
+    page = (project / "dvc_plots/index.html").read_text()
+    assert "vegaEmbed" in page
+    assert page.count("true_positive_rate") > 1
+    assert not re.search(r"<[^>]+\b(src|href)\s*=", re.sub(r"(?s)<script.*?</script>", "", page))
+    assert not re.search(r"<script[^>]+src", page)
+
+
 def test_a_source_that_cannot_be_read_leaves_the_last_table(project: Path) -> None:
     if not (project / "dvc.lock").exists():
         dvc(project, "repro")

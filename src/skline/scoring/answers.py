@@ -1,7 +1,7 @@
 """What a scorer gives, and the two ways in which it declines."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,10 @@ class Scores:
 
     predictions: npt.NDArray[Any]
     probabilities: FloatArray | None
+
+    def __getitem__(self, rows: Any) -> Self:
+        """Return the answers for some rows: a slice, or positions as an array."""
+        return type(self)(self.predictions[rows], None if self.probabilities is None else self.probabilities[rows])
 
     def row(self, index: int) -> RowAnswer:
         """One row as plain Python values."""

@@ -71,10 +71,7 @@ def _segments(test: pd.DataFrame, scores: Scores, contract: Contract, settings: 
                 continue
             if contract.classes is not None and len(np.unique(truth[rows])) < len(contract.classes):
                 continue
-            part = Scores(
-                scores.predictions[rows], None if scores.probabilities is None else scores.probabilities[rows]
-            )
-            judged = judge(truth[rows], part, contract, settings)
+            judged = judge(truth[rows], scores[rows], contract, settings)
             found.append({"column": column.name, "value": str(value), "rows": len(rows)} | judged)
     return found
 

@@ -220,4 +220,4 @@ def main() -> None:
 if __name__ == "__main__":
     from skline.process import run
 
-    run(main)
+    run(main, without=("hypothesis",))  # pandera imports it for strategies, where it is installed

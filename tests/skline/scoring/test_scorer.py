@@ -114,6 +114,18 @@ def test_a_wrong_plan_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "golden row 0" in (choose(pipeline, COLUMNS, rows).reason or "")
 
 
+def test_a_wrong_answer_to_the_last_row_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = make_rows(scorer.ALONE + 3)
+    right = scorer.one_row
+
+    def wrong(plan: Plan, row: Any) -> Scores:
+        scores = right(plan, row)
+        return Scores(scores.predictions, np.array([[0.25, 0.75]])) if row is rows[-1] else scores
+
+    monkeypatch.setattr(scorer, "one_row", wrong)
+    assert f"golden row {len(rows) - 1}" in (choose(simple(TREES), COLUMNS, rows).reason or "")
+
+
 def test_a_plan_that_fails_to_be_read_falls_back(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: Any) -> Any:
         raise KeyError("gone")

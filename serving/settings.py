@@ -63,7 +63,10 @@ class ServiceSettings(LayeredSettings):
     max_body_bytes: int = Field(default=16 * 2**20, gt=0, description="A larger request body gets a 413")
     max_batch_rows: int = Field(default=10_000, gt=0, description="A longer batch gets a 413")
     batch_wait: float = Field(
-        default=0.0, ge=0, le=0.002, description="Seconds a row waits for company where the pipeline itself answers"
+        default=0.002,
+        ge=0,
+        le=0.002,
+        description="Where the pipeline itself answers: seconds a batch waits for those of the last to ask again",
     )
     batch_limit: int = Field(default=256, gt=0, description="Rows the pipeline is asked for at once, then")
     batch_queue: int = Field(default=4096, gt=0, description="Rows that may wait, then; more get a 503")

@@ -1,7 +1,9 @@
 """The way for pipelines that cannot be planned: rows of concurrent requests scored as one frame, in a thread.
 
 While nothing is being scored, a row is scored at once. While a batch is in the thread, those that come
-gather, and the next batch takes them all. One bad row never fails its neighbours.
+gather, and the next batch takes them all. Callers that ask again as soon as they are answered would fall into
+two halves that take turns, each paying for a batch of its own: so after a batch of several rows the next one
+waits a moment for them. One bad row never fails its neighbours.
 """
 
 import asyncio
@@ -44,8 +46,8 @@ class MicroBatcher:
     largest_batch : int
         Rows scored together.
     wait : float
-        Seconds (0 to 0.002) to wait for company before a batch that would start on an idle thread.
-        0 scores at once; the batches then form by themselves whenever rows come faster than they are scored.
+        Seconds (0 to 0.002) that a batch waits, after one of several rows, for those callers to ask again. A
+        caller who is alone never waits.
     queue : int
         Rows that may wait; more are refused with QueueFull.
     """
@@ -105,11 +107,8 @@ class MicroBatcher:
 
     async def _work(self) -> None:
         """Score batch after batch until none waits."""
-        if self._wait:
-            await asyncio.sleep(self._wait)
-        else:
-            # One turn of the loop: requests that are ready at the same moment share a batch.
-            await asyncio.sleep(0)
+        # One turn of the loop: requests that are ready at the same moment share a batch.
+        await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
@@ -122,6 +121,8 @@ class MicroBatcher:
             except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, or waits for ever)
                 answers = [error] * len(batch)
             _deliver(batch, answers)
+            if len(batch) > 1 and self._wait:
+                await asyncio.sleep(self._wait)
 
     def _answers(self, rows: Sequence[Row]) -> list[RowAnswer | Exception]:
         """Score rows together, or one by one if that fails: then only the bad ones get the exception."""

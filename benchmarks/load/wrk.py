@@ -1,0 +1,54 @@
+"""The client: `wrk` in a closed loop, bounded in connections and seconds, on loopback only."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load.processes import HOST
+from skline.errors import SklineError
+
+SCRIPT = Path(__file__).with_name("post.lua")
+MARK = "figures "
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one run of the client saw: good answers a second, latencies in milliseconds, requests that failed."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    failed: int
+
+
+def version() -> str:
+    """Such as "wrk 4.1.0"; SklineError with the way to install it if it is missing."""
+    if shutil.which("wrk") is None:
+        raise SklineError("`wrk` is not on PATH; install it (Debian, Ubuntu: `apt-get install wrk`) and run again")
+    said = subprocess.run(["wrk", "-v"], capture_output=True, text=True, check=False).stdout
+    return " ".join(said.split()[:2])
+
+
+def drive(
+    port: int, path: str, bodies: Path, connections: int, seconds: int, headers: Mapping[str, str]
+) -> Figures:
+    """Post the lines of `bodies` in turn over `connections` connections for `seconds` seconds."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
+    for name, value in headers.items():
+        command += ["-H", f"{name}: {value}"]
+    command += [f"http://{HOST}:{port}{path}", "--", str(bodies)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
+    line = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
+    if done.returncode or line is None:
+        raise SklineError(f"wrk ended with status {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
+    raw = json.loads(line.removeprefix(MARK))
+    good = raw["requests"] - raw["statuses"]
+    return Figures(
+        rate=good / (raw["microseconds"] / 1e6),
+        p50_ms=raw["p50"] / 1e3,
+        p99_ms=raw["p99"] / 1e3,
+        failed=raw["statuses"] + raw["broken"],
+    )

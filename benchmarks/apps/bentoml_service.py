@@ -1,5 +1,6 @@
 """Two BentoML services around the pipeline: one request at a time, and with adaptive batching."""
 
+import os
 from typing import Any
 
 import bentoml
@@ -7,6 +8,7 @@ import bentoml
 from benchmarks.apps.rows import load_pipeline, probabilities, row_type
 
 Row = row_type()
+BATCH, WAIT_MS = int(os.environ["BENCHMARK_BATCH"]), int(os.environ["BENCHMARK_WAIT_MS"])
 LEAN: dict[str, Any] = {
     "workers": 1,
     "metrics": {"enabled": False},
@@ -15,7 +17,7 @@ LEAN: dict[str, Any] = {
 }
 
 
-@bentoml.service(name="plain", **LEAN)
+@bentoml.service(name="rows", **LEAN)
 class Plain:
     """Scores each request by itself."""
 
@@ -33,14 +35,14 @@ class Plain:
         return probabilities(self.pipeline, rows)
 
 
-@bentoml.service(name="batching", **LEAN)
+@bentoml.service(name="gathered_rows", **LEAN)
 class Batching:
     """Lets the dispatcher merge concurrent requests."""
 
     def __init__(self) -> None:
         self.pipeline = load_pipeline()
 
-    @bentoml.api(batchable=True, max_batch_size=64, max_latency_ms=1000)
+    @bentoml.api(batchable=True, max_batch_size=BATCH, max_latency_ms=WAIT_MS)
     def predict(self, rows: list[Row]) -> list[list[float]]:
         """Score the rows of several requests."""
         return probabilities(self.pipeline, rows)

@@ -1,4 +1,4 @@
-"""LitServe around the pipeline: `python -m benchmarks.apps.litserve_api MAX_BATCH_SIZE BATCH_TIMEOUT`."""
+"""LitServe around the pipeline: `python -m benchmarks.apps.litserve_api MAX_BATCH_SIZE BATCH_TIMEOUT QUEUE`."""
 
 import os
 import sys
@@ -54,7 +54,7 @@ def main() -> None:
     """Serve on loopback until stopped."""
     size, timeout = int(sys.argv[1]), float(sys.argv[2])
     api = BatchedPipeline(max_batch_size=size, batch_timeout=timeout) if size > 1 else Pipeline()
-    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, fast_queue=sys.argv[3] == "fast")
     port = int(os.environ["BENCHMARK_PORT"])
     server.run(
         host="127.0.0.1",

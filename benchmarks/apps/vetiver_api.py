@@ -19,5 +19,6 @@ class Probabilities(BaseHandler):
         return answer
 
 
-model = VetiverModel(Probabilities(load_pipeline(), row_type()), "pipeline", prototype_data=row_type())
+model = VetiverModel(Probabilities(load_pipeline(), None), "pipeline")
+model.prototype = row_type()  # given as prototype_data, a class is refused
 app = VetiverAPI(model, check_prototype=True).app

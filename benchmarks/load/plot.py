@@ -1,47 +1,39 @@
-"""serving.svg: requests a second at concurrency 1 and 64, and rows a second in batches, one bar a server."""
+"""serving.svg: the four rates, one bar a server, on logarithmic scales."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.load.measure import BATCH, MANY, ONE, Reading
-from benchmarks.load.summary import Subject, medians
+import matplotlib as mpl
+
+from benchmarks.load.summary import Medians
+from benchmarks.servers.base import Server
 
 PANELS = (
-    (ONE, "concurrency 1, requests/s"),
-    (MANY, "concurrency 64, requests/s"),
-    (BATCH, "batches, rows/s"),
+    ("concurrency 1, requests/s", "demo", "one rate"),
+    ("concurrency 64, requests/s", "demo", "many rate"),
+    ("1,000-row batches, rows/s", "demo", "batch rate"),
+    ("not planned, concurrency 64, requests/s", "custom", "many rate"),
 )
 COLOURS = {"ours": "#c0392b", "alternative": "#4a6fa5", "reference": "#b0b0b0"}
 
 
-def available() -> bool:
-    """Whether matplotlib is installed."""
-    try:
-        import matplotlib  # noqa: F401
-    except ImportError:
-        return False
-    return True
-
-
-def draw(readings: Sequence[Reading], subjects: Sequence[Subject], path: Path) -> None:
-    """Draw the medians on a logarithmic scale; the same readings give the same bytes."""
-    import matplotlib as mpl
-
+def draw(figures: Medians, servers: Sequence[Server], path: Path) -> None:
+    """Draw the medians of `servers`, the first at the top; the same figures give the same bytes."""
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "serving"
+    mpl.rcParams |= {"svg.hashsalt": "serving", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
     from matplotlib import pyplot as plt
 
-    rate = medians(readings, "rate")
-    shown = [s for s in subjects if (s.name, "demo", MANY) in rate]
-    shown.sort(key=lambda s: rate[s.name, "demo", MANY])
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(13, 0.6 + 0.36 * len(shown)), sharey=True)
-    for axis, (measure, label) in zip(axes, PANELS, strict=True):
-        values = [rate.get((s.name, "demo", measure), 0.0) for s in shown]
-        bars = axis.barh([s.title for s in shown], values, color=[COLOURS[s.role] for s in shown])
-        axis.bar_label(bars, [f"{value:,.0f}" for value in values], padding=3, fontsize=8)
+    shown = list(reversed(servers))
+    titles = [server.title.replace("*", "") for server in shown]
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(14, 0.8 + 0.3 * len(shown)), sharey=True)
+    for axis, (label, workload, what) in zip(axes, PANELS, strict=True):
+        values = [figures.get((server.name, workload, what)) for server in shown]
+        known = [value for value in values if value is not None]
+        bars = axis.barh(titles, [value or 0.0 for value in values], color=[COLOURS[s.role] for s in shown])
+        axis.bar_label(bars, ["" if value is None else f"{value:,.0f}" for value in values], padding=3, fontsize=8)
         axis.set_xscale("log")
-        axis.set_xlim(max(min(values, default=1) / 2, 1), max(values, default=1) * 6)
-        axis.set_title(label, fontsize=10)
+        axis.set_xlim(min(known, default=1) / 2, max(known, default=1) * 8)
+        axis.set_title(label, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()
     figure.savefig(path, metadata={"Date": None})

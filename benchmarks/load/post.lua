@@ -1,4 +1,4 @@
--- POST the lines of a file in turn, and print the figures as one line of JSON.
+-- POST the lines of a file in turn; print the figures, and every latency with its count, as one line of JSON.
 
 local requests = {}
 local turn = 0
@@ -17,9 +17,13 @@ end
 
 function done(summary, latency, _)
   local failed = summary.errors
+  local counts = {}
+  for index = 1, #latency do
+    local microseconds, count = latency(index)
+    counts[index] = string.format("[%d,%d]", tonumber(microseconds), tonumber(count))
+  end
   io.write(string.format(
-    'figures {"requests": %d, "microseconds": %d, "statuses": %d, "broken": %d, "p50": %d, "p99": %d}\n',
+    'figures {"requests":%d,"microseconds":%d,"statuses":%d,"broken":%d,"latencies":[%s]}\n',
     summary.requests, summary.duration, failed.status,
-    failed.connect + failed.read + failed.write + failed.timeout,
-    latency:percentile(50), latency:percentile(99)))
+    failed.connect + failed.read + failed.write + failed.timeout, table.concat(counts, ",")))
 end

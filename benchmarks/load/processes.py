@@ -3,6 +3,7 @@
 import contextlib
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -37,16 +38,18 @@ def running(command: list[str], env: Mapping[str, str], cwd: Path, log: Path) ->
 def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process and its descendants: first politely, then those that are left, each by its id."""
     below = descendants(process.pid)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGTERM)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(STOP_SECONDS)
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    for pid in below:  # some servers put their workers into groups of their own
+    try:
         with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-    process.wait()
+            os.killpg(process.pid, signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+    finally:  # also when interrupted once more
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        for pid in below:  # some servers put their workers into groups of their own
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        process.wait()
 
 
 def descendants(pid: int) -> list[int]:
@@ -117,5 +120,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def tail(log: Path) -> str:
-    """The end of a log, on one line."""
-    return " ".join(log.read_text(errors="replace").split())[-300:] or "its log is empty"
+    """The end of a log, on one line, without paths of this machine."""
+    text = re.sub(r"(?<![\w.])(?:/[\w.+@-]+){2,}", "…", log.read_text(errors="replace"))
+    return " ".join(text.split())[-300:] or "its log is empty"

@@ -3,124 +3,162 @@
 import json
 import os
 import platform
-from collections.abc import Sequence
-from dataclasses import asdict
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.load.measure import BATCH, MANY, ONE, Reading
-from benchmarks.load.summary import Subject, medians, ratios
+from benchmarks.load.measure import CONNECTIONS, PROVED_ROWS, Reading
+from benchmarks.load.summary import Finding, Medians, judge, medians
+from benchmarks.load.workload import BATCH_ROWS, DISTINCT_ROWS
+from benchmarks.servers.base import Server
+from skline.files import write_atomically
 
-SHOWN = ("scikit-learn", "numpy", "pandas", "fastapi", "pydantic", "uvicorn")
+#: The same in every environment, and therefore told once.
+SHARED = ("scikit-learn", "numpy", "pandas")
+#: (heading, workload, what) of the columns.
+COLUMNS = (
+    ("c = 1, req/s", "demo", "one rate"),
+    ("p50, ms", "demo", "one p50_ms"),
+    ("p99, ms", "demo", "one p99_ms"),
+    ("c = 64, req/s", "demo", "many rate"),
+    ("p50, ms", "demo", "many p50_ms"),
+    ("p99, ms", "demo", "many p99_ms"),
+    ("1,000-row batches, rows/s", "demo", "batch rate"),
+    ("start, s", "demo", "start_seconds"),
+    ("memory, MB", "demo", "memory_mb"),
+    ("not planned, c = 64, req/s", "custom", "many rate"),
+)
 
 
-def write(
-    out: Path,
-    readings: Sequence[Reading],
-    subjects: Sequence[Subject],
-    absent: dict[str, str],
-    run: dict[str, Any],
-) -> None:
-    """Write serving.json and serving.md into the folder `out`."""
-    out.mkdir(parents=True, exist_ok=True)
+@dataclass(frozen=True)
+class Run:
+    """One run of the benchmark, as it is written down.
+
+    `versions` has the versions in each server's environment by server name, `absent` the reason for everything that
+    could not be measured by its title.
+    """
+
+    servers: Sequence[Server]
+    readings: Sequence[Reading]
+    versions: Mapping[str, Mapping[str, str]]
+    absent: Mapping[str, str]
+    facts: Mapping[str, Any]
+
+    @property
+    def shown(self) -> list[Server]:
+        """The servers that were measured, ours first, references last, the quicker ones first among equals."""
+        figures, order = medians(self.readings), {"ours": 0, "alternative": 1, "reference": 2}
+        measured = {reading.server for reading in self.readings}
+        return sorted(
+            (server for server in self.servers if server.name in measured),
+            key=lambda s: (order[s.role], -figures.get((s.name, "demo", "many rate"), 0.0)),
+        )
+
+
+def write(run: Run, folder: Path) -> list[Finding]:
+    """Write serving.json and serving.md into a folder; return what was found."""
+    folder.mkdir(parents=True, exist_ok=True)
+    findings = judge(medians(run.readings), run.servers)
+    rounds: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for reading in run.readings:
+        of_server = rounds.setdefault(reading.server, {}).setdefault(reading.workload, {})
+        of_server.setdefault(reading.what, []).append(float(f"{reading.value:.6g}"))
     document = {
-        "run": run,
-        "subjects": [asdict(subject) for subject in subjects],
-        "absent": absent,
-        "ratios": ratios(readings, subjects),
-        "readings": [asdict(reading) for reading in readings],
+        **run.facts,
+        "findings": [asdict(finding) for finding in findings],
+        "absent": dict(run.absent),
+        "servers": {s.name: {"title": s.title, "setup": s.setup, "versions": named(run, s)} for s in run.shown},
+        "rounds": rounds,
     }
-    (out / "serving.json").write_text(json.dumps(document, indent=1) + "\n")
-    (out / "serving.md").write_text(markdown(readings, subjects, absent, run))
+    write_atomically(folder / "serving.json", (json.dumps(document, indent=1) + "\n").encode())
+    write_atomically(folder / "serving.md", markdown(run, findings).encode())
+    return findings
 
 
-def markdown(
-    readings: Sequence[Reading], subjects: Sequence[Subject], absent: dict[str, str], run: dict[str, Any]
-) -> str:
+def markdown(run: Run, findings: Sequence[Finding]) -> str:
     """The report as Markdown."""
-    measured = {reading.server for reading in readings}
-    shown = [subject for subject in subjects if subject.name in measured]
-    parts = [
-        "# How fast is `/predict`?\n",
-        introduction(run),
-        "## Side by side\n",
-        servers_table(readings, shown),
-        comparison(readings, shown),
-        "![Requests a second](serving.svg)\n",
-        "## How each was set up\n",
-        setup_table(shown),
-    ]
-    if absent:
-        parts += ["## What could not be measured\n", absent_list(absent)]
+    parts = ["# How fast is `/predict`?\n", introduction(run), "## What is asked, and what was found\n"]
+    parts += [findings_table(findings), "## Side by side\n", servers_table(medians(run.readings), run.shown)]
+    parts += ["![Requests and rows a second](serving.svg)\n", "## How each was set up\n", setup_table(run)]
+    if run.absent:
+        parts += ["## What could not be measured\n"]
+        parts += ["\n".join(f"- {title}: {cell(reason)}" for title, reason in run.absent.items()) + "\n"]
     return "\n".join(parts)
 
 
-def introduction(run: dict[str, Any]) -> str:
+def introduction(run: Run) -> str:
     """What was run, on what, and what the figures mean."""
+    facts, versions = run.facts, run.versions.get(run.shown[0].name, {})
+    shared = ", ".join(f"{name} {versions[name]}" for name in SHARED if name in versions)
     return (
-        f"Written by `{run['command']}` on {run['date']}: {run['machine']}; {run['python']}; {run['wrk']}.\n\n"
-        f"The pipeline is from {run['source']}. Every server runs one worker on loopback, on the same cores as the "
-        f"client. In each of {run['rounds']} rounds each server is started afresh, in an order that rotates; its "
-        "answers to 256 different rows, asked sixteen at a time, and to a batch of 1,000 rows must equal the "
-        f"pipeline's within 1e-12; it is warmed up, and `wrk` drives it for {run['seconds']:g} s a column with those "
-        "rows in turn. Figures are medians over rounds, latencies in milliseconds. "
-        "A pipeline that cannot be planned is the same one behind a transformer of the user's own.\n"
+        f"Written by `{facts['command']}` on {facts['date']}: {facts['machine']}; {facts['python']}; {shared}; "
+        f"{facts['client']}.\n\n"
+        f"The pipeline is the project's own ({facts['model']}). Every server runs one worker on loopback, on the same "
+        f"cores as the client. In each of {facts['rounds']} rounds every server is started afresh, in an order that "
+        f"rotates; its answers to {PROVED_ROWS} rows, asked sixteen at a time, and to a batch of {BATCH_ROWS:,} must be "
+        "the fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
+        f"{DISTINCT_ROWS} different rows in turn for {facts['seconds']} s a figure, or batches over "
+        f"{CONNECTIONS['batch']} connections. Between two figures the server works off what it has queued. Figures are "
+        "medians over rounds; latencies are as requests saw them: wrk's correction for coordinated omission, which adds "
+        "requests that nobody sent, is taken back. Memory is the proportional share of all processes after the load. "
+        "A pipeline that is not planned is the same one behind a transformer of the user's own.\n\n"
+        "Ratios compare within this run. Another machine gives other figures.\n"
     )
 
 
-def servers_table(readings: Sequence[Reading], subjects: Sequence[Subject]) -> str:
-    """One row a server, best at concurrency 64 first within its role."""
-    rate, p50, p99 = (medians(readings, field) for field in ("rate", "p50_ms", "p99_ms"))
-    start = medians(readings, "start_seconds")
-    lines = [
-        "| | c = 1, req/s | p50 | p99 | c = 64, req/s | p50 | p99 | 1,000-row batches, rows/s | start, s | "
-        "cannot be planned, c = 64, req/s |",
-        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
-    ]
-    order = {"ours": 0, "alternative": 1, "reference": 2}
-    for subject in sorted(subjects, key=lambda s: (order[s.role], -rate.get((s.name, "demo", MANY), 0.0))):
-        one, many, batch = ((subject.name, "demo", measure) for measure in (ONE, MANY, BATCH))
-        cells = [number(table.get(key)) for key in (one, many) for table in (rate, p50, p99)]
-        cells += [number(rate.get(batch)), number(start.get((subject.name, "demo", "start")))]
-        cells.append(number(rate.get((subject.name, "custom", MANY))))
-        failed = sum(r.failed for r in readings if r.server == subject.name)
-        mark = f" ({failed} failed requests)" if failed else ""
-        lines.append(f"| {subject.title}{mark} | {' | '.join(cells)} |")
+def findings_table(findings: Sequence[Finding]) -> str:
+    """One row a demand."""
+    lines = ["| | asked | found | ours | theirs | holds |", "|---|---|--:|--:|--:|---|"]
+    for finding in findings:
+        theirs = "" if finding.theirs is None else f"{number(finding.theirs)} ({finding.rival})"
+        cells = [finding.demand.label, finding.demand.asked, ratio(finding), number(finding.ours), theirs]
+        lines.append(f"| {' | '.join([*cells, verdict(finding)])} |")
     return "\n".join(lines) + "\n"
 
 
-def comparison(readings: Sequence[Reading], subjects: Sequence[Subject]) -> str:
-    """Ours against the best alternative and the constant app; empty if ours was not measured."""
-    titles = {subject.name: subject.title for subject in subjects}
-    if "ours" not in titles:
-        return "`skline serve` was not measured in this run, so there are no ratios.\n"
-    lines = [
-        "| ours | | best alternative | ratio | constant FastAPI app | ratio |",
-        "|---|--:|---|--:|--:|--:|",
-    ]
-    for entry in ratios(readings, subjects):
-        rival = f"{number(entry['best_figure'])} ({titles[entry['best']]})" if entry["best"] else "–"
-        cells = [entry["label"], number(entry["ours"]), rival, times(entry["to_best"])]
-        lines.append(f"| {' | '.join([*cells, number(entry['constant']), times(entry['to_constant'])])} |")
+def servers_table(figures: Medians, servers: Sequence[Server]) -> str:
+    """One row a server."""
+    lines = ["| | " + " | ".join(heading for heading, _, _ in COLUMNS) + " |", "|---|" + "--:|" * len(COLUMNS)]
+    for server in servers:
+        cells = [number(figures.get((server.name, workload, what))) for _, workload, what in COLUMNS]
+        failed = sum(
+            value for (name, _, what), value in figures.items() if (name, what[-6:]) == (server.name, "failed")
+        )
+        title = f"{server.title} ({failed:.0f} requests failed)" if failed else server.title
+        lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def setup_table(subjects: Sequence[Subject]) -> str:
+def setup_table(run: Run) -> str:
     """Versions and tuning of each server."""
-    lines = ["| | set up | versions | |", "|---|---|---|---|"]
-    for subject in subjects:
-        versions = ", ".join(f"{name} {version}" for name, version in subject.versions.items())
-        lines.append(f"| {subject.title} | {subject.tuning} | {versions} | {subject.note} |")
+    lines = ["| | set up | versions |", "|---|---|---|"]
+    for server in run.shown:
+        versions = ", ".join(f"{name} {version}" for name, version in named(run, server).items())
+        lines.append(f"| {server.title} | {server.setup} | {versions} |")
     return "\n".join(lines) + "\n"
 
 
-def absent_list(absent: dict[str, str]) -> str:
-    """One line for each server that was left out, with the reason that was met."""
-    return "\n".join(f"- {title}: {cell(reason)}" for title, reason in absent.items()) + "\n"
+def named(run: Run, server: Server) -> dict[str, str]:
+    """The versions of what a server's environment was asked to hold."""
+    asked = [re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in server.requirements]
+    installed = run.versions.get(server.name, {})
+    return {name: installed[name] for name in asked if name in installed and name not in SHARED}
+
+
+def ratio(finding: Finding) -> str:
+    """What was found, such as "25.3 ×"."""
+    return number(finding.found) + (" ×" if finding.demand.rival and finding.found is not None else "")
+
+
+def verdict(finding: Finding) -> str:
+    """Yes, no, or that this run cannot say."""
+    return {True: "yes", False: "**no**", None: "not measured"}[finding.holds]
 
 
 def cell(text: str) -> str:
-    """Text that does not break a table."""
+    """Text that does not break a line."""
     return " ".join(text.split()).replace("|", "\\|")
 
 
@@ -128,29 +166,14 @@ def number(value: float | None) -> str:
     """Three significant digits for small numbers, whole ones with separators for large."""
     if value is None:
         return "–"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def times(ratio: float | None) -> str:
-    """A ratio such as 25.3 ×."""
-    return "–" if ratio is None else f"{ratio:.3g} ×" if ratio < 100 else f"{ratio:,.0f} ×"
-
-
-def versions(installed: dict[str, str], requirements: tuple[str, ...]) -> dict[str, str]:
-    """The versions worth naming: what was asked for, then the libraries that all share."""
-    names = [*(name for name in requirements if name not in SHOWN), *SHOWN]
-    return {name: installed[name] for name in names if name in installed}
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def machine() -> str:
     """Cores, processor and memory; nothing that names the machine."""
-    model = "unknown processor"
+    found = None
     if (cpuinfo := Path("/proc/cpuinfo")).is_file():
-        names = [
-            line.partition(":")[2].strip()
-            for line in cpuinfo.read_text().splitlines()
-            if "model name" in line
-        ]
-        model = names[0] if names else model
+        found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(), re.MULTILINE)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return f"{os.cpu_count()} cores ({model}), {memory:.0f} GiB, {platform.system()}"
+    model = f" ({found[1]})" if found else ""
+    return f"{os.cpu_count()} cores{model}, {memory:.0f} GiB, {platform.system()}"

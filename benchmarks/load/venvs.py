@@ -8,6 +8,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def build(requirements: tuple[str, ...], cache: Path, root: Path) -> Environment
     python, done = folder / "bin" / "python", folder / "versions.json"
     if not done.is_file():
         shutil.rmtree(folder, ignore_errors=True)
-        uv("venv", "--quiet", "--python", platform.python_version(), str(folder))
+        uv("venv", "--quiet", "--python", sys.executable, str(folder))
         uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *wanted)
         listed = json.loads(uv("pip", "list", "--format", "json", "--python", str(python)))
         done.write_text(json.dumps({package["name"]: package["version"] for package in listed}))
@@ -62,9 +63,12 @@ def uv(*arguments: str) -> str:
     if shutil.which("uv") is None:
         raise SklineError("`uv` is not on PATH; install it (`pip install uv`) and run again")
     env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
-    done = subprocess.run(
-        ["uv", *arguments], capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS, env=env
-    )
+    try:
+        done = subprocess.run(
+            ["uv", *arguments], capture_output=True, text=True, check=False, timeout=INSTALL_SECONDS, env=env
+        )
+    except subprocess.TimeoutExpired as error:
+        raise NotInstallable(f"`uv {' '.join(arguments[:2])}` took more than {INSTALL_SECONDS} s") from error
     if done.returncode:
         raise NotInstallable(shortened(done.stderr))
     return done.stdout

@@ -102,9 +102,7 @@ def _write(
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = to_json_rows(contract.inputs, frame)
     probabilities = pipeline.predict_proba(frame)
-    columns = [
-        {"name": c.name, "kind": c.kind, "nullable": c.nullable, "storage": c.storage} for c in contract.inputs
-    ]
+    columns = [{"name": c.name, "kind": c.kind, "nullable": c.nullable, "storage": c.storage} for c in contract.inputs]
     constant = {
         "prediction": pipeline.predict(frame[:1]).tolist()[0],
         "probabilities": dict(zip(labels(contract), probabilities[0].tolist(), strict=True)),

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.load.processes import HOST
+from benchmarks.load.latency import as_seen, percentile
+from benchmarks.load.processes import HOST, ServerFailed
 from skline.errors import SklineError
 
 SCRIPT = Path(__file__).with_name("post.lua")
@@ -32,23 +33,32 @@ def version() -> str:
     return " ".join(said.split()[:2])
 
 
-def drive(
-    port: int, path: str, bodies: Path, connections: int, seconds: int, headers: Mapping[str, str]
-) -> Figures:
-    """Post the lines of `bodies` in turn over `connections` connections for `seconds` seconds."""
+def drive(port: int, path: str, bodies: Path, connections: int, seconds: int, headers: Mapping[str, str]) -> Figures:
+    """Post the lines of `bodies` in turn over `connections` connections for `seconds` seconds.
+
+    Raises
+    ------
+    ServerFailed
+        If nothing was answered.
+    """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
     for name, value in headers.items():
         command += ["-H", f"{name}: {value}"]
     command += [f"http://{HOST}:{port}{path}", "--", str(bodies)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=seconds + 60)
-    line = next((line for line in done.stdout.splitlines() if line.startswith(MARK)), None)
-    if done.returncode or line is None:
-        raise SklineError(f"wrk ended with status {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
+    if done.returncode:
+        raise ServerFailed(f"wrk ended with status {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}")
+    return parse(done.stdout, connections)
+
+
+def parse(output: str, connections: int) -> Figures:
+    """Read what post.lua has printed; ServerFailed if not one request was answered well."""
+    line = next((line for line in output.splitlines() if line.startswith(MARK)), None)
+    if line is None:
+        raise SklineError(f"wrk printed no figures: {output.strip()[-300:]}")
     raw = json.loads(line.removeprefix(MARK))
-    good = raw["requests"] - raw["statuses"]
-    return Figures(
-        rate=good / (raw["microseconds"] / 1e6),
-        p50_ms=raw["p50"] / 1e3,
-        p99_ms=raw["p99"] / 1e3,
-        failed=raw["statuses"] + raw["broken"],
-    )
+    good, failed = raw["requests"] - raw["statuses"], raw["statuses"] + raw["broken"]
+    if good <= 0 or not raw["latencies"]:
+        raise ServerFailed(f"no good answer in {raw['microseconds'] / 1e6:.0f} s of load, {failed} requests failed")
+    seen = as_seen(dict(raw["latencies"]), raw["requests"], raw["microseconds"], connections)
+    return Figures(good / (raw["microseconds"] / 1e6), percentile(seen, 0.5), percentile(seen, 0.99), failed)

@@ -8,16 +8,16 @@ from benchmarks.servers.base import APPS, Server, Site
 
 
 class BentoMl(Server):
-    """A BentoML service; with batching, its dispatcher merges concurrent requests."""
+    """A BentoML service; with `batching`, (rows, milliseconds), its dispatcher merges concurrent requests."""
 
     requirements = ("bentoml", "uvloop", "httptools")
     batch_path = "/predict_batch"
 
-    def __init__(self, *, batching: bool) -> None:
+    def __init__(self, batching: tuple[int, int] | None = None) -> None:
         self.batching = batching
         self.name = "bentoml-batching" if batching else "bentoml"
         self.title = "BentoML, adaptive batching" if batching else "BentoML"
-        waits = "`max_batch_size=64`, `max_latency_ms=1000`; " if batching else ""
+        waits = "`max_batch_size={}`, `max_latency_ms={}`; ".format(*batching) if batching else ""
         self.setup = f"{waits}pydantic rows; no metrics, tracing or access log; one OpenMP thread"
 
     def command(self, site: Site) -> list[str]:
@@ -27,7 +27,13 @@ class BentoMl(Server):
 
     def variables(self, site: Site) -> dict[str, str]:
         """No usage statistics; its store stays in the scratch folder."""
-        return {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(site.folder / "bentoml")}
+        rows, milliseconds = self.batching or (2, 1000)
+        return {
+            "BENTOML_DO_NOT_TRACK": "True",
+            "BENTOML_HOME": str(site.folder / "bentoml"),
+            "BENCHMARK_BATCH": str(rows),
+            "BENCHMARK_WAIT_MS": str(milliseconds),
+        }
 
     def body(self, rows: list[Row]) -> Any:
         """BentoML names the arguments of its methods; a batchable method takes a list."""

@@ -7,21 +7,25 @@ from benchmarks.servers.base import Server, Site, module
 
 
 class LitServe(Server):
-    """LitServe; with batching, its loop collects requests from the queue."""
+    """LitServe; with `batching`, (rows, seconds), its loop collects requests from the queue.
 
-    requirements = ("litserve", "uvloop", "httptools")
+    `queue` is "fast" for ZeroMQ between the two processes, "plain" for multiprocessing's.
+    """
+
+    requirements = ("litserve", "pyzmq", "uvloop", "httptools")
     batch_path = "/predict"
 
-    def __init__(self, *, batching: bool) -> None:
-        self.batch = ("64", "0.01") if batching else ("1", "0")
+    def __init__(self, batching: tuple[int, float] | None = None, queue: str = "plain") -> None:
+        self.arguments = (*map(str, batching or (1, 0)), queue)
         self.name = "litserve-batching" if batching else "litserve"
         self.title = "LitServe, batching" if batching else "LitServe"
-        waits = "`max_batch_size={}`, `batch_timeout={}`; ".format(*self.batch) if batching else ""
-        self.setup = f"{waits}pydantic rows; one inference worker; one OpenMP thread"
+        waits = "`max_batch_size={}`, `batch_timeout={}`; ".format(*batching) if batching else ""
+        fast = "`fast_queue`; " if queue == "fast" else ""
+        self.setup = f"{waits}{fast}pydantic rows; one inference worker; one OpenMP thread"
 
     def command(self, site: Site) -> list[str]:
         """A script that runs the server, as its documentation shows."""
-        return module(site, "litserve_api", *self.batch)
+        return module(site, "litserve_api", *self.arguments)
 
     def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
         """A list a row."""

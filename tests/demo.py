@@ -16,9 +16,9 @@ from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
+from skline.scoring import scorer, stored
 from skline.scoring.choose import golden_rows
-from skline.scoring.golden import answer, read_rows
-from skline.scoring.scorer import choose
+from skline.scoring.golden import answer, answer_alone, read_rows
 from skline.settings import Settings, Source
 from skline.stages.ingest import ingest, read
 from skline.stages.package import library_versions
@@ -78,6 +78,10 @@ def package(folder: Path, fitted: Any = None, described: Contract | None = None,
     rows = rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
     buffer = io.BytesIO()
     joblib.dump(fitted, buffer)
+    golden = answer(described, fitted, rows)
+    choice, plan = scorer.prepare(fitted, described.inputs, read_rows(described, rows))
+    if choice.exactness == "ulp":
+        golden = answer_alone(described, fitted, golden)
     facts = {
         "name": "demo",
         "title": "Demo",
@@ -91,12 +95,14 @@ def package(folder: Path, fitted: Any = None, described: Contract | None = None,
         "registered_model": "demo",
         "libraries": library_versions(),
         "metrics": {"rows": 1},
-        "scoring": asdict(choose(fitted, described.inputs, read_rows(described, rows))),
+        "scoring": asdict(choice),
     }
     files = {
         artifact.PIPELINE: buffer.getvalue(),
         artifact.CONTRACT: described.to_json().encode(),
-        artifact.GOLDEN: answer(described, fitted, rows).model_dump_json().encode(),
+        artifact.GOLDEN: golden.model_dump_json().encode(),
         artifact.CARD: b"# Demo\n",
     }
+    if plan is not None:
+        files[artifact.PLAN] = stored.dump(plan)
     return Packaged(folder, artifact.write(folder, files, facts))

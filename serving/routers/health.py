@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from serving.requests import any_predictor
+from serving.predictor import Predictor
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -31,7 +31,7 @@ async def live() -> Live:
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
     """Say true once the artifact's hashes are verified and the golden rows were answered equal, to the last bit."""
-    predictor = any_predictor(request)
+    predictor: Predictor = request.app.state.predictor
     if predictor.ready:
         return Ready(ready=True, model_version=predictor.artifact.version)
     response.status_code = 503

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 
-from serving.requests import any_predictor
+from serving.predictor import Predictor
 from skline.artifact import Manifest, Scoring
 
 router = APIRouter(tags=["model"])
@@ -21,7 +21,7 @@ class Info(BaseModel):
 @router.get("/info")
 async def info(request: Request) -> Info:
     """Tell git commit, data, params and contract hashes, library versions and metrics."""
-    predictor = any_predictor(request)
+    predictor: Predictor = request.app.state.predictor
     artifact = predictor.artifact
     return Info(
         model_version=artifact.version,

@@ -28,9 +28,10 @@ BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm") or name in (
-            "skline.stages", "skline.registry", "skline.evaluation", "model.contract"
-        ):
+        training = ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm")
+        unneeded = ("sklearn", "pandas")  # in the image, for pipelines that cannot be planned
+        own = ("skline.stages", "skline.registry", "skline.evaluation", "model.contract")
+        if name.split(".")[0] in training + unneeded or name in own:
             raise ImportError(f"{name} is not in the image")
 sys.meta_path.insert(0, Block())
 import serving.app
@@ -45,8 +46,9 @@ def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
         f"a = Artifact.open(Path({str(packaged.folder)!r}), {packaged.digest!r})\n"
         f"s = ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r})\n"
         "app = serving.app.create_app(s)\n"
-        "p = app.state.predictor; p.load()\n"
-        "print(p.answer_row(p.read_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
+        "p = app.app.state.predictor; p.load()\n"
+        "import asyncio\n"
+        "print(asyncio.run(p.answer_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False)
     assert done.returncode == 0, done.stderr

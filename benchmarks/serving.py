@@ -43,14 +43,15 @@ def main() -> int:
         readings, failed = rounds.rounds(
             servers, workloads, pythons, CACHE / "runs", options.rounds, options.seconds, say
         )
-        if not readings:
-            raise SklineError(f"nothing could be measured: {absent | failed}")
     except SklineError as error:
         print(f"benchmarks.serving: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("benchmarks.serving: interrupted; every server is stopped, nothing is written", file=sys.stderr)
         return 130
+    if not readings:
+        print(f"benchmarks.serving: nothing could be measured: {absent | failed}", file=sys.stderr)
+        return 2
     facts = {
         "command": " ".join([COMMAND, *sys.argv[1:]]),
         "date": dt.datetime.now(dt.UTC).date().isoformat(),
@@ -86,7 +87,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="NAME", help=f"of {', '.join(s.name for s in every_server())}")
     parser.add_argument("--quick", action="store_true", help="one round of one second a figure: a smoke test")
     parser.add_argument(
-        "--out", type=Path, help="folder of the report (docs/benchmarks; with --quick or --only a cache)"
+        "--out", type=Path, help="folder of the report (docs/benchmarks; a cache with --quick or --only)"
     )
     options = parser.parse_args()
     options.rounds = options.rounds or (1 if options.quick else 3)

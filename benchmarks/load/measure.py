@@ -22,7 +22,6 @@ WARM_UP_SECONDS = 1
 ONE, MANY, BATCH = "one", "many", "batch"
 #: Measure → concurrent connections.
 CONNECTIONS = {ONE: 1, MANY: 64, BATCH: 4}
-MEASURES = {"demo": (ONE, MANY, BATCH), "custom": (MANY,)}
 #: Requests answered one after another before the next measurement: what the last one left behind is worked off by then.
 SETTLING_REQUESTS = 3
 
@@ -38,8 +37,16 @@ class Reading:
     value: float
 
 
-def visit(server: Server, workload: Workload, python: Path, cache: Path, number: int, seconds: int) -> list[Reading]:
-    """Start the server, prove its answers, measure it in round `number`, stop it.
+def visit(
+    server: Server,
+    workload: Workload,
+    python: Path,
+    cache: Path,
+    number: int,
+    seconds: int,
+    measures: Sequence[str] = (ONE, MANY, BATCH),
+) -> list[Reading]:
+    """Start the server, prove its answers, take `measures` of it in round `number`, stop it.
 
     Raises
     ------
@@ -66,7 +73,7 @@ def visit(server: Server, workload: Workload, python: Path, cache: Path, number:
         prove(server, workload, site.port)
         wrk.drive(site.port, server.path, one, CONNECTIONS[MANY], WARM_UP_SECONDS, server.headers)
         settle(server, workload, site.port)
-        for measure in MEASURES[workload.name]:
+        for measure in measures:
             path = paths.get(measure, server.path)
             if path is None:
                 continue

@@ -1,6 +1,5 @@
 """The report: serving.json with every reading, serving.md for people."""
 
-import json
 import os
 import platform
 import re
@@ -13,8 +12,9 @@ from benchmarks.load.measure import CONNECTIONS, PROVED_ROWS, Reading
 from benchmarks.load.summary import Finding, Medians, judge, medians
 from benchmarks.load.workload import BATCH_ROWS, DISTINCT_ROWS
 from benchmarks.servers.base import Server
-from skline.files import write_atomically
+from skline.files import write_json, write_text
 
+TIMES = " \N{MULTIPLICATION SIGN}"
 #: The same in every environment, and therefore told once.
 SHARED = ("scikit-learn", "numpy", "pandas")
 #: (heading, workload, what) of the columns.
@@ -72,8 +72,8 @@ def write(run: Run, folder: Path) -> list[Finding]:
         "servers": {s.name: {"title": s.title, "setup": s.setup, "versions": named(run, s)} for s in run.shown},
         "rounds": rounds,
     }
-    write_atomically(folder / "serving.json", (json.dumps(document, indent=1) + "\n").encode())
-    write_atomically(folder / "serving.md", markdown(run, findings).encode())
+    write_json(folder / "serving.json", document)
+    write_text(folder / "serving.md", markdown(run, findings))
     return findings
 
 
@@ -97,13 +97,13 @@ def introduction(run: Run) -> str:
         f"{facts['client']}.\n\n"
         f"The pipeline is the project's own ({facts['model']}). Every server runs one worker on loopback, on the same "
         f"cores as the client. In each of {facts['rounds']} rounds every server is started afresh, in an order that "
-        f"rotates; its answers to {PROVED_ROWS} rows, asked sixteen at a time, and to a batch of {BATCH_ROWS:,} must be "
-        "the fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
+        f"rotates; its answers to {PROVED_ROWS} rows, sixteen at a time, and to a batch of {BATCH_ROWS:,} must be the "
+        "fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
         f"{DISTINCT_ROWS} different rows in turn for {facts['seconds']} s a figure, or batches over "
         f"{CONNECTIONS['batch']} connections. Between two figures the server works off what it has queued. Figures are "
-        "medians over rounds; latencies are as requests saw them: wrk's correction for coordinated omission, which adds "
-        "requests that nobody sent, is taken back. Memory is the proportional share of all processes after the load. "
-        "A pipeline that is not planned is the same one behind a transformer of the user's own.\n\n"
+        "medians over rounds; latencies are as requests saw them: wrk's correction for coordinated omission, which "
+        "adds requests that nobody sent, is taken back. Memory is that of all processes after the load, shared pages "
+        "counted once. How batching was tuned is told in [batching.md](batching.md). A pipeline that is not planned is the same one behind a transformer of the user's own.\n\n"
         "Ratios compare within this run. Another machine gives other figures.\n"
     )
 
@@ -123,9 +123,7 @@ def servers_table(figures: Medians, servers: Sequence[Server]) -> str:
     lines = ["| | " + " | ".join(heading for heading, _, _ in COLUMNS) + " |", "|---|" + "--:|" * len(COLUMNS)]
     for server in servers:
         cells = [number(figures.get((server.name, workload, what))) for _, workload, what in COLUMNS]
-        failed = sum(
-            value for (name, _, what), value in figures.items() if (name, what[-6:]) == (server.name, "failed")
-        )
+        failed = sum(figures[key] for key in figures if key[0] == server.name and key[2].endswith("failed"))
         title = f"{server.title} ({failed:.0f} requests failed)" if failed else server.title
         lines.append(f"| {title} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -148,8 +146,8 @@ def named(run: Run, server: Server) -> dict[str, str]:
 
 
 def ratio(finding: Finding) -> str:
-    """What was found, such as "25.3 ×"."""
-    return number(finding.found) + (" ×" if finding.demand.rival and finding.found is not None else "")
+    """What was found, with a multiplication sign if it is a ratio."""
+    return number(finding.found) + (TIMES if finding.demand.rival and finding.found is not None else "")
 
 
 def verdict(finding: Finding) -> str:
@@ -165,7 +163,7 @@ def cell(text: str) -> str:
 def number(value: float | None) -> str:
     """Three significant digits for small numbers, whole ones with separators for large."""
     if value is None:
-        return "–"
+        return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 

@@ -4,12 +4,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.load.measure import MEASURES, Reading, visit
+from benchmarks.load.measure import BATCH, MANY, ONE, Reading, visit
 from benchmarks.load.processes import ServerFailed
 from benchmarks.load.workload import Workload
 from benchmarks.servers.base import Server
 
 Say = Callable[[str], None]
+MEASURES = {"demo": (ONE, MANY, BATCH), "custom": (MANY,)}
 
 
 def rounds(
@@ -39,7 +40,7 @@ def rounds(
                     continue
                 began = time.perf_counter()
                 try:
-                    found = visit(server, workload, pythons[server.name], cache, number, seconds)
+                    found = visit(server, workload, pythons[server.name], cache, number, seconds, MEASURES[name])
                 except ServerFailed as error:
                     absent[key] = f"in round {number + 1}, {error}"
                     say(f"round {number + 1}/{count} {server.name} ({name}) is left out: {error}")
@@ -54,7 +55,7 @@ def line(found: Sequence[Reading]) -> str:
     """One visit in one line."""
     values = {reading.what: reading.value for reading in found}
     parts = [f"start {values['start_seconds']:.2f} s"]
-    for measure in [measure for measure in MEASURES["demo"] if f"{measure} rate" in values]:
+    for measure in [measure for measure in (ONE, MANY, BATCH) if f"{measure} rate" in values]:
         parts.append(f"{measure} {values[f'{measure} rate']:,.0f}/s (p99 {values[f'{measure} p99_ms']:.3g} ms)")
         if failed := values[f"{measure} failed"]:
             parts.append(f"{failed:.0f} FAILED")

@@ -27,7 +27,7 @@ class Demand:
     @property
     def asked(self) -> str:
         """In words."""
-        return f"{self.bound} {self.limit:g}" + (f" × the {self.rival}" if self.rival else "")
+        return f"{self.bound} {self.limit:g}" + (f" \N{MULTIPLICATION SIGN} the {self.rival}" if self.rival else "")
 
 
 BEST, APP = "best alternative", "constant FastAPI app"

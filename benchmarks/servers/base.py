@@ -79,7 +79,7 @@ class Server(ABC):
     def command(self, site: Site) -> list[str]:
         """The command line that starts it on 127.0.0.1 and `site.port`, with one worker."""
 
-    def prepare(self, site: Site) -> None:
+    def prepare(self, site: Site) -> None:  # noqa: B027 (most have nothing to prepare)
         """Write what the server reads at start; not part of any measured time."""
 
     def variables(self, site: Site) -> dict[str, str]:  # noqa: ARG002

@@ -45,5 +45,5 @@ class Ours(Server):
 
     def probabilities(self, answer: Any, workload: Workload) -> Any:
         """By label, for one row or for each of a batch."""
-        answers = answer["predictions"] if "predictions" in answer else [answer]
+        answers = answer.get("predictions", [answer])
         return [[each["probabilities"][label] for label in labels(workload.contract)] for each in answers]

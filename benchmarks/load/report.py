@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load.measure import CONNECTIONS, PROVED_ROWS, Reading
+from benchmarks.load.venvs import name_of
 from benchmarks.load.summary import Finding, Medians, judge, medians
 from benchmarks.load.workload import BATCH_ROWS, DISTINCT_ROWS
 from benchmarks.servers.base import Server
@@ -140,7 +141,7 @@ def setup_table(run: Run) -> str:
 
 def named(run: Run, server: Server) -> dict[str, str]:
     """The versions of what a server's environment was asked to hold."""
-    asked = [re.split(r"[\[<>=!~; ]", requirement)[0] for requirement in server.requirements]
+    asked = [name_of(requirement) for requirement in server.requirements]
     installed = run.versions.get(server.name, {})
     return {name: installed[name] for name in asked if name in installed and name not in SHARED}
 

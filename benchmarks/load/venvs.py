@@ -47,7 +47,7 @@ def build(requirements: tuple[str, ...], cache: Path, root: Path) -> Environment
     newest = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"]
     wanted = [*requirements, *pins, "--exclude-newer", newest]
     key = hashlib.sha256(json.dumps([*wanted, platform.python_version()]).encode()).hexdigest()[:12]
-    folder = cache / f"{requirements[0]}-{key}"
+    folder = cache / f"{name_of(requirements[0])}-{key}"
     python, done = folder / "bin" / "python", folder / "versions.json"
     if not done.is_file():
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,6 +56,11 @@ def build(requirements: tuple[str, ...], cache: Path, root: Path) -> Environment
         listed = json.loads(uv("pip", "list", "--format", "json", "--python", str(python)))
         done.write_text(json.dumps({package["name"]: package["version"] for package in listed}))
     return Environment(python, json.loads(done.read_text()))
+
+
+def name_of(requirement: str) -> str:
+    """The package that a requirement asks for."""
+    return re.split(r"[\[<>=!~; ]", requirement)[0]
 
 
 def uv(*arguments: str) -> str:

@@ -1,17 +1,16 @@
 """One artifact that is being served: how its bodies are read and its answers written."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from secrets import token_hex
 from typing import Any
 
 import numpy as np
-from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from serving.errors import RequestRefused
 from skline.artifact import Artifact
-from skline.contract.requests import row_model, values_of
+from skline.contract.requests import Rows
 from skline.contract.spec import Value
 from skline.scoring.answers import RowAnswer, Scores
 
@@ -25,15 +24,10 @@ class Bodies:
 
     def __init__(self, artifact: Artifact, max_rows: int) -> None:
         """Generate the request types."""
-        self.names = artifact.contract.input_names
-        self.row_type = row_model(artifact.contract)
+        self.rows = Rows(artifact.contract)
         self.max_rows = max_rows
-        self._one = self.row_type.__pydantic_validator__
-        self._many: TypeAdapter[list[Any]] = TypeAdapter(list[self.row_type])  # type: ignore[name-defined]
-
-    def read_row(self, body: bytes) -> Row:
-        """Validate a JSON object as one row; pydantic.ValidationError names the field and the rule."""
-        return values_of(self._one.validate_json(body), self.names)
+        #: Validate a JSON object as one row; pydantic.ValidationError names the field and the rule.
+        self.read_row: Callable[[bytes], Row] = self.rows.read_one
 
     def read_rows(self, body: bytes) -> list[Row]:
         """Validate a JSON array of rows.
@@ -45,7 +39,7 @@ class Bodies:
         RequestRefused
             If it has more rows than a batch may have.
         """
-        rows = [values_of(row, self.names) for row in self._many.validate_json(body)]
+        rows: list[Row] = self.rows.read_many(body)
         self._check_length(len(rows))
         return rows
 

@@ -42,7 +42,7 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     router = APIRouter(tags=["predict"])
     answer: Any = answer_type(predictor.artifact.contract)
     batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))
-    row_schema = predictor.bodies.row_type.model_json_schema()
+    row_schema = predictor.bodies.rows.one.json_schema()
     rows_schema = {"type": "array", "items": row_schema, "maxItems": settings.max_batch_rows}
     example, limit = row_schema["example"], settings.max_body_bytes
 

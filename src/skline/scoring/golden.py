@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from pydantic_core import to_json
 
 from skline.artifact import Answers, Artifact, ArtifactRefused, Golden
-from skline.contract.requests import row_model, values_of
+from skline.contract.requests import Rows
 from skline.contract.spec import Contract, Value
 from skline.scoring.answers import Scores
 from skline.scoring.equality import equal, joined, one_row
@@ -15,10 +16,7 @@ from skline.scoring.plan import Plan
 
 def read_rows(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[str, Value]]:
     """Validate JSON rows as the API does, and return their values."""
-    import json
-
-    model, names = row_model(contract), contract.input_names
-    return [values_of(model.__pydantic_validator__.validate_json(json.dumps(row)), names) for row in rows]
+    return Rows(contract).read_many(to_json(list(rows)))
 
 
 def answer(contract: Contract, pipeline: Any, rows: Sequence[dict[str, Any]]) -> Golden:

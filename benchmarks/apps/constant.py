@@ -1,14 +1,16 @@
 """FastAPI with the project's request type and the shape of its response, and no model."""
 
-from fastapi import FastAPI
+from typing import Annotated
+
+from fastapi import Body, FastAPI
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.apps.rows import FOLDER
-from skline.contract.requests import prediction_type, row_model
+from skline.contract.requests import prediction_type, row_type
 from skline.contract.spec import Contract
 
 CONTRACT = Contract.from_json((FOLDER / "contract.json").read_bytes())
-Row = row_model(CONTRACT)
+Row = row_type(CONTRACT)
 
 
 class Answer(BaseModel):
@@ -27,6 +29,6 @@ app = FastAPI()
 
 
 @app.post("/predict")
-async def predict(row: Row) -> Answer:  # noqa: ARG001
+async def predict(row: Annotated[Row, Body()]) -> Answer:  # noqa: ARG001
     """Validate one row and answer a constant."""
     return ANSWER

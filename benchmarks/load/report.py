@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load.measure import CONNECTIONS, PROVED_ROWS, Reading
-from benchmarks.load.venvs import name_of
 from benchmarks.load.summary import Finding, Medians, judge, medians
+from benchmarks.load.venvs import name_of
 from benchmarks.load.workload import BATCH_ROWS, DISTINCT_ROWS
 from benchmarks.servers.base import Server
 from skline.files import write_json, write_text
@@ -101,11 +101,12 @@ def introduction(run: Run) -> str:
         f"rotates; its answers to {PROVED_ROWS} rows, sixteen at a time, and to a batch of {BATCH_ROWS:,} must be the "
         "fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
         f"{DISTINCT_ROWS} different rows in turn for {facts['seconds']} s a figure, or batches over "
-        f"{CONNECTIONS['batch']} connections. Between two figures the server works off what it has queued. Figures are "
-        "medians over rounds; latencies are as requests saw them: wrk's correction for coordinated omission, which "
-        "adds requests that nobody sent, is taken back. Memory is that of all processes after the load, shared pages "
-        "counted once. How batching was tuned is told in [batching.md](batching.md). A pipeline that is not planned is the same one behind a transformer of the user's own.\n\n"
-        "Ratios compare within this run. Another machine gives other figures.\n"
+        f"{CONNECTIONS['batch']} connections. Between two figures the server works off what it has queued.\n\n"
+        "Figures are medians over rounds. Latencies are as requests saw them: wrk's correction for coordinated "
+        "omission, which adds requests that nobody sent, is taken back. Memory is that of all processes after the "
+        "load, shared pages counted once. [batching.md](batching.md) tells how batching was tuned. A pipeline that is "
+        "not planned is the same one behind a transformer of the user's own. Ratios compare within this run; another "
+        "machine gives other figures.\n"
     )
 
 

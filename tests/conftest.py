@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -22,11 +23,11 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
 
 
 @contextmanager
-def running(settings: ServiceSettings) -> Iterator[httpx.Client]:
-    """Run the service on a free port of loopback; yields a client once it answers."""
+def running(app: Any) -> Iterator[httpx.Client]:
+    """Run an application on a free port of loopback; yields a client once it answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings), log_level="warning", lifespan="on")
+        config = uvicorn.Config(app, log_level="warning", lifespan="on")
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
@@ -60,7 +61,7 @@ def serve() -> Iterator[Callable[..., httpx.Client]]:
 
         def start(folder: Path, digest: str, **settings: int) -> httpx.Client:
             service = ServiceSettings(artifact=folder, artifact_digest=digest, **settings)  # type: ignore[arg-type]
-            client = stack.enter_context(running(service))
+            client = stack.enter_context(running(create_app(service)))
             wait_until_loaded(client)
             return client
 

@@ -1,6 +1,7 @@
 """A small world for tests: a sample of the real flights, taken through the stages' pure functions."""
 
 import io
+import json
 from dataclasses import asdict, dataclass
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,7 @@ from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
+from skline.profile import profile
 from skline.scoring import scorer, stored
 from skline.scoring.choose import golden_rows
 from skline.scoring.golden import answer, answer_alone, read_rows
@@ -103,6 +105,8 @@ def package(folder: Path, fitted: Any = None, described: Contract | None = None,
         artifact.GOLDEN: golden.model_dump_json().encode(),
         artifact.CARD: b"# Demo\n",
     }
+    if fitted is pipeline():
+        files[artifact.PROFILE] = json.dumps(profile(parts()["train"], described)).encode()
     if plan is not None:
         files[artifact.PLAN] = stored.dump(plan)
     return Packaged(folder, artifact.write(folder, files, facts))

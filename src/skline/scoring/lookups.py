@@ -68,7 +68,10 @@ class Lookups:
         for index, tree in enumerate(trees):
             self._all |= self._number(tree, index * word, splits)
         self.columns = self._columns(cells, splits)
-        self._tables = [(c.cell, c.thresholds, self._words(c.reach)) for c in self.columns]
+        self._tables = [
+            (c.cell, None if c.thresholds is None else np.array(c.thresholds), self._words(c.reach))
+            for c in self.columns
+        ]
 
     def _number(self, tree: Tree, first: int, splits: "Splits") -> int:
         """Give the tree's leaves bits from `first` on, note its splits, and return the bits."""

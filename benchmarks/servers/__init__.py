@@ -20,7 +20,7 @@ def every_server() -> list[Server]:
         MlServer((64, 0.02)),
         Vetiver(),
         LitServe(),
-        LitServe((64, 0.01)),
+        LitServe((32, 0.002), "fast"),
         Tutorial(threads=None),
         Tutorial(threads=1),
         Constant(),

@@ -13,7 +13,7 @@ import pytest
 
 from benchmarks.load import report, rounds, summary
 from benchmarks.load.measure import MANY, ONE, Reading, difference, prove, visit
-from benchmarks.load.processes import ServerFailed, free_ports, running, until
+from benchmarks.load.processes import ServerFailed, free_ports, post, running, until
 from benchmarks.load.workload import BATCH_ROWS, Workload
 from benchmarks.servers import every_server
 from benchmarks.servers.base import Server, Site
@@ -35,8 +35,11 @@ def test_workloads_are_the_pipeline_and_one_that_cannot_be_planned(workloads: Ma
     assert np.array_equal(workloads["demo"].probabilities, workloads["custom"].probabilities)
 
 
-@pytest.mark.parametrize("server", [Ours(), Tutorial(threads=1), Constant()], ids=lambda server: server.name)
-@pytest.mark.parametrize("name", ["demo", "custom"])
+@pytest.mark.parametrize(
+    ("server", "name"),
+    [(Ours(), "demo"), (Ours(), "custom"), (Tutorial(threads=1), "custom"), (Constant(), "demo")],
+    ids=lambda value: value.name if isinstance(value, Server) else value,
+)
 def test_right_answers_pass_and_one_bit_does_not(
     workloads: Mapping[str, Workload], tmp_path: Path, server: Server, name: str
 ) -> None:
@@ -56,6 +59,8 @@ def test_right_answers_pass_and_one_bit_does_not(
                 return False
 
         until(started, process, 0.0, float("inf"), site.log)
+        nonsense = {"flight_date": "tomorrow"}
+        assert post(site.port, server.path, json.dumps(nonsense).encode(), {})[0] == 422
         other = workload.probabilities.copy()
         other[0, 0] = np.nextafter(other[0, 0], 0)
         with pytest.raises(ServerFailed, match="answers were wrong; the first: probabilities differ by up to"):

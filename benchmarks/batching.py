@@ -2,14 +2,15 @@
 
     uv run python -m benchmarks.batching
 
-Tries each setting once with 64 concurrent connections, as `benchmarks.serving` would, and writes
+Tries each setting with 64 concurrent connections, as `benchmarks.serving` would, and writes
 docs/benchmarks/batching.md. The best of each stands in benchmarks/servers/__init__.py.
 """
 
 import argparse
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import median
 
 from benchmarks.load import report, venvs, workload, wrk
 from benchmarks.load.measure import MANY, ONE, visit
@@ -34,52 +35,57 @@ CANDIDATES: tuple[Server, ...] = (
 
 
 def main() -> int:
-    """Try every candidate; return the exit status."""
+    """Try every candidate in interleaved rounds; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batching", description=__doc__)
-    parser.add_argument("--seconds", type=int, default=3, help="how long each figure is measured (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each setting is tried (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="how long each figure is measured (%(default)s)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    rows = []
+    found: dict[Server, list[dict[str, float]]] = {server: [] for server in CANDIDATES}
+    failed: dict[Server, str] = {}
     try:
         wrk.version()
         demo = workload.prepare(ROOT, CACHE / "workloads")["demo"]
-        for server in CANDIDATES:
-            rows.append([server.title, server.setup, *figures(server, demo, options.seconds)])
-            say(" | ".join(rows[-1]))
+        for number in range(options.rounds):
+            for server in CANDIDATES:
+                try:
+                    python = venvs.build(server.requirements, CACHE / "venvs", ROOT).python
+                    readings = visit(server, demo, python, CACHE / "runs", number, options.seconds, (ONE, MANY))
+                except (ServerFailed, venvs.NotInstallable) as error:
+                    failed[server] = report.cell(f"failed: {error}")
+                    say(f"round {number + 1}/{options.rounds} {server.setup}: {failed[server]}")
+                    continue
+                found[server].append({reading.what: reading.value for reading in readings})
+                say(f"round {number + 1}/{options.rounds} {server.setup}: {found[server][-1]['many rate']:,.0f}/s")
     except (SklineError, KeyboardInterrupt) as error:
         print(f"benchmarks.batching: {error or 'interrupted'}", file=sys.stderr)
         return 1
-    write_text(DOCS / "batching.md", markdown(rows))
+    write_text(DOCS / "batching.md", markdown(found, failed, options))
     say(f"written: {DOCS / 'batching.md'}")
     return 0
 
 
-def figures(server: Server, demo: workload.Workload, seconds: int) -> list[str]:
-    """Requests a second at concurrency 1 and 64 and the latter's p99, or what went wrong."""
-    try:
-        python = venvs.build(server.requirements, CACHE / "venvs", ROOT).python
-        found = {r.what: r.value for r in visit(server, demo, python, CACHE / "runs", 0, seconds, (ONE, MANY))}
-    except (ServerFailed, venvs.NotInstallable) as error:
-        return ["-", "-", report.cell(f"failed: {error}")]
-    failed = f", {found['many failed']:.0f} failed" if found["many failed"] else ""
-    return [
-        report.number(found["one rate"]),
-        report.number(found["many rate"]) + failed,
-        report.number(found["many p99_ms"]),
-    ]
-
-
-def markdown(rows: Sequence[Sequence[str]]) -> str:
+def markdown(
+    found: Mapping[Server, Sequence[Mapping[str, float]]], failed: Mapping[Server, str], options: argparse.Namespace
+) -> str:
     """The page."""
     chosen = "\n".join(f"- {s.title}: {s.setup}" for s in every_server() if s.name.endswith("batching"))
-    lines = ["| | setting | c = 1, req/s | c = 64, req/s | p99, ms |", "|---|---|--:|--:|--:|"]
-    lines += [f"| {' | '.join(row)} |" for row in rows]
+    lines = ["| | setting | c = 1, req/s | c = 64, req/s | p99, ms | failed |", "|---|---|--:|--:|--:|--:|"]
+    for server, tries in found.items():
+        cells = [report.number(middle(tries, what)) for what in ("one rate", "many rate", "many p99_ms")]
+        cells.append(failed.get(server) or report.number(sum(each["many failed"] for each in tries)))
+        lines.append(f"| {server.title} | {server.setup} | {' | '.join(cells)} |")
     return (
         "# Batching, tuned\n\n"
-        f"Written by `uv run python -m benchmarks.batching`: {report.machine()}. Each setting was measured once, in "
-        "the way of [serving.md](serving.md). What was chosen for the comparison there:\n\n"
-        f"{chosen}\n\n" + "\n".join(lines) + "\n"
+        f"Written by `uv run python -m benchmarks.batching`: {report.machine()}. Medians of {options.rounds} "
+        f"interleaved rounds of {options.seconds} s a figure, in the way of [serving.md](serving.md). What was chosen for the "
+        f"comparison there:\n\n{chosen}\n\n" + "\n".join(lines) + "\n"
     )
+
+
+def middle(tries: Sequence[Mapping[str, float]], what: str) -> float | None:
+    """The median of one figure, if there is any."""
+    return median(each[what] for each in tries) if tries else None
 
 
 if __name__ == "__main__":

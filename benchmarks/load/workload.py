@@ -18,6 +18,7 @@ from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.scoring import stored
 from skline.scoring.golden import answer, read_rows
 from skline.scoring.scorer import choose
 
@@ -59,6 +60,13 @@ def prepare(root: Path, cache: Path) -> dict[str, Workload]:
         raise SklineError("data/split/test.parquet is missing; run `uv run dvc repro` to make it and the artifact")
     digest = artifact.read_digest(root / "artifact.sha256")
     packaged = Artifact.open(root / "artifact", digest)
+    if packaged.plan_bytes is not None:
+        try:
+            stored.load(packaged.plan_bytes)
+        except stored.PlanOutdated as error:
+            raise SklineError(
+                f"{error}; run `uv run dvc repro`, or what is measured is a service that plans anew"
+            ) from None
     if packaged.contract.classes is None:
         raise SklineError("the artifact holds a regressor; this benchmark compares the probabilities of a classifier")
     frame = pd.read_parquet(test, columns=packaged.contract.input_names)

@@ -15,6 +15,10 @@ SCRIPT = Path(__file__).with_name("post.lua")
 MARK = "figures "
 
 
+class NothingAnswered(ServerFailed):
+    """A server without one good answer."""
+
+
 @dataclass(frozen=True)
 class Figures:
     """What one run of the client saw: good answers a second, latencies in milliseconds, requests that failed."""
@@ -38,8 +42,10 @@ def drive(port: int, path: str, bodies: Path, connections: int, seconds: int, he
 
     Raises
     ------
+    NothingAnswered
+        If there was no good answer.
     ServerFailed
-        If nothing was answered.
+        If there is no server.
     """
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "-s", str(SCRIPT)]
     for name, value in headers.items():
@@ -52,13 +58,13 @@ def drive(port: int, path: str, bodies: Path, connections: int, seconds: int, he
 
 
 def parse(output: str, connections: int) -> Figures:
-    """Read what post.lua has printed; ServerFailed if not one request was answered well."""
+    """Read what post.lua has printed; NothingAnswered if not one request was answered well."""
     line = next((line for line in output.splitlines() if line.startswith(MARK)), None)
     if line is None:
         raise SklineError(f"wrk printed no figures: {output.strip()[-300:]}")
     raw = json.loads(line.removeprefix(MARK))
     good, failed = raw["requests"] - raw["statuses"], raw["statuses"] + raw["broken"]
     if good <= 0 or not raw["latencies"]:
-        raise ServerFailed(f"no good answer in {raw['microseconds'] / 1e6:.0f} s of load, {failed} requests failed")
+        raise NothingAnswered(f"no good answer in {raw['microseconds'] / 1e6:.0f} s of load, {failed} requests failed")
     seen = as_seen(dict(raw["latencies"]), raw["requests"], raw["microseconds"], connections)
     return Figures(good / (raw["microseconds"] / 1e6), percentile(seen, 0.5), percentile(seen, 0.99), failed)

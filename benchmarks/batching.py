@@ -78,8 +78,8 @@ def markdown(
     return (
         "# Batching, tuned\n\n"
         f"Written by `uv run python -m benchmarks.batching`: {report.machine()}. Medians of {options.rounds} "
-        f"interleaved rounds of {options.seconds} s a figure, in the way of [serving.md](serving.md). What was chosen for the "
-        f"comparison there:\n\n{chosen}\n\n" + "\n".join(lines) + "\n"
+        f"interleaved rounds of {options.seconds} s a figure, in the way of [serving.md](serving.md). What was "
+        f"chosen for the comparison there:\n\n{chosen}\n\n" + "\n".join(lines) + "\n"
     )
 
 

@@ -9,7 +9,9 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from serving import errors
+from serving.drain import before_end
 from serving.metrics import Metrics
+from serving.models import Models
 from serving.predictor import Predictor
 from serving.routers import health, info, metrics, predict
 from serving.service import Service
@@ -40,8 +42,10 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         lifespan=_lifespan,
     )
     service = Service(app, Metrics())
-    predictor = Predictor(artifact, settings, service.metrics)
-    app.state.predictor, app.state.metrics = predictor, service.metrics
+    models = Models(artifact, settings, service.metrics)
+    predictor = Predictor(models, settings, service.metrics)
+    app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
+    app.state.metrics = service.metrics
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
     for router in (health.router, info.router, metrics.router):
@@ -52,8 +56,8 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the model while the server already answers /health/live."""
-    predictor: Predictor = app.state.predictor
-    loading = asyncio.create_task(asyncio.to_thread(predictor.load))
+    before_end(app.state.models.end, app.state.settings.drain_seconds)
+    starting = asyncio.create_task(app.state.models.start())
     yield
-    await loading
-    await predictor.close()
+    await starting
+    await app.state.predictor.close()

@@ -6,7 +6,7 @@ from fastapi import FastAPI, Request
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from serving.answers import Json
+from serving.responses import Json
 
 #: Faults of one body that are told; a batch may have a million.
 MOST_FAULTS = 100

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info
 from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from serving.model import Row
+from serving.bodies import Row
 from serving.scorers import Scorer
 from skline.artifact import Artifact
 from skline.scoring.answers import RowAnswer, Scores
@@ -55,9 +55,16 @@ class Metrics:
         self._refused = Gauge(
             "skline_plan_refused", "1 if the artifact's plan is not used, since it was not proved", registry=registry
         )
+        self.artifact_refused = Counter(
+            "skline_artifact_refused", "Artifacts that were found and are not served", registry=registry
+        )
+        self._fallbacks = Counter(
+            "skline_fallbacks", "Rows that the model did not answer, by who did", ["link"], registry=registry
+        )
         self._waiting = Gauge("skline_queue_rows", "Rows that wait to be scored", registry=registry)
         self.ready = Gauge("skline_ready", "1 if predictions can be asked for", registry=registry)
         self._path = "none"
+        self._classes = False
         self._scores: ScoreHistogram | None = None
         self._seen: dict[str, frozenset[str]] = {}
         self._predicted = cache(lambda prediction: self._predictions.labels(_text(prediction)))
@@ -100,6 +107,10 @@ class Metrics:
     def micro_batch(self, rows: int) -> None:
         """Count a batch of single rows that were scored together."""
         self._micro_batch.observe(rows)
+
+    def fallback(self, link: str, rows: int) -> None:
+        """Count rows that a fallback answered, or nobody."""
+        self._fallbacks.labels(link).inc(rows)
 
     def row(self, row: Row, answer: RowAnswer) -> None:
         """Count a prediction."""

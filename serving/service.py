@@ -15,9 +15,9 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
-from serving.answers import Json
 from serving.errors import RequestRefused, answer_to
 from serving.metrics import Metrics
+from serving.responses import Json
 
 log = logging.getLogger("skline.serving")
 

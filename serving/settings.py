@@ -6,13 +6,14 @@ from typing import Any
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from serving.fallback_settings import FallbackSettings
 from skline.artifact import read_digest
 
 
 class ServiceSettings(BaseSettings):
     """What the service is told by its surroundings."""
 
-    model_config = SettingsConfigDict(env_prefix="SKLINE_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="SKLINE_", env_nested_delimiter="__", frozen=True)
 
     artifact: Path = Field(default=Path("artifact"), description="Directory of the artifact")
     artifact_digest: str | None = Field(default=None, description="Sha256 of its manifest, from outside of it")
@@ -25,6 +26,14 @@ class ServiceSettings(BaseSettings):
     )
     batch_limit: int = Field(default=256, gt=0, description="Rows the pipeline is asked for at once, then")
     batch_queue: int = Field(default=4096, gt=0, description="Rows that may wait, then; more get a 503")
+
+    watch_seconds: float = Field(
+        default=2.0, ge=0, description="How often the digest file is looked at for a new artifact; 0: never"
+    )
+    drain_seconds: float = Field(
+        default=0.0, ge=0, le=300, description="How long a process that was told to end goes on, no longer ready"
+    )
+    fallback: FallbackSettings = Field(default=FallbackSettings(), description="Who answers when the model fails")
 
     def batching(self) -> dict[str, Any]:
         """Return the settings of the micro-batching."""

@@ -1,13 +1,13 @@
 """Predictions: one row, or a batch. The routes' types are generated from the contract."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from serving.answers import Json
 from serving.predictor import Predictor
 from serving.requests import read_body
+from serving.responses import Json
 from serving.settings import ServiceSettings
 from skline.contract.requests import prediction_type
 from skline.contract.spec import Contract
@@ -40,7 +40,7 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     """Build the routes for a predictor's contract; they are lean, see `serving.service`."""
     router = APIRouter(tags=["predict"])
-    answer: Any = answer_type(predictor.artifact.contract)
+    answer: Any = answer_type(predictor.models.first.contract)
     batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))
     row_schema = predictor.bodies.rows.one.json_schema()
     rows_schema = {"type": "array", "items": row_schema, "maxItems": settings.max_batch_rows}
@@ -73,6 +73,10 @@ def answer_type(contract: Contract) -> type[BaseModel]:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
+    fields["fallback"] = (
+        Literal["previous", "fixed", "rule"] | None,
+        Field(default=None, description="There only if the model failed: who answered instead"),
+    )
     return create_model("Answer", __config__=ConfigDict(protected_namespaces=()), **fields)
 
 

@@ -47,9 +47,11 @@ def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
         f"a = Artifact.open(Path({str(packaged.folder)!r}), {packaged.digest!r})\n"
         f"s = ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r})\n"
         "app = serving.app.create_app(s)\n"
-        "p = app.app.state.predictor; p.load()\n"
         "import asyncio\n"
-        "print(asyncio.run(p.answer_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
+        "async def ask():\n"
+        "    await app.app.state.models.start()\n"
+        "    return await app.app.state.predictor.answer_row(json.dumps(a.golden.rows[0]).encode())\n"
+        "print(asyncio.run(ask()).decode())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -209,7 +211,7 @@ def test_what_nobody_foresaw_is_a_500_that_tells_nothing_and_a_log_that_tells_al
     service = create_app(ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest))
     with running(service) as client:
         wait_until_loaded(client)
-        service.app.state.predictor.answers = None
+        service.app.state.predictor.bodies = None
         response = client.post("/predict", json=example)
     assert response.status_code == 500
     assert response.json()["detail"][0]["type"] == "server_error"

@@ -1,1 +1,1 @@
-"""What is fast, against what; each file is one command."""
+"""What is fast, against what; each script here is one command."""

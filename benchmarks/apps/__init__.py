@@ -1,0 +1,1 @@
+"""What runs inside the alternatives' own environments; nothing here is imported by the benchmark itself."""

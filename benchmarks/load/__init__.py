@@ -1,0 +1,1 @@
+"""How servers are compared: the same workload, fresh processes, interleaved rounds, `wrk` as the client."""

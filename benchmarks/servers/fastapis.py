@@ -1,0 +1,87 @@
+"""Apps on FastAPI and uvicorn: the tutorials', vetiver's, and the two that bound what a Python server can reach."""
+
+from typing import Any
+
+from benchmarks.load.workload import Row, Workload, labels
+from benchmarks.servers.base import Server, Site, uvicorn
+
+FAST = ("uvicorn", "uvloop", "httptools")
+
+
+class Tutorial(Server):
+    """FastAPI as tutorials write it: a pydantic row, a `def` endpoint, a DataFrame, `predict_proba`."""
+
+    requirements = ("fastapi", *FAST)
+
+    def __init__(self, *, threads: int | None) -> None:
+        self.threads = threads
+        self.name = "tutorial-1t" if threads == 1 else "tutorial"
+        self.title = "tutorial FastAPI app" + (", one thread" if threads == 1 else "")
+        self.setup = "`def` route, pydantic row, `pd.DataFrame`, `predict_proba`" + (
+            "; one OpenMP thread" if threads == 1 else ""
+        )
+
+    def command(self, site: Site) -> list[str]:
+        """One uvicorn worker."""
+        return uvicorn(site, "tutorial:app")
+
+    def body(self, rows: list[Row]) -> Any:
+        """One JSON object."""
+        return rows[0]
+
+    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """A list a row, or a list of them."""
+        return answer["probabilities"]
+
+
+class Vetiver(Server):
+    """vetiver's FastAPI app with a checked prototype."""
+
+    name = "vetiver"
+    title = "vetiver"
+    requirements = ("vetiver", *FAST)
+    batch_path = "/predict"
+    setup = "prototype checked; handler with `predict_proba`; one OpenMP thread"
+
+    def command(self, site: Site) -> list[str]:
+        """One uvicorn worker on the API's app."""
+        return uvicorn(site, "vetiver_api:app")
+
+    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """A list a row."""
+        return answer["predict"]
+
+
+class Constant(Server):
+    """FastAPI with our request type and our response's shape, and no model at all."""
+
+    name = "constant"
+    title = "constant FastAPI app"
+    role = "reference"
+    requirements = Tutorial.requirements
+    batch_path = None
+    setup = "`async def` route that validates the row by our request type and answers a constant of our response's type"
+
+    def command(self, site: Site) -> list[str]:
+        """One uvicorn worker."""
+        return uvicorn(site, "constant:app")
+
+    def body(self, rows: list[Row]) -> Any:
+        """One JSON object."""
+        return rows[0]
+
+    def probabilities(self, answer: Any, workload: Workload) -> Any:
+        """By label; those of the first row, whatever was asked."""
+        return [answer["probabilities"][label] for label in labels(workload.contract)]
+
+
+class RawAsgi(Constant):
+    """An ASGI callable that reads the body and answers fixed bytes."""
+
+    name = "asgi"
+    title = "raw ASGI on uvicorn"
+    setup = "reads the body, answers fixed bytes"
+
+    def command(self, site: Site) -> list[str]:
+        """One uvicorn worker."""
+        return uvicorn(site, "raw_asgi:app")

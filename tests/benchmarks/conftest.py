@@ -1,0 +1,26 @@
+"""A workload out of the small world of tests."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from benchmarks.load.workload import Workload, prepare
+from tests import demo
+
+
+@pytest.fixture(scope="session")
+def workloads(packaged: demo.Packaged, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Workload]:
+    root = tmp_path_factory.mktemp("project")
+    shutil.copytree(packaged.folder, root / "artifact")
+    (root / "artifact.sha256").write_text(packaged.digest + "\n")
+    (root / "data" / "split").mkdir(parents=True)
+    rows = pd.concat([demo.parts()["test"]] * 3)  # the small world's own are fewer than a batch
+    rows.to_parquet(root / "data" / "split" / "test.parquet", index=False)
+    return prepare(root, root / "workloads")
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Path:
+    return tmp_path / "runs"

@@ -6,6 +6,7 @@ sha256 equals a digest that came from outside the directory, and each file's byt
 
 import hashlib
 import io
+import json
 import os
 import shutil
 import tempfile
@@ -25,6 +26,7 @@ PIPELINE = "pipeline.joblib"
 CONTRACT = "contract.json"
 PROFILE = "profile.json"
 REFERENCE = "reference.parquet"
+BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
 
@@ -82,11 +84,15 @@ class Golden(BaseModel):
 
 @dataclass(frozen=True)
 class Artifact:
-    """A verified artifact; the pipeline is deserialised by `load_pipeline`, when it is wanted."""
+    """A verified artifact; the pipeline is deserialised by `load_pipeline`, when it is wanted.
+
+    `background` holds training rows, as JSON, that single predictions are compared with to explain them.
+    """
 
     digest: str
     manifest: Manifest
     contract: Contract
+    background: list[dict[str, Any]]
     golden: Golden
     card: str
     pipeline_bytes: bytes
@@ -154,6 +160,7 @@ class Artifact:
             digest=digest,
             manifest=manifest,
             contract=Contract.from_json(content[CONTRACT]),
+            background=json.loads(content.get(BACKGROUND, b"[]")),
             golden=Golden.model_validate_json(content[GOLDEN]),
             card=content[CARD].decode(),
             pipeline_bytes=content[PIPELINE],

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from serving.app import create_app
 from serving.settings import ServiceSettings
@@ -22,25 +23,32 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
 
 
 @contextmanager
-def running(settings: ServiceSettings) -> Iterator[httpx.Client]:
-    """Run the service on a free port of loopback; yields a client once it answers."""
+def listening(app: FastAPI) -> Iterator[str]:
+    """Run an application on a free port of loopback; yields its address once it answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(create_app(settings), log_level="warning", lifespan="on")
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            port = listener.getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-                for _ in range(600):
-                    if server.started:
-                        break
-                    time.sleep(0.05)
-                yield client
+            for _ in range(600):
+                if server.started:
+                    break
+                time.sleep(0.05)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             thread.join(20)
+
+
+@contextmanager
+def running(settings: ServiceSettings) -> Iterator[httpx.Client]:
+    """Run the service; yields a client once it answers."""
+    with (
+        listening(create_app(settings)) as url,
+        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
+    ):
+        yield client
 
 
 def wait_until_loaded(client: httpx.Client) -> httpx.Response:

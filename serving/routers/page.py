@@ -1,0 +1,71 @@
+"""The page for people at `/`: a form made from the contract, which asks /predict. All of it comes from here."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+from fastapi import APIRouter, Request, Response
+
+from serving.page.render import page
+from skline.artifact import Artifact
+
+FOLDER = Path(__file__).parent.parent / "page"
+HTML = "text/html; charset=utf-8"
+ASSETS = {
+    "style.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "answer.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+#: Nothing from elsewhere, nothing inline, and the page in no frame. Asked for again, it is sent if it was changed.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def make_router(current: Callable[[Request], Artifact], key_header: str = "X-API-Key") -> APIRouter:
+    """Build the routes of the page; none of them needs a key.
+
+    Parameters
+    ----------
+    current : callable
+        Returns the artifact that answers now; the page follows it when it is swapped.
+    key_header : str
+        Header in which the page sends an API key once a 401 asked for one. For "Authorization" it sends
+        "Bearer " and the key.
+    """
+    router = APIRouter(include_in_schema=False)
+    template = (FOLDER / "index.html").read_text(encoding="utf-8")
+    assets = {name: (FOLDER / name).read_bytes() for name in ASSETS}
+    shown: dict[str, bytes] = {}  # the page of the artifact that was shown last, by its digest
+
+    @router.api_route("/", methods=["GET", "HEAD"])
+    async def index(request: Request) -> Response:
+        """Show the page."""
+        artifact = current(request)
+        if artifact.digest not in shown:
+            shown.clear()
+            shown[artifact.digest] = page(template, artifact, key_header).encode()
+        return _send(request, shown[artifact.digest], HTML)
+
+    @router.api_route("/page/{name}", methods=["GET", "HEAD"])
+    async def asset(request: Request, name: str) -> Response:
+        """Send a script, the style or the icon."""
+        if name not in assets:
+            return Response(status_code=404)
+        return _send(request, assets[name], ASSETS[name])
+
+    return router
+
+
+def _send(request: Request, content: bytes, media_type: str) -> Response:
+    """Answer with content, or with 304 where the browser has it."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:32]}"'
+    headers = HEADERS | {"ETag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=media_type, headers=headers)

@@ -2,6 +2,9 @@
 
 const { target: targetText, version } = document.body.dataset;
 const target = JSON.parse(targetText);
+const box = document.getElementById("answer");
+const waiting = document.getElementById("waiting");
+const outdated = document.getElementById("outdated");
 const MOST_CLASSES = 8;
 const MOST_INPUTS = 15;
 
@@ -21,6 +24,12 @@ function say(value) {
   return typeof value === "number" ? number(value) : String(value);
 }
 
+/** An input's JSON text in words; numbers as they were written. */
+function asGiven(json) {
+  const value = JSON.parse(json ?? "null");
+  return typeof value === "number" ? json : say(value);
+}
+
 function number(value, digits = 6) {
   return value.toLocaleString("en", { maximumSignificantDigits: digits }).replace("-", "\u2212");
 }
@@ -37,6 +46,18 @@ function bar(share) {
   return element("span", { class: "bar", "aria-hidden": "true" }, inner);
 }
 
+/** Say that the form was changed since it was answered. */
+export function outdate() {
+  outdated.hidden = box.hidden;
+}
+
+/** Take the answer away. */
+export function withdraw() {
+  box.hidden = outdated.hidden = true;
+  box.replaceChildren();
+  waiting.hidden = false;
+}
+
 /**
  * Show an answer of /predict.
  * `given` has the JSON text that was sent for each input, `labels` what each is called.
@@ -44,7 +65,7 @@ function bar(share) {
 export function show(answer, given, labels) {
   const parts = [
     element("p", { class: "overline", text: target.label }),
-    element("p", { class: "verdict", text: say(answer.prediction) }),
+    element("p", { class: "verdict", id: "verdict", text: say(answer.prediction) }),
     element("p", { class: "hint", text: target.description }),
   ];
   if (answer.probabilities) parts.push(chances(answer));
@@ -55,10 +76,10 @@ export function show(answer, given, labels) {
   if (answer.model_version !== version) {
     parts.push(element("p", { class: "small", text: "The model was changed since this page was loaded; load it again to read about the new one." }));
   }
-  const box = document.getElementById("answer");
   box.replaceChildren(...parts);
   box.hidden = false;
-  document.getElementById("waiting").hidden = true;
+  waiting.hidden = true;
+  outdated.hidden = true;
   const title = document.getElementById("answer-title");
   title.focus({ preventScroll: true });
   const { top } = title.getBoundingClientRect();
@@ -108,7 +129,7 @@ function explained(explanation, given, labels) {
       element("td", {}, element("span", { class: "track", "aria-hidden": "true" }, mark)),
       element("td", { text: signed(value, decimals) }));
   };
-  const body = shown.map(([name, value]) => line(labels.get(name) ?? name, say(JSON.parse(given.get(name) ?? "null")), value));
+  const body = shown.map(([name, value]) => line(labels.get(name) ?? name, asGiven(given.get(name)), value));
   if (rest.length) body.push(line(`${rest.length} others together`, "", rest.reduce((sum, [, value]) => sum + value, 0)));
   const table = element("table", { class: "ledger" },
     element("thead", {}, element("tr", {}, ...["Input", "Direction", "Contribution"].map((text) => element("th", { scope: "col", text })))),

@@ -20,7 +20,7 @@ METRICS = {
     "r2": ("R²", "share of the variance explained; 1 is perfect"),
 }
 MODELS = {"model": "This model", "linear": "Linear model", "dummy": "Constant guess"}
-PARTS = {"train": "Trained on", "validation": "Tuned on", "test": "Tested on"}
+PARTS = {"train": "Trained on", "validation": "Validated on", "test": "Tested on"}
 
 
 def facts(manifest: Manifest, card: str) -> str:
@@ -34,7 +34,7 @@ def facts(manifest: Manifest, card: str) -> str:
         "Made": manifest.created_at[:10],
         "From commit": f"{commit[:12]}{changed}" if commit else "",
         "Data (SHA-256)": manifest.data_sha256.get("train", "")[:12],
-        "With": "scikit-learn " + manifest.libraries["scikit-learn"] if "scikit-learn" in manifest.libraries else "",
+        "Library": "scikit-learn " + manifest.libraries["scikit-learn"] if "scikit-learn" in manifest.libraries else "",
     }
     listed = "\n".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(fact)}</dd></div>" for name, fact in lines.items() if fact

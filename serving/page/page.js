@@ -1,6 +1,6 @@
 // Asks /predict for what the form holds, and says what is wrong with it.
 
-import { element, show } from "./answer.js";
+import { element, outdate, show, withdraw } from "./answer.js";
 
 const settings = document.body.dataset;
 const question = document.getElementById("question");
@@ -96,6 +96,7 @@ async function submit() {
     else refuse(response, content);
   } catch (error) {
     if (mine.signal.aborted) return;
+    withdraw();
     trouble(`The service could not be reached (${error.message}). Try again in a moment.`);
   } finally {
     if (asking === mine) busy(false);
@@ -103,13 +104,14 @@ async function submit() {
 }
 
 function busy(yes) {
-  question.querySelector("[type=submit]").setAttribute("aria-busy", String(yes));
+  document.getElementById("predict").setAttribute("aria-busy", String(yes));
 }
 
 // ---- what is wrong ----
 
 function refuse(response, content) {
   const faults = Array.isArray(content?.detail) ? content.detail : [];
+  withdraw();
   const told = faults.map((fault) => fault.msg).join("; ") || (typeof content?.detail === "string" ? content.detail : "");
   const wait = response.headers.get("Retry-After");
   const again = wait ? ` Try again in ${wait} ${wait === "1" ? "second" : "seconds"}.` : "";
@@ -212,11 +214,14 @@ question.addEventListener("submit", (event) => {
 });
 question.addEventListener("reset", () => {
   clearFaults();
+  withdraw();
   setTimeout(() => fields.forEach(settle));
 });
+question.addEventListener("input", outdate);
 for (const field of fields) field.unknown?.addEventListener("change", () => settle(field));
 document.getElementById("example").addEventListener("click", () => {
   clearFaults();
+  outdate();
   for (const field of fields) if (field.example !== undefined) write(field, field.example);
 });
 keyForm.addEventListener("submit", (event) => {

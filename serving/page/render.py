@@ -78,6 +78,8 @@ def hint_of(column: Column) -> str:
     rules = [
         f"{words[dated]} {getattr(column, name)}" for name, words in BOUNDS.items() if getattr(column, name) is not None
     ]
+    if not dated and column.minimum is not None and column.maximum is not None:
+        rules = [f"{column.minimum} to {column.maximum}"]
     parts = [" and ".join(rules)] if rules else []
     if column.example is not None and column.choices is None and column.kind != "boolean":
         parts.append(f"for example {column.example}")

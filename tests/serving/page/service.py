@@ -65,8 +65,9 @@ def package(folder: Path) -> Artifact:
     table = rows(300)
     plain = read_rows(CONTRACT, table)
     left = [(row["amount"] or 0) > 30 or (row["member"] is not True and row["visits"] < 8) for row in table]
+    encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan)
     encode = make_column_transformer(
-        (OrdinalEncoder(encoded_missing_value=np.nan), ["town & county", "plan"]),
+        (encoder, ["town & county", "plan"]),
         ("passthrough", ["amount", "visits", "member", "level"]),
     )
     model = make_pipeline(encode, HistGradientBoostingClassifier(max_iter=20, min_samples_leaf=5))

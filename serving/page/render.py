@@ -60,7 +60,7 @@ def field(index: int, column: Column) -> str:
         inside = _radios(key, column, label, hint)
     else:
         control = _select(key, column) if column.choices is not None else _input(key, column)
-        inside = f'<label for="{key}">{label}</label>\n<p class="hint" id="{key}-hint">{hint}</p>\n{control}'
+        inside = f'<label for="{key}">{label}</label>\n<p class="hint" id="{key}-hint">{hint}</p>\n<div>{control}'
     example = None if column.example is None else json.dumps(column.example)
     facts_ = {
         "name": column.name,
@@ -69,7 +69,7 @@ def field(index: int, column: Column) -> str:
         "example": "null" if example is None and column.nullable else example,
     }
     data = " ".join(f'data-{name}="{escape(fact)}"' for name, fact in facts_.items() if fact is not None)
-    return f'<div class="field" {data}>\n{inside}\n<p class="fault" id="{key}-fault" hidden></p>\n</div>'
+    return f'<div class="field" {data}>\n{inside}\n<p class="fault" id="{key}-fault" hidden></p></div>\n</div>'
 
 
 def hint_of(column: Column) -> str:
@@ -132,7 +132,7 @@ def _radios(key: str, column: Column, label: str, hint: str) -> str:
     )
     return (
         f'<div class="label" id="{key}-label">{label}</div>\n<p class="hint" id="{key}-hint">{hint}</p>\n'
-        f'<div class="radios" role="radiogroup" aria-labelledby="{key}-label" aria-describedby="{key}-hint"'
+        f'<div><div class="radios" role="radiogroup" aria-labelledby="{key}-label" aria-describedby="{key}-hint"'
         f' aria-required="true">\n{radios}\n</div>'
     )
 

@@ -34,8 +34,9 @@ Method = Literal["exact", "permutation"]
 
 #: Inputs up to which every coalition is asked: 2 to their power.
 EXACT_INPUTS = 10
-#: Rows that are scored for one explanation, at most as long as the smallest background and number of walks allow.
+#: Rows scored for one explanation, and values in them, unless the smallest background takes more.
 EVALUATIONS = 16_384
+VALUES = 2**18
 LARGEST_BACKGROUND = 64
 SMALLEST_BACKGROUND = 16
 #: Probabilities are kept this far from 0 and 1, so log-odds within ±20.8.
@@ -92,7 +93,8 @@ class Explainer:
         count = len(self._names)
         self.method: Method = "exact" if count <= EXACT_INPUTS else "permutation"
         cost = 2**count if self.method == "exact" else 2 * count
-        size = min(len(background_rows), LARGEST_BACKGROUND, max(SMALLEST_BACKGROUND, EVALUATIONS // cost))
+        affordable = min(EVALUATIONS, VALUES // count) // cost
+        size = min(len(background_rows), LARGEST_BACKGROUND, max(SMALLEST_BACKGROUND, affordable))
         if not size:
             raise NotExplainable("there are no background rows to compare a prediction with")
         self._background = [tuple(row[name] for name in self._names) for row in background_rows[:size]]
@@ -100,7 +102,7 @@ class Explainer:
         if self.method == "exact":
             self._weights = _coalition_weights(count)
         else:
-            walks = size * max(1, EVALUATIONS // cost // size)
+            walks = size * max(1, affordable // size)
             random = np.random.default_rng(SEED)
             self._orders = np.array([random.permutation(count) for _ in range(walks)])
 

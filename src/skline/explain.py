@@ -36,7 +36,7 @@ Method = Literal["exact", "permutation"]
 EXACT_INPUTS = 10
 #: Rows scored for one explanation, and values in them, unless the smallest background takes more.
 EVALUATIONS = 16_384
-VALUES = 2**18
+VALUES = 2**17
 LARGEST_BACKGROUND = 64
 SMALLEST_BACKGROUND = 16
 #: Probabilities are kept this far from 0 and 1, so log-odds within ±20.8.

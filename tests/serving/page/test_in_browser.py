@@ -185,6 +185,14 @@ def test_nothing_is_wider_than_a_phone_and_nothing_comes_from_another_host(open_
     assert hosts == {"127.0.0.1"}
 
 
+@pytest.mark.parametrize("width", [360, 700, 960, 1280])
+def test_controls_stay_within_their_fields(open_page: OpenPage, width: int) -> None:
+    page = open_page(width=width)
+    wider = """[...document.querySelectorAll(".field *")].filter((inner) =>
+        inner.getBoundingClientRect().right > inner.closest(".field").getBoundingClientRect().right + 1)"""
+    assert page.evaluate(f"{wider}.map((inner) => inner.outerHTML)") == []
+
+
 def test_a_key_is_asked_for_sent_and_kept_in_the_tab_only(open_page: OpenPage, small: Service) -> None:
     def wants_key(request: Request) -> Response | None:
         if request.headers.get("x-api-key") == "open sesame":

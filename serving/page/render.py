@@ -1,6 +1,7 @@
 """Fill in the page: a form with one field for each of the contract's inputs, and the model's main figures."""
 
 import json
+import re
 from html import escape
 from string import Template
 
@@ -14,7 +15,7 @@ BOUNDS = {
     "maximum": ("at most", "not after"),
     "exclusive_maximum": ("less than", "before"),
 }
-TYPES = {"date": 'type="date"', "datetime": 'type="datetime-local" step="1"'}
+TYPES = {"date": 'type="date"', "datetime": 'type="datetime-local"'}
 KEYBOARDS = {"integer": "numeric", "number": "decimal"}
 
 
@@ -95,6 +96,8 @@ def _input(key: str, column: Column) -> str:
     type_ = TYPES.get(column.kind, 'type="text" autocapitalize="off" spellcheck="false"')
     keyboard = f' inputmode="{KEYBOARDS[column.kind]}"' if column.kind in KEYBOARDS else ""
     bounds = ""
+    if column.kind == "datetime" and re.search(r":\d\d:(?!00(\.0*)?(Z|[+-]|$))", str(column.example)):
+        bounds = ' step="1"'  # asked for to the minute, unless the example has seconds
     if column.kind == "date":
         for name, limit in (("min", column.minimum), ("max", column.maximum)):
             bounds += f' {name}="{escape(str(limit))}"' if limit is not None else ""

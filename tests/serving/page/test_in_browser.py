@@ -58,7 +58,7 @@ def test_the_keyboard_alone_asks_and_is_answered(open_page: OpenPage, small: Ser
     tab_to(page, "f1")
     keyboard.type("02012026")
     keyboard.press("Tab")
-    keyboard.type("103000AM")
+    keyboard.type("1030AM")
     tab_to(page, "f2-unknown")
     keyboard.press("Space")
     tab_to(page, "f3")

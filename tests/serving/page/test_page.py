@@ -107,6 +107,14 @@ def test_a_hint_says_meaning_rules_and_example(column: Column, hint: str) -> Non
     assert hint_of(column) == hint
 
 
+@pytest.mark.parametrize(
+    ("example", "seconds"),
+    [("2026-02-01T10:30:00Z", False), ("2026-02-01T10:30", False), ("2026-02-01 10:30:05", True)],
+)
+def test_moments_are_asked_for_to_the_minute_unless_the_example_has_seconds(example: str, seconds: bool) -> None:
+    assert ('step="1"' in field(0, Column(name="at", kind="datetime", example=example))) is seconds
+
+
 def test_labels_are_names_as_people_write_them() -> None:
     assert [label_of(name) for name in ("sched_dep_time", "class, %", "x", "_")] == [
         "Sched dep time", "Class, %", "X", "_",

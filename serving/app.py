@@ -1,7 +1,7 @@
 """Put the service together. Nothing here or below imports training, MLflow, DVC or pandera."""
 
 import asyncio
-import logging
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -9,19 +9,20 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from serving import errors
+from serving.drain import before_end
+from serving.metrics import Metrics
+from serving.models import Models
 from serving.predictor import Predictor
-from serving.routers import health, info, predict
+from serving.routers import health, info, metrics, predict
+from serving.service import Service
 from serving.settings import ServiceSettings
 from skline.artifact import Artifact
-from skline.errors import SklineError
-
-log = logging.getLogger("skline.serving")
 
 
-def create_app(settings: ServiceSettings | None = None) -> FastAPI:
+def create_app(settings: ServiceSettings | None = None) -> Service:
     """Build the application around the artifact that the settings name.
 
-    The artifact's hashes are verified here; the pipeline is loaded in the background once the server
+    The artifact's hashes are verified here; the model is loaded in the background once the server
     runs, and /health/ready says when it has answered its golden rows.
 
     Raises
@@ -29,9 +30,10 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
     ArtifactRefused
         If the artifact is not what its digest promises.
     """
+    # Read when scikit-learn is loaded: for one row more threads cost more than they save.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
     settings = settings or ServiceSettings()
     artifact = Artifact.open(settings.artifact, settings.expected_digest())
-    predictor = Predictor(artifact, settings.max_batch_rows)
     app = FastAPIOffline(
         title=artifact.manifest.title,
         version=artifact.version,
@@ -39,25 +41,23 @@ def create_app(settings: ServiceSettings | None = None) -> FastAPI:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    app.state.settings, app.state.predictor = settings, predictor
+    service = Service(app, Metrics())
+    models = Models(artifact, settings, service.metrics)
+    predictor = Predictor(models, settings, service.metrics)
+    app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
+    app.state.metrics = service.metrics
     errors.install(app)
-    for router in (predict.make_router(predictor), health.router, info.router):
-        app.include_router(router)
-    return app
+    service.include_lean(predict.make_router(predictor, settings))
+    for router in (health.router, info.router, metrics.router):
+        service.include(router)
+    return service
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Load the model while the server already answers /health/live."""
-    loading = asyncio.create_task(asyncio.to_thread(_load, app.state.predictor))
+    before_end(app.state.models.end, app.state.settings.drain_seconds)
+    starting = asyncio.create_task(app.state.models.start())
     yield
-    await loading
-
-
-def _load(predictor: Predictor) -> None:
-    """Load the model; a refusal is logged, and /health/ready goes on saying it."""
-    try:
-        predictor.load()
-        log.info("%s is ready", predictor.artifact.version)
-    except SklineError as error:
-        log.error("%s is refused: %s", predictor.artifact.version, error)  # noqa: TRY400 - the sentence says all
+    await starting
+    await app.state.predictor.close()

@@ -1,155 +1,138 @@
-"""From a request body to an answer: validate rows, score them, write JSON."""
+"""From a request body to an answer: validate rows, score them, count them, write JSON."""
 
+import asyncio
 import logging
-import math
-import threading
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from pydantic import TypeAdapter
-from pydantic_core import to_json
 
+from serving.answers import Answers, check_row, check_rows, new_ids, not_scorable
+from serving.bodies import Bodies, Row
 from serving.errors import RequestRefused
-from skline.artifact import Artifact, Scoring
-from skline.contract.frames import to_frame
-from skline.contract.requests import row_model, values_of
-from skline.contract.spec import Value
+from serving.fallbacks import Answered, build_chain
+from serving.metrics import Metrics
+from serving.models import Model, Models
+from serving.settings import ServiceSettings
 from skline.errors import SklineError
-from skline.scoring.answers import RowRefused
-from skline.scoring.golden import prove, read_rows
-from skline.scoring.plan import Plan
-from skline.scoring.reference import score_frame
-from skline.scoring.scorer import prepare
-
-Row = dict[str, Value]
-NOT_FINITE = "the model has no finite answer for row {index}; its values are too extreme"
+from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.microbatch import Closed, QueueFull
 
 log = logging.getLogger("skline.serving")
 
 
-@dataclass
 class Predictor:
-    """Answers for one artifact. Not ready until `load` has proved the golden rows."""
+    """Answers requests by the models of a service, and by its fallbacks where they fail."""
 
-    artifact: Artifact
-    max_batch_rows: int
-    pipeline: Any = None
-    plan: Plan | None = None
-    scoring: Scoring | None = None
-    refused: str | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self, models: Models, settings: ServiceSettings, metrics: Metrics) -> None:
+        self.models = models
+        self.metrics = metrics
+        self.bodies = Bodies(models.first.contract, settings.max_batch_rows)
+        self._chain = build_chain(settings.fallback, models)
+        # Batches take turns: they would only contend for the interpreter, and single rows with them.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
-    def __post_init__(self) -> None:
-        """Generate the request types, once."""
-        self.names = self.artifact.contract.input_names
-        self.row_type = row_model(self.artifact.contract)
-        self._one = self.row_type.__pydantic_validator__
-        self._many: TypeAdapter[list[Any]] = TypeAdapter(list[self.row_type])  # type: ignore[name-defined]
-        classes = self.artifact.contract.classes
-        self.labels = None if classes is None else [_label(value) for value in classes]
-
-    def load(self) -> None:
-        """Deserialise the verified pipeline and answer the golden rows; keep the reason if it is refused."""
-        with self._lock:
-            try:
-                pipeline = self.artifact.load_pipeline()
-                prove(self.artifact, pipeline)
-            except SklineError as error:
-                self.refused = str(error)
-                raise
-            self.scoring, self.plan = self._choose(pipeline)
-            self.pipeline = pipeline
-
-    def _choose(self, pipeline: Any) -> tuple[Scoring, Plan | None]:
-        """Prove the packaged plan again here; where it is not equal the pipeline answers, and the log says so."""
-        packaged = self.artifact.manifest.scoring
-        if packaged.path == "pipeline":
-            return packaged, None
-        contract = self.artifact.contract
-        choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, self.artifact.golden.rows))
-        if plan is None:
-            log.warning("the plan is not used, the pipeline answers instead: %s", choice.reason)
-        return Scoring(path=choice.path, exactness=choice.exactness, reason=choice.reason), plan
-
-    @property
-    def ready(self) -> bool:
-        """Whether predictions can be asked for."""
-        return self.pipeline is not None
-
-    def read_row(self, body: bytes) -> Row:
-        """Validate a JSON object as one row; pydantic.ValidationError names the field and the rule."""
-        return values_of(self._one.validate_json(body), self.names)
-
-    def read_rows(self, body: bytes) -> list[Row]:
-        """Validate a JSON array of rows.
+    async def answer_row(self, body: bytes) -> bytes:
+        """Answer a JSON object with a JSON object.
 
         Raises
         ------
         pydantic.ValidationError
-            Naming row, field and rule.
+            Naming the field and the rule that the row breaks.
         RequestRefused
-            If it has more rows than a batch may have.
+            If the model cannot score the row (422), or nobody can now (503).
         """
-        rows = [values_of(row, self.names) for row in self._many.validate_json(body)]
-        if len(rows) > self.max_batch_rows:
-            raise RequestRefused(
-                413,
-                f"the batch has {len(rows)} rows, at most {self.max_batch_rows} are allowed; send it in parts",
-            )
-        return rows
+        model = self._model()
+        row = self.bodies.read_row(body)
+        answer, answers = await self._score_row(model, row)
+        self.metrics.row(row, answer)
+        return answers.one(answer, new_ids(1)[0])
 
-    def answer_planned(self, row: Row) -> bytes:
-        """Score one row by the plan and write the answer as JSON: microseconds, so on the event loop."""
-        assert self.plan is not None  # noqa: S101 - the route asks for the plan only where there is one
-        try:
-            prediction, chances = self.plan.score_row(row)
-        except RowRefused as error:
-            raise RequestRefused(422, f"the model cannot score this: {error}", "not_scorable") from error
-        if not all(map(math.isfinite, (prediction,) if chances is None else chances)):
-            raise RequestRefused(422, NOT_FINITE.format(index=0))
-        answer: dict[str, Any] = {"prediction": prediction}
-        if chances is not None and self.labels is not None:
-            answer["probabilities"] = dict(zip(self.labels, chances, strict=True))
-        answer["model_version"] = self.artifact.version
-        answer["prediction_id"] = uuid.uuid4().hex
-        return to_json(answer)
+    async def answer_rows(self, body: bytes) -> bytes:
+        """Answer a JSON array of rows; raises as `answer_row` does."""
+        model, loop = self._model(), asyncio.get_running_loop()
+        rows = await loop.run_in_executor(self._thread, self.bodies.read_rows, body)
+        if not rows:
+            return b'{"predictions":[]}'
+        scores, answers = await self._score_rows(model, rows)
+        self.metrics.rows(rows, scores)
+        return await loop.run_in_executor(self._thread, answers.many, scores, new_ids(len(rows)))
 
-    def answer_row(self, row: Row) -> bytes:
-        """Score one row by the pipeline and write the answer as JSON."""
-        return to_json(self._answers([row])[0])
+    async def close(self) -> None:
+        """Answer what waits, and end the threads."""
+        await self.models.close()
+        self._thread.shutdown()
 
-    def answer_rows(self, rows: Sequence[Row]) -> bytes:
-        """Score rows and write their answers, in order, as JSON."""
-        return to_json({"predictions": self._answers(rows) if rows else []})
+    def _model(self) -> Model | None:
+        """Return the current model; 503 if there is none and nobody to fall back on."""
+        model = self.models.current
+        if model is None and not any(link.name != "previous" for link in self._chain):
+            raise RequestRefused(503, "the model is not loaded; see /health/ready", "not_ready")
+        return model
 
-    def _answers(self, rows: Sequence[Row]) -> list[dict[str, Any]]:
-        """Score rows; each answer has a prediction_id of its own."""
-        try:
-            if self.plan is not None:
-                scores = self.plan.score_rows(rows)
+    async def _score_row(self, model: Model | None, row: Row) -> tuple[RowAnswer, Answers]:
+        """Ask the model, and whoever comes after it if it fails."""
+        reason, kind = "the model is not loaded", "not_ready"
+        if model is not None:
+            try:
+                answer = await model.scorer.score_row(row)
+            except ValueError as error:
+                raise not_scorable(error) from error
+            except (QueueFull, Closed) as error:
+                reason, kind = str(error), "busy"
+            except Exception as error:  # noqa: BLE001 - whatever it is, there may be somebody else who can answer
+                reason, kind = _failure(error), "failed"
             else:
-                scores = score_frame(self.pipeline, to_frame(self.artifact.contract.inputs, rows))
-        except ValueError as error:  # such as a value beyond float32, which forests refuse
-            raise RequestRefused(422, f"the model cannot score this: {error}", "not_scorable") from error
-        numbers = scores.predictions if scores.probabilities is None else scores.probabilities
-        finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
-        if not finite.all():
-            index = int(np.flatnonzero(~finite)[0])
-            raise RequestRefused(422, NOT_FINITE.format(index=index))
-        version = self.artifact.version
-        answers: list[dict[str, Any]] = [{"prediction": value} for value in scores.predictions.tolist()]
-        if scores.probabilities is not None and self.labels is not None:
-            for answer, values in zip(answers, scores.probabilities.tolist(), strict=True):
-                answer["probabilities"] = dict(zip(self.labels, values, strict=True))
-        for answer in answers:
-            answer["model_version"] = version
-            answer["prediction_id"] = uuid.uuid4().hex
-        return answers
+                check_row(answer)
+                return answer, model.answers
+        [answer], answers = await self._fall_back([row], reason, kind)
+        return answer, answers
+
+    async def _score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
+        """Ask the model in a thread; if it fails, whoever comes after it, row by row."""
+        reason = "the model is not loaded"
+        if model is not None:
+            loop = asyncio.get_running_loop()
+            try:
+                scores = await loop.run_in_executor(self._thread, model.scorer.score_rows, rows)
+            except ValueError as error:
+                raise not_scorable(error) from error
+            except Exception as error:  # noqa: BLE001 - see above
+                reason = _failure(error)
+            else:
+                check_rows(scores)
+                return scores, model.answers
+        answered, answers = await self._fall_back(rows, reason, "failed")
+        return _joined(answered), answers
+
+    async def _fall_back(self, rows: Sequence[Row], reason: str, kind: str) -> Answered:
+        """Ask along the chain, for all rows; its end is a 503."""
+        reasons = [reason]
+        for link in self._chain:
+            try:
+                answered, answers = await link.score(rows)
+                for answer in answered:
+                    check_row(answer)
+            except Exception as error:  # noqa: BLE001 - the next link may answer
+                reasons.append(f"{link.name}: {_failure(error)}")
+            else:
+                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
+                self.metrics.fallback(link.name, len(rows))
+                return answered, answers
+        log.error("nobody answers: %s", "; ".join(reasons))
+        self.metrics.fallback("none", len(rows))
+        told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
+        raise RequestRefused(503, told, kind)
 
 
-def _label(value: object) -> str:
-    """Write a class as a JSON key: true and false as JSON writes them."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _failure(error: Exception) -> str:
+    """Name an error without the values that it may hold: they would reach the log."""
+    return str(error) if isinstance(error, SklineError) else f"failed with {type(error).__name__}"
+
+
+def _joined(answers: Sequence[RowAnswer]) -> Scores:
+    """Rows' answers as arrays; predictions stay plain values."""
+    predictions = np.empty(len(answers), dtype=object)
+    predictions[:] = [prediction for prediction, _ in answers]
+    chances = [chances for _, chances in answers if chances is not None]
+    return Scores(predictions, np.array(chances) if chances else None)

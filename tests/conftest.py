@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 import uvicorn
-from fastapi import FastAPI
 
 from serving.app import create_app
 from serving.settings import ServiceSettings
@@ -23,32 +23,25 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
 
 
 @contextmanager
-def listening(app: FastAPI) -> Iterator[str]:
-    """Run an application on a free port of loopback; yields its address once it answers."""
+def running(app: Any) -> Iterator[httpx.Client]:
+    """Run an application on a free port of loopback; yields a client once it answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="on"))
+        config = uvicorn.Config(app, log_level="warning", lifespan="on")
+        server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()
         try:
-            for _ in range(600):
-                if server.started:
-                    break
-                time.sleep(0.05)
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            port = listener.getsockname()[1]
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
+                for _ in range(600):
+                    if server.started:
+                        break
+                    time.sleep(0.05)
+                yield client
         finally:
             server.should_exit = True
             thread.join(20)
-
-
-@contextmanager
-def running(settings: ServiceSettings) -> Iterator[httpx.Client]:
-    """Run the service; yields a client once it answers."""
-    with (
-        listening(create_app(settings)) as url,
-        httpx.Client(base_url=url, trust_env=False, timeout=30) as client,
-    ):
-        yield client
 
 
 def wait_until_loaded(client: httpx.Client) -> httpx.Response:
@@ -68,7 +61,7 @@ def serve() -> Iterator[Callable[..., httpx.Client]]:
 
         def start(folder: Path, digest: str, **settings: int) -> httpx.Client:
             service = ServiceSettings(artifact=folder, artifact_digest=digest, **settings)  # type: ignore[arg-type]
-            client = stack.enter_context(running(service))
+            client = stack.enter_context(running(create_app(service)))
             wait_until_loaded(client)
             return client
 

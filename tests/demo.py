@@ -17,9 +17,10 @@ from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
+from skline.profile import profile
+from skline.scoring import scorer, stored
 from skline.scoring.choose import golden_rows
-from skline.scoring.golden import answer, read_rows
-from skline.scoring.scorer import choose
+from skline.scoring.golden import answer, answer_alone, read_rows
 from skline.settings import Settings, Source
 from skline.stages.ingest import ingest, read
 from skline.stages.package import library_versions
@@ -81,6 +82,10 @@ def package(
     rows = rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
     buffer = io.BytesIO()
     joblib.dump(fitted, buffer)
+    golden = answer(described, fitted, rows)
+    choice, plan = scorer.prepare(fitted, described.inputs, read_rows(described, rows))
+    if choice.exactness == "ulp":
+        golden = answer_alone(described, fitted, golden)
     facts = {
         "name": "demo",
         "title": "Demo",
@@ -94,13 +99,17 @@ def package(
         "registered_model": "demo",
         "libraries": library_versions(),
         "metrics": {"rows": 1},
-        "scoring": asdict(choose(fitted, described.inputs, read_rows(described, rows))),
+        "scoring": asdict(choice),
     }
     files = {
         artifact.PIPELINE: buffer.getvalue(),
         artifact.BACKGROUND: json.dumps(rows if background is None else background).encode(),
         artifact.CONTRACT: described.to_json().encode(),
-        artifact.GOLDEN: answer(described, fitted, rows).model_dump_json().encode(),
+        artifact.GOLDEN: golden.model_dump_json().encode(),
         artifact.CARD: b"# Demo\n",
     }
+    if fitted is pipeline():
+        files[artifact.PROFILE] = json.dumps(profile(parts()["train"], described)).encode()
+    if plan is not None:
+        files[artifact.PLAN] = stored.dump(plan)
     return Packaged(folder, artifact.write(folder, files, facts))

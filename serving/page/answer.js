@@ -5,6 +5,11 @@ const target = JSON.parse(targetText);
 const box = document.getElementById("answer");
 const waiting = document.getElementById("waiting");
 const outdated = document.getElementById("outdated");
+const FALLBACKS = {
+  previous: "The model failed on this; its predecessor answered instead.",
+  rule: "The model failed on this; a rule answered instead.",
+  fixed: "The model failed on this; what you see is a fixed answer.",
+};
 const MOST_CLASSES = 8;
 const MOST_INPUTS = 15;
 
@@ -68,6 +73,7 @@ export function show(answer, given, labels) {
     element("p", { class: "verdict", id: "verdict", text: say(answer.prediction) }),
     element("p", { class: "hint", text: target.description }),
   ];
+  if (answer.fallback) parts.push(element("p", { class: "notice", text: FALLBACKS[answer.fallback] ?? FALLBACKS.fixed }));
   if (answer.probabilities) parts.push(chances(answer));
   if (answer.review === true) parts.push(element("p", { class: "small", text: "A person will look at this case as well." }));
   parts.push(...(answer.explanation ? explained(answer.explanation, given, labels) : [unexplained(answer)]));

@@ -2,7 +2,6 @@
 
 import { element, outdate, show, withdraw } from "./answer.js";
 
-const settings = document.body.dataset;
 const question = document.getElementById("question");
 const keyForm = document.getElementById("key");
 const fields = [...question.querySelectorAll(".field")].map(describe);
@@ -74,8 +73,7 @@ function settle(field) {
 function ask(path, body) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem(KEY);
-  const name = settings.keyHeader;
-  if (key) headers[name] = name.toLowerCase() === "authorization" ? `Bearer ${key}` : key;
+  if (key) headers["X-API-Key"] = key;
   return fetch(path, { method: "POST", headers, body, signal: asking.signal, credentials: "same-origin" });
 }
 

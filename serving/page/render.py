@@ -19,7 +19,7 @@ TYPES = {"date": 'type="date"', "datetime": 'type="datetime-local"'}
 KEYBOARDS = {"integer": "numeric", "number": "decimal"}
 
 
-def page(template: str, artifact: Artifact, key_header: str) -> str:
+def page(template: str, artifact: Artifact) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -28,8 +28,6 @@ def page(template: str, artifact: Artifact, key_header: str) -> str:
         The text of index.html.
     artifact : Artifact
         Whose contract makes the form, and whose manifest and card the figures.
-    key_header : str
-        Header in which a key is sent, if the service asks for one.
     """
     contract, manifest = artifact.contract, artifact.manifest
     target = contract.target
@@ -37,7 +35,6 @@ def page(template: str, artifact: Artifact, key_header: str) -> str:
         "title": manifest.title,
         "description": contract.description,
         "version": artifact.version,
-        "key_header": key_header,
         "target": json.dumps({"label": label_of(target.name), "description": target.description}),
     }
     return Template(template).substitute(

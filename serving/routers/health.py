@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel
 
-from serving.requests import any_predictor
+from serving.models import Models
 
 router = APIRouter(prefix="/health", tags=["health"])
 
@@ -31,9 +31,8 @@ async def live() -> Live:
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
     """Say true once the artifact's hashes are verified and the golden rows were answered equal, to the last bit."""
-    predictor = any_predictor(request)
-    if predictor.ready:
-        return Ready(ready=True, model_version=predictor.artifact.version)
-    response.status_code = 503
-    reason = predictor.refused or "the model is being loaded"
-    return Ready(ready=False, model_version=predictor.artifact.version, reason=reason)
+    models: Models = request.app.state.models
+    reason = models.unready
+    if reason is not None:
+        response.status_code = 503
+    return Ready(ready=reason is None, model_version=models.artifact.version, reason=reason)

@@ -27,16 +27,13 @@ HEADERS = {
 }
 
 
-def make_router(current: Callable[[Request], Artifact], key_header: str = "X-API-Key") -> APIRouter:
+def make_router(current: Callable[[Request], Artifact]) -> APIRouter:
     """Build the routes of the page; none of them needs a key.
 
     Parameters
     ----------
     current : callable
         Returns the artifact that answers now; the page follows it when it is swapped.
-    key_header : str
-        Header in which the page sends an API key once a 401 asked for one. For "Authorization" it sends
-        "Bearer " and the key.
     """
     router = APIRouter(include_in_schema=False)
     template = (FOLDER / "index.html").read_text(encoding="utf-8")
@@ -49,7 +46,7 @@ def make_router(current: Callable[[Request], Artifact], key_header: str = "X-API
         artifact = current(request)
         if artifact.digest not in shown:
             shown.clear()
-            shown[artifact.digest] = page(template, artifact, key_header).encode()
+            shown[artifact.digest] = page(template, artifact).encode()
         return _send(request, shown[artifact.digest], HTML)
 
     @router.api_route("/page/{name}", methods=["GET", "HEAD"])

@@ -1,17 +1,16 @@
 """Predictions: one row, or a batch. The routes' types are generated from the contract."""
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from serving.predictor import Predictor
-from serving.requests import read_body, ready_predictor
+from serving.requests import read_body
+from serving.responses import Json
+from serving.settings import ServiceSettings
 from skline.contract.requests import prediction_type
 from skline.contract.spec import Contract
-
-JSON = "application/json"
 
 
 class Fault(BaseModel):
@@ -34,27 +33,23 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
         "model": Refusal,
         "description": "The body breaks the contract; each fault names its field and rule",
     },
-    503: {"model": Refusal, "description": "The model is not loaded yet"},
+    503: {"model": Refusal, "description": "The model is not loaded yet, or too many rows wait"},
 }
 
 
-def make_router(predictor: Predictor) -> APIRouter:
-    """Build the routes for a predictor's contract."""
+def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
+    """Build the routes for a predictor's contract; they are lean, see `serving.service`."""
     router = APIRouter(tags=["predict"])
-    answer: Any = answer_type(predictor.artifact.contract)
+    answer: Any = answer_type(predictor.models.first.contract)
     batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))
-    row_schema = predictor.row_type.model_json_schema()
-    rows_schema = {"type": "array", "items": row_schema, "maxItems": predictor.max_batch_rows}
-    example = row_schema["example"]
+    row_schema = predictor.bodies.rows.one.json_schema()
+    rows_schema = {"type": "array", "items": row_schema, "maxItems": settings.max_batch_rows}
+    example, limit = row_schema["example"], settings.max_body_bytes
 
     @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
     async def predict(request: Request) -> Response:
         """Predict one row."""
-        predictor = ready_predictor(request)
-        row = predictor.read_row(await read_body(request))
-        if predictor.plan is not None:
-            return Response(predictor.answer_planned(row), media_type=JSON)
-        return Response(await run_in_threadpool(predictor.answer_row, row), media_type=JSON)
+        return Json(await predictor.answer_row(await read_body(request, limit)))
 
     @router.post(
         "/predict/batch",
@@ -64,13 +59,7 @@ def make_router(predictor: Predictor) -> APIRouter:
     )
     async def predict_batch(request: Request) -> Response:
         """Predict many rows; one bad row refuses the batch, and the fault names it."""
-        predictor = ready_predictor(request)
-        body = await read_body(request)
-
-        def work() -> bytes:
-            return predictor.answer_rows(predictor.read_rows(body))
-
-        return Response(await run_in_threadpool(work), media_type=JSON)
+        return Json(await predictor.answer_rows(await read_body(request, limit)))
 
     return router
 
@@ -84,9 +73,13 @@ def answer_type(contract: Contract) -> type[BaseModel]:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
+    fields["fallback"] = (
+        Literal["previous", "fixed", "rule"] | None,
+        Field(default=None, description="There only if the model failed: who answered instead"),
+    )
     return create_model("Answer", __config__=ConfigDict(protected_namespaces=()), **fields)
 
 
 def _request(schema: dict[str, Any], example: Any) -> dict[str, Any]:
     """Describe a request body in OpenAPI's words."""
-    return {"requestBody": {"required": True, "content": {JSON: {"schema": schema, "example": example}}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}}

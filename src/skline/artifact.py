@@ -23,6 +23,7 @@ from skline.errors import SklineError
 FORMAT = 1
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"
+PLAN = "plan.pickle"
 CONTRACT = "contract.json"
 PROFILE = "profile.json"
 REFERENCE = "reference.parquet"
@@ -72,35 +73,58 @@ class Manifest(BaseModel):
     scoring: Scoring
 
 
-class Golden(BaseModel):
-    """Rows with the answers they must get, to the last bit."""
+class Answers(BaseModel):
+    """Predictions, and a classifier's probabilities, row by row."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rows: list[dict[str, Any]]
     predictions: list[Any]
     probabilities: list[list[float]] | None
+
+
+class Golden(Answers):
+    """Rows with the answers they must get, to the last bit, when they are asked together.
+
+    `alone` are the answers to each row asked by itself, where the pipeline gives it other last bits then.
+    """
+
+    rows: list[dict[str, Any]]
+    alone: Answers | None = None
 
 
 @dataclass(frozen=True)
 class Artifact:
     """A verified artifact; the pipeline is deserialised by `load_pipeline`, when it is wanted.
 
-    `background` holds training rows, as JSON, that single predictions are compared with to explain them.
+    `content` are its files by name, as they were verified: the directory is not read again.
     """
 
     digest: str
     manifest: Manifest
     contract: Contract
-    background: list[dict[str, Any]]
     golden: Golden
     card: str
-    pipeline_bytes: bytes
+    content: Mapping[str, bytes]
 
     @property
     def version(self) -> str:
         """A name for the model that answers: the project's, and the start of the artifact's digest."""
         return f"{self.manifest.name}@{self.digest[:12]}"
+
+    @property
+    def plan_bytes(self) -> bytes | None:
+        """The stored plan; None where the pipeline could not be planned."""
+        return self.content.get(PLAN)
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """What the training data looked like: see `skline.profile`. Empty if the artifact does not say."""
+        return json.loads(self.content[PROFILE]) if PROFILE in self.content else {}
+
+    @property
+    def background(self) -> list[dict[str, Any]]:
+        """Training rows, as JSON, that a prediction is compared with to explain it. Empty if there are none."""
+        return json.loads(self.content[BACKGROUND]) if BACKGROUND in self.content else []
 
     def load_pipeline(self) -> Any:
         """Deserialise the fitted pipeline out of the verified bytes.
@@ -113,7 +137,7 @@ class Artifact:
         import joblib
 
         try:
-            return joblib.load(io.BytesIO(self.pipeline_bytes))
+            return joblib.load(io.BytesIO(self.content[PIPELINE]))
         except Exception as error:
             made_with = ", ".join(f"{name} {version}" for name, version in self.manifest.libraries.items())
             raise ArtifactRefused(
@@ -160,10 +184,9 @@ class Artifact:
             digest=digest,
             manifest=manifest,
             contract=Contract.from_json(content[CONTRACT]),
-            background=json.loads(content.get(BACKGROUND, b"[]")),
             golden=Golden.model_validate_json(content[GOLDEN]),
             card=content[CARD].decode(),
-            pipeline_bytes=content[PIPELINE],
+            content=content,
         )
 
 

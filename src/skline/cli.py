@@ -28,12 +28,17 @@ def serve(arguments: argparse.Namespace) -> None:
     ):
         if value is not None:
             os.environ[name] = str(value)
-    # Read when scikit-learn is loaded: several threads for one row cost more than they save.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
     import uvicorn
 
     # By name: skline imports nothing of serving.
-    uvicorn.run("serving.app:create_app", factory=True, host=arguments.host, port=arguments.port, access_log=False)
+    uvicorn.run(
+        "serving.app:create_app",
+        factory=True,
+        host=arguments.host,
+        port=arguments.port,
+        access_log=False,
+        server_header=False,
+    )
 
 
 def main() -> None:

@@ -1,8 +1,6 @@
 """Transformers and functions that a Pipeline may hold: scikit-learn and NumPy only.
 
-They travel inside pipeline.joblib, so a server needs this module to load the model. Each computes every
-cell by itself, from a table of constants where a function like sine could differ in its last bit between
-one value and many: a plan can then repeat it exactly.
+They travel inside pipeline.joblib, so a server needs this module to load the model.
 """
 
 from collections.abc import Sequence
@@ -13,19 +11,11 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-FloatArray = npt.NDArray[np.float64]
-TimePart = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days"]
+from skline.clock import CYCLES, PARTS, FloatArray, encode_part, minutes_of_day, time_part
 
-#: Part → (smallest value, number of values in a cycle); parts without a cycle are absent.
-CYCLES: dict[str, tuple[int, int]] = {
-    "month": (1, 12),
-    "day": (1, 31),
-    "weekday": (0, 7),
-    "day_of_year": (1, 366),
-    "hour": (0, 24),
-    "minute": (0, 60),
-}
-PARTS = ("year", *CYCLES, "days")
+__all__ = ["TimeFeatures", "TimePart", "minutes_of_day"]
+
+TimePart = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days"]
 
 
 class TimeFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -101,58 +91,3 @@ class TimeFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             ],
             dtype=object,
         )
-
-
-def time_part(stamps: npt.NDArray[np.datetime64], part: str) -> FloatArray:
-    """Read one part out of datetime64[us] of shape (n,); float64, NaN where missing."""
-    days = stamps.astype("datetime64[D]")
-    months = stamps.astype("datetime64[M]")
-    years = stamps.astype("datetime64[Y]")
-    match part:
-        case "year":
-            values = years.astype(np.int64) + 1970
-        case "month":
-            values = months.astype(np.int64) % 12 + 1
-        case "day":
-            values = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
-        case "weekday":
-            values = (days.astype(np.int64) + 3) % 7
-        case "day_of_year":
-            values = (days - years.astype("datetime64[D]")).astype(np.int64) + 1
-        case "hour":
-            values = (stamps - days).astype("timedelta64[h]").astype(np.int64)
-        case "minute":
-            values = (stamps - days).astype("timedelta64[m]").astype(np.int64) % 60
-        case "days":
-            values = days.astype(np.int64)
-        case _:
-            raise ValueError(f"unknown part {part!r}; choose from {list(PARTS)}")
-    numbers: FloatArray = np.where(np.isnat(stamps), np.nan, values.astype(np.float64))
-    return numbers
-
-
-def encode_part(values: FloatArray, part: str, encoding: str) -> list[FloatArray]:
-    """Return the float64 columns of shape (n,) that stand for a part: itself, or its sine and cosine."""
-    if encoding == "ordinal" or part not in CYCLES:
-        return [values]
-    missing = np.isnan(values)
-    index = np.where(missing, 0, values - CYCLES[part][0]).astype(np.int64)
-    return [np.where(missing, np.nan, table[index]) for table in cycle_tables(part)]
-
-
-def cycle_tables(part: str) -> tuple[FloatArray, FloatArray]:
-    """Sine and cosine for each value of a recurring part, float64 of shape (number of values,)."""
-    length = CYCLES[part][1]
-    angles = 2 * np.pi * np.arange(length) / length
-    return np.sin(angles), np.cos(angles)
-
-
-def minutes_of_day(X: Any) -> FloatArray:
-    """Turn clock readings written as hhmm (1530 is half past three) into minutes since midnight.
-
-    For use in a FunctionTransformer; X is numeric of shape (n_samples, n_features), missing stays NaN.
-    """
-    hhmm = np.asarray(X, dtype=np.float64)
-    hours = np.floor(hhmm / 100)
-    minutes: FloatArray = hours * 60 + (hhmm - hours * 100)
-    return minutes

@@ -23,14 +23,16 @@ from skline.artifact import ArtifactRefused
 from skline.contract.derive import derive
 from skline.contract.table import Table, column
 from tests import demo
+from tests.conftest import running, wait_until_loaded
 
 BLOCK = """
 import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm") or name in (
-            "skline.stages", "skline.registry", "skline.evaluation", "model.contract"
-        ):
+        training = ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm")
+        unneeded = ("sklearn", "pandas")  # in the image, for pipelines that cannot be planned
+        own = ("skline.stages", "skline.registry", "skline.evaluation", "model.contract")
+        if name.split(".")[0] in training + unneeded or name in own:
             raise ImportError(f"{name} is not in the image")
 sys.meta_path.insert(0, Block())
 import serving.app
@@ -45,8 +47,11 @@ def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
         f"a = Artifact.open(Path({str(packaged.folder)!r}), {packaged.digest!r})\n"
         f"s = ServiceSettings(artifact=Path({str(packaged.folder)!r}), artifact_digest={packaged.digest!r})\n"
         "app = serving.app.create_app(s)\n"
-        "p = app.state.predictor; p.load()\n"
-        "print(p.answer_row(p.read_row(json.dumps(a.golden.rows[0]).encode())).decode())\n"
+        "import asyncio\n"
+        "async def ask():\n"
+        "    await app.app.state.models.start()\n"
+        "    return await app.app.state.predictor.answer_row(json.dumps(a.golden.rows[0]).encode())\n"
+        "print(asyncio.run(ask()).decode())\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False)
     assert done.returncode == 0, done.stderr
@@ -176,3 +181,39 @@ def test_a_pipeline_that_cannot_be_planned_answers_itself(serve: Any, tmp_path: 
     assert "PowerTransformer" in scoring["reason"]
     expected = fitted.predict(pd.DataFrame({"a": [3.0], "class, %": [1.5]}))[0]
     assert client.post("/predict", json={"a": 3.0, "class, %": 1.5}).json()["prediction"] == expected
+
+
+def test_other_methods_and_pages_are_fastapis_own_answers(client: httpx.Client) -> None:
+    wrong = client.get("/predict")
+    assert (wrong.status_code, wrong.headers["allow"]) == (405, "POST")
+    assert client.get("/nothing").status_code == 404
+
+
+def test_the_short_way_and_the_long_one_answer_alike(packaged: demo.Packaged, example: dict[str, Any]) -> None:
+    service = create_app(ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest))
+    with running(service) as short, running(service.app) as long:
+        wait_until_loaded(short)
+        wait_until_loaded(long)
+        for path, body in (("/predict", example), ("/predict", {}), ("/predict/batch", [example]), ("/predict", 5)):
+            one, other = short.post(path, json=body), long.post(path, json=body)
+            assert one.status_code == other.status_code
+            assert _without_ids(one.text) == _without_ids(other.text)
+            assert one.headers["content-type"] == other.headers["content-type"]
+
+
+def _without_ids(text: str) -> str:
+    return re.sub(r'"prediction_id":"[0-9a-f]{32}"', "", text)
+
+
+def test_what_nobody_foresaw_is_a_500_that_tells_nothing_and_a_log_that_tells_all(
+    packaged: demo.Packaged, example: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    service = create_app(ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest))
+    with running(service) as client:
+        wait_until_loaded(client)
+        service.app.state.predictor.bodies = None
+        response = client.post("/predict", json=example)
+    assert response.status_code == 500
+    assert response.json()["detail"][0]["type"] == "server_error"
+    assert "AttributeError" not in response.text
+    assert "AttributeError" in caplog.text

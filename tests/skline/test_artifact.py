@@ -101,7 +101,7 @@ def test_no_byte_is_deserialised_before_the_digest_is_right(
 
 def test_an_unreadable_pipeline_names_the_libraries_it_was_made_with(packaged: demo.Packaged) -> None:
     opened = Artifact.open(packaged.folder, packaged.digest)
-    broken = Artifact(**{**opened.__dict__, "pipeline_bytes": b"no pickle"})
+    broken = Artifact(**{**opened.__dict__, "content": {**opened.content, artifact.PIPELINE: b"no pickle"}})
     with pytest.raises(ArtifactRefused, match="scikit-learn"):
         broken.load_pipeline()
 

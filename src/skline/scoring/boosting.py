@@ -1,5 +1,7 @@
 """HistGradientBoosting and GradientBoosting: their trees in plan form, their own kernels for many rows."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,19 +33,24 @@ def read_hist_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix
     trees = [stump(base[k : k + 1]) for k in range(width)]
     trees += [_hist_tree(predictor, known) for iteration in iterations for predictor in iteration]
 
-    def kernel(values: FloatArray) -> FloatArray:
-        from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
-
-        threads = 1 if len(values) < MANY_ROWS else _openmp_effective_n_threads()
-        raw = np.zeros((len(values), width), order="F")
-        raw += base
-        for iteration in iterations:
-            for k, predictor in enumerate(iteration):
-                raw[:, k] += predictor.predict(values, bitsets, feature_map, threads)
-        return raw[:, 0] if width == 1 else raw
-
+    kernel = partial(_hist_kernel, iterations=iterations, base=base, bitsets=bitsets, feature_map=feature_map)
     link = hist_link(estimator)
     return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1, order="F"), link)
+
+
+def _hist_kernel(
+    values: FloatArray, iterations: Sequence[Sequence[Any]], base: FloatArray, bitsets: Any, feature_map: Any
+) -> FloatArray:
+    """Add up what scikit-learn's own predictors give, as the estimator does."""
+    from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+    threads = 1 if len(values) < MANY_ROWS else _openmp_effective_n_threads()
+    raw = np.zeros((len(values), len(base)), order="F")
+    raw += base
+    for iteration in iterations:
+        for k, predictor in enumerate(iteration):
+            raw[:, k] += predictor.predict(values, bitsets, feature_map, threads)
+    return raw[:, 0] if len(base) == 1 else raw
 
 
 def _hist_cells(reading: Reading, estimator: Any, matrix: Matrix) -> tuple[Cell, ...]:
@@ -104,8 +111,6 @@ def hist_link(estimator: Any) -> Link:
 
 def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
     """GradientBoostingClassifier and GradientBoostingRegressor."""
-    from sklearn.ensemble._gradient_boosting import predict_stages
-
     check_names(matrix, estimator)
     cells = numbers(matrix, estimator, float32=True)
     reading.require(cells, "float32")
@@ -119,13 +124,18 @@ def read_gradient_boosting(reading: Reading, estimator: Any, matrix: Matrix) -> 
     for stage in estimator.estimators_:
         trees += [grown_tree(member.tree_, rate * member.tree_.value[:, 0, :1]) for member in stage]
 
-    def kernel(values: FloatArray) -> FloatArray:
-        rounded = values.astype(np.float32)
-        raw: FloatArray = estimator._raw_predict_init(rounded)
-        predict_stages(estimator.estimators_, rounded, estimator.learning_rate, raw)
-        return raw.ravel() if width == 1 else raw
-
+    kernel = partial(_gradient_kernel, estimator=estimator)
     return Model(Ensemble(trees, cells, kernel, width=width, scalar=width == 1), gradient_link(estimator))
+
+
+def _gradient_kernel(values: FloatArray, estimator: Any) -> FloatArray:
+    """Add up the stages as the estimator does."""
+    from sklearn.ensemble._gradient_boosting import predict_stages
+
+    rounded = values.astype(np.float32)
+    raw: FloatArray = estimator._raw_predict_init(rounded)
+    predict_stages(estimator.estimators_, rounded, estimator.learning_rate, raw)
+    return raw.ravel() if raw.shape[1] == 1 else raw
 
 
 def gradient_link(estimator: Any) -> Link:

@@ -6,6 +6,7 @@ to them is worked out once, on the table, by NumPy itself.
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ class Elementwise(Cell):
     text : str
         The Python expression; `{x}` is the value, other names stand in `constants`.
     array : callable
-        The same on an array of shape (n,).
+        The same on an array of shape (n,); like all that a plan holds, it can be pickled: no closure.
     constants : mapping from name to value
     """
 
@@ -146,7 +147,7 @@ def as_float(cell: Cell) -> Cell:
         return cell
     if isinstance(cell, Table):
         return Table(cell.code, cell.entries.astype(np.float64))
-    return Elementwise(cell, "{x} * 1.0", lambda values: values.astype(np.float64))
+    return Elementwise(cell, "{x} * 1.0", partial(np.asarray, dtype=np.float64))
 
 
 def filled(cell: Cell, filler: Any) -> Cell:
@@ -156,9 +157,14 @@ def filled(cell: Cell, filler: Any) -> Cell:
     return elementwise(
         cell,
         "{f} if {x} != {x} else {x}",
-        lambda values: np.where(np.isnan(values), filler, values),
+        partial(_fill, filler=filler),
         {"f": filler},
     )
+
+
+def _fill(values: Array, filler: float) -> Array:
+    """Put `filler` in the place of NaN."""
+    return np.where(np.isnan(values), filler, values)
 
 
 class FilledText(Cell):

@@ -67,6 +67,10 @@ class Ensemble(Margin):
         self.exactness: Exactness = exactness
         self.lookups = build_lookups(trees, cells)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """With lookup tables neither trees nor the estimator's kernel are needed, so none is stored."""
+        return self.__dict__ | ({} if self.lookups is None else {"trees": (), "kernel": None})
+
     @override
     def values(self, batch: Batch) -> Any:
         if self.lookups is None:

@@ -1,5 +1,7 @@
 """Single trees and forests of them, which round their input to float32 and average what the leaves hold."""
 
+from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,11 +21,7 @@ def read_tree(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
     tree = estimator.tree_
     classes = getattr(estimator, "classes_", None)
     width = 1 if classes is None else len(classes)
-
-    def kernel(values: FloatArray) -> FloatArray:
-        leaves: FloatArray = tree.predict(values.astype(np.float32))
-        return leaves[:, 0] if classes is None else leaves[:, :width]
-
+    kernel = partial(_tree_kernel, tree=tree, width=None if classes is None else width)
     margin = Ensemble([grown_tree(tree, tree.value[:, 0, :width])], cells, kernel, scalar=classes is None)
     return Model(margin, Value() if classes is None else Shares(classes))
 
@@ -39,15 +37,7 @@ def read_forest(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
     classes = getattr(estimator, "classes_", None)
     width = 1 if classes is None else len(classes)
     trees = [member.tree_ for member in members]
-
-    def kernel(values: FloatArray) -> FloatArray:
-        rounded = values.astype(np.float32)
-        sums = np.zeros((len(values), width))
-        for tree in trees:
-            sums += tree.predict(rounded)[:, :width]
-        sums /= len(trees)
-        return sums[:, 0] if classes is None else sums
-
+    kernel = partial(_forest_kernel, trees=trees, width=None if classes is None else width)
     plan = [stump(np.zeros(width)), *(grown_tree(tree, tree.value[:, 0, :width]) for tree in trees)]
     margin = Ensemble(
         plan,
@@ -58,6 +48,22 @@ def read_forest(reading: Reading, estimator: Any, matrix: Matrix) -> Model:
         exactness="bits" if estimator.n_jobs in (None, 1) else "ulp",
     )
     return Model(margin, Value() if classes is None else Shares(classes))
+
+
+def _tree_kernel(values: FloatArray, tree: Any, width: int | None) -> FloatArray:
+    """What the tree's own arithmetic gives: (n,) without, (n, width) with a width."""
+    leaves: FloatArray = tree.predict(values.astype(np.float32))
+    return leaves[:, 0] if width is None else leaves[:, :width]
+
+
+def _forest_kernel(values: FloatArray, trees: Sequence[Any], width: int | None) -> FloatArray:
+    """Average the trees in their order."""
+    rounded = values.astype(np.float32)
+    sums = np.zeros((len(values), width or 1))
+    for tree in trees:
+        sums += tree.predict(rounded)[:, : width or 1]
+    sums /= len(trees)
+    return sums[:, 0] if width is None else sums
 
 
 def _cells(reading: Reading, estimator: Any, member: Any, matrix: Matrix) -> tuple[Cell, ...]:

@@ -63,14 +63,17 @@ class Lookups:
         self.leaf_values: FloatArray = np.zeros((len(trees) * word, trees[0].values.shape[1]))
         # A power of two as a float64 has the bit's number in its exponent.
         self._offsets = np.arange(len(trees)) * word - 1023
-        self._splits = Splits()
+        splits = Splits()
         self._all = 0
         for index, tree in enumerate(trees):
-            self._all |= self._number(tree, index * word)
-        self.columns = self._columns(cells)
-        self._tables = [(c.cell, c.thresholds, self._words(c.reach)) for c in self.columns]
+            self._all |= self._number(tree, index * word, splits)
+        self.columns = self._columns(cells, splits)
+        self._tables = [
+            (c.cell, None if c.thresholds is None else np.array(c.thresholds), self._words(c.reach))
+            for c in self.columns
+        ]
 
-    def _number(self, tree: Tree, first: int) -> int:
+    def _number(self, tree: Tree, first: int, splits: "Splits") -> int:
         """Give the tree's leaves bits from `first` on, note its splits, and return the bits."""
         reach = [0] * len(tree.feature)
         bit = first
@@ -88,21 +91,21 @@ class Lookups:
             if tree.feature[node] >= 0:
                 left, right = reach[tree.left[node]], reach[tree.right[node]]
                 reach[node] = left | right
-                self._splits.note(tree, node, left, right)
+                splits.note(tree, node, left, right)
         return reach[0]
 
-    def _columns(self, cells: Sequence[Cell]) -> list[Column]:
+    def _columns(self, cells: Sequence[Cell], splits: "Splits") -> list[Column]:
         """One column for each cell that is split on; tables over the same code share one."""
         by_code: dict[int, Column] = {}
         columns: list[Column] = []
-        for feature in self._splits.features:
+        for feature in splits.features:
             cell = cells[feature]
             if isinstance(cell, Table):
                 column = by_code.setdefault(id(cell.code), Column(cell.code, None, [self._all] * cell.code.size))
-                for entry, lost in enumerate(self._splits.lost(feature, cell.entries.tolist())):
+                for entry, lost in enumerate(splits.lost(feature, cell.entries.tolist())):
                     column.reach[entry] &= ~lost
             else:
-                thresholds, losses = self._splits.intervals(feature)
+                thresholds, losses = splits.intervals(feature)
                 columns.append(Column(cell, thresholds, [self._all & ~lost for lost in losses]))
         return [*columns, *by_code.values()]
 

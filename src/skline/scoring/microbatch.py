@@ -64,6 +64,11 @@ class MicroBatcher:
         self._worker: asyncio.Task[None] | None = None
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for the batch in the thread to end."""
+        return len(self._waiting)
+
     async def score(self, row: Row) -> RowAnswer:
         """Return the row's prediction and probabilities.
 

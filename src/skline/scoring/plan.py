@@ -15,7 +15,6 @@ from skline.contract.spec import Column, Value
 from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
 from skline.scoring.matrix import Reading, inputs
 from skline.scoring.model import Model
-from skline.scoring.models import read_model
 from skline.scoring.source import Array, Batch, Source
 from skline.scoring.stamps import to_stamps
 
@@ -39,6 +38,8 @@ def build_plan(pipeline: Any, columns: Sequence[Column]) -> "Plan":
         If a step, a type or a parameter is not one whose arithmetic is known. The message names it.
     """
     from sklearn import get_config
+
+    from skline.scoring.models import read_model  # with scikit-learn, which a stored plan does without
 
     if get_config()["transform_output"] != "default":
         raise NotPlannable("sklearn's transform_output is set globally; leave it 'default'")
@@ -73,6 +74,15 @@ class Plan:
         self._model = model
         self._names = [column.name for column in columns]
         self.score_tuple, self.score_row = _compile(self._names, reading, model)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the compiled functions, which are written anew."""
+        return {name: value for name, value in self.__dict__.items() if not name.startswith("score_")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Compile the row functions again."""
+        self.__dict__.update(state)
+        self.score_tuple, self.score_row = _compile(self._names, self._reading, self._model)
 
     def score_rows(self, rows: Sequence[Mapping[str, Value]]) -> Scores:
         """Score rows of plain values (mappings as in `score_row`).

@@ -4,16 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
-
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
-from skline.scoring.answers import Exactness, FloatArray, NotPlannable, RowRefused, Scores
+from skline.scoring.answers import Exactness, NotPlannable, RowRefused, Scores
+from skline.scoring.equality import equal, joined, one_row
 from skline.scoring.plan import Plan, build_plan
 from skline.scoring.reference import score_with_pipeline
-
-#: Units in the last place by which an "ulp" plan may differ from the pipeline asked row by row.
-ULPS = 4
 
 
 @dataclass(frozen=True)
@@ -66,31 +62,26 @@ def prove(
     for index, row in enumerate(golden_rows):
         expected, found = (
             _attempt(score_with_pipeline, pipeline, columns, [row]),
-            _attempt(_one_row, plan, row),
+            _attempt(one_row, plan, row),
         )
-        if not _equal(expected, found, plan.exactness):
+        if not equal(expected, found, plan.exactness):
             return f"the row plan differs from the pipeline on golden row {index}"
         if expected is not None:
             alone.append((row, expected))
     if not alone:
         return "the pipeline raises on every golden row, so they prove nothing; replace them"
     rows = [row for row, _ in alone]
-    whole = score_with_pipeline(pipeline, columns, rows) if plan.exactness == "bits" else _joined(alone)
+    if plan.exactness == "bits":
+        whole = score_with_pipeline(pipeline, columns, rows)
+    else:
+        whole = joined([scores for _, scores in alone])
     frame = to_frame(columns, rows)
     arrays = {column.name: frame[column.name].to_numpy() for column in columns}
     if not (
-        _equal(whole, plan.score_columns(arrays), plan.exactness)
-        and _equal(whole, plan.score_rows(rows), plan.exactness)
+        equal(whole, plan.score_columns(arrays), plan.exactness) and equal(whole, plan.score_rows(rows), plan.exactness)
     ):
         return "the array plan differs from the pipeline on the golden rows"
     return None
-
-
-def _one_row(plan: Plan, row: Mapping[str, Value]) -> Scores:
-    """The row plan's answer as arrays."""
-    prediction, chances = plan.score_row(row)
-    dtype = None if plan.classes is None else plan.classes.dtype
-    return Scores(np.array([prediction], dtype=dtype), None if chances is None else np.array([chances]))
 
 
 def _attempt(score: Any, *args: Any) -> Scores | None:
@@ -100,40 +91,3 @@ def _attempt(score: Any, *args: Any) -> Scores | None:
     except (ValueError, RowRefused):
         return None
     return scores
-
-
-def _joined(alone: list[tuple[Mapping[str, Value], Scores]]) -> Scores:
-    """Rows scored one by one, as one batch."""
-    chances = [scores.probabilities for _, scores in alone if scores.probabilities is not None]
-    return Scores(
-        np.concatenate([scores.predictions for _, scores in alone]),
-        np.concatenate(chances) if chances else None,
-    )
-
-
-def _equal(expected: Scores | None, found: Scores | None, exactness: Exactness) -> bool:
-    """Whether two scorings are equal: to the bit, or classes equal and numbers within ULPS."""
-    if expected is None or found is None:
-        return expected is found
-    if (expected.probabilities is None) != (found.probabilities is None):
-        return False
-    numeric = expected.probabilities is None
-    if not numeric and expected.predictions.tolist() != found.predictions.tolist():
-        return False
-    if numeric and not same(expected.predictions, found.predictions, exactness):
-        return False
-    return expected.probabilities is None or (
-        found.probabilities is not None and same(expected.probabilities, found.probabilities, exactness)
-    )
-
-
-def same(expected: FloatArray, found: FloatArray, exactness: Exactness) -> bool:
-    """Whether float64 arrays hold the same bits, or differ by at most ULPS; NaN equals NaN."""
-    if expected.shape != found.shape:
-        return False
-    if exactness == "bits":
-        return expected.tobytes() == np.ascontiguousarray(found, dtype=expected.dtype).tobytes()
-    both_nan = np.isnan(expected) & np.isnan(found)
-    with np.errstate(invalid="ignore"):
-        near = np.abs(expected - found) <= ULPS * np.spacing(np.abs(expected))
-    return bool(np.all(both_nan | near | (expected == found)))

@@ -12,9 +12,11 @@ from typing import Any
 import joblib
 
 from skline import artifact, card, paths
+from skline.errors import SklineError
 from skline.profile import profile
-from skline.scoring.golden import prove, read_rows
-from skline.scoring.scorer import choose
+from skline.scoring import stored
+from skline.scoring.golden import answer_alone, difference, prove, read_rows
+from skline.scoring.scorer import prepare
 
 LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
 
@@ -47,6 +49,10 @@ def main() -> None:
     train = read_table(paths.part("train"), contract.input_names)
     reference = train.sample(min(settings.package.reference_rows, len(train)), random_state=settings.train.seed)
     golden = artifact.Golden.model_validate(read_json(paths.GOLDEN))
+    pipeline = joblib.load(paths.MODEL)
+    choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, golden.rows))
+    if choice.exactness == "ulp":
+        golden = answer_alone(contract, pipeline, golden)
     commit, dirty = git_state(Path.cwd())
     facts = {
         "name": settings.project.name,
@@ -61,7 +67,7 @@ def main() -> None:
         "registered_model": settings.project.name,
         "libraries": library_versions(),
         "metrics": read_json(paths.METRICS),
-        "scoring": asdict(choose(joblib.load(paths.MODEL), contract.inputs, read_rows(contract, golden.rows))),
+        "scoring": asdict(choice),
     }
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: paths.MODEL.read_bytes(),
@@ -69,13 +75,17 @@ def main() -> None:
         artifact.PROFILE: _json(profile(train, contract)),
         artifact.BACKGROUND: _json(to_json_rows(contract.inputs, reference.head(settings.package.background_rows))),
         artifact.REFERENCE: lambda path: reference.to_parquet(path, index=False),
-        artifact.GOLDEN: paths.GOLDEN.read_bytes(),
+        artifact.GOLDEN: golden.model_dump_json(indent=1).encode(),
         artifact.CARD: card.write(settings, contract, facts, read_json(paths.SPLIT_REPORT)).encode(),
     }
+    if plan is not None:
+        files[artifact.PLAN] = stored.dump(plan)
     digest = artifact.write(paths.ARTIFACT, files, facts)
     # Trained in another process and read from disk here: a new process, as the service will be one.
     packaged = artifact.Artifact.open(paths.ARTIFACT, digest)
     prove(packaged, packaged.load_pipeline())
+    if packaged.plan_bytes is not None and (found := difference(packaged, stored.load(packaged.plan_bytes))):
+        raise SklineError(f"package: the stored plan is not what was stored: {found}")
     write_text(paths.ARTIFACT_DIGEST, digest + "\n")
     how = packaged.manifest.scoring
     print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))

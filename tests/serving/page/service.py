@@ -24,7 +24,7 @@ from skline.explain import Explainer
 from skline.scoring.golden import read_rows
 from skline.scoring.plan import build_plan
 from tests import demo
-from tests.conftest import listening
+from tests.conftest import running
 
 COLUMNS = (
     Column(name="day", kind="date", description="Day of the visit", example="2026-03-01", minimum="2020-01-01"),
@@ -119,5 +119,5 @@ class Service:
 def serving(artifact: Artifact) -> Iterator[tuple[Service, str]]:
     """Run the service on loopback; yields it with its address."""
     service = Service(artifact)
-    with listening(service.app) as url:
-        yield service, url
+    with running(service.app) as client:
+        yield service, str(client.base_url)

@@ -13,9 +13,10 @@ from playwright.sync_api import Page, expect
 from serving.app import create_app
 from serving.routers.page import make_router
 from serving.settings import ServiceSettings
+from skline.artifact import Artifact
 from skline.scoring.golden import read_rows
 from tests import demo
-from tests.conftest import listening
+from tests.conftest import running
 from tests.serving.page.conftest import OpenPage
 from tests.serving.page.service import CONTRACT, Service
 
@@ -231,6 +232,15 @@ def test_without_explanations_the_answer_stands_with_a_sentence(open_page: OpenP
     expect(page.locator("#answer")).to_contain_text("not available here: it is a riddle.")
 
 
+def test_an_answer_that_is_not_the_models_and_one_for_review_say_so(open_page: OpenPage, small: Service) -> None:
+    answer = {"prediction": False, "model_version": "another@1", "prediction_id": "1"}
+    small.refuse = lambda request: JSONResponse(answer | {"fallback": "rule", "review": True})
+    page = open_page()
+    predict(page)
+    for sentence in ("a rule answered instead", "A person will look at this", "model was changed since"):
+        expect(page.locator("#answer")).to_contain_text(sentence)
+
+
 @pytest.mark.parametrize(
     ("status", "detail", "said"),
     [
@@ -267,9 +277,10 @@ def test_print_has_values_and_answer_and_no_buttons(open_page: OpenPage, small: 
 
 def test_the_real_service_answers_its_example(open_page: OpenPage, packaged: demo.Packaged) -> None:
     app = create_app(ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest))
-    app.include_router(make_router(lambda request: request.app.state.predictor.artifact))
-    with listening(app) as url:
-        page = open_page(url=url)
+    opened = Artifact.open(packaged.folder, packaged.digest)
+    app.include(make_router(lambda request: opened))
+    with running(app) as client:
+        page = open_page(url=str(client.base_url))
         answer = None
         for _ in range(100):
             page.get_by_role("button", name="Fill in the example").click()

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from model.contract import Inputs as Flights
 from skline.contract.derive import derive
 from skline.contract.parse import parse_column
-from skline.contract.requests import row_model, values_of
+from skline.contract.requests import Rows
 from skline.contract.spec import Column, Contract
 from skline.contract.table import Table, column
 
@@ -61,14 +61,14 @@ VALUES = {
 ANYTHING = st.none() | st.one_of(*VALUES.values())
 
 
-EVERY_ROW = row_model(EVERYTHING)
+EVERY_ROW = Rows(EVERYTHING)
 
 
 def row_is_accepted(contract: Contract, row: dict[str, Any]) -> bool:
     """What the request type says to the row as JSON."""
-    model = EVERY_ROW if contract is EVERYTHING else row_model(contract)
+    rows = EVERY_ROW if contract is EVERYTHING else Rows(contract)
     try:
-        model.__pydantic_validator__.validate_json(json.dumps(row))
+        rows.read_one(json.dumps(row))
     except ValidationError:
         return False
     return True
@@ -149,22 +149,20 @@ def test_examples_are_accepted() -> None:
 def test_nan_and_infinity_are_no_json_numbers(text: str) -> None:
     body = json.dumps(EXAMPLE | {"ratio": "HERE"}).replace('"HERE"', text)
     with pytest.raises(ValidationError) as caught:
-        row_model(EVERYTHING).__pydantic_validator__.validate_json(body)
+        EVERY_ROW.read_one(body)
     assert caught.value.errors()[0]["loc"] == ("ratio",)
 
 
 @pytest.mark.parametrize("name", sorted(EXAMPLE))
 def test_every_field_is_required_and_a_missing_one_is_named(name: str) -> None:
     with pytest.raises(ValidationError) as caught:
-        row_model(EVERYTHING).__pydantic_validator__.validate_json(
-            json.dumps({key: value for key, value in EXAMPLE.items() if key != name})
-        )
+        EVERY_ROW.read_one(json.dumps({key: value for key, value in EXAMPLE.items() if key != name}))
     assert [(fault["loc"], fault["type"]) for fault in caught.value.errors()] == [((name,), "missing")]
 
 
 def test_unknown_fields_are_refused_by_name() -> None:
     with pytest.raises(ValidationError) as caught:
-        row_model(EVERYTHING).__pydantic_validator__.validate_json(json.dumps(EXAMPLE | {"colour": "red"}))
+        EVERY_ROW.read_one(json.dumps(EXAMPLE | {"colour": "red"}))
     assert caught.value.errors()[0]["loc"] == ("colour",)
 
 
@@ -177,12 +175,12 @@ def test_unknown_fields_are_refused_by_name() -> None:
     ],
 )
 def test_datetimes_are_utc_and_offsets_are_converted(text: str, meaning: dt.datetime) -> None:
-    row = row_model(EVERYTHING).__pydantic_validator__.validate_json(json.dumps(EXAMPLE | {"moment": text}))
-    assert values_of(row, EVERYTHING.input_names)["moment"] == meaning
+    row = EVERY_ROW.read_one(json.dumps(EXAMPLE | {"moment": text}))
+    assert row["moment"] == meaning
 
 
 def test_the_schema_says_types_bounds_choices_nulls_descriptions_and_examples() -> None:
-    properties = row_model(EVERYTHING).model_json_schema()["properties"]
+    properties = EVERY_ROW.one.json_schema()["properties"]
     assert set(properties) == set(EXAMPLE)
     assert properties["part"]["anyOf"] == [
         {"exclusiveMinimum": 0, "maximum": 1, "type": "number"},

@@ -8,10 +8,11 @@ import numpy as np
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
+from skline.scoring import stored
 from skline.scoring.answers import RowRefused, Scores
+from skline.scoring.equality import ULPS, same
 from skline.scoring.plan import Plan, build_plan
 from skline.scoring.reference import score_with_pipeline
-from skline.scoring.scorer import ULPS
 
 Row = dict[str, Value]
 
@@ -145,7 +146,20 @@ def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[
         assert_same(expected, plan.score_columns(arrays), plan)
     if len(accepted) < len(rows):
         assert quietly(plan.score_rows, rows * 4) is None
+    assert_stored(plan, accepted)
     return plan
+
+
+def assert_stored(plan: Plan, rows: list[Row]) -> None:
+    """The plan answers the same after it was written and read."""
+    again = stored.load(stored.dump(plan))
+    assert again.exactness == plan.exactness
+    for row in rows[:4]:
+        assert repr(again.score_row(row)) == repr(plan.score_row(row))
+    before, after = plan.score_rows(rows), again.score_rows(rows)
+    assert before.predictions.tobytes() == after.predictions.tobytes() or before.predictions.dtype == object
+    if before.probabilities is not None and after.probabilities is not None:
+        assert same(before.probabilities, after.probabilities, "bits")
 
 
 def first(plan: Plan, rows: list[Row]) -> tuple[Any, Any]:

@@ -17,10 +17,11 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skline.scoring import scorer
 from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.equality import same
 from skline.scoring.fallback import pipeline_scorer
 from skline.scoring.plan import Plan
 from skline.scoring.reference import score_with_pipeline
-from skline.scoring.scorer import Choice, choose, prepare, same
+from skline.scoring.scorer import Choice, choose, prepare
 from skline.scoring.stamps import to_stamps
 
 from .tables import COLUMNS, ODD, fit, make_rows, to_frame

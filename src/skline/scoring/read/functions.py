@@ -1,13 +1,13 @@
 """TimeFeatures, and FunctionTransformer of functions whose every cell depends on nothing but itself."""
 
 import datetime as dt
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from typing_extensions import override
 
-from skline.features import CYCLES, encode_part, minutes_of_day, time_part
+from skline.clock import CYCLES, encode_part, minutes_of_day, time_part
 from skline.scoring.answers import NotPlannable
 from skline.scoring.cells import Elementwise, Table, elementwise
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
@@ -46,26 +46,27 @@ def read_function_transformer(reading: Reading, step: Any, matrix: Matrix) -> Ma
 
 def _mapped(cell: Cell, ufunc: Any) -> Cell:
     """Call the ufunc itself on one value: its loops differ from the C library's functions in last bits."""
-    return elementwise(cell, "{f}({x})", ufunc, {"f": one_value(ufunc)})
+    return elementwise(cell, "{f}({x})", ufunc, {"f": partial(one_value, ufunc=ufunc)})
 
 
-def one_value(ufunc: Any) -> Callable[[float], float]:
-    """Return a function that applies the ufunc to one float, without warnings."""
-
-    def call(value: float) -> float:
-        with np.errstate(all="ignore"):
-            result: float = ufunc(value).item()
-        return result
-
-    return call
+def one_value(value: float, ufunc: Any) -> float:
+    """Apply the ufunc to one float, without warnings."""
+    with np.errstate(all="ignore"):
+        result: float = ufunc(value).item()
+    return result
 
 
 def _minutes(cell: Cell) -> Cell:
     """hhmm → minutes since midnight, in the order of `minutes_of_day`."""
-    hours = elementwise(cell, "({x} / 100.0) // 1.0", lambda x: np.floor(x / 100))
+    hours = elementwise(cell, "({x} / 100.0) // 1.0", _hours)
     if isinstance(cell, Table):
         return elementwise(cell, "", minutes_of_day)
     return Minutes(cell, hours)
+
+
+def _hours(hhmm: Array) -> Array:
+    """Whole hours of hhmm."""
+    return np.floor(hhmm / 100)
 
 
 class Minutes(Elementwise):

@@ -92,5 +92,13 @@ def _clipped(cells: tuple[Cell, ...], low: float, high: float) -> tuple[Cell, ..
     bounds = {"low": low, "high": high}
     lower = "{x} if {x} > {low} or {x} != {x} else {low}"
     upper = "{x} if {x} < {high} or {x} != {x} else {high}"
-    floors = (elementwise(cell, lower, lambda values: np.maximum(values, low), bounds) for cell in cells)
-    return tuple(elementwise(cell, upper, lambda values: np.minimum(values, high), bounds) for cell in floors)
+    floors = (elementwise(cell, lower, partial(_at_least, bound=low), bounds) for cell in cells)
+    return tuple(elementwise(cell, upper, partial(_at_most, bound=high), bounds) for cell in floors)
+
+
+def _at_least(values: Array, bound: float) -> Array:
+    return np.maximum(values, bound)
+
+
+def _at_most(values: Array, bound: float) -> Array:
+    return np.minimum(values, bound)

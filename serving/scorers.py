@@ -1,0 +1,129 @@
+"""How rows are scored: by the plan, or by the pipeline in batches of concurrent requests."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from skline.artifact import Artifact, Scoring
+from skline.contract.spec import Value
+from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.microbatch import MicroBatcher
+from skline.scoring.plan import Plan
+
+log = logging.getLogger("skline.serving")
+
+Row = Mapping[str, Value]
+
+
+class Scorer(Protocol):
+    """Scores rows of one artifact."""
+
+    @property
+    def scoring(self) -> Scoring:
+        """Which path answers, and how exactly."""
+
+    async def score_row(self, row: Row) -> RowAnswer:
+        """Score one row; what the model cannot score raises ValueError."""
+
+    def score_rows(self, rows: Sequence[Row]) -> Scores:
+        """Score many rows; to be called in a thread."""
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait to be scored."""
+
+    async def close(self) -> None:
+        """Score what waits, and end."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """By the plan: microseconds a row, so on the event loop."""
+
+    plan: Plan
+    scoring: Scoring
+    waiting: int = 0
+
+    async def score_row(self, row: Row) -> RowAnswer:
+        """Score one row."""
+        return self.plan.score_row(row)
+
+    def score_rows(self, rows: Sequence[Row]) -> Scores:
+        """Score many rows."""
+        return self.plan.score_rows(rows)
+
+    async def close(self) -> None:
+        """Nothing waits."""
+
+
+class Pipelined:
+    """By the pipeline: single rows of concurrent requests are scored together, in a thread."""
+
+    def __init__(
+        self, pipeline: Any, artifact: Artifact, scoring: Scoring, on_batch: Callable[[int], None], **batching: Any
+    ) -> None:
+        from skline.scoring.fallback import pipeline_scorer
+
+        self.scoring = scoring
+        self.score_rows = pipeline_scorer(pipeline, artifact.contract.inputs)
+
+        def score(rows: Sequence[Row]) -> Scores:
+            on_batch(len(rows))
+            return self.score_rows(rows)
+
+        self._batcher = MicroBatcher(score, **batching)
+
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for the batch that is being scored."""
+        return self._batcher.waiting
+
+    async def score_row(self, row: Row) -> RowAnswer:
+        """Score one row in the next batch; microbatch.QueueFull if too many wait."""
+        return await self._batcher.score(row)
+
+    async def close(self) -> None:
+        """Score what waits, and end the thread."""
+        await self._batcher.close()
+
+
+def load(artifact: Artifact, on_batch: Callable[[int], None], **batching: Any) -> Scorer:
+    """Make the artifact's scorer, and prove it on the golden rows.
+
+    The stored plan needs neither scikit-learn nor the pipeline. Where there is none that is proved, the pipeline
+    is loaded, which takes seconds.
+
+    Raises
+    ------
+    ArtifactRefused
+        If the pipeline cannot be loaded, or answers the golden rows otherwise than when it was packaged.
+    """
+    from skline.scoring import golden, stored
+
+    scoring = artifact.manifest.scoring
+    refused = None
+    if artifact.plan_bytes is not None:
+        try:
+            plan = stored.load(artifact.plan_bytes)
+        except stored.PlanOutdated as error:
+            refused = str(error)
+        else:
+            refused = golden.difference(artifact, plan)
+            if refused is None:
+                return Planned(plan, scoring)
+    if refused is not None:
+        log.warning("the stored plan is not used: %s", refused)
+    pipeline = artifact.load_pipeline()
+    golden.prove(artifact, pipeline)
+    if scoring.path == "plan":
+        from skline.scoring.scorer import prepare
+
+        rows = golden.read_rows(artifact.contract, artifact.golden.rows)
+        choice, new = prepare(pipeline, artifact.contract.inputs, rows)
+        if new is not None:
+            log.info("the plan was read out of the pipeline again")
+            return Planned(new, scoring)
+        log.warning("no plan is used, the pipeline answers instead: %s", choice.reason)
+        scoring = Scoring(path="pipeline", exactness="bits", reason=choice.reason)
+    return Pipelined(pipeline, artifact, scoring, on_batch, **batching)

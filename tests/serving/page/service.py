@@ -18,7 +18,7 @@ from sklearn.preprocessing import OrdinalEncoder
 from serving.routers.page import make_router
 from skline.artifact import Artifact
 from skline.contract.frames import to_frame
-from skline.contract.requests import row_model, values_of
+from skline.contract.requests import Rows
 from skline.contract.spec import Column, Contract
 from skline.explain import Explainer
 from skline.scoring.golden import read_rows
@@ -83,7 +83,7 @@ class Service:
         self.artifact = artifact
         self.plan = build_plan(artifact.load_pipeline(), CONTRACT.inputs)
         self.explainer = Explainer.from_artifact(artifact, self.plan.score_rows)
-        self.row_type = row_model(artifact.contract)
+        self.rows = Rows(artifact.contract)
         self.asked: list[dict[str, Any]] = []
         self.refuse: Callable[[Request], Response | None] = lambda request: None
         self.app = FastAPI(docs_url=None, redoc_url=None)
@@ -97,7 +97,7 @@ class Service:
             return refusal
         body = await request.body()
         try:
-            row = values_of(self.row_type.model_validate_json(body), CONTRACT.input_names)
+            row = self.rows.read_one(body)
         except ValidationError as error:
             faults = error.errors(include_url=False, include_context=False, include_input=False)
             return JSONResponse({"detail": [f | {"loc": ["body", *f["loc"]]} for f in faults]}, status_code=422)

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from secrets import token_hex
 from typing import Any
 
 import numpy as np
@@ -12,69 +11,69 @@ from serving.errors import RequestRefused
 from skline.contract.spec import Scalar
 from skline.scoring.answers import RowAnswer, Scores
 
-#: Bytes of a prediction's id.
-ID_BYTES = 16
+Content = dict[str, Any]
 
 
 class Answers:
-    """Writes answers, each with the model's version and an id of its own.
+    """Writes answers, each with the name of who answers and an id of its own.
 
     Parameters
     ----------
     version : str
-        Who answers.
+        Who answers: a model's version, or the name of a fallback.
     classes : sequence or None
         The contract's.
+    digest : str
+        Sha256 of the artifact that answers; empty if none does.
+    path : str
+        What answers: plan, pipeline, or the name of a fallback.
     more : str to JSON value
         What else every answer says.
     """
 
-    def __init__(self, version: str, classes: Sequence[Scalar] | None, **more: Any) -> None:
+    def __init__(
+        self, version: str, classes: Sequence[Scalar] | None, *, digest: str = "", path: str, **more: Any
+    ) -> None:
         self.labels = None if classes is None else [label(value) for value in classes]
-        self.version = version
-        self.more = more
+        self.version, self.digest, self.path, self.more = version, digest, path, more
 
-    def one(self, answer: RowAnswer, prediction_id: str, **more: Any) -> bytes:
-        """Write one row's answer."""
+    def one(self, answer: RowAnswer, prediction_id: str) -> Content:
+        """What is answered to one row."""
         prediction, chances = answer
-        content: dict[str, Any] = {"prediction": prediction}
+        content: Content = {"prediction": prediction}
         if chances is not None and self.labels is not None:
             content["probabilities"] = dict(zip(self.labels, chances, strict=True))
         content["model_version"] = self.version
         content["prediction_id"] = prediction_id
-        if self.more or more:
-            content |= self.more | more
-        return orjson.dumps(content)
+        if self.more:
+            content |= self.more
+        return content
 
-    def many(self, scores: Scores, prediction_ids: Sequence[str]) -> bytes:
-        """Write the answers to many rows, in order."""
-        version, labels, more = self.version, self.labels, self.more
+    def many(self, scores: Scores, prediction_ids: Sequence[str]) -> list[Content]:
+        """What is answered to many rows, in their order."""
         predictions = scores.predictions.tolist()
+        version, labels, more = self.version, self.labels, self.more
         if scores.probabilities is None or labels is None:
-            answers = [
+            return [
                 {"prediction": prediction, "model_version": version, "prediction_id": name, **more}
                 for prediction, name in zip(predictions, prediction_ids, strict=True)
             ]
-        else:
-            answers = [
-                {
-                    "prediction": prediction,
-                    "probabilities": dict(zip(labels, chances, strict=True)),
-                    "model_version": version,
-                    "prediction_id": name,
-                    **more,
-                }
-                for prediction, chances, name in zip(
-                    predictions, scores.probabilities.tolist(), prediction_ids, strict=True
-                )
-            ]
-        return orjson.dumps({"predictions": answers})
+        return [
+            {
+                "prediction": prediction,
+                "probabilities": dict(zip(labels, chances, strict=True)),
+                "model_version": version,
+                "prediction_id": name,
+                **more,
+            }
+            for prediction, chances, name in zip(
+                predictions, scores.probabilities.tolist(), prediction_ids, strict=True
+            )
+        ]
 
 
-def new_ids(count: int) -> list[str]:
-    """Ids for predictions: 128 random bits each, in hexadecimal."""
-    text, width = token_hex(ID_BYTES * count), 2 * ID_BYTES
-    return [text[start : start + width] for start in range(0, width * count, width)]
+#: Write an answer, or any other JSON value, as bytes.
+write = orjson.dumps
 
 
 def check_row(answer: RowAnswer) -> None:
@@ -102,6 +101,22 @@ def not_finite(index: int) -> RequestRefused:
 def not_scorable(error: ValueError) -> RequestRefused:
     """Say what the model says, such as of a value beyond float32, which forests refuse."""
     return RequestRefused(422, f"the model cannot score this: {error}", "not_scorable")
+
+
+def score_of(answer: RowAnswer) -> float:
+    """One number that says how a row was judged: see `skline_score` in serving.metrics."""
+    prediction, chances = answer
+    if chances is None:
+        return float(prediction)
+    return chances[1] if len(chances) == 2 else max(chances)
+
+
+def scores_of(scores: Scores) -> np.ndarray[Any, Any]:
+    """The same of many rows, float64 of shape (n,)."""
+    chances = scores.probabilities
+    if chances is None:
+        return np.asarray(scores.predictions, dtype=np.float64)
+    return np.ascontiguousarray(chances[:, 1] if chances.shape[1] == 2 else chances.max(axis=1))
 
 
 def label(value: object) -> str:

@@ -9,14 +9,23 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from serving import errors
+from serving.counts import counts
 from serving.drain import before_end
 from serving.metrics import Metrics
 from serving.models import Models
 from serving.predictor import Predictor
-from serving.routers import health, info, metrics, predict
+from serving.protocol_service import ProtocolService
+from serving.protocols import mlflow_routes, v2_routes
+from serving.routers import health, info, labels, metrics, predict, review
+from serving.security.guard import Guard
+from serving.security.limits import Slots
+from serving.security.middleware import Guarded
+from serving.security.permissions import Permissions
 from serving.service import Service
 from serving.settings import ServiceSettings
 from skline.artifact import Artifact
+from skline.logs.labels import Labels
+from skline.logs.writer import PredictionLog
 
 
 def create_app(settings: ServiceSettings | None = None) -> Service:
@@ -27,8 +36,8 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
 
     Raises
     ------
-    ArtifactRefused
-        If the artifact is not what its digest promises.
+    SklineError
+        If the artifact is not what its digest promises, or the settings cannot work.
     """
     # Read when scikit-learn is loaded: for one row more threads cost more than they save.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -41,23 +50,39 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         redoc_url=None,
         lifespan=_lifespan,
     )
-    service = Service(app, Metrics())
-    models = Models(artifact, settings, service.metrics)
-    predictor = Predictor(models, settings, service.metrics)
+    guard = Guard(settings.security, settings.limits, settings.cors, settings.logging)
+    permissions = Permissions(settings.security, development=settings.environment == "development")
+    slots, measured = Slots(settings.limits), Metrics()
+    guarded = Guarded(app, guard, permissions, slots, tls=settings.security.tls)
+    service = Service(app, measured, guarded)
+    models = Models(artifact, settings, measured)
+    predictor = Predictor(models, settings, measured, slots, PredictionLog(settings.log))
     app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
-    app.state.metrics = service.metrics
+    app.state.metrics, app.state.guard, app.state.labels = measured, guard, Labels(settings.log, artifact.contract)
+    measured.registry.register(counts(guard, slots, predictor))
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
-    for router in (health.router, info.router, metrics.router):
+    for router in (
+        health.router,
+        info.router,
+        metrics.router,
+        labels.make_router(app.state.labels),
+        review.make_router(settings.log, app.state.labels),
+        mlflow_routes.make_router(ProtocolService(predictor, settings)),
+        v2_routes.make_router(ProtocolService(predictor, settings)),
+    ):
         service.include(router)
     return service
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    """Load the model while the server already answers /health/live."""
+    """Load the model while the server already answers /health/live; at the end close what is open."""
     before_end(app.state.models.end, app.state.settings.drain_seconds)
     starting = asyncio.create_task(app.state.models.start())
     yield
     await starting
     await app.state.predictor.close()
+    await asyncio.to_thread(app.state.labels.close)
+    if app.state.guard.limiter is not None:
+        await app.state.guard.limiter.close()

@@ -1,6 +1,6 @@
 """Errors as JSON, in FastAPI's form: {"detail": [{"loc": […], "msg": …, "type": …}]}."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fastapi import FastAPI, Request
 from pydantic import ValidationError
@@ -21,8 +21,10 @@ class RequestRefused(Exception):
         message: str,
         kind: str = "request_refused",
         headers: Mapping[str, str] | None = None,
+        loc: Sequence[str] = ("body",),
     ) -> None:
         super().__init__(message)
+        self.loc = loc
         self.status = status
         self.kind = kind
         self.headers = headers or ({"retry-after": "1"} if status == 503 else {})
@@ -31,7 +33,7 @@ class RequestRefused(Exception):
 def answer_to(error: RequestRefused | ValidationError) -> Json:
     """Write a refusal down as the answer to its request."""
     if isinstance(error, RequestRefused):
-        detail = [{"loc": ["body"], "msg": str(error), "type": error.kind}]
+        detail = [{"loc": error.loc, "msg": str(error), "type": error.kind}]
         return Json(to_json({"detail": detail}), error.status, error.headers)
     faults = error.errors(include_url=False, include_context=False, include_input=False)
     told = [

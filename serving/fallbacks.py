@@ -8,8 +8,8 @@ from math import isclose
 from typing import Any
 
 from serving.answers import Answers, label
-from serving.fallback_settings import FallbackSettings
 from serving.models import Models
+from serving.settings import FallbackSettings
 from skline.contract.spec import Contract, Value
 from skline.errors import SklineError
 from skline.scoring.answers import RowAnswer
@@ -48,7 +48,13 @@ def _previous(_: FallbackSettings, models: Models) -> Link:
         if model is None:
             raise SklineError("there is no previous model")
         answers = [await model.scorer.score_row(row) for row in rows]
-        return answers, Answers(model.artifact.version, model.artifact.contract.classes, fallback="previous")
+        return answers, Answers(
+            model.artifact.version,
+            model.artifact.contract.classes,
+            digest=model.artifact.digest,
+            path="previous",
+            fallback="previous",
+        )
 
     return Link("previous", score)
 
@@ -59,7 +65,7 @@ def _fixed(settings: FallbackSettings, models: Models) -> Link:
         raise SklineError('fallback.chain names "fixed", but fallback.answer is not set; set it or drop "fixed"')
     answer = read_answer(settings.answer, models.first.contract, "fallback.answer")
 
-    answers = Answers("fixed", models.first.contract.classes, fallback="fixed")
+    answers = Answers("fixed", models.first.contract.classes, path="fixed", fallback="fixed")
 
     async def score(rows: Sequence[Row]) -> Answered:
         return [answer] * len(rows), answers
@@ -71,7 +77,7 @@ def _rule(settings: FallbackSettings, models: Models) -> Link:
     """A function of the user's."""
     rule, contract = _import(settings.rule), models.first.contract
 
-    answers = Answers("rule", contract.classes, fallback="rule")
+    answers = Answers("rule", contract.classes, path="rule", fallback="rule")
 
     async def score(rows: Sequence[Row]) -> Answered:
         return [read_answer(rule(row), contract, f"the rule {settings.rule}") for row in rows], answers

@@ -5,19 +5,19 @@ All of it is updated on the event loop, and a prediction costs a few microsecond
 
 from bisect import bisect_left
 from collections import Counter as Tally
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
 import numpy as np
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
-from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from serving.bodies import Row
 from serving.scorers import Scorer
 from skline.artifact import Artifact
-from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.answers import Scores
 
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
@@ -61,7 +61,6 @@ class Metrics:
         self._fallbacks = Counter(
             "skline_fallbacks", "Rows that the model did not answer, by who did", ["link"], registry=registry
         )
-        self._waiting = Gauge("skline_queue_rows", "Rows that wait to be scored", registry=registry)
         self.ready = Gauge("skline_ready", "1 if predictions can be asked for", registry=registry)
         self._path = "none"
         self._classes = False
@@ -84,7 +83,6 @@ class Metrics:
             }
         )
         self._refused.set(artifact.manifest.scoring.path == "plan" and scoring.path != "plan")
-        self._waiting.set_function(lambda: scorer.waiting)
         self.ready.set(1)
         self._seen = seen_categories(artifact)
         for name in artifact.contract.input_names:
@@ -112,14 +110,13 @@ class Metrics:
         """Count rows that a fallback answered, or nobody."""
         self._fallbacks.labels(link).inc(rows)
 
-    def row(self, row: Row, answer: RowAnswer) -> None:
+    def row(self, row: Row, prediction: Any, score: float) -> None:
         """Count a prediction."""
-        prediction, chances = answer
         self._rows.inc()
         if self._classes:
             self._predicted(prediction).inc()
         if self._scores is not None:
-            self._scores.observe(score_of(prediction, chances))
+            self._scores.observe(score)
         if None in row.values():
             for name, value in row.items():
                 if value is None:
@@ -128,25 +125,47 @@ class Metrics:
             if row[name] not in seen and row[name] is not None:
                 self._unseen.labels(name).inc()
 
-    def rows(self, rows: Sequence[Row], scores: Scores) -> None:
-        """Count the predictions of a batch."""
+    def rows(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any]) -> None:
+        """Count the predictions of a batch, `values` being its scores as numbers."""
         self._request_batch.observe(len(rows))
         self._rows.inc(len(rows))
         if self._classes:
             for prediction, count in Tally(scores.predictions.tolist()).items():
                 self._predicted(prediction).inc(count)
         if self._scores is not None:
-            self._scores.observe_many(scores_of(scores))
+            self._scores.observe_many(values)
         for name in rows[0]:
-            values = [row[name] for row in rows]
-            missing = values.count(None)
+            given = [row[name] for row in rows]
+            missing = given.count(None)
             if missing:
                 self._missing.labels(name).inc(missing)
             seen = self._seen.get(name)
             if seen is not None:
-                unseen = len(values) - missing - sum(map(seen.__contains__, values))
+                unseen = len(given) - missing - sum(map(seen.__contains__, given))
                 if unseen:
                     self._unseen.labels(name).inc(unseen)
+
+
+class Counts(Collector):
+    """Numbers that others keep, read when somebody scrapes.
+
+    Parameters
+    ----------
+    families : sequence of (name, help, label, read)
+        `read` gives a number for each value of the label. Names ending in _total are counters, others gauges.
+    """
+
+    def __init__(self, families: Sequence[tuple[str, str, str, Callable[[], Mapping[str, float]]]]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the families to whoever scrapes."""
+        for name, words, label, read in self._families:
+            make = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            family = make(name, words, labels=[label])
+            for value, number in read().items():
+                family.add_metric([value], number)
+            yield family
 
 
 class ScoreHistogram(Collector):
@@ -181,21 +200,6 @@ class ScoreHistogram(Collector):
         )
         family.add_metric([], buckets, self._sum)
         yield family
-
-
-def score_of(prediction: Any, chances: tuple[float, ...] | None) -> float:
-    """One number that says how a row was judged."""
-    if chances is None:
-        return float(prediction)
-    return chances[1] if len(chances) == 2 else max(chances)
-
-
-def scores_of(scores: Scores) -> np.ndarray[Any, Any]:
-    """The same of many rows, float64 of shape (n,)."""
-    chances = scores.probabilities
-    if chances is None:
-        return np.asarray(scores.predictions, dtype=np.float64)
-    return np.ascontiguousarray(chances[:, 1] if chances.shape[1] == 2 else chances.max(axis=1))
 
 
 def score_bounds(artifact: Artifact) -> list[float]:

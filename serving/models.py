@@ -117,7 +117,16 @@ class Models:
             self._refuse(f"{artifact.version}: {error}")
             return
         retired, self.previous = self.previous, self.current
-        self.current = Model(artifact, scorer, Answers(artifact.version, artifact.contract.classes))
+        self.current = Model(
+            artifact,
+            scorer,
+            Answers(
+                artifact.version,
+                artifact.contract.classes,
+                digest=artifact.digest,
+                path=scorer.scoring.path,
+            ),
+        )
         self.refused = None
         self._metrics.loaded(artifact, scorer)
         log.info("%s is ready", artifact.version)

@@ -2,7 +2,7 @@
 
 A request for a lean route meets neither the middleware stack nor the routing, which together cost several
 times what a prediction does. The route is FastAPI's all the same: it stands in the OpenAPI schema, and its
-function, which takes a Request and returns a Response, can be called either way.
+function, which takes a Request and returns a Response, can be called either way. Both ways go through the guard.
 """
 
 import logging
@@ -18,23 +18,27 @@ from starlette.types import Message, Receive, Scope, Send
 from serving.errors import RequestRefused, answer_to
 from serving.metrics import Metrics
 from serving.responses import Json
+from serving.security.guard import Visit
+from serving.security.middleware import Guarded
 
 log = logging.getLogger("skline.serving")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 BROKEN = b'{"detail":[{"loc":[],"msg":"the service failed on this request; its log says why","type":"server_error"}]}'
-#: What a client that has gone away would have got; it stands in the metrics alone.
+#: What a client that has gone away would have got; it stands in measurements and logs alone.
 CLIENT_CLOSED = 499
 
 
 class Service:
-    """A FastAPI application with a short way in, and a measurement of every request."""
+    """A FastAPI application behind a guard, with a short way in, and a measurement of every request."""
 
-    def __init__(self, app: FastAPI, metrics: Metrics) -> None:
-        """Wrap the application; `include` adds to it."""
+    def __init__(self, app: FastAPI, metrics: Metrics, guarded: Guarded) -> None:
+        """Wrap the application; `include` adds to it. `guarded` is the way to it through the guard."""
         self.app = app
         self.metrics = metrics
-        self._lean: dict[tuple[str, str], Endpoint] = {}
+        self._guarded = guarded
+        self._guard = guarded.guard
+        self._lean: dict[tuple[str, str], tuple[Endpoint, str | None]] = {}
 
     def include(self, router: APIRouter) -> None:
         """Add routes to the application."""
@@ -46,7 +50,7 @@ class Service:
         for route in router.routes:
             assert isinstance(route, APIRoute)  # noqa: S101 - what an APIRouter makes
             for method in route.methods or ():
-                self._lean[method, route.path] = route.endpoint
+                self._lean[method, route.path] = route.endpoint, self._guarded.permissions.needed(route.path)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, on the short way if it has one."""
@@ -54,12 +58,12 @@ class Service:
             await self.app(scope, receive, send)
             return
         start = perf_counter()
-        endpoint = self._lean.get((scope["method"], scope["path"]))
-        if endpoint is None:
+        lean = self._lean.get((scope["method"], scope["path"]))
+        if lean is None:
             status = await self._answer(scope, receive, send)
             path = getattr(scope.get("route"), "path", "other")
         else:
-            status = await self._answer_lean(endpoint, scope, receive, send)
+            status = await self._answer_lean(*lean, scope, receive, send)
             path = scope["path"]
         self.metrics.request(path, status, perf_counter() - start)
 
@@ -73,20 +77,38 @@ class Service:
                 status = message["status"]
             await send(message)
 
-        await self.app(scope, receive, watched)
+        await self._guarded(scope, receive, watched)
         return status
 
-    async def _answer_lean(self, endpoint: Endpoint, scope: Scope, receive: Receive, send: Send) -> int:
+    async def _answer_lean(
+        self, endpoint: Endpoint, permission: str | None, scope: Scope, receive: Receive, send: Send
+    ) -> int:
         """Answer by the route's function; return the status."""
+        guard = self._guard
+        visit = guard.begin(scope["headers"])
         scope["app"] = self.app
+        scope.setdefault("state", {})["visit"] = visit
         try:
+            if permission is not None:
+                if guard.remote:
+                    await guard.admit_remotely(visit, scope, permission)
+                else:
+                    guard.admit(visit, scope, permission)
             response = await endpoint(Request(scope, receive))
         except (RequestRefused, ValidationError) as error:
             response = answer_to(error)
         except ClientDisconnect:
+            self._log(visit, scope, CLIENT_CLOSED)
             return CLIENT_CLOSED
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"])
             response = Json(BROKEN, 500)
+        response.raw_headers += visit.headers
         await response(scope, receive, send)
+        self._log(visit, scope, response.status_code)
         return response.status_code
+
+    def _log(self, visit: Visit, scope: Scope, status: int) -> None:
+        """Write the request's line, if it is to have one."""
+        spent = perf_counter() - visit.began
+        self._guard.log.write(visit.trace, scope["method"], scope["path"], status, spent, visit.caller.id)

@@ -17,6 +17,17 @@ from serving.settings import ServiceSettings
 from tests import demo
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _own_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Services of tests write their predictions down in a place of their own, and ask for no keys."""
+    folder = tmp_path_factory.mktemp("logs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKLINE_LOG__DATABASE", str(folder / "predictions.db"))
+        patch.setenv("SKLINE_LOG__PARTITIONS", str(folder / "predictions"))
+        patch.setenv("SKLINE_LIMITS__RATE", "1000000/second")
+        yield
+
+
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
     return demo.package(tmp_path_factory.mktemp("packaged") / "artifact")

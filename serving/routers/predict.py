@@ -5,8 +5,9 @@ from typing import Any, Literal
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
+from serving.answers import write
 from serving.predictor import Predictor
-from serving.requests import read_body
+from serving.requests import read_body, visit_of
 from serving.responses import Json
 from serving.settings import ServiceSettings
 from skline.contract.requests import prediction_type
@@ -44,12 +45,14 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     batch = create_model("BatchAnswer", predictions=(list[answer], Field(description="In the order of the rows")))
     row_schema = predictor.bodies.rows.one.json_schema()
     rows_schema = {"type": "array", "items": row_schema, "maxItems": settings.max_batch_rows}
-    example, limit = row_schema["example"], settings.max_body_bytes
+    example = row_schema["example"]
+    limit, seconds = settings.max_body_bytes, settings.limits.request_seconds
 
     @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
     async def predict(request: Request) -> Response:
         """Predict one row."""
-        return Json(await predictor.answer_row(await read_body(request, limit)))
+        body = await read_body(request, limit, seconds)
+        return Json(write(await predictor.answer_row(body, visit_of(request))))
 
     @router.post(
         "/predict/batch",
@@ -59,7 +62,8 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     )
     async def predict_batch(request: Request) -> Response:
         """Predict many rows; one bad row refuses the batch, and the fault names it."""
-        return Json(await predictor.answer_rows(await read_body(request, limit)))
+        body = await read_body(request, limit, seconds)
+        return Json(await predictor.answer_rows(body, visit_of(request)))
 
     return router
 
@@ -73,6 +77,10 @@ def answer_type(contract: Contract) -> type[BaseModel]:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
+    fields["review"] = (
+        bool | None,
+        Field(default=None, description="There only if review is on: whether people will look at it"),
+    )
     fields["fallback"] = (
         Literal["previous", "fixed", "rule"] | None,
         Field(default=None, description="There only if the model failed: who answered instead"),

@@ -1,9 +1,12 @@
-"""The command line: `skline serve`."""
+"""The command line: `skline serve`, `skline key`."""
 
 import argparse
+import importlib
 import os
 from pathlib import Path
 
+from skline.commands import key
+from skline.logs import cli as logs
 from skline.process import run
 
 
@@ -12,33 +15,33 @@ def parser() -> argparse.ArgumentParser:
     root = argparse.ArgumentParser(prog="skline", description="From a table to a served scikit-learn model.")
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
     command = commands.add_parser("serve", help="answer /predict with the packaged artifact")
-    command.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    command.add_argument("--port", type=int, default=8000, help="port to listen on (default: %(default)s)")
+    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
+    command.add_argument("--port", type=int, help="port to listen on (default: 8000)")
     command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
     command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
+    command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
+    command.add_argument("--no-auth", action="store_true", help="ask nobody for a key, wherever it listens")
+    command.add_argument("--check", action="store_true", help="print the settings in force, and whether they are safe")
     command.set_defaults(carry_out=serve)
+    key.add(commands)
+    logs.add(commands)
     return root
 
 
 def serve(arguments: argparse.Namespace) -> None:
     """Run the service until it is told to stop."""
     for name, value in (
-        ("SKLINE_ARTIFACT", arguments.artifact),
-        ("SKLINE_ARTIFACT_DIGEST", arguments.digest),
+        ("HOST", arguments.host),
+        ("PORT", arguments.port),
+        ("ARTIFACT", arguments.artifact),
+        ("ARTIFACT_DIGEST", arguments.digest),
+        ("SECURITY__NO_AUTH", arguments.no_auth or None),
     ):
         if value is not None:
-            os.environ[name] = str(value)
-    import uvicorn
-
+            os.environ[f"SKLINE_{name}"] = str(value)
     # By name: skline imports nothing of serving.
-    uvicorn.run(
-        "serving.app:create_app",
-        factory=True,
-        host=arguments.host,
-        port=arguments.port,
-        access_log=False,
-        server_header=False,
-    )
+    start = importlib.import_module("serving.start")
+    start.check() if arguments.check else start.serve(arguments.workers)
 
 
 def main() -> None:

@@ -8,8 +8,7 @@ import httpx
 import pytest
 
 from serving.app import create_app
-from serving.fallback_settings import FallbackSettings
-from serving.settings import ServiceSettings
+from serving.settings import FallbackSettings, ServiceSettings
 from skline.errors import SklineError
 from tests import demo
 from tests.conftest import running, wait_until_loaded

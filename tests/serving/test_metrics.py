@@ -80,7 +80,7 @@ def test_the_model_and_its_path_are_named(client: httpx.Client, packaged: demo.P
     assert samples["skline_model_info", tuple(sorted((labels | path).items()))] == 1
     assert samples["skline_plan_refused", ()] == 0
     assert samples["skline_ready", ()] == 1
-    assert samples["skline_queue_rows", ()] == 0
+    assert samples["skline_queue", (("queue", "rows"),)] == 0
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed: apt install prometheus")

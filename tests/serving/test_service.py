@@ -51,7 +51,7 @@ def test_the_app_serves_with_training_blocked(packaged: demo.Packaged) -> None:
         "async def ask():\n"
         "    await app.app.state.models.start()\n"
         "    return await app.app.state.predictor.answer_row(json.dumps(a.golden.rows[0]).encode())\n"
-        "print(asyncio.run(ask()).decode())\n"
+        "print(json.dumps(asyncio.run(ask())))\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=demo.ROOT, check=False)
     assert done.returncode == 0, done.stderr

@@ -1,0 +1,83 @@
+"""Predictions that people look at, and what they find."""
+
+from typing import Annotated, Any, Literal
+
+import orjson
+from fastapi import APIRouter, Path, Query
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, ConfigDict, Field
+
+from serving.errors import RequestRefused
+from serving.review import Reason
+from serving.routers.labels import Taken, append
+from skline.contract.spec import Scalar
+from skline.logs.labels import Label, Labels
+from skline.logs.settings import LogSettings
+from skline.logs.store import StoreUnavailable, open_store
+
+
+class Waiting(BaseModel):
+    """A prediction that waits for somebody to look at it."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    prediction_id: str
+    time: int = Field(description="When it was made: microseconds since 1970, UTC")
+    model_version: str
+    reason: Literal["band", "sample"] = Field(description="Its score is in the band, or it was drawn at random")
+    inputs: dict[str, Any]
+    prediction: Scalar
+    probabilities: dict[str, float] | None
+
+
+class Finding(BaseModel):
+    """What somebody found."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    label: Scalar = Field(description="The target's true value")
+
+
+def make_router(settings: LogSettings, labels: Labels) -> APIRouter:
+    """Build the routes."""
+    router = APIRouter(prefix="/review", tags=["review"])
+    unavailable: dict[int | str, dict[str, Any]] = {503: {"description": "The log cannot be read or written"}}
+
+    @router.get("", responses=unavailable)
+    async def waiting(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Waiting]:
+        """List predictions that wait for review, the oldest first. Those of sealed days are not among them."""
+        return await run_in_threadpool(_waiting, settings, limit)
+
+    @router.post("/{prediction_id}", responses=unavailable)
+    async def found(prediction_id: Annotated[str, Path(max_length=200, pattern="^[!-~]+$")], finding: Finding) -> Taken:
+        """Write down what was found; it is a label like any other, and takes the prediction off the list."""
+        taken = await append(labels, [Label(prediction_id=prediction_id, label=finding.label)])
+        if taken.refused:
+            raise RequestRefused(422, taken.refused[0].reason, "label_refused", loc=("body", "label"))
+        return Taken(new=taken.new, known=taken.known, refused=[])
+
+    return router
+
+
+def _waiting(settings: LogSettings, limit: int) -> list[Waiting]:
+    """Ask the log."""
+    try:
+        store = open_store(settings)
+        try:
+            rows = store.to_review(limit)
+        finally:
+            store.close()
+    except StoreUnavailable as error:
+        raise RequestRefused(503, f"the log cannot be read now ({error}); ask again", "log_unavailable") from error
+    return [
+        Waiting(
+            prediction_id=row["prediction_id"],
+            time=row["time"],
+            model_version=row["model_version"],
+            reason="sample" if row["review"] == Reason.SAMPLE else "band",
+            inputs=orjson.loads(row["inputs"]),
+            prediction=orjson.loads(row["prediction"]),
+            probabilities=None if row["probabilities"] is None else orjson.loads(row["probabilities"]),
+        )
+        for row in rows
+    ]

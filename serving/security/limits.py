@@ -1,0 +1,230 @@
+"""How often one caller may ask, and how many requests are worked on at a time.
+
+Rates are counted by `limits` in fixed windows, the cheapest of its strategies: in this process's memory,
+or in Redis for several replicas. Around the change of a window a caller can get through twice the rate.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import TYPE_CHECKING, TypeVar
+
+import limits
+from limits.errors import StorageError
+from limits.storage import MemoryStorage
+from limits.strategies import FixedWindowRateLimiter
+
+from serving.security import refusals
+from serving.security.settings import LimitSettings
+
+if TYPE_CHECKING:
+    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
+    from redis.asyncio import ConnectionPool
+
+log = logging.getLogger("skline.security")
+Result = TypeVar("Result")
+
+#: How long Redis may take for a count, and how long it is left alone after it failed, in seconds.
+PATIENCE = 0.2
+REST = 5.0
+
+
+class RateLimiter:
+    """Requests of one caller in a window of time.
+
+    Parameters
+    ----------
+    rate : str
+        As `limits` reads it: 100/second, 6000/minute, 100 per 5 minutes.
+    store : str or None
+        A redis:// URL. While Redis does not answer, this process counts alone and requests go on.
+
+    Attributes
+    ----------
+    remote : bool
+        Whether `check_remote` is to be awaited instead of calling `check`.
+    refused : int
+        Requests over the rate.
+    store_failures : int
+        Requests whose count could not be kept in Redis.
+    """
+
+    def __init__(self, rate: str, store: str | None = None, ticks: Callable[[], float] = time.monotonic) -> None:
+        self.rate = rate
+        self.remote = store is not None
+        self.refused = self.store_failures = 0
+        self._item = limits.parse(rate)
+        self._memory = MemoryStorage()
+        self._here = FixedWindowRateLimiter(self._memory)
+        self._seconds = self._item.get_expiry()
+        # Spelling the counter's name costs as much as counting, and few callers ask again and again.
+        self._name = lru_cache(maxsize=4096)(self._item.key_for)
+        self._ticks, self._rest_until = ticks, -math.inf
+        self._failing = False
+        self._pool: ConnectionPool | None = None
+        self._there: RemoteWindow | None = None
+        if store is not None:
+            self._pool, self._there = _connect(store)
+
+    async def close(self) -> None:
+        """Close the connections to Redis, if there are any."""
+        if self._pool is not None:
+            await self._pool.aclose()
+
+    def check(self, caller: str) -> None:
+        """Count a request in this process's memory; Refused (429) if it is one too many."""
+        if self._memory.incr(self._name(caller), self._seconds) > self._item.amount:
+            self.refused += 1
+            reset = self._here.get_window_stats(self._item, caller).reset_time
+            raise refusals.too_often(self.rate, self._seconds_to(reset))
+
+    async def check_remote(self, caller: str) -> None:
+        """Count a request in Redis, or here while Redis does not answer; Refused (429) if it is one too many."""
+        if self._there is None or self._ticks() < self._rest_until:
+            self.store_failures += self._failing
+            self.check(caller)
+            return
+        try:
+            async with asyncio.timeout(2 * PATIENCE):
+                inside = await self._there.hit(self._item, caller)
+                reset = 0.0 if inside else (await self._there.get_window_stats(self._item, caller)).reset_time
+        except (StorageError, TimeoutError) as error:
+            self._failed(error)
+            self.check(caller)
+            return
+        if self._failing:
+            self._failing = False
+            log.info("the rate limit's store answers again; counts are shared")
+        if not inside:
+            self.refused += 1
+            raise refusals.too_often(self.rate, self._seconds_to(reset))
+
+    def _failed(self, error: Exception) -> None:
+        """Leave Redis alone for a while; say so when it begins, not at every request."""
+        self.store_failures += 1
+        self._rest_until = self._ticks() + REST
+        if not self._failing:
+            self._failing = True
+            log.error(
+                "the rate limit's store does not answer (%s); each process counts alone, asking it again every %g s",
+                type(getattr(error, "storage_error", error)).__name__,
+                REST,
+            )
+
+    def _seconds_to(self, reset: float) -> int:
+        """Whole seconds until the window ends, at least 1."""
+        return max(1, min(math.ceil(reset - time.time()), self._seconds))
+
+
+def _connect(url: str) -> "tuple[ConnectionPool, RemoteWindow]":
+    """Make connections to Redis that give up in time, and the counter that uses them."""
+    from limits.aio.storage import RedisStorage
+    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
+    from redis.asyncio import ConnectionPool
+
+    pool = ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+    storage = RedisStorage(
+        "async+redis://",
+        wrap_exceptions=True,
+        implementation="redispy",
+        key_prefix="skline",
+        connection_pool=pool,  # type: ignore[arg-type] # limits' annotation forgets it
+    )
+    return pool, RemoteWindow(storage)
+
+
+class Slots:
+    """Requests that are worked on at a time, and the few that may wait for their turn.
+
+    Attributes
+    ----------
+    working, waiting : int
+        Requests that hold a slot, and that wait for one.
+    turned_away : int
+        Requests that found no room, or waited too long.
+    """
+
+    def __init__(self, settings: LimitSettings) -> None:
+        self._settings = settings
+        self._free = asyncio.Semaphore(settings.concurrent)
+        self.working = self.waiting = self.turned_away = 0
+
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[None]:
+        """Hold a slot for the time of the block.
+
+        Raises
+        ------
+        Refused
+            503 with Retry-After if too many wait already, or after `wait_seconds`.
+        """
+        if self._free.locked():
+            await self._wait()
+        else:
+            await self._free.acquire()  # does not wait
+        self.working += 1
+        try:
+            yield
+        finally:
+            self.working -= 1
+            self._free.release()
+
+    async def _wait(self) -> None:
+        if self.waiting >= self._settings.waiting:
+            self.turned_away += 1
+            raise refusals.busy("as many requests as allowed are waiting already; ask again soon", "queue_full")
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(self._settings.wait_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            self.turned_away += 1
+            words = f"no turn within {self._settings.wait_seconds:g} s; ask again soon"
+            raise refusals.busy(words, "queue_timeout") from None
+        finally:
+            self.waiting -= 1
+
+    async def run(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do `work` in a slot and within the request's time.
+
+        A thread that `work` started cannot be stopped: it goes on, without a slot, until it is done.
+
+        Raises
+        ------
+        Refused
+            503 with Retry-After if there is no slot, or if `work` takes longer than `request_seconds`.
+        """
+        async with self.held():
+            return await self.in_time(work)
+
+    async def in_time(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do `work` within the request's time, without a slot; raises as `run` does."""
+        limit = asyncio.timeout(self._settings.request_seconds)
+        try:
+            async with limit:
+                return await work()
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            words = f"not answered within {self._settings.request_seconds:g} s; send smaller batches"
+            raise refusals.busy(words, "request_timeout") from None
+
+
+def of_address(host: str) -> str:
+    """Name a client by its address, an IPv6 client by its /64 network: one household has 2^64 addresses."""
+    if ":" not in host:
+        return host
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return host
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return f"{IPv6Address(int(address) >> 64 << 64)}/64"

@@ -1,0 +1,68 @@
+"""Refusals of this package: complete answers, as raw ASGI parts and as RequestRefused knows them."""
+
+from pydantic_core import to_json
+
+from serving.errors import RequestRefused
+
+RawHeaders = tuple[tuple[bytes, bytes], ...]
+
+
+class Refused(RequestRefused):
+    """A refusal with its whole answer.
+
+    Attributes
+    ----------
+    body : bytes
+        Its JSON.
+    raw_headers : raw headers
+        What the answer carries besides length and type; `headers` says the same as text.
+    """
+
+    def __init__(
+        self, status: int, message: str, kind: str, loc: tuple[str, ...], raw_headers: RawHeaders = ()
+    ) -> None:
+        super().__init__(status, message, kind, {name.decode(): value.decode() for name, value in raw_headers}, loc)
+        self.raw_headers = raw_headers
+        self.body = to_json({"detail": [{"loc": loc, "msg": message, "type": kind}]})
+
+
+KEY_PLACE = ("header", "authorization")
+
+
+def unauthorized() -> Refused:
+    """401 for a key that is missing, unknown, wrong, expired or revoked: always the same words."""
+    return Refused(
+        401,
+        "a valid API key is needed; send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`",
+        "unauthorized",
+        KEY_PLACE,
+        ((b"www-authenticate", b'Bearer realm="skline"'),),
+    )
+
+
+def forbidden(scope: str) -> Refused:
+    """403 for a valid key without the scope that is asked for."""
+    challenge = f'Bearer realm="skline", error="insufficient_scope", scope="{scope}"'.encode()
+    message = f"this API key may not do this; a key with the scope `{scope}` may"
+    return Refused(403, message, "forbidden", KEY_PLACE, ((b"www-authenticate", challenge),))
+
+
+def not_local() -> Refused:
+    """403 for a request from outside while no key is asked for."""
+    message = "without API keys this service answers its own machine only; start it with keys, or with --no-auth"
+    return Refused(403, message, "forbidden", KEY_PLACE)
+
+
+def too_often(rate: str, seconds: int) -> Refused:
+    """429: the caller's rate is used up for the next `seconds`."""
+    message = f"more than {rate} from one caller; ask again in {seconds} s, or send rows together to /predict/batch"
+    return Refused(429, message, "too_many_requests", ("header",), _retry(seconds))
+
+
+def busy(why: str, kind: str = "busy", seconds: int = 1) -> Refused:
+    """503: not now, but soon."""
+    return Refused(503, why, kind, ("body",), _retry(seconds))
+
+
+def _retry(seconds: int) -> RawHeaders:
+    return ((b"retry-after", str(seconds).encode()),)

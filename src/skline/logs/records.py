@@ -1,0 +1,130 @@
+"""What one row of each log holds, and how it is written: one definition for every store."""
+
+import datetime as dt
+import os
+import time
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import orjson
+
+from skline.contract.spec import Scalar, Value
+from skline.logs.entity import EntityHasher
+from skline.logs.settings import LogSettings
+
+#: A row as a store takes it: text, int or None, in the order of the table's columns.
+Row = tuple[str | int | None, ...]
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+MICROSECOND = dt.timedelta(microseconds=1)
+#: A hexadecimal digit whose two upper bits are 10, by any digit with the same lower bits.
+VARIANT = {f"{digit:x}": f"{digit % 4 + 8:x}" for digit in range(16)}
+
+
+class Prediction(NamedTuple):
+    """One answer. Times are microseconds since 1970 in UTC (`now_us`, `to_us`).
+
+    `path` is what answered: plan, pipeline, or the name of a fallback; `role` is champion, challenger or shadow.
+    `entity` is given as it is, and only its keyed hash is ever stored. `review`: 0 not reviewed, 1 since its score is
+    in the band, 2 drawn at random.
+    """
+
+    prediction_id: str
+    time: int
+    model_version: str
+    artifact_digest: str
+    path: str
+    inputs: Mapping[str, Value]
+    prediction: Scalar
+    probabilities: Mapping[str, float] | None = None
+    latency_us: int | None = None
+    request_id: str | None = None
+    entity: str | int | None = None
+    event_time: int | None = None
+    review: int = 0
+    role: str = "champion"
+    experiment: str | None = None
+    arm: str | None = None
+    bucket: int | None = None
+
+
+#: Columns of the tables, with the type that SQLite and PostgreSQL both know. inputs, prediction, probabilities and
+#: label are JSON text: numbers keep their last bit, and one column takes every kind of target.
+PREDICTIONS: dict[str, str] = dict.fromkeys(Prediction._fields, "TEXT") | dict.fromkeys(
+    ("time", "latency_us", "event_time", "review", "bucket"), "BIGINT"
+)
+LABELS: dict[str, str] = {
+    "label_id": "TEXT",
+    "time": "BIGINT",
+    "prediction_id": "TEXT",
+    "entity": "TEXT",
+    "event_time": "BIGINT",
+    "label": "TEXT",
+}
+
+
+def new_prediction_id() -> str:
+    """Return a UUID of version 7 (RFC 9562) as 32 hexadecimal digits.
+
+    It begins with the time, so that a database's index grows at its end: at 100,000 rows a row was stored in half of
+    the time that random ids took.
+    """
+    random = os.urandom(10).hex()
+    return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{VARIANT[random[3]]}{random[4:19]}"
+
+
+def now_us() -> int:
+    """The time, in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def to_us(moment: dt.date) -> int:
+    """Write a date (its midnight), or a datetime (UTC if it names no zone), as microseconds since 1970."""
+    if not isinstance(moment, dt.datetime):
+        moment = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
+    elif moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    return (moment - EPOCH) // MICROSECOND
+
+
+class Encoder:
+    """Turns predictions into rows: chosen inputs only, entities hashed, JSON written."""
+
+    def __init__(self, settings: LogSettings, hasher: EntityHasher) -> None:
+        self._columns = settings.columns
+        self._entity = settings.entity_column
+        self._event = settings.event_time_column
+        self._hasher = hasher
+
+    def __call__(self, record: Prediction) -> Row:
+        """Encode one prediction.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it holds what JSON cannot: such a record can never be stored.
+        OSError
+            If the entities' key can be neither read nor made.
+        """
+        inputs, event = record.inputs, record.event_time
+        whose: object = record.entity
+        if whose is None and self._entity is not None:
+            whose = inputs.get(self._entity)
+        if event is None and self._event is not None:
+            moment = inputs.get(self._event)
+            event = to_us(moment) if isinstance(moment, dt.date) else None
+        if self._columns is not None:
+            inputs = {name: inputs[name] for name in self._columns if name in inputs}
+        elif self._entity is not None:
+            inputs = {name: value for name, value in inputs.items() if name != self._entity}
+        return (
+            *record[:5],
+            orjson.dumps(inputs).decode(),
+            orjson.dumps(record.prediction).decode(),
+            None if record.probabilities is None else orjson.dumps(record.probabilities).decode(),
+            record.latency_us,
+            record.request_id,
+            None if whose is None else self._hasher(whose),
+            event,
+            int(record.review),
+            *record[13:],
+        )

@@ -1,0 +1,94 @@
+"""Where the logs are kept, what goes into them, and how long."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Self
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from skline.errors import SklineError
+
+Mode = Literal["async", "sync", "off"]
+
+
+class LogSettings(BaseModel):
+    """Settings of the prediction and label logs; `log` in the service's settings, SKLINE_LOG__… in the environment."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mode: Mode = Field(default="async", description="sync: no answer before its row is durable; off: no log")
+    database: str = Field(
+        default="logs/predictions.db",
+        repr=False,  # a URL may hold a password; `shown_database` does not
+        description="Path of a SQLite file on a local disk, or postgresql://…",
+    )
+    queue_rows: int = Field(default=20_000, ge=1, description="Rows that may wait; more are dropped and counted")
+    batch_rows: int = Field(default=500, ge=1, le=10_000, description="Rows of one commit, at most")
+    batch_ms: int = Field(default=200, ge=1, le=10_000, description="Milliseconds before a smaller batch is written")
+    sync_ms: int = Field(default=2_000, ge=1, description="Milliseconds that a caller in sync mode waits")
+    drain_seconds: float = Field(default=10.0, ge=0, description="Seconds that closing may take to write what waits")
+    columns: tuple[str, ...] | None = Field(default=None, description="Inputs that are stored; all if not given")
+    entity_column: str | None = Field(default=None, description="Input stored as keyed hash only, as the entity")
+    event_time_column: str | None = Field(default=None, description="Date or datetime input that is the event's time")
+    entity_key: SecretStr | None = Field(
+        default=None, description="Secret of the entities' hash, 32 characters or more"
+    )
+    entity_key_file: Path | None = Field(default=None, description="File of it; made beside the database if missing")
+    retention_days: int | None = Field(default=None, ge=1, description="Days that `skline log purge` keeps")
+    partitions: Path = Field(default=Path("logs/predictions"), description="Directory of the sealed days")
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        """Refuse what cannot work or would undo the hashing of entities."""
+        scheme, separator, _ = self.database.partition("://")
+        if separator and scheme not in ("postgresql", "postgres"):
+            raise ValueError(
+                f"database: {scheme}:// is not supported; give the path of a SQLite file or postgresql://…"
+            )
+        if self.entity_column is not None and self.entity_column in (self.columns or ()):
+            raise ValueError(
+                f"columns names {self.entity_column!r}, which is entity_column and stored as a hash only; remove one"
+            )
+        if self.entity_key is not None and len(self.entity_key.get_secret_value()) < 32:
+            raise ValueError("entity_key is shorter than 32 characters; `openssl rand -hex 32` makes a good one")
+        return self
+
+    @cached_property
+    def is_postgres(self) -> bool:
+        """Whether the database is a PostgreSQL server."""
+        return "://" in self.database
+
+    @cached_property
+    def shown_database(self) -> str:
+        """The database without its password, for people and logs."""
+        if not self.is_postgres:
+            return self.database
+        parts = urlsplit(self.database)
+        host = parts.netloc.rpartition("@")[2]
+        user = f"{parts.username}@" if parts.username else ""
+        return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
+
+    @cached_property
+    def key_file(self) -> Path:
+        """Where the entities' key is read from, and made if nothing is there."""
+        if self.entity_key_file is not None:
+            return self.entity_key_file
+        return (self.partitions if self.is_postgres else Path(self.database)).parent / "entity.key"
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """Read SKLINE_LOG__DATABASE, SKLINE_LOG__MODE …, as the service does; SklineError if one is wrong."""
+        from pydantic_settings import BaseSettings, SettingsConfigDict
+
+        class Environment(BaseSettings):
+            model_config = SettingsConfigDict(env_prefix="SKLINE_", env_nested_delimiter="__", extra="ignore")
+            log: LogSettings = Field(default_factory=LogSettings)
+
+        try:
+            return cls(**dict(Environment().log))
+        except ValidationError as error:
+            faults = "; ".join(
+                f"SKLINE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+            )
+            raise SklineError(f"the settings of the log are wrong: {faults}") from None

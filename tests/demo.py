@@ -73,8 +73,10 @@ class Packaged:
     digest: str
 
 
-def package(folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None) -> Packaged:
-    """Write an artifact of the small world's pipeline, or of another."""
+def package(
+    folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None, background: Any = None
+) -> Packaged:
+    """Write an artifact of the small world's pipeline, or of another; its golden rows are its background."""
     described = described or contract()
     fitted = fitted if fitted is not None else pipeline()
     rows = rows if rows is not None else golden_rows(parts()["train"], parts()["test"], described, 20, seed=17)
@@ -101,6 +103,7 @@ def package(folder: Path, fitted: Any = None, described: Contract | None = None,
     }
     files = {
         artifact.PIPELINE: buffer.getvalue(),
+        artifact.BACKGROUND: json.dumps(rows if background is None else background).encode(),
         artifact.CONTRACT: described.to_json().encode(),
         artifact.GOLDEN: golden.model_dump_json().encode(),
         artifact.CARD: b"# Demo\n",

@@ -27,6 +27,7 @@ PLAN = "plan.pickle"
 CONTRACT = "contract.json"
 PROFILE = "profile.json"
 REFERENCE = "reference.parquet"
+BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
 
@@ -119,6 +120,11 @@ class Artifact:
     def profile(self) -> dict[str, Any]:
         """What the training data looked like: see `skline.profile`. Empty if the artifact does not say."""
         return json.loads(self.content[PROFILE]) if PROFILE in self.content else {}
+
+    @property
+    def background(self) -> list[dict[str, Any]]:
+        """Training rows, as JSON, that a prediction is compared with to explain it. Empty if there are none."""
+        return json.loads(self.content[BACKGROUND]) if BACKGROUND in self.content else []
 
     def load_pipeline(self) -> Any:
         """Deserialise the fitted pipeline out of the verified bytes.

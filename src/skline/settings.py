@@ -105,6 +105,9 @@ class Package(Section):
     """What travels in the artifact beside the pipeline."""
 
     reference_rows: Annotated[int, Field(ge=1)] = 5_000
+    background_rows: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="Training rows that an explained prediction is compared with"
+    )
 
 
 class Register(Section):

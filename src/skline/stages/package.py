@@ -41,6 +41,7 @@ def library_versions() -> dict[str, str]:
 
 def main() -> None:
     """Read the model, its golden answers, the split and the metrics; write artifact/ and artifact.sha256."""
+    from skline.contract.frames import to_json_rows
     from skline.files import read_contract, read_json, read_table, sha256, sha256_json, write_text
     from skline.settings import Settings
 
@@ -72,6 +73,7 @@ def main() -> None:
         artifact.PIPELINE: paths.MODEL.read_bytes(),
         artifact.CONTRACT: contract.to_json().encode(),
         artifact.PROFILE: _json(profile(train, contract)),
+        artifact.BACKGROUND: _json(to_json_rows(contract.inputs, reference.head(settings.package.background_rows))),
         artifact.REFERENCE: lambda path: reference.to_parquet(path, index=False),
         artifact.GOLDEN: golden.model_dump_json(indent=1).encode(),
         artifact.CARD: card.write(settings, contract, facts, read_json(paths.SPLIT_REPORT)).encode(),

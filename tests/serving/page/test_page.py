@@ -1,0 +1,147 @@
+"""What the page is made of: the contract's inputs, the model's figures, and files of its own."""
+
+from dataclasses import replace
+from html.parser import HTMLParser
+from typing import Any
+
+import httpx
+import pytest
+
+from serving.page.figures import facts
+from serving.page.render import field, hint_of, label_of
+from skline import card
+from skline.artifact import Artifact, Manifest
+from skline.contract.spec import Column
+from skline.settings import Settings
+from tests import demo
+from tests.serving.page.service import CONTRACT, Service
+
+
+class Tags(HTMLParser):
+    """All elements with their attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+@pytest.fixture
+def client(running: tuple[Service, str], small: Service) -> Any:
+    with httpx.Client(base_url=running[1], trust_env=False) as client:
+        yield client
+
+
+def test_there_is_a_field_for_each_input_and_none_for_others(client: httpx.Client) -> None:
+    tags = Tags(client.get("/").text).found
+    names = [attributes["data-name"] for _, attributes in tags if "data-name" in attributes]
+    assert names == CONTRACT.input_names
+    ids = [attributes["id"] for _, attributes in tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    labelled = {attributes["for"] for tag, attributes in tags if tag == "label" and "for" in attributes}
+    assert labelled <= set(ids)
+
+
+def test_everything_is_sent_by_the_service_itself_and_nothing_is_inline(client: httpx.Client) -> None:
+    page = client.get("/")
+    for tag, attributes in Tags(page.text).found:
+        assert not any(name.startswith("on") or name == "style" for name in attributes)
+        assert tag != "style"
+        if tag == "script":
+            assert attributes["src"]
+        for name in ("src", "href"):
+            assert "//" not in (attributes.get(name) or "")
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    for name in ("style.css", "page.js", "answer.js", "icon.svg"):
+        asset = client.get(f"/page/{name}")
+        assert asset.status_code == 200
+        again = client.get(f"/page/{name}", headers={"If-None-Match": asset.headers["etag"]})
+        assert (again.status_code, again.content) == (304, b"")
+    assert client.get("/page/render.py").status_code == 404
+    assert client.head("/").status_code == 200
+
+
+def test_the_page_follows_the_artifact_that_answers(client: httpx.Client, small: Service, artifact: Artifact) -> None:
+    before = client.get("/")
+    try:
+        title = "<script>alert(1)</script> & more"
+        small.artifact = replace(
+            artifact, digest="f" * 64, manifest=artifact.manifest.model_copy(update={"title": title})
+        )
+        after = client.get("/", headers={"If-None-Match": before.headers["etag"]})
+    finally:
+        small.artifact = artifact
+    assert "<h1>&lt;script&gt;alert(1)&lt;/script&gt; &amp; more</h1>" in after.text
+    assert f"@{'f' * 12}" in after.text
+
+
+def test_words_of_the_contract_are_text_and_never_markup() -> None:
+    evil = '"><img src=x onerror=alert(1)>'
+    for column in (
+        Column(name=evil, kind="string", description=evil, example=evil),
+        Column(name=evil, kind="string", description=evil, choices=(evil, "b"), nullable=True),
+        Column(name=evil, kind="boolean", description=evil, nullable=True),
+        Column(name=evil, kind="integer", description=evil, nullable=True),
+    ):
+        tags = Tags(field(0, column)).found
+        assert "img" not in {tag for tag, _ in tags}
+        assert tags[0][1]["data-name"] == evil
+
+
+@pytest.mark.parametrize(
+    ("column", "hint"),
+    [
+        (Column(name="a", kind="integer", description="Age.", example=3, minimum=0, maximum=9),
+         "Age. 0 to 9, for example 3."),
+        (Column(name="a", kind="number", exclusive_minimum=0, exclusive_maximum=1), "More than 0 and less than 1."),
+        (Column(name="a", kind="date", minimum="2020-01-01", example="2026-03-01"),
+         "Not before 2020-01-01, for example 2026-03-01."),
+        (Column(name="a", kind="datetime", description="When"), "When. In UTC."),
+        (Column(name="a", kind="string", description="Where", choices=("x", "y"), example="x"), "Where."),
+    ],
+)  # fmt: skip
+def test_a_hint_says_meaning_rules_and_example(column: Column, hint: str) -> None:
+    assert hint_of(column) == hint
+
+
+@pytest.mark.parametrize(
+    ("example", "seconds"),
+    [("2026-02-01T10:30:00Z", False), ("2026-02-01T10:30", False), ("2026-02-01 10:30:05", True)],
+)
+def test_moments_are_asked_for_to_the_minute_unless_the_example_has_seconds(example: str, seconds: bool) -> None:
+    assert ('step="1"' in field(0, Column(name="at", kind="datetime", example=example))) is seconds
+
+
+def test_labels_are_names_as_people_write_them() -> None:
+    assert [label_of(name) for name in ("sched_dep_time", "class, %", "x", "_")] == [
+        "Sched dep time", "Class, %", "X", "_",
+    ]  # fmt: skip
+
+
+def test_the_figures_are_the_manifests_and_the_cards(artifact: Artifact) -> None:
+    metrics = {
+        "rows": 55601,
+        "model": {"roc_auc": 0.6707, "precision": 0.2},
+        "linear": {"roc_auc": 0.6461, "precision": 0.1},
+    }
+    manifest: Manifest = artifact.manifest.model_copy(
+        update={"metrics": metrics, "git_commit": "0123456789abcdef", "git_dirty": True}
+    )
+    settings = Settings.load(demo.ROOT / "params.yaml")
+    part = {"rows": 188870, "class_shares": {"True": 0.2}, "from": "2013-01-01 10:00", "to": "2013-07-31 23:00"}
+    text = card.write(settings, demo.contract(), manifest.model_dump(), {"train": part})
+    html = facts(manifest, text)
+    for expected in (
+        settings.project.intended_use,
+        "188,870 rows, 2013-01-01 to 2013-07-31",
+        "On 55,601 rows",
+        "0.671",
+        "0.646",
+        "0123456789ab with uncommitted changes",
+    ):
+        assert expected in html
+    assert "Precision" not in html
+    assert "<table>" not in facts(artifact.manifest, "# Demo\n")

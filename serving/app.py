@@ -16,7 +16,7 @@ from serving.models import Models
 from serving.predictor import Predictor
 from serving.protocol_service import ProtocolService
 from serving.protocols import mlflow_routes, v2_routes
-from serving.routers import health, info, labels, metrics, predict, review
+from serving.routers import health, info, labels, metrics, page, predict, review
 from serving.security.guard import Guard
 from serving.security.limits import Slots
 from serving.security.middleware import Guarded
@@ -51,7 +51,9 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         lifespan=_lifespan,
     )
     guard = Guard(settings.security, settings.limits, settings.cors, settings.logging)
-    permissions = Permissions(settings.security, development=settings.environment == "development")
+    permissions = Permissions(
+        settings.security, development=settings.environment == "development", more_open=("/page",)
+    )
     slots, measured = Slots(settings.limits), Metrics()
     guarded = Guarded(app, guard, permissions, slots, tls=settings.security.tls)
     service = Service(app, measured, guarded)
@@ -63,6 +65,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
     for router in (
+        page.make_router(lambda request: request.app.state.models.artifact, tls=settings.security.tls),
         health.router,
         info.router,
         metrics.router,

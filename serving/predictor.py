@@ -13,6 +13,7 @@ import numpy as np
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of, write
 from serving.bodies import Bodies, Row
 from serving.errors import RequestRefused
+from serving.explaining import Explaining, none
 from serving.fallbacks import Answered, build_chain
 from serving.metrics import Metrics
 from serving.models import Model, Models
@@ -52,12 +53,13 @@ class Predictor:
         self.review = Review(settings.review)
         self.log = written
         self._slots = slots
+        self._explaining = Explaining(slots)
         self._chain = build_chain(settings.fallback, models)
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
-    async def answer_row(self, body: bytes, visit: Visit | None = None) -> Content:
-        """Answer a JSON object.
+    async def answer_row(self, body: bytes, visit: Visit | None = None, *, explain: bool = False) -> Content:
+        """Answer a JSON object; `explain` adds what each input contributed.
 
         Raises
         ------
@@ -76,6 +78,9 @@ class Predictor:
             content["review"] = bool(reviewed)
         self.metrics.row(row, answer[0], score)
         await self._write_down([_record(row, content, answers, now, reviewed, visit)])
+        if explain:
+            answered = model is not None and answers is model.answers
+            content |= await self._explaining.of(model, row) if model and answered else none("a fallback has answered")
         return content
 
     async def answer_rows(self, body: bytes, visit: Visit | None = None) -> bytes:
@@ -100,6 +105,7 @@ class Predictor:
         """Answer what waits, end the threads, and write down what is not written yet."""
         await self.models.close()
         self._thread.shutdown()
+        self._explaining.close()
         await asyncio.to_thread(self.log.close)
 
     async def _beside(self, work: Callable[..., Result], *arguments: Any) -> Result:

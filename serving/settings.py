@@ -66,7 +66,7 @@ class ServiceSettings(LayeredSettings):
         default=0.002,
         ge=0,
         le=0.002,
-        description="Where the pipeline itself answers: seconds a batch waits for those of the last to ask again",
+        description="Where the pipeline itself answers: pause in which callers of the last batch may ask again",
     )
     batch_limit: int = Field(default=256, gt=0, description="Rows the pipeline is asked for at once, then")
     batch_queue: int = Field(default=4096, gt=0, description="Rows that may wait, then; more get a 503")

@@ -6,12 +6,14 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from serving.answers import write
+from serving.errors import RequestRefused
 from serving.predictor import Predictor
 from serving.requests import read_body, visit_of
 from serving.responses import Json
 from serving.settings import ServiceSettings
 from skline.contract.requests import prediction_type
 from skline.contract.spec import Contract
+from skline.explain import Explanation
 
 
 class Fault(BaseModel):
@@ -38,6 +40,15 @@ REFUSALS: dict[int | str, dict[str, Any]] = {
 }
 
 
+EXPLAIN = {
+    "name": "explain",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "boolean", "default": False},
+    "description": "Also say what each input contributed to the score",
+}
+
+
 def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     """Build the routes for a predictor's contract; they are lean, see `serving.service`."""
     router = APIRouter(tags=["predict"])
@@ -48,11 +59,14 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     example = row_schema["example"]
     limit, seconds = settings.max_body_bytes, settings.limits.request_seconds
 
-    @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=_request(row_schema, example))
+    described = _request(row_schema, example) | {"parameters": [EXPLAIN]}
+
+    @router.post("/predict", response_model=answer, responses=REFUSALS, openapi_extra=described)
     async def predict(request: Request) -> Response:
         """Predict one row."""
         body = await read_body(request, limit, seconds)
-        return Json(write(await predictor.answer_row(body, visit_of(request))))
+        explain = bool(request.scope["query_string"]) and wants_explanation(request)
+        return Json(write(await predictor.answer_row(body, visit_of(request), explain=explain)))
 
     @router.post(
         "/predict/batch",
@@ -68,6 +82,16 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
     return router
 
 
+def wants_explanation(request: Request) -> bool:
+    """Read ?explain=; RequestRefused for what is neither true nor false."""
+    given = request.query_params.get("explain", "false")
+    if given not in ("true", "false"):
+        raise RequestRefused(
+            422, f"explain is {given[:20]!r}; say true or false", "bool_parsing", loc=("query", "explain")
+        )
+    return given == "true"
+
+
 def answer_type(contract: Contract) -> type[BaseModel]:
     """Generate the type of one answer."""
     fields: dict[str, Any] = {
@@ -77,6 +101,14 @@ def answer_type(contract: Contract) -> type[BaseModel]:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
+    fields["explanation"] = (
+        Explanation | None,
+        Field(default=None, description="There only if asked for: what each input contributed to the score"),
+    )
+    fields["no_explanation"] = (
+        str | None,
+        Field(default=None, description="There only if asked for and there is none: why"),
+    )
     fields["review"] = (
         bool | None,
         Field(default=None, description="There only if review is on: whether people will look at it"),

@@ -46,8 +46,8 @@ class MicroBatcher:
     largest_batch : int
         Rows scored together.
     wait : float
-        Seconds (0 to 0.002) that a batch waits, after one of several rows, for those callers to ask again. A
-        caller who is alone never waits.
+        Seconds (0 to 0.002) without another row after which a batch that follows one of several rows no longer
+        waits for those callers to ask again. A caller who is alone never waits.
     queue : int
         Rows that may wait; more are refused with QueueFull.
     """
@@ -122,7 +122,14 @@ class MicroBatcher:
                 answers = [error] * len(batch)
             _deliver(batch, answers)
             if len(batch) > 1 and self._wait:
-                await asyncio.sleep(self._wait)
+                await self._gather(min(self._largest, len(batch) + len(self._waiting)))
+
+    async def _gather(self, expected: int) -> None:
+        """Wait for so many rows, as long as more keep coming."""
+        before = -1
+        while before < len(self._waiting) < expected:
+            before = len(self._waiting)
+            await asyncio.sleep(self._wait)
 
     def _answers(self, rows: Sequence[Row]) -> list[RowAnswer | Exception]:
         """Score rows together, or one by one if that fails: then only the bad ones get the exception."""

@@ -11,9 +11,7 @@ from fastapi.responses import JSONResponse, Response
 from playwright.sync_api import Page, expect
 
 from serving.app import create_app
-from serving.routers.page import make_router
 from serving.settings import ServiceSettings
-from skline.artifact import Artifact
 from skline.scoring.golden import read_rows
 from tests import demo
 from tests.conftest import running
@@ -277,8 +275,6 @@ def test_print_has_values_and_answer_and_no_buttons(open_page: OpenPage, small: 
 
 def test_the_real_service_answers_its_example(open_page: OpenPage, packaged: demo.Packaged) -> None:
     app = create_app(ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest))
-    opened = Artifact.open(packaged.folder, packaged.digest)
-    app.include(make_router(lambda request: opened))
     with running(app) as client:
         page = open_page(url=str(client.base_url))
         answer = None

@@ -22,7 +22,7 @@ from serving.security.guard import Visit
 from serving.security.limits import Slots
 from serving.settings import ServiceSettings
 from skline.errors import SklineError
-from skline.logs.records import Prediction, new_prediction_id, now_us
+from skline.logs.records import Prediction, new_prediction_id, new_prediction_ids, now_us
 from skline.logs.writer import NotDurable, PredictionLog
 from skline.scoring.answers import RowAnswer, Scores
 from skline.scoring.microbatch import Closed, QueueFull
@@ -116,7 +116,7 @@ class Predictor:
         self, rows: Sequence[Row], scores: Scores, answers: Answers, values: list[float], now: int, visit: Visit | None
     ) -> tuple[Batch, list[Prediction]]:
         """What each row is answered, and what is written down of it."""
-        contents = answers.many(scores, [new_prediction_id() for _ in rows])
+        contents = answers.many(scores, new_prediction_ids(len(rows)))
         reviewed = [0] * len(rows)
         if self.review.active:
             reviewed = [int(self.review.of(value, now)) for value in values]

@@ -1,7 +1,10 @@
 """How often one caller may ask, and how many requests are worked on at a time.
 
-Rates are counted by `limits` in fixed windows, the cheapest of its strategies: in this process's memory,
-or in Redis for several replicas. Around the change of a window a caller can get through twice the rate.
+Rates are counted in fixed windows, the cheapest strategy: in this process's memory, or by `limits` in Redis
+for several replicas. Around the change of a window a caller can get through twice the rate.
+
+The count in memory is a dictionary that is emptied when the window changes. The library's own starts a thread
+for every hundredth of a second, which cost 9 µs of a request's 76; it would do for slower services.
 """
 
 import asyncio
@@ -10,14 +13,11 @@ import math
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, TypeVar
 
 import limits
 from limits.errors import StorageError
-from limits.storage import MemoryStorage
-from limits.strategies import FixedWindowRateLimiter
 
 from serving.security import refusals
 from serving.security.settings import LimitSettings
@@ -59,11 +59,10 @@ class RateLimiter:
         self.remote = store is not None
         self.refused = self.store_failures = 0
         self._item = limits.parse(rate)
-        self._memory = MemoryStorage()
-        self._here = FixedWindowRateLimiter(self._memory)
+        self._amount = self._item.amount
         self._seconds = self._item.get_expiry()
-        # Spelling the counter's name costs as much as counting, and few callers ask again and again.
-        self._name = lru_cache(maxsize=4096)(self._item.key_for)
+        self._counts: dict[str, int] = {}
+        self._window_ends = -math.inf
         self._ticks, self._rest_until = ticks, -math.inf
         self._failing = False
         self._pool: ConnectionPool | None = None
@@ -78,10 +77,14 @@ class RateLimiter:
 
     def check(self, caller: str) -> None:
         """Count a request in this process's memory; Refused (429) if it is one too many."""
-        if self._memory.incr(self._name(caller), self._seconds) > self._item.amount:
+        now = self._ticks()
+        if now >= self._window_ends:
+            self._counts.clear()
+            self._window_ends = now + self._seconds
+        count = self._counts[caller] = self._counts.get(caller, 0) + 1
+        if count > self._amount:
             self.refused += 1
-            reset = self._here.get_window_stats(self._item, caller).reset_time
-            raise refusals.too_often(self.rate, self._seconds_to(reset))
+            raise refusals.too_often(self.rate, max(1, math.ceil(self._window_ends - now)))
 
     async def check_remote(self, caller: str) -> None:
         """Count a request in Redis, or here while Redis does not answer; Refused (429) if it is one too many."""

@@ -73,6 +73,12 @@ def new_prediction_id() -> str:
     return f"{time.time_ns() // 1_000_000:012x}7{random[:3]}{VARIANT[random[3]]}{random[4:19]}"
 
 
+def new_prediction_ids(count: int) -> list[str]:
+    """Return as many ids as there are rows in a batch: the same moment, and random digits of their own."""
+    moment = f"{time.time_ns() // 1_000_000:012x}7"
+    return [moment + r[:3] + VARIANT[r[3]] + r[4:19] for r in (_RANDOM() for _ in range(count))]
+
+
 def now_us() -> int:
     """The time, in microseconds since 1970."""
     return time.time_ns() // 1000

@@ -125,7 +125,11 @@ class MicroBatcher:
                 await self._gather(min(self._largest, len(batch) + len(self._waiting)))
 
     async def _gather(self, expected: int) -> None:
-        """Wait for so many rows, as long as more keep coming."""
+        """Wait for so many rows, as long as more keep coming.
+
+        The first pause does not count: in it the loop sends the answers that those callers wait for.
+        """
+        await asyncio.sleep(self._wait)
         before = -1
         while before < len(self._waiting) < expected:
             before = len(self._waiting)

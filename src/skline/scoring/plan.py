@@ -94,7 +94,9 @@ class Plan:
         """
         if len(rows) <= FEW_ROWS and rows and not self._model.link.batchwise:
             return self._collect([self.score_row(row) for row in rows])
-        return self._score(lambda i: _column([row[self._names[i]] for row in rows], self.columns[i].storage), len(rows))
+        return self._score(
+            lambda i: _column(list(map(itemgetter(self._names[i]), rows)), self.columns[i].storage), len(rows)
+        )
 
     def score_columns(self, columns: Mapping[str, Array]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.

@@ -154,6 +154,6 @@ def test_what_is_in_force_is_shown_with_secrets_masked(made: str) -> None:
 def test_uvicorn_logs_as_the_service_does_and_tells_no_name() -> None:
     options = uvicorn_options(Service())
     assert (options["access_log"], options["server_header"], options["forwarded_allow_ips"]) == (
-        False, False, "127.0.0.1",
+        False, False, "",
     )  # fmt: skip
     assert options["log_config"]["loggers"]["uvicorn.access"]["handlers"] == []

@@ -2,6 +2,7 @@
 
 import warnings
 from bisect import bisect_right
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class CategoryCode(Code):
         given = batch.of(self.cell)
         keys = given if self.cell.dtype == "str" else _keys(given)
         get, other = self.positions.get, -1 if self.unknown is None else self.unknown
-        codes = np.array([get(key, other) for key in keys], dtype=np.intp)
+        codes = np.array(list(map(get, keys, repeat(other))), dtype=np.intp)
         if self.unknown is None and np.any(codes < 0):
             self._refuse(keys[int(np.argmax(codes < 0))])
         return codes

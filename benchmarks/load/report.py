@@ -97,7 +97,8 @@ def introduction(run: Run) -> str:
     return (
         f"Written by `{facts['command']}` on {facts['date']}: {facts['machine']}; {facts['python']}; {shared}; "
         f"{facts['client']}.\n\n"
-        f"The code is that of commit {facts['commit']}, the pipeline its own ({facts['model']}). Every server runs one worker on loopback, on the same "
+        f"The code is that of commit {facts['commit']}, the pipeline its own ({facts['model']}). Every server runs one "
+        "worker on loopback, on the same "
         f"cores as the client. In each of {facts['rounds']} rounds every server is started afresh, in an order that "
         f"rotates; its answers to {PROVED_ROWS} rows, sixteen at a time, and to a batch of {BATCH_ROWS:,} must be the "
         "fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "

@@ -58,6 +58,7 @@ def main() -> int:
         "machine": report.machine(),
         "python": f"Python {platform.python_version()}",
         "client": client,
+        "commit": report.commit(ROOT),
         "model": workloads["demo"].digest[:12],
         "rounds": options.rounds,
         "seconds": options.seconds,

@@ -31,8 +31,9 @@ def draw(figures: Medians, servers: Sequence[Server], path: Path) -> None:
         known = [value for value in values if value is not None]
         bars = axis.barh(titles, [value or 0.0 for value in values], color=[COLOURS[s.role] for s in shown])
         axis.bar_label(bars, ["" if value is None else f"{value:,.0f}" for value in values], padding=3, fontsize=8)
-        axis.set_xscale("log")
-        axis.set_xlim(min(known, default=1) / 2, max(known, default=1) * 8)
+        if known:
+            axis.set_xscale("log")
+            axis.set_xlim(min(known) / 2, max(known) * 8)
         axis.set_title(label, fontsize=9)
         axis.spines[["top", "right"]].set_visible(False)
     figure.tight_layout()

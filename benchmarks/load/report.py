@@ -3,6 +3,7 @@
 import os
 import platform
 import re
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,7 +97,8 @@ def introduction(run: Run) -> str:
     return (
         f"Written by `{facts['command']}` on {facts['date']}: {facts['machine']}; {facts['python']}; {shared}; "
         f"{facts['client']}.\n\n"
-        f"The pipeline is the project's own ({facts['model']}). Every server runs one worker on loopback, on the same "
+        f"The code is that of commit {facts['commit']}, the pipeline its own ({facts['model']}). Every server runs one "
+        "worker on loopback, on the same "
         f"cores as the client. In each of {facts['rounds']} rounds every server is started afresh, in an order that "
         f"rotates; its answers to {PROVED_ROWS} rows, sixteen at a time, and to a batch of {BATCH_ROWS:,} must be the "
         "fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
@@ -167,6 +169,12 @@ def number(value: float | None) -> str:
     if value is None:
         return "-"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def commit(root: Path) -> str:
+    """The commit that is measured, and whether the tree differs from it."""
+    words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
+    return subprocess.run(words, cwd=root, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
 
 
 def machine() -> str:

@@ -6,11 +6,10 @@ from typing import Any
 from benchmarks.load.processes import HOST
 from benchmarks.load.workload import Row, Workload, labels
 from benchmarks.servers.base import ROOT, Server, Site
+from skline import keys
 
-#: Everything that a service in production has switched on belongs here, as SKLINE_… = value.
-SETTINGS: dict[str, str] = {}
-#: What a caller of such a service sends with each request, its API key for instance.
-HEADERS: dict[str, str] = {}
+#: No one caller may ask so much in earnest; the limit is counted all the same.
+RATE = "10000000/second"
 
 
 def requirements() -> tuple[str, ...]:
@@ -20,24 +19,32 @@ def requirements() -> tuple[str, ...]:
 
 
 class Ours(Server):
-    """`skline serve` with its defaults and SETTINGS."""
+    """`skline serve` with what a service in production has switched on."""
 
     name = "ours"
     title = "**skline serve**"
     role = "ours"
     requirements = requirements()
     threads = None
-    headers = HEADERS
-    setup = "its defaults" + "".join(f", `{name}={value}`" for name, value in SETTINGS.items())
+    setup = f"API keys, a limit of {RATE} a key, metrics, prediction log in SQLite; all else its defaults"
+
+    def prepare(self, site: Site) -> None:
+        """Make a key for the callers."""
+        _, token = keys.add(site.folder / "keys.json", "benchmark", ["predict"])
+        self.headers = {"X-API-Key": token}
 
     def command(self, site: Site) -> list[str]:
         """`skline serve`, as the image starts it."""
         return [str(site.python), "-m", "skline.cli", "serve", "--host", HOST, "--port", str(site.port)]
 
     def variables(self, site: Site) -> dict[str, str]:
-        """Which artifact to serve, and SETTINGS."""
-        artifact = {"SKLINE_ARTIFACT": str(site.workload.artifact), "SKLINE_ARTIFACT_DIGEST": site.workload.digest}
-        return artifact | SETTINGS
+        """Which artifact to serve; its logs go into the scratch folder, where it runs."""
+        return {
+            "SKLINE_ARTIFACT": str(site.workload.artifact),
+            "SKLINE_ARTIFACT_DIGEST": site.workload.digest,
+            "SKLINE_SECURITY__KEY_FILE": str(site.folder / "keys.json"),
+            "SKLINE_LIMITS__RATE": RATE,
+        }
 
     def body(self, rows: list[Row]) -> Any:
         """One JSON object."""

@@ -60,7 +60,7 @@ def test_right_answers_pass_and_one_bit_does_not(
 
         until(started, process, 0.0, float("inf"), site.log)
         nonsense = {"flight_date": "tomorrow"}
-        assert post(site.port, server.path, json.dumps(nonsense).encode(), {})[0] == 422
+        assert post(site.port, server.path, json.dumps(nonsense).encode(), server.headers)[0] == 422
         other = workload.probabilities.copy()
         other[0, 0] = np.nextafter(other[0, 0], 0)
         with pytest.raises(ServerFailed, match="answers were wrong; the first: probabilities differ by up to"):
@@ -156,6 +156,7 @@ def test_a_server_that_fails_is_named_with_its_reason_and_not_asked_again(
         "python": "p",
         "client": "w",
         "model": "a",
+        "commit": "f00",
         "rounds": 3,
         "seconds": 1,
     }

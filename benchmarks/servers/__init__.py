@@ -6,13 +6,14 @@ from benchmarks.servers.fastapis import Constant, RawAsgi, Tutorial, Vetiver
 from benchmarks.servers.lit import LitServe
 from benchmarks.servers.mlflows import MlflowServe
 from benchmarks.servers.mlservers import MlServer
-from benchmarks.servers.ours import Ours
+from benchmarks.servers.ours import Ours, OursInProduction
 
 
 def every_server() -> list[Server]:
     """All of them, in the order of a round."""
     return [
         Ours(),
+        OursInProduction(),
         MlflowServe(),
         BentoMl(),
         BentoMl((64, 1000)),

@@ -19,19 +19,14 @@ def requirements() -> tuple[str, ...]:
 
 
 class Ours(Server):
-    """`skline serve` with what a service in production has switched on."""
+    """`skline serve` with what the others do too: it validates and measures."""
 
     name = "ours"
     title = "**skline serve**"
     role = "ours"
     requirements = requirements()
     threads = None
-    setup = f"API keys, a limit of {RATE} a key, metrics, prediction log in SQLite; all else its defaults"
-
-    def prepare(self, site: Site) -> None:
-        """Make a key for the callers."""
-        _, token = keys.add(site.folder / "keys.json", "benchmark", ["predict"])
-        self.headers = {"X-API-Key": token}
+    setup = "metrics; no API keys, no rate limit, no prediction log; all else its defaults"
 
     def command(self, site: Site) -> list[str]:
         """`skline serve`, as the image starts it."""
@@ -42,8 +37,8 @@ class Ours(Server):
         return {
             "SKLINE_ARTIFACT": str(site.workload.artifact),
             "SKLINE_ARTIFACT_DIGEST": site.workload.digest,
-            "SKLINE_SECURITY__KEY_FILE": str(site.folder / "keys.json"),
-            "SKLINE_LIMITS__RATE": RATE,
+            "SKLINE_LIMITS__RATE": "off",
+            "SKLINE_LOG__MODE": "off",
         }
 
     def body(self, rows: list[Row]) -> Any:
@@ -54,3 +49,25 @@ class Ours(Server):
         """By label, for one row or for each of a batch."""
         answers = answer.get("predictions", [answer])
         return [[each["probabilities"][label] for label in labels(workload.contract)] for each in answers]
+
+
+class OursInProduction(Ours):
+    """`skline serve` with what a service in production has switched on besides."""
+
+    name = "ours-production"
+    title = "skline serve, all on"
+    setup = f"metrics, API keys, a limit of {RATE} a key, prediction log in SQLite; all else its defaults"
+
+    def prepare(self, site: Site) -> None:
+        """Make a key for the callers."""
+        _, token = keys.add(site.folder / "keys.json", "benchmark", ["predict"])
+        self.headers = {"X-API-Key": token}
+
+    def variables(self, site: Site) -> dict[str, str]:
+        """As before, with keys, a limit, and a log in the scratch folder, where it runs."""
+        return {
+            "SKLINE_ARTIFACT": str(site.workload.artifact),
+            "SKLINE_ARTIFACT_DIGEST": site.workload.digest,
+            "SKLINE_SECURITY__KEY_FILE": str(site.folder / "keys.json"),
+            "SKLINE_LIMITS__RATE": RATE,
+        }

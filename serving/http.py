@@ -1,8 +1,8 @@
 """uvicorn's HTTP, with one system call for an answer instead of two.
 
 uvicorn writes an answer's head and its body one after the other, and each write goes to the socket at once. For
-an answer as short as a prediction those two calls are a third of all the time it takes. Here what is written in
-one turn of the event loop goes out together.
+an answer as short as a prediction those two calls are a third of all the time it takes. Here the head waits for
+the body, as ASGI allows, and they go out together.
 """
 
 import asyncio
@@ -11,43 +11,42 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 
-class Gathering:
-    """A transport that holds what is written until the end of the event loop's turn.
+class Joining:
+    """A transport that holds an answer's head until what comes after it is written.
 
-    Everything else is the inner transport's own.
+    A head is known by its beginning and its end; 100 Continue is none, as nothing may come after it for long.
+    Everything but writing and closing is the inner transport's own.
     """
 
-    __slots__ = ("_held", "_inner", "_loop")
+    __slots__ = ("_head", "_inner")
 
-    def __init__(self, inner: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._inner, self._loop = inner, loop
-        self._held: list[bytes] = []
+    def __init__(self, inner: asyncio.Transport) -> None:
+        self._inner = inner
+        self._head = b""
 
     def write(self, data: bytes) -> None:
-        """Hold data; the first of a turn sees to it that they are sent."""
-        if not self._held:
-            self._loop.call_soon(self._send)
-        self._held.append(data)
+        """Send data, after the head if one is held; hold it if it is a head."""
+        if self._head:
+            data, self._head = self._head + data, b""
+        elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1":
+            self._head = data
+            return
+        self._inner.write(data)
 
     def close(self) -> None:
-        """Send what is held, and close."""
-        self._send()
+        """Send the head if one is held, and close."""
+        if self._head:
+            self.write(b"")
         self._inner.close()
-
-    def _send(self) -> None:
-        """Send what is held, if it was not sent meanwhile."""
-        if self._held:
-            held, self._held = self._held, []
-            self._inner.write(b"".join(held))
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the inner transport's."""
         return getattr(self._inner, name)
 
 
-class GatheringProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a gathering transport."""
+class JoiningProtocol(HttpToolsProtocol):
+    """uvicorn's protocol over a joining transport."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        super().connection_made(Gathering(transport, self.loop))  # type: ignore[arg-type]
+        super().connection_made(Joining(transport))  # type: ignore[arg-type]

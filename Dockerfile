@@ -1,5 +1,6 @@
 # The prediction service: hashed requirements, the code and the artifact, and nothing of training.
 # docker build --build-arg ARTIFACT_DIGEST=$(cat artifact.sha256) -t flights .
+# docker run -p 8000:8000 -e SKLINE_SECURITY__API_KEYS="$(cat keys.json)" flights     (`skline key new` makes keys.json)
 FROM python:3.12-slim-bookworm AS build
 COPY requirements/serving.txt /requirements.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt \
@@ -11,13 +12,17 @@ FROM python:3.12-slim-bookworm
 ARG ARTIFACT_DIGEST=""
 LABEL org.opencontainers.image.title="skline prediction service" skline.artifact.sha256="$ARTIFACT_DIGEST"
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app/src:/app PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 \
-    SKLINE_ARTIFACT=/app/artifact SKLINE_ARTIFACT_DIGEST=$ARTIFACT_DIGEST
+    SKLINE_ARTIFACT=/app/artifact SKLINE_ARTIFACT_DIGEST=$ARTIFACT_DIGEST SKLINE_ENVIRONMENT=production \
+    SKLINE_LOG__DATABASE=/logs/predictions.db SKLINE_LOG__PARTITIONS=/logs/predictions
 WORKDIR /app
 COPY --from=build /venv /venv
 COPY src src
 COPY serving serving
 COPY artifact artifact
 RUN python -m compileall -q src serving && python -m skline.scoring.golden artifact "$ARTIFACT_DIGEST"
+# The root is read-only: the prediction log needs a volume, or SKLINE_LOG__DATABASE=postgresql://…
+RUN mkdir /logs && chown 10001:10001 /logs
+VOLUME /logs
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM

@@ -1,9 +1,10 @@
 """Compare a running service with the packaged pipeline, bit for bit.
 
-`python -m tests.e2e.compare URL [ROWS] [--one-by-one]`
+`python -m tests.e2e.compare URL [ROWS] [--one-by-one]`; SKLINE_KEY holds an API key if one is needed.
 """
 
 import json
+import os
 import struct
 import sys
 import urllib.request
@@ -35,7 +36,8 @@ def rows_to_ask(artifact: Artifact, live: pd.DataFrame, n_rows: int) -> list[dic
 
 def ask(url: str, body: Any) -> Any:
     """POST JSON and return the answer."""
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})  # noqa: S310
+    headers = {"Content-Type": "application/json", "X-API-Key": os.environ.get("SKLINE_KEY", "")}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=60) as response:
         return json.load(response)

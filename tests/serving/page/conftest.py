@@ -14,7 +14,7 @@ from tests.serving.page import service
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, NAMES)), None)
     if found is None:
@@ -22,6 +22,7 @@ def browser() -> Iterator[Browser]:
         if os.environ.get("CI"):
             pytest.fail(reason)
         pytest.skip(reason)
+    # For one module at a time: while Playwright runs, no other test of this process can run an event loop.
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []  # Chromium has none for root
         browser = playwright.chromium.launch(executable_path=found, args=sandbox)
@@ -29,12 +30,12 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     return service.package(tmp_path_factory.mktemp("page") / "artifact")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def running(artifact: Artifact) -> Iterator[tuple[service.Service, str]]:
     with service.serving(artifact) as running:
         yield running

@@ -61,7 +61,12 @@ def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     missing = [name for name in RESULT_STAGES if name not in stages]
     if missing:
         raise SklineError(f"dvc.lock knows nothing of {missing}; run the stages through `dvc repro`")
-    md5 = {out["path"]: out["md5"] for name in RESULT_STAGES for out in stages[name]["outs"] if out["path"] not in NOT_RESULTS}
+    md5 = {
+        out["path"]: out["md5"]
+        for name in RESULT_STAGES
+        for out in stages[name]["outs"]
+        if out["path"] not in NOT_RESULTS
+    }
     params = {name: stages[name].get("params", {}) for name in RESULT_STAGES}
     return sha256_json({"outs": md5, "params": params}), md5
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from skline.card import write
@@ -47,7 +48,7 @@ def test_help_names_the_commands() -> None:
 
 
 def test_a_profile_says_missing_shares_quantiles_and_categories() -> None:
-    facts = profile(demo.parts()["train"], demo.contract())["columns"]
+    facts = profile(pa.Table.from_pandas(demo.parts()["train"]), demo.contract())["columns"]
     assert facts["distance"]["missing"] == 0
     assert facts["distance"]["quantiles"]["0.0"] == demo.parts()["train"]["distance"].min()
     assert sum(facts["origin"]["categories"].values()) == len(demo.parts()["train"])

@@ -3,6 +3,7 @@
 import importlib
 import sys
 
+from skline.lazy import defer
 from skline.process import run
 
 #: Packages that a stage's libraries import only because they are installed, and that the stage has no use for.
@@ -10,11 +11,17 @@ WITHOUT = {
     "validate": ("hypothesis",),  # pandera, for strategies
     "register": ("pandas", "scipy"),  # MLflow, for data sets of its own
 }
+#: Stages that use scikit-learn, whose start takes these names out of scipy.stats: a third of it.
+SCIKIT_LEARN = ("train", "evaluate")
+STATISTICS = ("chi2", "gmean", "rankdata", "spearmanr")
 
 
 def main() -> None:
     """Import the stage that the command line names, and run it."""
-    importlib.import_module(f"skline.stages.{sys.argv[1]}").main()
+    stage = sys.argv[1]
+    if stage in SCIKIT_LEARN:
+        defer("scipy.stats", STATISTICS)
+    importlib.import_module(f"skline.stages.{stage}").main()
 
 
 if __name__ == "__main__":

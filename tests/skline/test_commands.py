@@ -19,7 +19,7 @@ def python(*words: str, cwd: Path = demo.ROOT) -> subprocess.CompletedProcess[st
 
 @pytest.mark.parametrize("stage", ["ingest", "validate", "split", "train", "evaluate", "package", "register"])
 def test_a_stage_without_its_inputs_says_so_in_one_line(stage: str, tmp_path: Path) -> None:
-    done = python("-m", f"skline.stages.{stage}", cwd=tmp_path)
+    done = python("-m", "skline.stages", stage, cwd=tmp_path)
     assert done.returncode == 1
     assert done.stderr.startswith("error: params.yaml is missing")
     assert done.stderr.count("\n") == 1

@@ -20,6 +20,8 @@ def main() -> None:
     """Import the stage that the command line names, and run it."""
     stage = sys.argv[1]
     if stage in SCIKIT_LEARN:
+        # First, because pickle looks for a function of scipy.special in every module in turn, and asks it of each.
+        importlib.import_module("scipy.special")
         defer("scipy.stats", STATISTICS)
     importlib.import_module(f"skline.stages.{stage}").main()
 

@@ -1,7 +1,7 @@
 """Write the artifact out of what the earlier stages made, and prove the stored plan on the golden rows.
 
 The pipeline itself is copied, not loaded: evaluate read it from disk and proved it, in a process other than the one
-that fitted it. So this stage needs neither scikit-learn nor pandas, and the same inputs give the same bytes.
+that fitted it. So this stage needs no scikit-learn, and the same inputs give the same bytes.
 """
 
 import datetime as dt

@@ -9,6 +9,7 @@ from typing import Any
 
 import joblib
 import pandas as pd
+import pyarrow as pa
 
 from model import contract as declared
 from model.pipeline import build_pipeline
@@ -17,13 +18,13 @@ from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.contract.table import KINDS
+from skline.origin import library_versions
 from skline.profile import profile
 from skline.scoring import scorer, stored
 from skline.scoring.choose import golden_rows
 from skline.scoring.golden import answer, answer_alone, read_rows
 from skline.settings import Settings, Source
 from skline.stages.ingest import ingest, read
-from skline.stages.package import library_versions
 from skline.stages.split import split
 from skline.stages.train import train
 from skline.stages.validate import validate
@@ -109,7 +110,7 @@ def package(
         artifact.CARD: b"# Demo\n",
     }
     if fitted is pipeline():
-        files[artifact.PROFILE] = json.dumps(profile(parts()["train"], described)).encode()
+        files[artifact.PROFILE] = json.dumps(profile(pa.Table.from_pandas(parts()["train"]), described)).encode()
     if plan is not None:
         files[artifact.PLAN] = stored.dump(plan)
     return Packaged(folder, artifact.write(folder, files, facts))

@@ -16,6 +16,12 @@ SPLIT = Path("data/split")
 MODEL = Path("models/pipeline.joblib")
 #: Rows with the answers that the freshly fitted pipeline gave them.
 GOLDEN = Path("models/golden.json")
+#: How the pipeline is to be scored: the choice, and the plan if there is one.
+SCORING = Path("models/scoring")
+CHOICE = SCORING / "choice.json"
+PLAN = SCORING / "plan.pickle"
+#: When, from what code and with what libraries the pipeline was fitted.
+ORIGIN = Path("models/origin.json")
 
 REPORTS = Path("reports")
 LINEAGE = REPORTS / "lineage.json"

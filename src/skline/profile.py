@@ -3,7 +3,8 @@
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from skline.contract.spec import Column, Contract
 
@@ -12,26 +13,31 @@ QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 MOST_CATEGORIES = 200
 
 
-def profile(rows: pd.DataFrame, contract: Contract) -> dict[str, Any]:
+def profile(rows: pa.Table, contract: Contract) -> dict[str, Any]:
     """Describe the inputs of `rows`: missing share, and quantiles or category counts."""
     columns = {column.name: _describe(rows[column.name], column) for column in contract.inputs}
-    return {"rows": len(rows), "columns": columns}
+    return {"rows": rows.num_rows, "columns": columns}
 
 
-def _describe(values: pd.Series, column: Column) -> dict[str, Any]:
-    """Describe one column."""
-    present = values.dropna()
-    facts: dict[str, Any] = {"kind": column.kind, "missing": round(float(values.isna().mean()), 6)}
-    if present.empty:
+def _describe(values: pa.ChunkedArray, column: Column) -> dict[str, Any]:
+    """Describe one column; NaN is missing too."""
+    present = values.drop_null()
+    if pa.types.is_floating(present.type):
+        present = present.filter(pc.invert(pc.is_nan(present)))
+    missing = 1 - len(present) / len(values) if len(values) else 0.0
+    facts: dict[str, Any] = {"kind": column.kind, "missing": round(missing, 6)}
+    if not len(present):
         return facts
     if column.kind in ("string", "boolean"):
-        counts = present.value_counts()
-        facts["categories"] = {str(key): int(count) for key, count in counts.head(MOST_CATEGORIES).items()}
-        facts["other"] = int(counts.iloc[MOST_CATEGORIES:].sum())
+        found = [(str(entry["values"]), entry["counts"]) for entry in pc.value_counts(present).to_pylist()]
+        found.sort(key=lambda entry: -entry[1])
+        facts["categories"] = dict(found[:MOST_CATEGORIES])
+        facts["other"] = sum(count for _, count in found[MOST_CATEGORIES:])
     elif column.kind in ("date", "datetime"):
-        facts["from"], facts["to"] = present.min().isoformat(), present.max().isoformat()
+        ends = pc.min_max(present).as_py()
+        facts["from"], facts["to"] = ends["min"].isoformat(), ends["max"].isoformat()
     else:
-        numbers = present.to_numpy(dtype=np.float64)
+        numbers = present.to_numpy().astype(np.float64)
         facts["quantiles"] = {str(q): float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)}
         facts["mean"], facts["std"] = float(numbers.mean()), float(numbers.std())
     return facts

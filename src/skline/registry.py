@@ -16,8 +16,10 @@ from skline.errors import SklineError
 from skline.files import sha256_json
 
 FINGERPRINT = "skline.fingerprint"
-#: Stages whose results make a result distinct, and the outs that do not count: they hold times.
+#: Stages whose results make a result distinct.
 RESULT_STAGES = ("split", "train", "evaluate")
+#: Outs that do not: when the pipeline was fitted, and how the code of the day scores it.
+NOT_RESULTS = ("models/origin.json", "models/scoring")
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,12 @@ def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     missing = [name for name in RESULT_STAGES if name not in stages]
     if missing:
         raise SklineError(f"dvc.lock knows nothing of {missing}; run the stages through `dvc repro`")
-    md5 = {out["path"]: out["md5"] for name in RESULT_STAGES for out in stages[name]["outs"]}
+    md5 = {
+        out["path"]: out["md5"]
+        for name in RESULT_STAGES
+        for out in stages[name]["outs"]
+        if out["path"] not in NOT_RESULTS
+    }
     params = {name: stages[name].get("params", {}) for name in RESULT_STAGES}
     return sha256_json({"outs": md5, "params": params}), md5
 

@@ -120,6 +120,7 @@ def test_the_line_runs_once_and_a_parameter_runs_only_what_comes_after(project: 
     set_params(project, train__params=params)
     assert set(ran(dvc(project, "repro"))) <= {"train", "evaluate", "package", "register"}
     assert mlflow_runs(project) == 2
+    assert (project / "artifact.sha256").read_text() == digest
 
 
 def test_pages_of_plots_carry_all_that_draws_them(project: Path) -> None:

@@ -16,7 +16,13 @@ LOCK = {
             "outs": [{"path": "data/split", "md5": "d1"}],
             "params": {"params.yaml": {"split.seed": 1}},
         },
-        "train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m1"}]},
+        "train": {
+            "outs": [
+                {"path": "models/origin.json", "md5": "changes with the time of day"},
+                {"path": "models/pipeline.joblib", "md5": "m1"},
+                {"path": "models/scoring", "md5": "changes with the code that plans"},
+            ]
+        },
         "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": "e1"}]},
         "package": {"outs": [{"path": "artifact", "md5": "changes with the time of day"}]},
     }
@@ -78,7 +84,7 @@ def test_half_a_run_is_never_found_again(store: Any, tmp_path: Path, monkeypatch
     assert [run.info.run_id for run in marked] == [done.run_id]
 
 
-def test_the_fingerprint_is_of_data_model_metrics_and_params_and_not_of_the_artifacts_time() -> None:
+def test_the_fingerprint_is_of_data_model_metrics_and_params_and_not_of_times() -> None:
     mark, md5 = fingerprint(LOCK)
     assert md5 == {"data/split": "d1", "models/pipeline.joblib": "m1", "reports/metrics.json": "e1"}
     later = {"stages": LOCK["stages"] | {"package": {"outs": []}}}

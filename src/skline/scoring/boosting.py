@@ -81,8 +81,8 @@ def _hist_tree(predictor: Any, known: dict[int, frozenset[int]]) -> Tree:
     feature = np.where(leaf, -1, nodes["feature_idx"]).tolist()
     categories = {}
     for node in np.flatnonzero(nodes["is_categorical"].astype(bool) & ~leaf).tolist():
-        words = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]]
-        goes_left = frozenset(c for c in range(256) if (int(words[c // 32]) >> (c % 32)) & 1)
+        words = predictor.raw_left_cat_bitsets[nodes["bitset_idx"][node]].tolist()
+        goes_left = frozenset(c for c in range(256) if (words[c // 32] >> (c % 32)) & 1)
         categories[node] = goes_left, known[feature[node]] | goes_left
     return Tree(
         feature,

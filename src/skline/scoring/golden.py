@@ -79,16 +79,28 @@ def prove(artifact: Artifact, pipeline: Any) -> None:
     ArtifactRefused
         Naming the first row whose answer differs in a bit.
     """
-    golden = artifact.golden
-    again = answer(artifact.contract, pipeline, golden.rows)
+    if found := disagreement(artifact.contract, pipeline, artifact.golden):
+        raise ArtifactRefused(
+            f"{found}; the pipeline or the libraries differ from those it was packaged with "
+            f"({artifact.manifest.libraries})"
+        )
+
+
+def disagreement(contract: Contract, pipeline: Any, golden: Golden) -> str | None:
+    """Answer the golden rows together by a pipeline and compare.
+
+    Returns
+    -------
+    str or None
+        The first row whose answer differs in a bit, in words; None if none does.
+    """
+    again = answer(contract, pipeline, golden.rows)
     for index, row in enumerate(golden.rows):
         expected = (golden.predictions[index], golden.probabilities and golden.probabilities[index])
         found = (again.predictions[index], again.probabilities and again.probabilities[index])
         if expected != found:
-            raise ArtifactRefused(
-                f"golden row {index} gets {found}, must get {expected}; the pipeline or the libraries differ from "
-                f"those it was packaged with ({artifact.manifest.libraries}): {row}"
-            )
+            return f"golden row {index} gets {found}, must get {expected}: {row}"
+    return None
 
 
 def main() -> None:

@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 
 from skline import paths
+from skline.artifact import Golden
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.evaluation import points
 from skline.evaluation.baselines import fit_baselines
 from skline.evaluation.metrics import binary_metrics, multiclass_metrics, regression_metrics
 from skline.scoring.answers import Scores
+from skline.scoring.golden import disagreement
 from skline.scoring.reference import score_frame
 from skline.settings import Evaluate
 
@@ -85,26 +87,37 @@ def _plots(truth: Any, scores: Scores, contract: Contract, settings: Evaluate) -
     return {"confusion": points.confusion(truth, scores.predictions)}
 
 
+def prove(pipeline: Any, contract: Contract, golden: Golden) -> None:
+    """Answer the golden rows: in a new process, a pipeline read from disk must answer as it did when it was fitted.
+
+    Raises
+    ------
+    SklineError
+        Naming the first row whose answer differs in a bit.
+    """
+    if found := disagreement(contract, pipeline, golden):
+        raise SklineError(
+            f"evaluate: the pipeline read from {paths.MODEL} does not answer as when it was fitted: {found}; "
+            "a step keeps state that its pickle loses, or the libraries changed since: run `dvc repro -f train`"
+        )
+
+
 def main() -> None:
-    """Read the model and the split; write metrics, segments and plot points to reports/."""
+    """Read the model and the split; prove the model, write metrics, segments and plot points to reports/."""
     import joblib
 
-    from skline.files import read_contract, read_table, write_json, write_text
+    from skline.files import read_contract, read_json, read_table, write_json, write_text
     from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     train = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
     test = read_table(paths.part("test"))
-    pipeline = joblib.load(paths.MODEL)
+    pipeline, golden = joblib.load(paths.MODEL), Golden.model_validate(read_json(paths.GOLDEN))
+    prove(pipeline, contract, golden)
     result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed)
     write_json(paths.METRICS, result.metrics)
     write_json(paths.EVALUATION, {"segments": result.segments})
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
+    print(f"{len(golden.rows)} golden rows equal in a new process")
     print(", ".join(f"{name} {value:.4f}" for name, value in result.metrics["model"].items()))
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main)

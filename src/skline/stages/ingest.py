@@ -167,9 +167,3 @@ def main() -> None:
         facts | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.facts,
     )
     print(f"{len(result.table):,} rows from {settings.source.uri}")
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main)

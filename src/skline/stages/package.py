@@ -1,105 +1,111 @@
-"""Write the artifact, load it back, and prove that it answers as the pipeline did in the process that fitted it."""
+"""Write the artifact out of what the earlier stages made, and prove the stored plan on the golden rows.
+
+The pipeline itself is copied, not loaded: evaluate read it from disk and proved it, in a process other than the one
+that fitted it. So this stage needs no scikit-learn, and the same inputs give the same bytes.
+"""
 
 import datetime as dt
-import platform
-import subprocess
+import json
 from collections.abc import Callable
-from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from skline import artifact, card, paths
+from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
+from skline.files import read_contract, read_json, sha256, sha256_json, write_text
 from skline.profile import profile
 from skline.scoring import stored
-from skline.scoring.golden import answer_alone, difference, prove, read_rows
-from skline.scoring.scorer import prepare
-
-LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
+from skline.scoring.golden import difference
+from skline.settings import Settings
 
 
-def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """Commit and whether the tree differs from it; (None, None) outside git."""
-
-    def git(*words: str) -> str:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603, S607
-        return done.stdout.strip()
-
-    try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
-    except (OSError, subprocess.CalledProcessError):
-        return None, None
+def draw(rows: pa.Table, n_rows: int, seed: int) -> pa.Table:
+    """Draw rows without repetition; they stay in the order drawn, so that the first of them are a draw too."""
+    drawn = np.random.default_rng(seed).permutation(rows.num_rows)[:n_rows]
+    return rows.take(pa.array(drawn)).replace_schema_metadata(None)  # the metadata is of the whole table's index
 
 
-def library_versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that decide what the pipeline answers."""
-    return {"python": platform.python_version()} | {name: version(name) for name in LIBRARIES}
+def json_rows(rows: pa.Table, columns: tuple[Column, ...]) -> list[dict[str, Any]]:
+    """Rows as a JSON client would send them: what `skline.contract.frames.to_json_rows` makes of a DataFrame."""
+    cells = {column.name: [_plain(cell, column) for cell in rows[column.name].to_pylist()] for column in columns}
+    return [dict(zip(cells, values, strict=True)) for values in zip(*cells.values(), strict=True)]
 
 
-def main() -> None:
-    """Read the model, its golden answers, the split and the metrics; write artifact/ and artifact.sha256."""
-    from skline.contract.frames import to_json_rows
-    from skline.files import read_contract, read_json, read_table, sha256, sha256_json, write_text
-    from skline.settings import Settings
+def _plain(cell: Any, column: Column) -> Any:
+    """One stored cell as JSON: integers and booleans are floats where a column may have missing cells."""
+    if cell is None or cell != cell:  # noqa: PLR0124 (NaN)
+        return None
+    match column.kind:
+        case "integer":
+            return int(cell)
+        case "boolean":
+            return bool(cell)
+        case "date":
+            return (cell.date() if isinstance(cell, dt.datetime) else cell).isoformat()
+        case "datetime":
+            return cell.isoformat()
+        case _:
+            return cell
 
-    settings, contract = Settings.load(), read_contract(paths.CONTRACT)
-    train = read_table(paths.part("train"), contract.input_names)
-    reference = train.sample(min(settings.package.reference_rows, len(train)), random_state=settings.train.seed)
-    golden = artifact.Golden.model_validate(read_json(paths.GOLDEN))
-    pipeline = joblib.load(paths.MODEL)
-    choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, golden.rows))
-    if choice.exactness == "ulp":
-        golden = answer_alone(contract, pipeline, golden)
-    commit, dirty = git_state(Path.cwd())
-    facts = {
+
+def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Artifact:
+    """Write the artifact into `folder` and read it back.
+
+    Raises
+    ------
+    SklineError
+        If the plan that was read back does not answer the golden rows as the pipeline did when it was fitted.
+    """
+    train = pq.read_table(paths.part("train"), columns=contract.input_names)
+    reference = draw(train, settings.package.reference_rows, settings.train.seed)
+    background = reference.slice(0, settings.package.background_rows)
+    facts = read_json(paths.ORIGIN) | {
         "name": settings.project.name,
         "title": settings.project.title or settings.project.name,
         "task": contract.task,
-        "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "contract_sha256": contract.digest(),
         "params_sha256": sha256_json(settings.model_dump(mode="json")),
         "data_sha256": {name: sha256(paths.part(name)) for name in ("train", "validation", "test")},
-        "git_commit": commit,
-        "git_dirty": dirty,
         "registered_model": settings.project.name,
-        "libraries": library_versions(),
         "metrics": read_json(paths.METRICS),
-        "scoring": asdict(choice),
+        "scoring": read_json(paths.CHOICE),
     }
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: paths.MODEL.read_bytes(),
         artifact.CONTRACT: contract.to_json().encode(),
         artifact.PROFILE: _json(profile(train, contract)),
-        artifact.BACKGROUND: _json(to_json_rows(contract.inputs, reference.head(settings.package.background_rows))),
-        artifact.REFERENCE: lambda path: reference.to_parquet(path, index=False),
-        artifact.GOLDEN: golden.model_dump_json(indent=1).encode(),
+        artifact.BACKGROUND: _json(json_rows(background, contract.inputs)),
+        artifact.REFERENCE: lambda path: pq.write_table(reference, path),
+        artifact.GOLDEN: paths.GOLDEN.read_bytes(),
         artifact.CARD: card.write(settings, contract, facts, read_json(paths.SPLIT_REPORT)).encode(),
     }
-    if plan is not None:
-        files[artifact.PLAN] = stored.dump(plan)
-    digest = artifact.write(paths.ARTIFACT, files, facts)
-    # Trained in another process and read from disk here: a new process, as the service will be one.
-    packaged = artifact.Artifact.open(paths.ARTIFACT, digest)
-    prove(packaged, packaged.load_pipeline())
+    if facts["scoring"]["path"] == "plan":
+        files[artifact.PLAN] = paths.PLAN.read_bytes()
+    packaged = artifact.Artifact.open(folder, artifact.write(folder, files, facts))
     if packaged.plan_bytes is not None and (found := difference(packaged, stored.load(packaged.plan_bytes))):
-        raise SklineError(f"package: the stored plan is not what was stored: {found}")
-    write_text(paths.ARTIFACT_DIGEST, digest + "\n")
-    how = packaged.manifest.scoring
-    print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))
-    print(f"{settings.project.name}@{digest[:12]}, {len(packaged.golden.rows)} golden rows equal in a new process")
+        raise SklineError(f"package: the stored plan is not what train proved: {found}; run `dvc repro -f train`")
+    return packaged
 
 
 def _json(value: Any) -> bytes:
     """Write JSON as bytes, refusing NaN."""
-    import json
-
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main)
+def main() -> None:
+    """Read the model, its plan and golden answers, the split and the metrics; write artifact/ and artifact.sha256."""
+    packaged = package(paths.ARTIFACT, Settings.load(), read_contract(paths.CONTRACT))
+    write_text(paths.ARTIFACT_DIGEST, packaged.digest + "\n")
+    print(
+        f"{packaged.version}: "
+        + (
+            f"the plan answers {len(packaged.golden.rows)} golden rows as the pipeline did"
+            if packaged.plan_bytes is not None
+            else "no plan; the pipeline was proved by evaluate"
+        )
+    )

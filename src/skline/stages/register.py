@@ -86,9 +86,3 @@ def main() -> None:
     with client(uri, settings.register_.timeout) as mlflow_client:
         done = register(mlflow_client, manifest.registered_model, result)
     print(f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}")
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main, without=("pandas", "scipy"))  # MLflow imports them for data sets of its own, 0.4 s

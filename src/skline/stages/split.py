@@ -143,9 +143,3 @@ def main() -> None:
         write_table(paths.part(name), rows)
     write_json(paths.SPLIT_REPORT, report(parts, contract))
     print(", ".join(f"{name} {len(rows):,}" for name, rows in parts.items()))
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main)

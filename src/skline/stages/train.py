@@ -3,6 +3,7 @@
 import difflib
 import io
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import joblib
@@ -12,6 +13,11 @@ from sklearn.pipeline import Pipeline
 from skline import paths, progress
 from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.files import write_bytes, write_json, write_text
+from skline.origin import origin
+from skline.scoring import stored
+from skline.scoring.golden import answer, answer_alone, read_rows
+from skline.scoring.scorer import Choice, prepare
 
 
 def train(
@@ -70,28 +76,46 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
     pipeline.set_params(**seeds | dict(params))
 
 
+def write_model(pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]]) -> Choice:
+    """Write what packaging needs, while the pipeline is at hand: itself, golden answers, plan and origin.
+
+    Parameters
+    ----------
+    golden : list of JSON rows
+
+    Returns
+    -------
+    How the pipeline is to be scored.
+    """
+    answers = answer(contract, pipeline, golden)
+    choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, golden))
+    if choice.exactness == "ulp":
+        answers = answer_alone(contract, pipeline, answers)
+    buffer = io.BytesIO()
+    joblib.dump(pipeline, buffer)
+    write_bytes(paths.MODEL, buffer.getvalue())
+    write_text(paths.GOLDEN, answers.model_dump_json(indent=1))
+    write_json(paths.CHOICE, asdict(choice))
+    if plan is None:
+        paths.PLAN.unlink(missing_ok=True)
+    else:
+        write_bytes(paths.PLAN, stored.dump(plan))
+    write_json(paths.ORIGIN, origin())
+    return choice
+
+
 def main() -> None:
-    """Read the training and validation parts; write models/pipeline.joblib and models/golden.json."""
+    """Read the training and validation parts; write models/."""
     from model.pipeline import build_pipeline
-    from skline.files import read_contract, read_table, replacing, write_text
+    from skline.files import read_contract, read_table
     from skline.scoring.choose import golden_rows
-    from skline.scoring.golden import answer
     from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     rows = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
     pipeline = train(rows, contract, build_pipeline, settings.train.params, settings.train.seed)
-    buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer)
-    with replacing(paths.MODEL) as temporary:
-        temporary.write_bytes(buffer.getvalue())
     validation = read_table(paths.part("validation"), contract.input_names)
     golden = golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
-    write_text(paths.GOLDEN, answer(contract, pipeline, golden).model_dump_json(indent=1))
-    print(f"fitted on {len(rows):,} rows, {len(buffer.getvalue()) / 1e6:.1f} MB")
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main)
+    how = write_model(pipeline, contract, golden)
+    print(f"fitted on {len(rows):,} rows, {paths.MODEL.stat().st_size / 1e6:.1f} MB")
+    print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))

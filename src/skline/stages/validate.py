@@ -215,9 +215,3 @@ def main() -> None:
     refuse_too_many(result.report, settings.validate_.max_quarantined)
     counts = (f"{result.report[kind]:,} {kind}" for kind in ("accepted", "quarantined", "unlabelled"))
     print(", ".join(counts))
-
-
-if __name__ == "__main__":
-    from skline.process import run
-
-    run(main, without=("hypothesis",))  # pandera imports it for strategies, where it is installed

@@ -1,0 +1,58 @@
+"""A deferred package costs nothing while scikit-learn starts, and is itself for whoever uses it."""
+
+import subprocess
+import sys
+
+from tests.demo import ROOT
+
+SET_UP = """
+import pickle, sys
+from skline.lazy import Deferred, defer
+from skline.stages.__main__ import STATISTICS
+defer("scipy.stats", STATISTICS)
+"""
+
+
+def python(script: str) -> None:
+    command = [sys.executable, "-W", "error", "-c", SET_UP + script]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_stages_start_without_loading_it() -> None:
+    python("""
+import skline.stages.train, skline.stages.evaluate, sklearn.ensemble, sklearn.linear_model, sklearn.metrics
+assert isinstance(sys.modules["scipy.stats"], Deferred)
+assert not [name for name in sys.modules if name.startswith("scipy.stats.")]
+""")
+
+
+def test_a_function_had_by_name_is_the_packages() -> None:
+    python("""
+import sklearn.metrics
+from scipy.stats import chi2, rankdata
+assert rankdata([30, 10]).tolist() == [2, 1]
+import scipy.stats
+assert not isinstance(scipy.stats, Deferred)
+assert chi2.cdf(1, 2) == scipy.stats.chi2.cdf(1, 2)
+assert pickle.loads(pickle.dumps(rankdata)) is scipy.stats.rankdata
+""")
+
+
+def test_any_other_name_and_any_submodule_load_it_once() -> None:
+    python("""
+from scipy.stats import norm
+import scipy.stats
+assert norm is scipy.stats.norm and norm.cdf(0) == 0.5
+""")
+    python("""
+import scipy.stats.mstats
+import scipy.stats._morestats as inside
+assert scipy.stats.mstats is sys.modules["scipy.stats.mstats"]
+assert scipy.stats.anderson is inside.anderson
+""")
+    python("""
+from scipy import stats
+from scipy.stats.distributions import expon
+assert expon is stats.expon
+""")

@@ -168,7 +168,7 @@ class Predictor:
         return answer, answers
 
     async def _score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
-        """Ask the model in a thread; if it fails, whoever comes after it, row by row."""
+        """Ask the model in a thread, and whoever comes after it if it fails, for all rows."""
         reason = "the model is not loaded"
         if model is not None:
             try:
@@ -216,9 +216,7 @@ def _record(row: Row, content: Content, answers: Answers, now: int, reviewed: in
         content.get("probabilities"),
         None if visit is None else int((perf_counter() - visit.began) * 1e6),
         None if visit is None else visit.trace.request_id.decode(),
-        None,
-        None,
-        reviewed,
+        review=reviewed,
     )
 
 

@@ -1,20 +1,18 @@
 """Fixtures: a packaged artifact and a real server on loopback."""
 
-import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 
 from serving.app import create_app
 from serving.settings import ServiceSettings
 from tests import demo
+from tests.serving.loopback import served
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -33,26 +31,9 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
     return demo.package(tmp_path_factory.mktemp("packaged") / "artifact")
 
 
-@contextmanager
-def running(app: Any) -> Iterator[httpx.Client]:
-    """Run an application on a free port of loopback; yields a client once it answers."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, log_level="warning", lifespan="on")
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
-        try:
-            port = listener.getsockname()[1]
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as client:
-                for _ in range(600):
-                    if server.started:
-                        break
-                    time.sleep(0.05)
-                yield client
-        finally:
-            server.should_exit = True
-            thread.join(20)
+def running(app: Any) -> AbstractContextManager[httpx.Client]:
+    """Run an application on a free port of loopback; gives a client once it answers."""
+    return served(app, log_level="warning", lifespan="on")
 
 
 def wait_until_loaded(client: httpx.Client) -> httpx.Response:

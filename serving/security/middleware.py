@@ -6,12 +6,11 @@ from collections.abc import Callable
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from serving.errors import answer_to
 from serving.security import headers, refusals
 from serving.security.guard import Guard, RawHeader, Visit
 from serving.security.limits import Slots
 from serving.security.permissions import Permissions
-
-JSON: RawHeader = (b"content-type", b"application/json")
 
 
 class Guarded:
@@ -43,7 +42,7 @@ class Guarded:
         except refusals.Refused as refusal:
             if answer.status:
                 raise  # too late for another answer: the server closes the connection
-            await refuse(refusal, answer)
+            await answer_to(refusal)(scope, receive, answer)
         finally:
             spent = time.perf_counter() - visit.began
             self.guard.log.write(
@@ -99,11 +98,3 @@ def _with(start: Message, added: "list[RawHeader] | headers.RawHeaders") -> Mess
 
 def _is_preflight(scope: Scope, visit: Visit) -> bool:
     return scope["method"] == "OPTIONS" and b"origin" in visit.sent and b"access-control-request-method" in visit.sent
-
-
-async def refuse(refusal: refusals.Refused, send: Send) -> None:
-    """Send a refusal as the answer."""
-    length = (b"content-length", str(len(refusal.body)).encode())
-    start = {"type": "http.response.start", "status": refusal.status, "headers": [JSON, length, *refusal.raw_headers]}
-    await send(start)
-    await send({"type": "http.response.body", "body": refusal.body})

@@ -1,29 +1,17 @@
-"""Refusals of this package: complete answers, as raw ASGI parts and as RequestRefused knows them."""
+"""Refusals of this package."""
 
-from pydantic_core import to_json
+from collections.abc import Mapping
 
 from serving.errors import RequestRefused
 
-RawHeaders = tuple[tuple[bytes, bytes], ...]
-
 
 class Refused(RequestRefused):
-    """A refusal with its whole answer.
-
-    Attributes
-    ----------
-    body : bytes
-        Its JSON.
-    raw_headers : raw headers
-        What the answer carries besides length and type; `headers` says the same as text.
-    """
+    """A request that the guard did not admit; `serving.errors.answer_to` writes the answer."""
 
     def __init__(
-        self, status: int, message: str, kind: str, loc: tuple[str, ...], raw_headers: RawHeaders = ()
+        self, status: int, message: str, kind: str, loc: tuple[str, ...], headers: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(status, message, kind, {name.decode(): value.decode() for name, value in raw_headers}, loc)
-        self.raw_headers = raw_headers
-        self.body = to_json({"detail": [{"loc": loc, "msg": message, "type": kind}]})
+        super().__init__(status, message, kind, headers, loc)
 
 
 KEY_PLACE = ("header", "authorization")
@@ -36,15 +24,15 @@ def unauthorized() -> Refused:
         "a valid API key is needed; send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`",
         "unauthorized",
         KEY_PLACE,
-        ((b"www-authenticate", b'Bearer realm="skline"'),),
+        {"www-authenticate": 'Bearer realm="skline"'},
     )
 
 
 def forbidden(scope: str) -> Refused:
     """403 for a valid key without the scope that is asked for."""
-    challenge = f'Bearer realm="skline", error="insufficient_scope", scope="{scope}"'.encode()
+    challenge = f'Bearer realm="skline", error="insufficient_scope", scope="{scope}"'
     message = f"this API key may not do this; a key with the scope `{scope}` may"
-    return Refused(403, message, "forbidden", KEY_PLACE, ((b"www-authenticate", challenge),))
+    return Refused(403, message, "forbidden", KEY_PLACE, {"www-authenticate": challenge})
 
 
 def not_local() -> Refused:
@@ -64,5 +52,5 @@ def busy(why: str, kind: str = "busy", seconds: int = 1) -> Refused:
     return Refused(503, why, kind, ("body",), _retry(seconds))
 
 
-def _retry(seconds: int) -> RawHeaders:
-    return ((b"retry-after", str(seconds).encode()),)
+def _retry(seconds: int) -> Mapping[str, str]:
+    return {"retry-after": str(seconds)}

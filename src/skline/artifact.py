@@ -7,7 +7,6 @@ sha256 equals a digest that came from outside the directory, and each file's byt
 import hashlib
 import io
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.files import sync
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -218,9 +218,9 @@ def write(folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], f
         (new / MANIFEST).write_text(manifest, encoding="utf-8")
         for path in new.iterdir():
             path.chmod(0o644)
-            _sync(path)
+            sync(path)
         new.chmod(0o755)
-        _sync(new)
+        sync(new)
         if folder.exists():
             shutil.rmtree(folder)
         new.rename(folder)
@@ -248,12 +248,3 @@ def _read(folder: Path, name: str) -> bytes:
         raise ArtifactRefused(
             f"{folder / name} cannot be read ({error.strerror}); run `dvc repro` to package an artifact"
         ) from None
-
-
-def _sync(path: Path) -> None:
-    """Flush a file or a directory to disk."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -1,7 +1,6 @@
 """Sealed days: one Parquet file a day of UTC, whole or not there."""
 
 import datetime as dt
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skline.errors import SklineError
-from skline.files import replacing
+from skline.files import replacing, sync
 from skline.logs.records import LABELS, PREDICTIONS, Row
 
 MOMENT = pa.timestamp("us", tz="UTC")
@@ -90,7 +89,7 @@ def add(path: Path, chunks: Iterable[list[Row]]) -> int:
                 writer.write_table(table)
         if path.exists():
             shutil.copymode(path, temporary)
-    sync_folder(path.parent)
+    sync(path.parent)
     return total
 
 
@@ -113,7 +112,7 @@ def forget(folder: Path, entity: str) -> list[str]:
             ):
                 for table in _tables(path):
                     new.write_table(table.filter(pc.fill_null(pc.not_equal(table["entity"], entity), True)))
-        sync_folder(folder)
+        sync(folder)
         gone += ids
     return gone
 
@@ -133,7 +132,7 @@ def remove_before(folder: Path, day: dt.date) -> int:
         if sealed < day:
             rows += pq.read_metadata(path).num_rows
             path.unlink()
-    sync_folder(folder)
+    sync(folder)
     return rows
 
 
@@ -141,15 +140,6 @@ def read(path: Path, since: dt.datetime | None, until: dt.datetime | None) -> pa
     """Read a day's rows of since ≤ time < until."""
     within = [("time", sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
     return pq.read_table(path, schema=PREDICTION_SCHEMA, filters=within or None)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames and deletions in a folder survive a power failure."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _tables(path: Path) -> Iterator[pa.Table]:

@@ -30,10 +30,18 @@ SPLIT_REPORT = REPORTS / "split.json"
 METRICS = REPORTS / "metrics.json"
 EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
+VERDICT = REPORTS / "verdict.json"
+REPORT = REPORTS / "report.html"
 
 ARTIFACT = Path("artifact")
 #: The artifact's digest, kept outside of it: what a server must be told before it may load the pipeline.
 ARTIFACT_DIGEST = Path("artifact.sha256")
+
+#: What is served: the release manifest, the journal of releases, and the released artifacts by digest.
+RELEASES = Path("releases")
+RELEASE = RELEASES / "release.json"
+JOURNAL = RELEASES / "journal.jsonl"
+RELEASED = RELEASES / "artifacts"
 
 
 def part(name: str) -> Path:

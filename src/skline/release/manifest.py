@@ -1,0 +1,96 @@
+"""The release manifest: which artifacts serve, and to whom; `promote` writes it, serving reads it.
+
+It is the digest from outside the artifact: who may write this file decides what the service loads.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from skline.errors import SklineError
+from skline.files import write_text
+
+#: Traffic is divided in ten-thousandths.
+BUCKETS = 10_000
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Arm(BaseModel):
+    """One model of a release. A `live` arm answers its share of traffic; a `shadow` one only scores."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str = Field(description="The registered version, as NAME/NUMBER")
+    artifact: str = Field(description="Path of the artifact, relative to the manifest's folder, or a URI")
+    sha256: Sha256 = Field(description="The artifact's digest")
+    weight: Annotated[int, Field(ge=0, le=BUCKETS)] = Field(default=0, description="Share of traffic, of 10,000")
+    mode: Literal["live", "shadow"] = "live"
+
+
+class Flags(BaseModel):
+    """What a request may get."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    explain: bool = True
+    review: bool = True
+    challenger: bool = True
+
+
+class Release(BaseModel):
+    """One state of what is served."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    number: Annotated[int, Field(ge=1)]
+    published_at: dt.datetime
+    experiment: str | None = None
+    salt: str = ""
+    arms: tuple[Arm, ...] = Field(min_length=1)
+    flags: Flags = Flags()
+
+    @model_validator(mode="after")
+    def _arms_add_up(self) -> Self:
+        names = [arm.name for arm in self.arms]
+        if len(set(names)) != len(names):
+            raise ValueError(f"arms need names of their own, found {names}")
+        if names[0] != "champion":
+            raise ValueError(f"the first arm must be 'champion', found {names[0]!r}")
+        total = sum(arm.weight for arm in self.arms if arm.mode == "live")
+        if total != BUCKETS:
+            raise ValueError(f"weights of the live arms must sum to {BUCKETS}, found {total}")
+        return self
+
+    @property
+    def champion(self) -> Arm:
+        """The arm that answers whatever no other arm does."""
+        return self.arms[0]
+
+
+def read(path: Path) -> Release | None:
+    """Read a manifest; None if there is none.
+
+    Raises
+    ------
+    SklineError
+        If it cannot be read, or breaks a rule.
+    """
+    try:
+        return Release.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SklineError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"])) or "the whole"
+        raise SklineError(f"{path} is no release manifest: {where}: {first['msg']}") from None
+
+
+def publish(path: Path, release: Release) -> None:
+    """Put a manifest in place of the one before, in one step."""
+    write_text(path, release.model_dump_json(indent=2) + "\n")

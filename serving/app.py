@@ -64,6 +64,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     measured.registry.register(counts(guard, slots, predictor))
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
+    service.include_now("/predict", predict.predict_now(predictor, settings.max_body_bytes))
     for router in (
         page.make_router(lambda request: request.app.state.models.artifact, tls=settings.security.tls),
         health.router,

@@ -55,6 +55,7 @@ class Predictor:
         self._slots = slots
         self._explaining = Explaining(slots)
         self._chain = build_chain(settings.fallback, models)
+        self._waits_for_log = written.settings.mode == "sync"
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
@@ -71,17 +72,47 @@ class Predictor:
         model = self._model()
         row = self.bodies.read_row(body)
         answer, answers = await self._score_row(model, row)
+        content, record = self._answered(row, answer, answers, visit)
+        await self._write_down([record])
+        if explain:
+            answered = model is not None and answers is model.answers
+            content |= await self._explaining.of(model, row) if model and answered else none("a fallback has answered")
+        return content
+
+    def answer_now(self, body: bytes, visit: Visit) -> Content | None:
+        """Answer a JSON object as `answer_row` does if nothing has to be waited for; None otherwise.
+
+        Waited for are the pipeline's batches, the log in sync mode, and whoever answers when the model fails.
+        """
+        model = self.models.current
+        if model is None or self._waits_for_log:
+            return None
+        score = model.scorer.score_now
+        if score is None:
+            return None
+        row = self.bodies.read_row(body)
+        try:
+            answer = score(row)
+        except ValueError as error:
+            raise not_scorable(error) from error
+        except Exception:  # noqa: BLE001 - it is asked again on the other way, which has somebody to fall back on
+            return None
+        check_row(answer)
+        content, record = self._answered(row, answer, model.answers, visit)
+        self.log.put(record)
+        return content
+
+    def _answered(
+        self, row: Row, answer: RowAnswer, answers: Answers, visit: Visit | None
+    ) -> tuple[Content, Prediction]:
+        """What a row is answered, and what is written down of it; both are counted."""
         content = answers.one(answer, new_prediction_id())
         score, now, reviewed = score_of(answer), now_us(), 0
         if self.review.active:
             reviewed = self.review.of(score, now)
             content["review"] = bool(reviewed)
         self.metrics.row(row, answer[0], score)
-        await self._write_down([_record(row, content, answers, now, reviewed, visit)])
-        if explain:
-            answered = model is not None and answers is model.answers
-            content |= await self._explaining.of(model, row) if model and answered else none("a fallback has answered")
-        return content
+        return content, _record(row, content, answers, now, reviewed, visit)
 
     async def answer_rows(self, body: bytes, visit: Visit | None = None) -> bytes:
         """Answer a JSON array of rows with JSON; raises as `answer_row` does."""
@@ -132,7 +163,7 @@ class Predictor:
 
     async def _write_down(self, records: Sequence[Prediction]) -> None:
         """Hand answers to the log; in sync mode they are durable before anybody sees them."""
-        if self.log.settings.mode == "sync":
+        if self._waits_for_log:
             try:
                 await self.log.append(records)
             except NotDurable as error:

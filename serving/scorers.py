@@ -30,6 +30,10 @@ class Scorer(Protocol):
         """Score many rows; to be called in a thread."""
 
     @property
+    def score_now(self) -> Callable[[Row], RowAnswer] | None:
+        """Score one row without waiting, as `score_row` does; None if that cannot be."""
+
+    @property
     def waiting(self) -> int:
         """Rows that wait to be scored."""
 
@@ -44,6 +48,11 @@ class Planned:
     plan: Plan
     scoring: Scoring
     waiting: int = 0
+
+    @property
+    def score_now(self) -> Callable[[Row], RowAnswer]:
+        """Score one row."""
+        return self.plan.score_row
 
     async def score_row(self, row: Row) -> RowAnswer:
         """Score one row."""
@@ -66,6 +75,7 @@ class Pipelined:
         from skline.scoring.fallback import pipeline_scorer
 
         self.scoring = scoring
+        self.score_now = None
         self.score_rows = pipeline_scorer(pipeline, artifact.contract.inputs)
 
         def score(rows: Sequence[Row]) -> Scores:

@@ -48,15 +48,12 @@ class Trace:
         }
 
 
-#: The request that this task works on.
+#: The request that is worked on. The server runs each request's task in a context of its own.
 CURRENT: ContextVar[Trace | None] = ContextVar("skline_trace", default=None)
 
 
 def begin(request_id: bytes, traceparent: bytes) -> Trace:
-    """Start a request's trace from its two headers, empty if not sent, and make it the current one.
-
-    The server runs each request in a context of its own, so nothing needs to be undone.
-    """
+    """Start a request's trace from its two headers, empty if not sent."""
     if not (request_id and _SANE(request_id)):
         request_id = _REQUESTS().encode()
     parent = None
@@ -64,6 +61,4 @@ def begin(request_id: bytes, traceparent: bytes) -> Trace:
         parent = _PARENT(traceparent)
         if parent is not None and parent[1] == b"00" and parent[5] is not None:
             parent = None
-    trace = Trace(request_id, parent)
-    CURRENT.set(trace)
-    return trace
+    return Trace(request_id, parent)

@@ -10,6 +10,8 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from serving.connections import MOST_HEAD_BYTES, STATE, Connections
+
 
 class Joining:
     """A transport that holds an answer's head until what comes after it is written.
@@ -45,8 +47,33 @@ class Joining:
 
 
 class JoiningProtocol(HttpToolsProtocol):
-    """uvicorn's protocol over a joining transport."""
+    """uvicorn's protocol over a joining transport; its connections are counted and watched by the application's."""
+
+    #: Of the application; None where it keeps no count.
+    _connections: Connections | None = None
+    #: Bytes that have come of a head which is not whole yet.
+    _head_bytes = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(Joining(transport))  # type: ignore[arg-type]
+        self._connections = self.app_state.get(STATE)
+        if self._connections is not None:
+            self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        super().connection_lost(exc)
+        if self._connections is not None:
+            self._connections.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Read what has come. The parser would keep a head that never ends for as long as there is memory."""
+        super().data_received(data)
+        # uvicorn knows the method when a head is whole.
+        if self.scope is not None and "method" not in self.scope:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and self._connections is not None:
+                self._connections.too_big(self)
+        elif self._head_bytes:
+            self._head_bytes = 0

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from serving.connections import MOST_HEAD_BYTES, STATE, Connections
 from serving.responses import Json
 
 
@@ -22,6 +23,15 @@ class Immediate(Protocol):
 
     def answer_now(self, path: str, scope: dict[str, Any], body: bytes) -> Json | None:
         """Answer a request, or return None: then it is to be called the usual way, with the same scope."""
+
+
+class Answered:
+    """What uvicorn's cycle is once its request was answered; a new one for each, so that they can be told apart."""
+
+    __slots__ = ()
+    response_complete = True
+    more_body = False
+    message_event = asyncio.Event()
 
 
 class Joining:
@@ -58,29 +68,50 @@ class Joining:
 
 
 class ShortProtocol(HttpToolsProtocol):
-    """uvicorn's protocol with the short way.
+    """uvicorn's protocol with the short way; its connections are counted and watched by the application's.
 
-    A request is taken for it if it is a POST of HTTP/1.1 to a path of the application's `immediate` and nothing
-    before it on the connection is unanswered. If its body does not come in one piece with its head, or the application
-    has no answer at once, uvicorn goes on with it as if it had just come.
+    A request is taken for the short way if it is a POST of HTTP/1.1 to a path of the application's `immediate` and
+    nothing before it on the connection is unanswered. If its body does not come in one piece with its head, or the
+    application has no answer at once, uvicorn goes on with it as if it had just come.
     """
+
+    #: Of the application; None where it keeps no count.
+    _connections: Connections | None = None
+    #: Bytes that have come of a head which is not whole yet.
+    _head_bytes = 0
+    #: The body of the request that is on the short way; None if none is.
+    _held: list[bytes] | None = None
+    _defaults: tuple[list[tuple[bytes, bytes]], bytes] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
         self._immediate: frozenset[bytes] = getattr(self.app, "immediate", frozenset())
-        #: The body of the request that is on the short way; None if none is.
-        self._held: list[bytes] | None = None
-        self._defaults: tuple[list[tuple[bytes, bytes]], bytes] | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
         super().connection_made(Joining(transport))  # type: ignore[arg-type]
+        self._connections = self.app_state.get(STATE)
+        if self._connections is not None:
+            self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End a connection."""
+        super().connection_lost(exc)
+        if self._connections is not None:
+            self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come; of a request that has not come whole, uvicorn makes a task."""
+        """Read what has come. The parser would keep a head that never ends for as long as there is memory."""
         super().data_received(data)
         if self._held is not None:
             self._leave_short_way()
+        # A head is whole when the method is known.
+        if self.scope is not None and "method" not in self.scope:
+            self._head_bytes += len(data)
+            if self._head_bytes > MOST_HEAD_BYTES and self._connections is not None:
+                self._connections.too_big(self)
+        elif self._head_bytes:
+            self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
         """Take the short way, or uvicorn's."""
@@ -95,6 +126,7 @@ class ShortProtocol(HttpToolsProtocol):
             and not self.flow.write_paused
         ):
             self._held = []
+            self.scope["method"] = "POST"
         else:
             super().on_headers_complete()
 
@@ -116,7 +148,7 @@ class ShortProtocol(HttpToolsProtocol):
             self._leave_short_way()
             super().on_message_complete()
             return
-        self._held = None
+        self._held, self.cycle = None, Answered()  # type: ignore[assignment]
         self._write(answer, keep_alive=self.parser.should_keep_alive())
         self.on_response_complete()
 

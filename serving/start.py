@@ -7,6 +7,7 @@ import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from serving.connections import backlog
 from serving.http import ShortProtocol
 from serving.security.exposure import refuse_unsafe, report, uvicorn_options
 from serving.settings import ServiceSettings
@@ -43,6 +44,7 @@ def serve(workers: int = 1) -> None:
         port=settings.port,
         workers=workers,
         http=ShortProtocol,
+        backlog=backlog(settings.limits),
         timeout_graceful_shutdown=int(settings.limits.request_seconds),
         **options,
     )

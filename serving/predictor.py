@@ -1,44 +1,30 @@
 """From a request body to an answer: validate rows, score them, count them, write them down."""
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, TypeVar
-
-import numpy as np
 
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of, write
 from serving.bodies import Bodies, Row
 from serving.errors import RequestRefused
 from serving.explaining import Explaining, none
-from serving.fallbacks import Answered, build_chain
+from serving.fallbacks import Chain, build_chain, failure, joined
 from serving.metrics import Metrics
-from serving.models import Model, Models
+from serving.model import Model
+from serving.models import Models
+from serving.records import Batch, record
 from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
 from serving.settings import ServiceSettings
-from skline.errors import SklineError
+from serving.trials import Trials
 from skline.logs.records import Prediction, new_prediction_id, new_prediction_ids, now_us
 from skline.logs.writer import NotDurable, PredictionLog
 from skline.scoring.answers import RowAnswer, Scores
 from skline.scoring.microbatch import Closed, QueueFull
 
-log = logging.getLogger("skline.serving")
-
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Answers to rows: the scores, who gave them, and what each row is answered."""
-
-    scores: Scores
-    answers: Answers
-    contents: list[Content]
 
 
 class Predictor:
@@ -54,7 +40,8 @@ class Predictor:
         self.log = written
         self._slots = slots
         self._explaining = Explaining(slots)
-        self._chain = build_chain(settings.fallback, models)
+        self._chain = Chain(build_chain(settings.fallback, models), metrics)
+        self._trials = Trials(self, settings)
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
@@ -70,36 +57,58 @@ class Predictor:
         """
         model = self._model()
         row = self.bodies.read_row(body)
-        answer, answers = await self._score_row(model, row)
+        if model is not None and model.trial is not None:
+            return await self._trials.answer_row(model, model.trial, row, visit, explain=explain)
+        answer, answers = await self.score_row(model, row)
         content = answers.one(answer, new_prediction_id())
         score, now, reviewed = score_of(answer), now_us(), 0
-        if self.review.active:
+        if self.review.active and self.models.flags.review:
             reviewed = self.review.of(score, now)
             content["review"] = bool(reviewed)
         self.metrics.row(row, answer[0], score)
-        await self._write_down([_record(row, content, answers, now, reviewed, visit)])
+        await self.write_down([record(row, content, answers, now, reviewed, visit)])
         if explain:
-            answered = model is not None and answers is model.answers
-            content |= await self._explaining.of(model, row) if model and answered else none("a fallback has answered")
+            content |= await self.explained(model if model and answers is model.answers else None, row)
         return content
 
     async def answer_rows(self, body: bytes, visit: Visit | None = None) -> bytes:
         """Answer a JSON array of rows with JSON; raises as `answer_row` does."""
-        rows = await self._beside(self.bodies.read_rows, body)
+        rows = await self.beside(self.bodies.read_rows, body)
         if not rows:
             return b'{"predictions":[]}'
         batch = await self.answer_batch(rows, visit)
-        return await self._beside(write, {"predictions": batch.contents})
+        return await self.beside(write, {"predictions": batch.contents})
 
     async def answer_batch(self, rows: Sequence[Row], visit: Visit | None = None) -> Batch:
         """Answer rows that are validated, at least one; raises as `answer_row` does."""
         model = self._model()
-        scores, answers = await self._slots.run(lambda: self._score_rows(model, rows))
+        if model is not None and model.trial is not None:
+            return await self._trials.answer_batch(model, model.trial, rows, visit)
+        scores, answers = await self.score_rows(model, rows)
         now, values = now_us(), scores_of(scores)
-        batch, records = await self._beside(self._contents, rows, scores, answers, values.tolist(), now, visit)
+        batch, records = await self.beside(self._contents, rows, scores, answers, values.tolist(), now, visit)
         self.metrics.rows(rows, scores, values)
-        await self._write_down(records)
+        await self.write_down(records)
         return batch
+
+    @property
+    def reviews(self) -> bool:
+        """Whether predictions are sent to people now: by the settings, and by the release."""
+        return self.review.active and self.models.flags.review
+
+    async def explained(self, model: Model | None, row: Row) -> dict[str, Any]:
+        """What an answer says of its reasons; `model` gave it, or a fallback if that is None."""
+        if not self.models.flags.explain:
+            return none("explanations are switched off for now")
+        return none("a fallback has answered") if model is None else await self._explaining.of(model, row)
+
+    async def in_turn(self, score: Callable[[Sequence[Row]], Scores], rows: Sequence[Row]) -> Scores:
+        """Score many rows in the thread for batches, in a slot."""
+        return await self._slots.run(lambda: self.beside(score, rows))
+
+    async def score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
+        """Ask the model for many rows in a slot, and whoever comes after it if it fails."""
+        return await self._slots.run(lambda: self._score_rows(model, rows))
 
     async def close(self) -> None:
         """Answer what waits, end the threads, and write down what is not written yet."""
@@ -108,7 +117,7 @@ class Predictor:
         self._explaining.close()
         await asyncio.to_thread(self.log.close)
 
-    async def _beside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    async def beside(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do what takes long in the thread for batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
@@ -118,19 +127,19 @@ class Predictor:
         """What each row is answered, and what is written down of it."""
         contents = answers.many(scores, new_prediction_ids(len(rows)))
         reviewed = [0] * len(rows)
-        if self.review.active:
+        if self.reviews:
             reviewed = [int(self.review.of(value, now)) for value in values]
             for content, reason in zip(contents, reviewed, strict=True):
                 content["review"] = bool(reason)
         records: list[Prediction] = []
         if self.log.settings.mode != "off":
             records = [
-                _record(row, content, answers, now, reason, visit)
+                record(row, content, answers, now, reason, visit)
                 for row, content, reason in zip(rows, contents, reviewed, strict=True)
             ]
         return Batch(scores, answers, contents), records
 
-    async def _write_down(self, records: Sequence[Prediction]) -> None:
+    async def write_down(self, records: Sequence[Prediction]) -> None:
         """Hand answers to the log; in sync mode they are durable before anybody sees them."""
         if self.log.settings.mode == "sync":
             try:
@@ -145,11 +154,11 @@ class Predictor:
     def _model(self) -> Model | None:
         """Return the current model; 503 if there is none and nobody to fall back on."""
         model = self.models.current
-        if model is None and not any(link.name != "previous" for link in self._chain):
+        if model is None and not self._chain.stands_alone:
             raise RequestRefused(503, "the model is not loaded; see /health/ready", "not_ready")
         return model
 
-    async def _score_row(self, model: Model | None, row: Row) -> tuple[RowAnswer, Answers]:
+    async def score_row(self, model: Model | None, row: Row) -> tuple[RowAnswer, Answers]:
         """Ask the model, and whoever comes after it if it fails."""
         reason, kind = "the model is not loaded", "not_ready"
         if model is not None:
@@ -160,11 +169,11 @@ class Predictor:
             except (QueueFull, Closed) as error:
                 reason, kind = str(error), "busy"
             except Exception as error:  # noqa: BLE001 - whatever it is, there may be somebody else who can answer
-                reason, kind = _failure(error), "failed"
+                reason, kind = failure(error), "failed"
             else:
                 check_row(answer)
                 return answer, model.answers
-        [answer], answers = await self._fall_back([row], reason, kind)
+        [answer], answers = await self._chain.ask([row], reason, kind)
         return answer, answers
 
     async def _score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
@@ -172,62 +181,13 @@ class Predictor:
         reason = "the model is not loaded"
         if model is not None:
             try:
-                scores: Scores = await self._beside(model.scorer.score_rows, rows)
+                scores: Scores = await self.beside(model.scorer.score_rows, rows)
             except ValueError as error:
                 raise not_scorable(error) from error
             except Exception as error:  # noqa: BLE001 - see above
-                reason = _failure(error)
+                reason = failure(error)
             else:
                 check_rows(scores)
                 return scores, model.answers
-        answered, answers = await self._fall_back(rows, reason, "failed")
-        return _joined(answered), answers
-
-    async def _fall_back(self, rows: Sequence[Row], reason: str, kind: str) -> Answered:
-        """Ask along the chain, for all rows; its end is a 503."""
-        reasons = [reason]
-        for link in self._chain:
-            try:
-                answered, answers = await link.score(rows)
-                for answer in answered:
-                    check_row(answer)
-            except Exception as error:  # noqa: BLE001 - the next link may answer
-                reasons.append(f"{link.name}: {_failure(error)}")
-            else:
-                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
-                self.metrics.fallback(link.name, len(rows))
-                return answered, answers
-        log.error("nobody answers: %s", "; ".join(reasons))
-        self.metrics.fallback("none", len(rows))
-        told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
-        raise RequestRefused(503, told, kind)
-
-
-def _record(row: Row, content: Content, answers: Answers, now: int, reviewed: int, visit: Visit | None) -> Prediction:
-    """One answer as a row of the log."""
-    return Prediction(
-        content["prediction_id"],
-        now,
-        answers.version,
-        answers.digest,
-        answers.path,
-        row,
-        content["prediction"],
-        content.get("probabilities"),
-        None if visit is None else int((perf_counter() - visit.began) * 1e6),
-        None if visit is None else visit.trace.request_id.decode(),
-        review=reviewed,
-    )
-
-
-def _failure(error: Exception) -> str:
-    """Name an error without the values that it may hold: they would reach the log."""
-    return str(error) if isinstance(error, SklineError) else f"failed with {type(error).__name__}"
-
-
-def _joined(answers: Sequence[RowAnswer]) -> Scores:
-    """Rows' answers as arrays; predictions stay plain values."""
-    predictions = np.empty(len(answers), dtype=object)
-    predictions[:] = [prediction for prediction, _ in answers]
-    chances = [chances for _, chances in answers if chances is not None]
-    return Scores(predictions, np.array(chances) if chances else None)
+        answered, answers = await self._chain.ask(rows, reason, "failed")
+        return joined(answered), answers

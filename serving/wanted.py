@@ -4,7 +4,8 @@ from pathlib import Path
 
 from serving.settings import ServiceSettings
 from skline.artifact import Artifact, ArtifactRefused
-from skline.release import manifest
+from skline.errors import SklineError
+from skline.release import fit, manifest
 from skline.release.experiment import BUCKETS
 from skline.release.manifest import Release
 
@@ -43,22 +44,12 @@ def columns_of(artifact: Artifact, served: Artifact) -> tuple[str, ...] | None:
     Raises
     ------
     ArtifactRefused
-        If it reads what requests do not hold, or answers in other terms.
+        If it reads what requests do not hold, or answers something else.
     """
-    mine, theirs = artifact.contract, served.contract
-    if (mine.task, mine.classes, mine.target.name) != (theirs.task, theirs.classes, theirs.target.name):
-        raise ArtifactRefused(
-            f"{artifact.version} answers something else than {served.version}; it cannot stand beside it"
-        )
-    there = {column.name: column for column in theirs.inputs}
-    for column in mine.inputs:
-        given = there.get(column.name)
-        if given is None or (given.kind, given.nullable and not column.nullable) != (column.kind, False):
-            raise ArtifactRefused(
-                f"{artifact.version} reads {column.name!r}, which requests to {served.version} "
-                + ("do not hold" if given is None else "hold in another form")
-            )
-    return None if mine.input_names == theirs.input_names else tuple(mine.input_names)
+    try:
+        return fit.columns_of(artifact.contract, served.contract)
+    except SklineError as error:
+        raise ArtifactRefused(f"{artifact.version} cannot stand beside {served.version}: {error}") from None
 
 
 def summary(given: Release) -> str:

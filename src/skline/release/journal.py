@@ -44,7 +44,7 @@ class Judged(BaseModel):
 
 
 class Entry(BaseModel):
-    """One line."""
+    """One line: who did what and why; `follows` is the release that was in force, `restores` the one taken up again."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -55,6 +55,7 @@ class Entry(BaseModel):
     why: str = ""
     approval: Approval | None = None
     verdict: Judged | None = None
+    follows: int | None = None
     restores: int | None = None
     release: Release
 

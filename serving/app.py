@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from serving import connections, errors
+from serving import connections, errors, wanted
 from serving.connections import Connections
 from serving.counts import counts
 from serving.drain import before_end
@@ -24,13 +24,12 @@ from serving.security.middleware import Guarded
 from serving.security.permissions import Permissions
 from serving.service import Service
 from serving.settings import ServiceSettings
-from skline.artifact import Artifact
 from skline.logs.labels import Labels
 from skline.logs.writer import PredictionLog
 
 
 def create_app(settings: ServiceSettings | None = None) -> Service:
-    """Build the application around the artifact that the settings name.
+    """Build the application around the release, or the artifact, that the settings name.
 
     The artifact's hashes are verified here; the model is loaded in the background once the server
     runs, and /health/ready says when it has answered its golden rows.
@@ -43,7 +42,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     # Read when scikit-learn is loaded: for one row more threads cost more than they save.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     settings = settings or ServiceSettings()
-    artifact = Artifact.open(settings.artifact, settings.expected_digest())
+    artifact, release = wanted.first(settings)
     app = FastAPIOffline(
         title=artifact.manifest.title,
         version=artifact.version,
@@ -58,8 +57,9 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     slots, measured = Slots(settings.limits), Metrics()
     guarded = Guarded(app, guard, permissions, slots, tls=settings.security.tls)
     service = Service(app, measured, guarded)
-    models = Models(artifact, settings, measured)
-    predictor = Predictor(models, settings, measured, slots, PredictionLog(settings.log))
+    written = PredictionLog(settings.log)
+    models = Models(artifact, release, settings, measured, written)
+    predictor = Predictor(models, settings, measured, slots, written)
     app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
     app.state.metrics, app.state.guard, app.state.labels = measured, guard, Labels(settings.log, artifact.contract)
     app.state.connections = Connections(settings.limits)

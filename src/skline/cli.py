@@ -1,11 +1,11 @@
-"""The command line: `skline serve`, `skline key`, `skline plots`."""
+"""The command line: `skline serve`, and the commands of the other modules."""
 
 import argparse
 import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key
+from skline.commands import key, release
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
     command.set_defaults(carry_out=plots)
     key.add(commands)
+    release.add(commands)
     logs.add(commands)
     return root
 

@@ -117,6 +117,28 @@ class Register(Section):
     timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
 
 
+class Guards(Section):
+    """When a canary is taken back by itself: its share, less the champion's, is beyond a limit, and surely so."""
+
+    min_rows: Annotated[int, Field(ge=20)] = Field(default=200, description="Rows of the challenger between two looks")
+    errors: Share = Field(default=0.02, description="Rows that it could not answer")
+    fallbacks: Share = Field(default=0.05, description="Rows that another answered for it, for whatever reason")
+    slow: Share = Field(default=0.05, description="Rows that it took longer than slow_ms for")
+    slow_ms: Annotated[float, Field(gt=0)] = 50
+    score_shift: Share = Field(default=0.2, description="Distance between the scores' distribution functions")
+
+
+class Release(Section):
+    """How a model gets in front of users."""
+
+    approval: Literal["optional", "required"] = Field(
+        default="optional", description="required: `skline promote` wants --approve NAME --reason WHY"
+    )
+    timeout: Annotated[float, Field(gt=0)] = Field(default=8, description="Seconds to wait for the registry")
+    download_seconds: Annotated[float, Field(gt=0)] = Field(default=300, description="To wait for an artifact")
+    guards: Guards = Guards()
+
+
 class Settings(Section):
     """The whole of params.yaml."""
 
@@ -128,6 +150,7 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     package: Package = Package()
     register_: Annotated[Register, Field(alias="register")] = Register()
+    release: Release = Release()
 
     @classmethod
     def load(cls, path: Path = paths.PARAMS) -> Self:

@@ -7,7 +7,18 @@ from typing import Any
 
 from skline import paths
 from skline.artifact import Manifest
-from skline.registry import Result, client, fingerprint, register, uncommitted
+from skline.evaluation import verdict
+from skline.evaluation.verdict import Verdict
+from skline.registry import (
+    AGAINST_TAG,
+    FAILURES_TAG,
+    VERDICT_TAG,
+    Result,
+    client,
+    fingerprint,
+    register,
+    uncommitted,
+)
 
 
 def describe(
@@ -17,6 +28,7 @@ def describe(
     params: Mapping[str, Any],
     source: str,
     diff: str,
+    judged: Verdict | None = None,
 ) -> Result:
     """Collect what the run will say.
 
@@ -34,6 +46,8 @@ def describe(
         Where the table came from.
     diff : str
         Uncommitted changes.
+    judged : Verdict or None
+        What the gates said; of another artifact it counts as none.
     """
     mark, md5 = fingerprint(lock)
     return Result(
@@ -50,7 +64,17 @@ def describe(
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
         folders=(paths.ARTIFACT, paths.PLOTS),
         diff=diff,
+        verdict=tags_of(judged) if judged is not None and judged.artifact_sha256 == digest else {},
     )
+
+
+def tags_of(judged: Verdict) -> dict[str, str]:
+    """The verdict as tags of a registered version, which `skline promote` goes by."""
+    return {
+        VERDICT_TAG: "passed" if judged.passed else "failed",
+        FAILURES_TAG: "; ".join(finding.gate for finding in judged.failures())[:4000],
+        AGAINST_TAG: judged.champion_sha256 or "",
+    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -81,6 +105,7 @@ def main() -> None:
         params,
         settings.source.uri,
         uncommitted(Path.cwd()),
+        verdict.read(paths.VERDICT) if paths.VERDICT.exists() else None,
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with client(uri, settings.register_.timeout) as mlflow_client:

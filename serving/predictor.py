@@ -14,7 +14,7 @@ from serving.fallbacks import Chain, build_chain, failure, joined
 from serving.metrics import Metrics
 from serving.model import Model
 from serving.models import Models
-from serving.records import Batch, Unanswered, Writer, as_json, no_rows, record, records
+from serving.records import Batch, Read, Unanswered, Writer, as_json, no_rows, record, records
 from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
@@ -102,9 +102,7 @@ class Predictor:
         """Answer rows that are validated; raises as `answer_row` does."""
         return await self._answer_batch(lambda: rows, visit, None)
 
-    async def _answer_batch(
-        self, read: Callable[[], Sequence[Row]], visit: Visit | None, write: Writer | None
-    ) -> Batch:
+    async def _answer_batch(self, read: Read, visit: Visit | None, write: Writer | None) -> Batch:
         """Read, score and answer rows, in one go in the thread for batches if the model does not fail."""
         model = self._model()
         if model is not None and model.trial is not None:
@@ -166,22 +164,27 @@ class Predictor:
         return content, record(row, content, answers, now, reviewed, visit)
 
     def _read_and_score(
-        self, read: Callable[[], Sequence[Row]], model: Model | None, visit: Visit | None, write: Writer | None
+        self, read: Read, model: Model | None, visit: Visit | None, write: Writer | None
     ) -> Batch | Unanswered:
         """Read rows, ask the model, and answer them."""
         rows = read()
         if not rows and model is not None:
             return no_rows(model.answers, write)
+        asked = self._ask(model, rows)
+        return asked if isinstance(asked, Unanswered) else self._batch(rows, *asked, visit, write)
+
+    def _ask(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers] | Unanswered:
+        """Ask the model for many rows."""
         if model is None:
             return Unanswered(rows, "the model is not loaded")
         try:
-            scores: Scores = model.scorer.score_rows(rows)
+            scores = model.scorer.score_rows(rows)
         except ValueError as error:
             raise not_scorable(error) from error
         except Exception as error:  # noqa: BLE001 - whatever it is, there may be somebody else who can answer
             return Unanswered(rows, failure(error))
         check_rows(scores)
-        return self._batch(rows, scores, model.answers, visit, write)
+        return scores, model.answers
 
     def _batch(
         self, rows: Sequence[Row], scores: Scores, answers: Answers, visit: Visit | None, write: Writer | None
@@ -241,16 +244,8 @@ class Predictor:
 
     async def _score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
         """Ask the model in a thread, and whoever comes after it if it fails, for all rows."""
-        reason = "the model is not loaded"
-        if model is not None:
-            try:
-                scores: Scores = await self.beside(model.scorer.score_rows, rows)
-            except ValueError as error:
-                raise not_scorable(error) from error
-            except Exception as error:  # noqa: BLE001 - see above
-                reason = failure(error)
-            else:
-                check_rows(scores)
-                return scores, model.answers
-        answered, answers = await self._chain.ask(rows, reason, "failed")
+        asked = await self.beside(self._ask, model, rows)
+        if not isinstance(asked, Unanswered):
+            return asked
+        answered, answers = await self._chain.ask(rows, asked.reason, "failed")
         return joined(answered), answers

@@ -16,6 +16,8 @@ from serving.security.guard import Visit
 from skline.logs.records import Prediction
 from skline.scoring.answers import FloatArray, Scores
 
+#: Gives the rows of a batch.
+Read = Callable[[], Sequence[Row]]
 #: Writes the whole answer to a batch.
 Writer = Callable[[Sequence[Content]], bytes]
 

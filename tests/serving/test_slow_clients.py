@@ -15,7 +15,6 @@ import orjson
 import pytest
 
 from serving.app import create_app
-from serving.http import ShortProtocol
 from serving.settings import ServiceSettings
 from tests import demo
 from tests.conftest import wait_until_loaded
@@ -37,7 +36,7 @@ def service(packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setattr("serving.connections.LOOK_EVERY", 0.05)
     limits: dict[str, Any] = {"connections": 8, "head_seconds": 0.5, "request_seconds": 2}
     settings = ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest, limits=limits)  # type: ignore[arg-type]
-    with served(create_app(settings), lifespan="on", http=ShortProtocol) as client:
+    with served(create_app(settings), lifespan="on") as client:
         wait_until_loaded(client)
         yield client
 

@@ -33,7 +33,7 @@ class Texts:
         return Texts(self.values, self.codes[rows])
 
 
-def each(texts: Sequence[str | None] | Texts, function: Callable[[Iterable[str | None]], Sequence[Any]]) -> Any:
+def each(texts: Sequence[str | None] | Texts, function: Callable[[Iterable[Any]], Any]) -> Any:
     """Apply a function that turns strings into as many values, and return those of all rows.
 
     Returns

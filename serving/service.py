@@ -71,7 +71,6 @@ class Service:
         """
         answer, permission = self._now[path]
         visit = self._guard.begin(scope["headers"])
-        running = CURRENT.set(visit.trace)
         try:
             if permission is not None:
                 self._guard.admit(visit, scope, permission)
@@ -86,7 +85,7 @@ class Service:
             log.exception("POST %s failed", path)
             response = Json(BROKEN, 500)
         finally:
-            CURRENT.reset(running)
+            CURRENT.set(None)  # the next request on the connection runs in the same context
         response.raw_headers += visit.headers
         spent = perf_counter() - visit.began
         self._guard.log.write(visit.trace, "POST", path, response.status_code, spent, visit.caller.id)

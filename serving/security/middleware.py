@@ -11,7 +11,6 @@ from serving.security import headers, refusals
 from serving.security.guard import Guard, RawHeader, Visit
 from serving.security.limits import Slots
 from serving.security.permissions import Permissions
-from serving.security.tracing import CURRENT
 
 
 class Guarded:
@@ -33,7 +32,6 @@ class Guarded:
             await self.app(scope, receive, send)
             return
         visit = self.guard.begin(scope["headers"])
-        CURRENT.set(visit.trace)
         scope.setdefault("state", {})["visit"] = visit
         answer = _Answer(send, visit, self._docs_headers if scope["path"] == "/docs" else None)
         try:

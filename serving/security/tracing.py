@@ -48,12 +48,15 @@ class Trace:
         }
 
 
-#: The request that is worked on. The server runs each request's task in a context of its own.
+#: The request that this task works on.
 CURRENT: ContextVar[Trace | None] = ContextVar("skline_trace", default=None)
 
 
 def begin(request_id: bytes, traceparent: bytes) -> Trace:
-    """Start a request's trace from its two headers, empty if not sent."""
+    """Start a request's trace from its two headers, empty if not sent, and make it the current one.
+
+    The server runs each request's task in a context of its own, so there nothing needs to be undone.
+    """
     if not (request_id and _SANE(request_id)):
         request_id = _REQUESTS().encode()
     parent = None
@@ -61,4 +64,6 @@ def begin(request_id: bytes, traceparent: bytes) -> Trace:
         parent = _PARENT(traceparent)
         if parent is not None and parent[1] == b"00" and parent[5] is not None:
             parent = None
-    return Trace(request_id, parent)
+    trace = Trace(request_id, parent)
+    CURRENT.set(trace)
+    return trace

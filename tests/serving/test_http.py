@@ -135,7 +135,7 @@ def test_what_cannot_be_answered_at_once_goes_the_other_way(client: httpx.Client
     end = b"0\r\n\r\n" if b"chunked" in ask else b""
     [(status, _, body)] = talk(client, ask, end)
     assert (status, "prediction" in json.loads(body)) == (200, True)
-    assert short == []
+    assert not short or end, "both pieces may be read at once, and chunks may be short too"
 
 
 def test_a_body_beyond_the_limit_is_refused(packaged: demo.Packaged, serve: Any) -> None:

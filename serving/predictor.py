@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of, write
-from serving.bodies import Bodies, Row
+from serving.bodies import SMALL, Bodies, Row
 from serving.errors import RequestRefused
 from serving.explaining import Explaining, none
 from serving.fallbacks import Answered, build_chain
@@ -69,7 +69,7 @@ class Predictor:
             If the model cannot score the row (422), or nobody can now (503).
         """
         model = self._model()
-        row = self.bodies.read_row(body)
+        row = self.bodies.read_row(body) if len(body) <= SMALL else await self._beside(self.bodies.read_row, body)
         answer, answers = await self._score_row(model, row)
         content = answers.one(answer, new_prediction_id())
         score, now, reviewed = score_of(answer), now_us(), 0

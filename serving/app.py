@@ -72,8 +72,8 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         health.router,
         info.router,
         metrics.router,
-        labels.make_router(app.state.labels),
-        review.make_router(settings.log, app.state.labels),
+        labels.make_router(app.state.labels, settings),
+        review.make_router(settings, app.state.labels),
         mlflow_routes.make_router(ProtocolService(predictor, settings)),
         v2_routes.make_router(ProtocolService(predictor, settings)),
     ):

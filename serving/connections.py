@@ -29,8 +29,10 @@ STATE = "connections"
 LOOK_EVERY = 1.0
 #: File descriptors that are kept for everything but connections: the log's files, sockets, what is being read.
 RESERVED = 100
-#: A request's head may have so many bytes; twice what other servers take.
-MOST_HEAD_BYTES = 64 * 2**10
+#: A request's head that comes in parts may have so many bytes after the first part, and so many headers.
+MOST_HEAD_BYTES, MOST_HEADERS = 32 * 2**10, 500
+#: A body's chunks may have so many bytes of sizes, extensions and trailers.
+MOST_OVERHEAD_BYTES = 2**20
 TOO_BIG = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from serving.connections import MOST_HEAD_BYTES, STATE, Connections
+from serving.connections import MOST_HEAD_BYTES, MOST_HEADERS, MOST_OVERHEAD_BYTES, STATE, Connections
 from serving.responses import Json
 
 
@@ -77,8 +77,9 @@ class ShortProtocol(HttpToolsProtocol):
 
     #: Of the application; None where it keeps no count.
     _connections: Connections | None = None
-    #: Bytes that have come of a head which is not whole yet.
-    _head_bytes = 0
+    #: The request whose head, or body's end, has not come yet, and how many bytes of it were no body's.
+    _begun: object = None
+    _overhead = 0
     #: The body of the request that is on the short way; None if none is.
     _held: list[bytes] | None = None
     _defaults: tuple[list[tuple[bytes, bytes]], bytes] | None = None
@@ -101,17 +102,18 @@ class ShortProtocol(HttpToolsProtocol):
             self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Read what has come. The parser would keep a head that never ends for as long as there is memory."""
+        """Read what has come. The parser would keep a head, or a line after a body, that never ends."""
         super().data_received(data)
         if self._held is not None:
             self._leave_short_way()
-        # A head is whole when the method is known.
-        if self.scope is not None and "method" not in self.scope:
-            self._head_bytes += len(data)
-            if self._head_bytes > MOST_HEAD_BYTES and self._connections is not None:
-                self._connections.too_big(self)
-        elif self._head_bytes:
-            self._head_bytes = 0
+        scope = self.scope
+        if scope is None or self._connections is None:
+            return
+        # uvicorn knows the method when a head is whole.
+        if "method" not in scope:
+            self._count(len(data), MOST_HEAD_BYTES)
+        elif self.cycle is not None and self.cycle.more_body:
+            self._count(len(data) - len(self.cycle.body), MOST_OVERHEAD_BYTES)
 
     def on_headers_complete(self) -> None:
         """Take the short way, or uvicorn's."""
@@ -180,3 +182,12 @@ class ShortProtocol(HttpToolsProtocol):
         if self._defaults is None or self._defaults[0] is not headers:
             self._defaults = headers, b"".join(b"%b: %b\r\n" % pair for pair in headers)
         return self._defaults[1]
+
+    def _count(self, size: int, most: int) -> None:
+        """Count bytes of an unfinished request that are no body's; what came with its beginning is not known."""
+        if self._begun is not self.scope:
+            self._begun, self._overhead = self.scope, 0
+        elif size > 0:
+            self._overhead += size
+        if (self._overhead > most or len(self.headers) > MOST_HEADERS) and self._connections is not None:
+            self._connections.too_big(self)

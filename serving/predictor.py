@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of
-from serving.bodies import Bodies, Row
+from serving.bodies import SMALL, Bodies, Row
 from serving.errors import RequestRefused
 from serving.explaining import Explaining, none
 from serving.fallbacks import Chain, build_chain, failure, joined
@@ -60,7 +60,7 @@ class Predictor:
             If the model cannot score the row (422), or nobody can now (503).
         """
         model = self._model()
-        row = self.bodies.read_row(body)
+        row = self.bodies.read_row(body) if len(body) <= SMALL else await self.beside(self.bodies.read_row, body)
         if model is not None and model.trial is not None:
             return await self._trials.answer_row(model, model.trial, row, visit, explain=explain)
         answer, answers = await self.score_row(model, row)
@@ -79,7 +79,7 @@ class Predictor:
         if model is None or model.trial is not None or self._waits_for_log:
             return None
         score = model.scorer.score_now
-        if score is None:
+        if score is None or len(body) > SMALL:
             return None
         row = self.bodies.read_row(body)
         try:

@@ -5,7 +5,7 @@ import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key
+from skline.commands import key, score
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -26,6 +26,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
     command.set_defaults(carry_out=plots)
     key.add(commands)
+    score.add(commands)
     logs.add(commands)
     return root
 

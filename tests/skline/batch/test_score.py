@@ -144,7 +144,7 @@ class Numbers(Table):
 
 
 class Colour(Numbers):
-    colour: str = column("red, green or blue", role="target")
+    colour: str = column("what it is", role="target", isin=["blue", "green", "red"])
 
 
 @pytest.fixture(scope="module", params=["no plan", "refusing"])

@@ -33,12 +33,12 @@ class Texts:
         return Texts(self.values, self.codes[rows])
 
 
-def each(texts: Sequence[str | None] | Texts, function: Callable[[Iterable[Any]], Any]) -> Any:
+def each(texts: Sequence[Any] | Texts, function: Callable[[Iterable[Any]], Any]) -> Any:
     """Apply a function that turns strings into as many values, and return those of all rows.
 
     Returns
     -------
-    list for a list; for Texts, an array of shape (n,), the function having seen each distinct string.
+    What the function returns; for Texts an array of shape (n,), the function having seen each distinct string.
     """
     if isinstance(texts, Texts):
         return np.asarray(function(texts.values))[texts.codes]

@@ -5,7 +5,7 @@ import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key, release
+from skline.commands import experiment, key, release
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -27,6 +27,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(carry_out=plots)
     key.add(commands)
     release.add(commands)
+    experiment.add(commands)
     logs.add(commands)
     return root
 

@@ -118,7 +118,7 @@ class Registry:
             importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
         def talk() -> Result:
-            with client(self.uri, self.timeout, "the registry at {uri} does not answer: {reason}") as mlflow_client:
+            with client(self.uri, self.timeout, "the registry at {uri} cannot be used: {reason}") as mlflow_client:
                 return question(mlflow_client)
 
         return within(seconds, talk, f"the registry at {shown(self.uri)} does not answer within {seconds:g} s")

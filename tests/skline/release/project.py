@@ -60,19 +60,21 @@ class Project:
         command = [sys.executable, "-m", "skline.cli", *words]
         return subprocess.run(
             command, capture_output=True, text=True, cwd=self.folder, check=False, timeout=120,
-            env=os.environ | environment,
+            env=os.environ | {"MLFLOW_TRACKING_URI": self.uri} | environment,
         )  # fmt: skip
 
     def run(self, *words: str) -> str:
         """Run a command here, where MLflow is imported already; returns what it prints."""
         before = Path.cwd()
         os.chdir(self.folder)
+        os.environ["MLFLOW_TRACKING_URI"] = self.uri  # MLflow itself leaves there what it was last told
         try:
             with redirect_stdout(io.StringIO()) as printed:
                 arguments = parser().parse_args(words)
                 arguments.carry_out(arguments)
         finally:
             os.chdir(before)
+            os.environ.pop("MLFLOW_TRACKING_URI", None)
         return printed.getvalue()
 
     def refused(self, *words: str) -> str:

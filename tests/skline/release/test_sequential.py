@@ -8,7 +8,7 @@ from skline.release.sequential import MISMATCH, boundaries, sample_ratio
 
 @pytest.mark.parametrize(
     ("boundary", "published"),
-    [  # spending functions of Lan and DeMets, five looks, two-sided 0.05, as in Jennison and Turnbull (2000) and gsDesign
+    [  # spending functions of Lan and DeMets, five looks, two-sided 0.05, as gsDesign has them
         ("obrien-fleming", [4.8769, 3.3569, 2.6803, 2.2898, 2.0310]),
         ("pocock", [2.4380, 2.4268, 2.4101, 2.3966, 2.3859]),
     ],

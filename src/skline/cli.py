@@ -5,7 +5,7 @@ import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key, release, score
+from skline.commands import experiment, key, release, score
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -28,6 +28,7 @@ def parser() -> argparse.ArgumentParser:
     key.add(commands)
     release.add(commands)
     score.add(commands)
+    experiment.add(commands)
     logs.add(commands)
     return root
 

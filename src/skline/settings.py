@@ -134,7 +134,7 @@ class Release(Section):
     approval: Literal["optional", "required"] = Field(
         default="optional", description="required: `skline promote` wants --approve NAME --reason WHY"
     )
-    timeout: Annotated[float, Field(gt=0)] = Field(default=8, description="Seconds to wait for the registry")
+    timeout: Annotated[float, Field(gt=0)] = Field(default=6, description="Seconds to wait for the registry")
     download_seconds: Annotated[float, Field(gt=0)] = Field(default=300, description="To wait for an artifact")
     guards: Guards = Guards()
 

@@ -70,17 +70,15 @@ def promote(
     return releases.change(action, what, change, why=why, approval=approval, verdict=judged), notes
 
 
-def aliases(entry: Entry, before: Release | None) -> dict[str, str | None]:
+def aliases(entry: Entry, before: Release | None) -> dict[str, str]:
     """Where the registry's aliases point after a change."""
     release = entry.release
     challenger = release.challenger
-    found: dict[str, str | None] = {"champion": number_of(release.champion)}
+    found = {"champion": number_of(release.champion)}
     if before is not None and before.champion.sha256 != release.champion.sha256:
         found["previous"] = number_of(before.champion)
     if challenger is not None:
         found["challenger"] = number_of(challenger)
-    elif entry.action == "promote":
-        found["challenger"] = None
     return found
 
 

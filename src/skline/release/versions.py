@@ -3,6 +3,7 @@
 Every conversation with the registry has an end in time, whatever hangs: it is held in a thread, which is left behind.
 """
 
+import importlib
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -98,24 +99,26 @@ class Registry:
             self.download_seconds,
         )
 
-    def point(self, aliases: dict[str, str | None]) -> None:
-        """Let aliases point at version numbers; None takes an alias away."""
+    def point(self, aliases: dict[str, str]) -> None:
+        """Let aliases point at version numbers; who has become champion is no challenger any more."""
 
         def ask(mlflow_client: Any) -> None:
             there = mlflow_client.get_registered_model(self.model).aliases
             for alias, number in aliases.items():
-                if number is not None:
-                    mlflow_client.set_registered_model_alias(self.model, alias, number)
-                elif alias in there:
-                    mlflow_client.delete_registered_model_alias(self.model, alias)
+                mlflow_client.set_registered_model_alias(self.model, alias, number)
+            if "challenger" not in aliases and str(there.get("challenger")) == aliases["champion"]:
+                mlflow_client.delete_registered_model_alias(self.model, "challenger")
 
         self._ask(ask, self.timeout)
 
     def _ask(self, question: Callable[[Any], Result], seconds: float) -> Result:
-        """Hold a conversation that ends after `seconds` whatever happens."""
+        """Hold a conversation that ends after `seconds` whatever happens; importing MLflow takes no part of them."""
+        importlib.import_module("mlflow")
+        if not self.uri.startswith("http"):
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
         def talk() -> Result:
-            with client(self.uri, self.timeout, "the registry at {uri} does not answer: {reason}") as mlflow_client:
+            with client(self.uri, self.timeout, "the registry at {uri} cannot be used: {reason}") as mlflow_client:
                 return question(mlflow_client)
 
         return within(seconds, talk, f"the registry at {shown(self.uri)} does not answer within {seconds:g} s")

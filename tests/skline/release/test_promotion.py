@@ -68,7 +68,7 @@ def test_a_life_of_releases(project: Project, packaged: demo.Packaged, another: 
     assert [one.weight for one in ramp.release.experiment.steps] == [500, 2000]
     assert [arm.weight for arm in step.release.arms] == [5000, 5000]
 
-    project.run("promote", "2")
+    project.run("promote")
     assert project.aliases() == {"champion": "2", "previous": "1"}
     project.run("rollback", "--reason", "a complaint")
     assert project.aliases() == {"champion": "1", "previous": "2"}
@@ -86,7 +86,7 @@ def test_a_life_of_releases(project: Project, packaged: demo.Packaged, another: 
 
 
 def test_the_report_on_disk_counts_where_the_registry_has_no_verdict(tmp_path: Path, packaged: demo.Packaged) -> None:
-    project = make(tmp_path, release="{approval: required}")
+    project = make(tmp_path, release="{approval: required, timeout: 60}")
     project.register(packaged, "1", None)
     assert "release.approval is 'required'" in project.refused("promote")
     yes = ("--approve", "anna", "--reason", "why not")
@@ -111,38 +111,39 @@ def test_an_artifact_that_was_changed_in_the_registry_is_not_released(tmp_path: 
     assert not list((tmp_path / "releases/artifacts").iterdir())
 
 
-@pytest.mark.parametrize("uri", ["http://10.255.255.1:9", "http://127.0.0.1:9", "postgresql://u:geheim@10.255.255.1/x"])
+@pytest.mark.parametrize("uri", ["http://10.255.255.1:9", "postgresql://u:geheim@10.255.255.1/x"])
 def test_a_registry_that_is_away_is_said_in_time_and_nothing_changes(
     uri: str, tmp_path: Path, packaged: demo.Packaged
 ) -> None:
-    project = make(tmp_path, uri)
+    project = make(tmp_path, uri, release="{timeout: 2}")
     begun = time.monotonic()
-    error = project.refused("promote", "1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="5", MLFLOW_HTTP_REQUEST_TIMEOUT="60")
-    assert time.monotonic() - begun < 30  # promised are ten, on a machine that is not busy with other tests
-    assert "the registry at" in error
-    assert "does not answer" in error
-    assert "geheim" not in error
+    done = project.process("promote", "1", MLFLOW_HTTP_REQUEST_MAX_RETRIES="5", MLFLOW_HTTP_REQUEST_TIMEOUT="60")
+    assert time.monotonic() - begun < 60  # bounded: the network alone would be waited for for minutes
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: the registry at")
+    assert "does not answer within 2 s" in done.stderr or "cannot be used" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "geheim" not in done.stderr
     assert not (tmp_path / "releases").exists()
 
 
 def test_a_locked_registry_is_said_in_time_and_a_rollback_needs_none(
-    project: Project, packaged: demo.Packaged, another: demo.Packaged, tmp_path: Path
+    packaged: demo.Packaged, another: demo.Packaged, tmp_path: Path
 ) -> None:
-    mine = make(tmp_path)
-    one, two = mine.register(packaged, "1"), mine.register(another, "2", against=packaged.digest)
-    mine.run("promote", one)
-    mine.run("promote", two)
+    project = make(tmp_path)
+    one, two = project.register(packaged, "1"), project.register(another, "2", against=packaged.digest)
+    project.run("promote", one)
+    project.run("promote", two)
     lock = sqlite3.connect(tmp_path / "mlflow.db", isolation_level=None)
     lock.execute("BEGIN EXCLUSIVE")
+    (tmp_path / "params.yaml").write_text((tmp_path / "params.yaml").read_text().replace("60", "1"))
     try:
-        begun = time.monotonic()
-        assert "does not answer" in mine.refused("promote", one)
-        assert time.monotonic() - begun < 30
-        said = mine.run("rollback")
+        assert "does not answer within 1 s" in project.refused("promote", one)
+        said = project.run("rollback")
         assert "release 3 is in force: rollback demo/1" in said
         assert "the registry's aliases were not moved" in said
     finally:
         lock.close()
     (tmp_path / "mlflow.db").unlink()
     (tmp_path / "params.yaml").unlink()
-    assert "release 4 is in force" in mine.run("rollback", "--to", "2")
+    assert "release 4 is in force" in project.run("rollback", "--to", "2")

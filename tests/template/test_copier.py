@@ -57,7 +57,8 @@ def test_what_git_ignores_is_not_copied_out_of_a_plain_folder(tmp_path: Path) ->
     junk = (
         "data/raw/table.parquet", "data/contract.json", "models/pipeline.joblib", "artifact/manifest.json",
         ".venv/bin/x", ".venv-3.12/x", "mlflow.db", "mlflow.db-wal", "mlruns/0/meta.yaml", "logs/predictions.db",
-        "keys.json", ".env", "uv.lock", "src/skline/__pycache__/cli.pyc", ".dvc/cache/files/x", ".dvc/tmp/lock", ".dvc/config.local",
+        "keys.json", ".env", "uv.lock", "src/skline/__pycache__/cli.pyc", ".dvc/cache/files/x",
+        ".dvc/tmp/lock", ".dvc/config.local",
         ".dvc/plots/page.html", "reports/plots/roc.csv", "dvc_plots/index.html", ".pytest_cache/x", "dist/x.whl",
     )  # fmt: skip
     for name in junk:

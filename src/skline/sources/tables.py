@@ -60,6 +60,28 @@ def read_source(path: Path, source: Source, wanted: Sequence[str]) -> tuple[pa.T
     return table, columns
 
 
+def header(path: Path, source: Source) -> list[str]:
+    """Name the columns of a file.
+
+    Raises
+    ------
+    SklineError
+        If it cannot be read, or two columns have one name.
+    """
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            columns: list[str] = pq.read_schema(path).names
+        else:
+            with _bytes(path, source.member) as data:
+                columns = _header(data, source)
+    except (pa.ArrowInvalid, OSError, zipfile.BadZipFile, UnicodeError) as error:
+        raise SklineError(f"cannot read {path.name}: {' '.join(str(error).split())}; is it whole?") from error
+    _refuse_duplicates(columns, path.name)
+    return columns
+
+
 def _read_parquet(path: Path, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
     """Read columns of a Parquet file."""
     import pyarrow.parquet as pq

@@ -1,11 +1,11 @@
-"""The command line: `skline serve`, `skline key`, `skline plots`."""
+"""The command line: `skline init`, `skline serve`, `skline key`, `skline plots`."""
 
 import argparse
 import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key
+from skline.commands import init, key
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -25,6 +25,7 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(carry_out=serve)
     command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
     command.set_defaults(carry_out=plots)
+    init.add(commands)
     key.add(commands)
     logs.add(commands)
     return root

@@ -13,6 +13,7 @@ import pandera.pandas as pa
 
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
+from skline.contract.written import check
 from skline.errors import SklineError
 
 #: Checks that follow from the type and need no words in the JSON form.
@@ -90,10 +91,13 @@ def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
             f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, "
             "or leave its role out"
         )
+    if own.get("written") is not None:
+        check(own["written"], kind)
     return Column(
         name=name,
         kind=kind,
         role=role,
+        written=own.get("written"),
         nullable=field.nullable,
         unique=field.unique,
         description=field.description or "",

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skline.contract.spec import LARGEST_INTEGER, Kind
+from skline.contract.written import plain_booleans, plain_dates, plain_numbers
 
 WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True} | {
     "false": False, "f": False, "no": False, "n": False, "0": False,
@@ -45,15 +46,19 @@ class Parsed(NamedTuple):
     failures: pd.DataFrame
 
 
-def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
-    """Read each column of `table` that `kinds` names as its kind; other columns are left out."""
+def parse(table: pa.Table, kinds: Mapping[str, Kind], written: Mapping[str, str] | None = None) -> Parsed:
+    """Read each column of `table` that `kinds` names as its kind; other columns are left out.
+
+    `written` says of columns how their text is written (see `skline.contract.written`).
+    """
+    written = written or {}
     columns: dict[str, pd.Series] = {}
     failures: list[pd.DataFrame] = []
     for name, kind in kinds.items():
         if name not in table.column_names:
             continue
         cells = table.column(name).combine_chunks()
-        values, bad = parse_column(cells, kind)
+        values, bad = parse_column(cells, kind, written.get(name))
         columns[name] = values
         if bad.any():
             rows = np.flatnonzero(bad)
@@ -63,7 +68,7 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
                         "row": rows,
                         "column": name,
                         "value": pd.Series([str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"),
-                        "rule": RULES[kind],
+                        "rule": RULES[kind] if name not in written else f"is not written as {written[name]}",
                     }
                 )
             )
@@ -73,8 +78,10 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
     return Parsed(pd.DataFrame(columns), pd.concat(failures, ignore_index=True) if failures else empty)
 
 
-def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Read one column.
+def parse_column(
+    cells: pa.Array, kind: Kind, written: str | None = None
+) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Read one column; `written` is how its text is written, where that is not plain.
 
     Returns
     -------
@@ -88,7 +95,10 @@ def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), None, cells)  # some writers leave NaN where a value is missing
     if kind == "boolean":
-        return _booleans(cells)
+        return _booleans(cells, written)
+    given = cells
+    if written is not None and is_text(cells.type):
+        cells = plain_numbers(cells, written) if kind in ("integer", "number") else plain_dates(cells, written)
     try:
         typed = _cast(cells, kind)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -96,15 +106,20 @@ def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any
     if kind == "integer":
         exact = pc.and_(pc.greater_equal(typed, -LARGEST_INTEGER), pc.less_equal(typed, LARGEST_INTEGER))
         typed = pc.if_else(exact, typed, None)
-    bad = np.asarray(pc.and_(pc.is_valid(cells), pc.is_null(typed)))
+    bad = np.asarray(pc.and_(pc.is_valid(given), pc.is_null(typed)))
     return _series(typed, kind), bad
+
+
+def is_text(source: pa.DataType) -> bool:
+    """Whether cells of this Arrow type are strings."""
+    return bool(pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source))
 
 
 def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
     """Cast a whole column, or raise pa.ArrowInvalid if one cell cannot be."""
     source = cells.type
     if kind == "string":
-        if not (pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)):
+        if not is_text(source):
             raise pa.ArrowInvalid("not text")
         return cells.cast(pa.string())
     if pa.types.is_boolean(source):
@@ -149,11 +164,16 @@ def _read_cell(value: Any, kind: Kind) -> Any:
         return None
 
 
-def _booleans(cells: pa.Array) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _booleans(
+    cells: pa.Array, written: str | None = None
+) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Read booleans out of booleans, words, or the numbers 0 and 1."""
-    encoded = cells.dictionary_encode()
-    meaning = [WORDS.get(_word(value)) for value in encoded.dictionary.to_pylist()]
-    typed = pa.array(meaning, type=pa.bool_()).take(encoded.indices)
+    if written is not None and is_text(cells.type):
+        typed = plain_booleans(cells, written)
+    else:
+        encoded = cells.dictionary_encode()
+        meaning = [WORDS.get(_word(value)) for value in encoded.dictionary.to_pylist()]
+        typed = pa.array(meaning, type=pa.bool_()).take(encoded.indices)
     bad = np.asarray(pc.and_(pc.is_valid(cells), pc.is_null(typed)))
     return _series(typed, "boolean"), bad
 

@@ -55,6 +55,7 @@ def column(
     feature_group: str | None = None,
     segment: bool = False,
     alias: str | None = None,
+    written: str | None = None,
 ) -> Any:
     """Describe one column of the contract.
 
@@ -85,6 +86,9 @@ def column(
         Report quality separately for each value of this column.
     alias : str, optional
         The column's real name where it is no Python identifier.
+    written : str, optional
+        How a table of text writes the values, where not plainly: a number as an example ("1.234,56 €"), a date
+        as strptime's format ("%d.%m.%Y"), a boolean as its two words ("ja/nein"). Requests are JSON and plain.
     """
     lengths: Any = {"min_value": min_length, "max_value": max_length}
     return pa.Field(
@@ -105,6 +109,7 @@ def column(
                 "feature_group": feature_group,
                 "segment": segment or role == "segment",
                 "pattern": pattern,
+                "written": written,
             }
         },
     )

@@ -17,7 +17,9 @@ def add(commands: "Commands") -> None:
     )
     command.add_argument("table", help="a csv, tsv or Parquet file, plain or in gz or zip, or a URL")
     command.add_argument("--target", required=True, metavar="NAME", help="the column to be predicted")
-    command.add_argument("--task", choices=["binary", "multiclass", "regression"], help="default: what the target shows")
+    command.add_argument(
+        "--task", choices=["binary", "multiclass", "regression"], help="default: what the target shows"
+    )
     command.add_argument("--time", metavar="COL", help="when a row happened; the split is by it")
     command.add_argument("--group", metavar="COL", help="whom a row is about; rows of one group stay together")
     command.add_argument("--id", metavar="COL", help="the column that names each row")

@@ -164,9 +164,7 @@ def _read_cell(value: Any, kind: Kind) -> Any:
         return None
 
 
-def _booleans(
-    cells: pa.Array, written: str | None = None
-) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+def _booleans(cells: pa.Array, written: str | None = None) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
     """Read booleans out of booleans, words, or the numbers 0 and 1."""
     if written is not None and is_text(cells.type):
         typed = plain_booleans(cells, written)

@@ -48,7 +48,9 @@ def contract_source(guesses: list[Guess], target: Guess, event_time: Guess | Non
     if any(guess.kind in ("date", "datetime") for guess in [*inputs, *others]):
         lines.append("import datetime as dt\n\n")
     lines.append("from skline.contract.table import Table, column\n\n\n")
-    lines.append(f"class Inputs(Table):\n    {docstring(f'What is known when {target.name} is asked for; a row of {table}.')}\n\n")
+    lines.append(
+        f"class Inputs(Table):\n    {docstring(f'What is known when {target.name} is asked for; a row of {table}.')}\n\n"
+    )
     lines += [declaration(guess, names[guess.name]) for guess in inputs]
     lines.append(f"\n\nclass Labelled(Inputs):\n    {docstring(f'A row whose {target.name} is known.')}\n\n")
     lines += [declaration(guess, names[guess.name]) for guess in [target, *others]]
@@ -68,7 +70,10 @@ def _left_out(guesses: list[Guess]) -> str:
         text += "".join(_comment(f"{guess.name}: {guess.reasons[-1]}") for guess in useless)
     text += "\n" if useless else "\n\n"
     if not leaks:
-        return text + "#: Columns of the source that are known too late to be inputs, and why.\nLEAKS: dict[str, str] = {}\n"
+        return (
+            text
+            + "#: Columns of the source that are known too late to be inputs, and why.\nLEAKS: dict[str, str] = {}\n"
+        )
     lines = "".join(f"    {literal(guess.name)}: {literal(guess.reasons[-1])},\n" for guess in leaks)
     return f"{text}#: Columns of the source that are known too late to be inputs, and why.\nLEAKS = {{\n{lines}}}\n"
 
@@ -126,7 +131,9 @@ def _argument(argument: str) -> str:
         return line
     inner = f"            {found[2]}\n"
     if len(inner) > WIDTH + 1:
-        inner = "".join(f"            {item},\n" for item in re.findall(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[^,\s]+', found[2]))
+        inner = "".join(
+            f"            {item},\n" for item in re.findall(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[^,\s]+', found[2])
+        )
     return f"        {found[1]}[\n{inner}        ],\n"
 
 
@@ -139,7 +146,8 @@ def literal(value: Any) -> str:
     if value.isprintable() and '"' in value and value.count('"') > value.count("'"):
         return repr(value) if "'" not in value else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"
     escaped = "".join(
-        char if char.isprintable() or char == " " else char.encode("unicode_escape").decode() for char in value.replace("\\", "\\\\")
+        char if char.isprintable() or char == " " else char.encode("unicode_escape").decode()
+        for char in value.replace("\\", "\\\\")
     )
     return '"' + escaped.replace('"', '\\"') + '"'
 

@@ -13,7 +13,18 @@ DAYS = [
     "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %y", "%b %d, %Y", "%B %d, %Y",
     "%b %d %Y", "%B %d %Y", "%d. %B %Y", "%d. %b %Y", "%a, %d %b %Y", "%Y-%b-%d", "%Y-%m-%d", "%d/%b/%Y",
 ]  # fmt: skip
-TIMES = [" %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", " %I:%M:%S%p", " %I:%M%p", "T%H:%M:%S", ", %H:%M", ":%H:%M:%S"]
+TIMES = [
+    " %H:%M:%S",
+    " %H:%M",
+    " %H:%M:%S.%f",
+    " %I:%M:%S %p",
+    " %I:%M %p",
+    " %I:%M:%S%p",
+    " %I:%M%p",
+    "T%H:%M:%S",
+    ", %H:%M",
+    ":%H:%M:%S",
+]
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 #: A text that may be a date: two groups of digits at least, or a month's name beside them.

@@ -16,7 +16,9 @@ SHARES = [(0.15, 0.2), (0.2, 0.2), (0.2, 0.25), (0.25, 0.25)]
 SEEDS = range(17, 47)
 
 
-def choose_split(rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_group: bool) -> tuple[dict[str, Any], str, str | None]:
+def choose_split(
+    rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_group: bool
+) -> tuple[dict[str, Any], str, str | None]:
     """Try splits on the accepted rows until each part holds what it must.
 
     Returns
@@ -31,7 +33,9 @@ def choose_split(rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_gr
     if by_group:
         for seed in SEEDS:
             for validation, test in SHARES:
-                settings = {"kind": "group", "validation": validation, "test": test} | ({"seed": seed} if seed != 17 else {})
+                settings = {"kind": "group", "validation": validation, "test": test} | (
+                    {"seed": seed} if seed != 17 else {}
+                )
                 if _works(rows, contract, settings):
                     return settings, "whole groups in one part each", None
         look = "no split by group leaves every class in every part; the split is random, and answers look better than they are"
@@ -46,7 +50,11 @@ def choose_split(rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_gr
     for validation, test in SHARES:
         settings = {"kind": "random", "validation": validation, "test": test}
         if _works(rows, contract, settings):
-            return settings, "by chance" + ("" if contract.classes is None else ", in equal shares from every class"), look
+            return (
+                settings,
+                "by chance" + ("" if contract.classes is None else ", in equal shares from every class"),
+                look,
+            )
     settings = {"kind": "random", "validation": SHARES[-1][0], "test": SHARES[-1][1]}
     split(rows, contract, Split.model_validate(settings))  # says what is wrong
     raise AssertionError(settings)

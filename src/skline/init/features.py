@@ -76,10 +76,12 @@ def _spread_codes(values: pd.Series) -> bool:
     if not 3 <= len(counts) <= MANY or counts.min() < LEAST_SEEN or values.min() < 100:
         return False
     seen = np.sort(counts.index.to_numpy(dtype=np.float64))
-    if len({len(str(int(value))) for value in seen}) != 1 or (1900 <= seen[0] and seen[-1] <= 2100):
+    if len({len(str(int(value))) for value in seen}) != 1 or (seen[0] >= 1900 and seen[-1] <= 2100):
         return False
     steps = np.diff(seen)
-    return bool(steps.max() > 1 and len(np.unique(steps)) > 1 and not (seen % 10 == 0).all() and not (seen % 25 == 0).all())
+    return bool(
+        steps.max() > 1 and len(np.unique(steps)) > 1 and not (seen % 10 == 0).all() and not (seen % 25 == 0).all()
+    )
 
 
 def _text(guess: Guess) -> None:
@@ -88,7 +90,11 @@ def _text(guess: Guess) -> None:
     distinct = values.nunique()
     sample = values.head(5000)
     words = sample.str.count(r"\S+")
-    if distinct > min(MANY, len(values) / 4) and words.mean() >= 3 and (distinct > 0.5 * len(values) or words.mean() >= 6):
+    if (
+        distinct > min(MANY, len(values) / 4)
+        and words.mean() >= 3
+        and (distinct > 0.5 * len(values) or words.mean() >= 6)
+    ):
         guess.feature_group = "text"
         guess.reasons.append(f"free text, {words.mean():.0f} words on average")
         return

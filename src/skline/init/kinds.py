@@ -168,7 +168,9 @@ def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
     before = after = ""
     inner = []
     for text in filled:
-        found = re.fullmatch(rf"([+-]?)(?:({CURRENCY}){BLANK}?)?([+-]?)([\d.,'’_ \u00a0\u202f]*\d[.,]?)(?:{BLANK}?({CURRENCY}|%))?", text)
+        found = re.fullmatch(
+            rf"([+-]?)(?:({CURRENCY}){BLANK}?)?([+-]?)([\d.,'’_ \u00a0\u202f]*\d[.,]?)(?:{BLANK}?({CURRENCY}|%))?", text
+        )
         if found is None:
             return []
         before, after = before or found[2] or "", after or found[5] or ""
@@ -179,7 +181,9 @@ def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
         for grouping in ["", *groupings]:
             group = re.escape(grouping)
             whole = rf"(?:\d{{1,3}}(?:{group}\d{{3}})+|\d+)" if grouping else r"\d+"
-            if not all(re.fullmatch(rf"{whole}(?:{re.escape(decimal)}\d*)?|{re.escape(decimal)}\d+", text) for text in inner):
+            if not all(
+                re.fullmatch(rf"{whole}(?:{re.escape(decimal)}\d*)?|{re.escape(decimal)}\d+", text) for text in inner
+            ):
                 continue
             if grouping and not any(grouping in text for text in inner):
                 continue
@@ -190,12 +194,27 @@ def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
                 continue  # 1,234 is a thousand
             if decimal == "." and not grouping and not around:
                 continue  # plain
-            if decimal == "," and grouping == "." and not fractions and all(len(t.rpartition(".")[2]) == 3 for t in inner if "." in t):
+            if (
+                decimal == ","
+                and grouping == "."
+                and not fractions
+                and all(len(t.rpartition(".")[2]) == 3 for t in inner if "." in t)
+            ):
                 doubt = "a point before three digits counts as parting thousands"
             if decimal == "." and grouping == "," and not fractions:
                 body = "1,234"
-            what = [f"parted by {grouping!r}"] * bool(grouping) + [f"decimal {decimal!r}"] * bool(fractions) + [f"with {around}"] * bool(around)
-            found_notations.append((f"{before}{body}{after and ' ' * (after != '%')}{after}", "numbers, " + ", ".join(what or ["of a notation"]), doubt))
+            what = (
+                [f"parted by {grouping!r}"] * bool(grouping)
+                + [f"decimal {decimal!r}"] * bool(fractions)
+                + [f"with {around}"] * bool(around)
+            )
+            found_notations.append(
+                (
+                    f"{before}{body}{after and ' ' * (after != '%')}{after}",
+                    "numbers, " + ", ".join(what or ["of a notation"]),
+                    doubt,
+                )
+            )
     return found_notations
 
 

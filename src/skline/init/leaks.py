@@ -158,12 +158,17 @@ def _filled_when_known(inputs: list[Guess], known: Array) -> list[Leak]:
         never = open_rows.any() and cells[open_rows].mean() <= 0.01
         if never and share >= 0.2 and (1 - share) ** open_rows.sum() < CHANCE:
             leaks.append(
-                Leak((name,), f"filled in {share:.0%} of the rows whose target is known, empty in the {open_rows.sum():,} others")
+                Leak(
+                    (name,),
+                    f"filled in {share:.0%} of the rows whose target is known, empty in the {open_rows.sum():,} others",
+                )
             )
     return leaks
 
 
-def _filled_for_one_value(inputs: list[Guess], rows: Array, truth: Array, target: Guess, *, is_class: bool) -> list[Leak]:
+def _filled_for_one_value(
+    inputs: list[Guess], rows: Array, truth: Array, target: Guess, *, is_class: bool
+) -> list[Leak]:
     """Find columns that are filled (or empty) when, and nearly only when, the target has one value."""
     values, counts = np.unique(truth, return_counts=True)
     labels = target.values.iloc[rows].to_numpy()
@@ -185,6 +190,11 @@ def _filled_for_one_value(inputs: list[Guess], rows: Array, truth: Array, target
             if base ** there_counts.sum() < CHANCE:
                 label = labels[np.flatnonzero(truth == there[top])[0]]
                 label = bool(label) if target.kind == "boolean" else label
-                leaks.append(Leak((guess.name,), f"{word} in {state.sum():,} rows, {share:.1%} of them with {target.name!r} = {label}"))
+                leaks.append(
+                    Leak(
+                        (guess.name,),
+                        f"{word} in {state.sum():,} rows, {share:.1%} of them with {target.name!r} = {label}",
+                    )
+                )
                 break
     return leaks

@@ -5,7 +5,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from skline.contract.spec import Task
 from skline.init.contract_source import literal
+from skline.settings import Settings
 
 SOURCE = '''"""From the source's columns to the contract's: what the label means, and what the rows are called.
 
@@ -40,8 +42,23 @@ project:
 source:
 {source}
 
+validate:
+  max_quarantined: 0.01
+
 split:
 {split}
+
+train:
+  seed: 17
+
+evaluate:
+{evaluate}
+
+package:
+  reference_rows: 5000
+
+register:
+  timeout: 10
 """
 
 
@@ -54,9 +71,17 @@ def source_source(event_time: str | None, time: str | None) -> str:
     return SOURCE.format(made=f"source.assign({made})")
 
 
-def params_source(name: str, title: str, source: Mapping[str, Any], split: Mapping[str, Any]) -> str:
-    """Return the text of params.yaml."""
-    return PARAMS.format(name=name, title=scalar(title), source=section(source), split=section(split))
+def params_source(
+    name: str, title: str, source: Mapping[str, Any], split: Mapping[str, Any], task: Task, test_rows: int
+) -> str:
+    """Return the text of params.yaml; sections without a wish of their own stand there empty, for DVC wants them."""
+    evaluate: dict[str, Any] = {"threshold": 0.5} if task == "binary" else {}
+    evaluate["min_segment_rows"] = max(20, min(200, test_rows // 10))
+    text = PARAMS.format(
+        name=name, title=scalar(title), source=section(source), split=section(split), evaluate=section(evaluate)
+    )
+    sections = [field.alias or name for name, field in Settings.model_fields.items()]
+    return text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
 
 
 def section(values: Mapping[str, Any]) -> str:

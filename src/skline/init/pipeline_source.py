@@ -48,4 +48,6 @@ def build_pipeline(contract: Contract) -> Pipeline:
 def pipeline_source(contract: Contract) -> str:
     """Return the text of src/model/pipeline.py for the contract's task and feature groups."""
     regression = contract.task == "regression"
-    return TEMPLATE.format(estimator="HistGradientBoostingRegressor" if regression else "HistGradientBoostingClassifier")
+    return TEMPLATE.format(
+        estimator="HistGradientBoostingRegressor" if regression else "HistGradientBoostingClassifier"
+    )

@@ -120,7 +120,9 @@ def put_table(root: Path, path: Path, place: Path, *, force: bool) -> list[str]:
         if target.samefile(path) or target.read_bytes() == path.read_bytes():
             return []
         if not force:
-            raise SklineError(f"{place} is there already and differs from {path}; say --force to replace it, or rename one")
+            raise SklineError(
+                f"{place} is there already and differs from {path}; say --force to replace it, or rename one"
+            )
     write_bytes(target, path.read_bytes())
     return [f"copied {path} to {place}"]
 
@@ -139,7 +141,9 @@ def prepare_repository(root: Path) -> list[str]:
     said = []
     git = shutil.which("git")
     if git is None:
-        said.append("git is not installed: DVC runs without it, and nothing keeps your versions; install git, then run this again")
+        said.append(
+            "git is not installed: DVC runs without it, and nothing keeps your versions; install git, then run this again"
+        )
     elif _fails(root, git, "rev-parse", "--is-inside-work-tree"):
         _run(root, git, "init", "-q", "-b", "main")
         said.append("made a git repository; the first commit is yours: git add -A && git commit")

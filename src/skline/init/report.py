@@ -11,11 +11,14 @@ def columns_table(guesses: list[Guess]) -> str:
     rows = [("", "column", "kind", "role", "because")]
     for guess in guesses:
         mark = "!" if guess.looks or guess.part == "leak" else ""
-        part = guess.part if guess.part != "input" else f"input, {guess.feature_group}" if guess.feature_group else "input"
+        part = (
+            guess.part if guess.part != "input" else f"input, {guess.feature_group}" if guess.feature_group else "input"
+        )
         rows.append((mark, guess.name, guess.kind, "LEAK" if guess.part == "leak" else part, "; ".join(guess.reasons)))
     widths = [min(max(len(row[index]) for row in rows), WIDEST) for index in range(4)]
     return "\n".join(
-        "  ".join([*(_cell(cell, width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip() for row in rows
+        "  ".join([*(_cell(cell, width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        for row in rows
     )
 
 
@@ -31,5 +34,7 @@ def to_look_at(guesses: list[Guess], remarks: list[str]) -> str:
     for guess in guesses:
         lines += [f"  {guess.name}: {look}" for look in guess.looks]
         if guess.part == "leak":
-            lines.append(f"  {guess.name}: left out as a leak ({guess.reasons[-1]}); if it is known in time, move it to Inputs")
+            lines.append(
+                f"  {guess.name}: left out as a leak ({guess.reasons[-1]}); if it is known in time, move it to Inputs"
+            )
     return "\n".join(["Look at:", *lines]) if lines else "Nothing is in doubt."

@@ -89,7 +89,9 @@ def id_reason(guess: Guess) -> str | None:
     blank = sample.str.contains(r"\s", regex=True).mean()
     lengths = sample.str.len()
     code_like = blank < 0.05 and sample.str.contains(r"\d|@", regex=True).mean() > 0.5
-    if share == 1 and (named or (code_like and (lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8))):
+    if share == 1 and (
+        named or (code_like and (lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8))
+    ):
         return "another code in every row"
     if share > 0.98 and named and blank < 0.05:
         return "nearly another code in every row, and its name says so"
@@ -132,6 +134,8 @@ def find_time(guesses: list[Guess], wanted: str | None) -> Guess | None:
             return guess
     named = [g for g in dates if tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
     if len(named) == 1 and named[0].values.nunique() >= 20:
-        named[0].looks.append("the only date: the split is by time, and tests on the latest rows; is it when a row happened?")
+        named[0].looks.append(
+            "the only date: the split is by time, and tests on the latest rows; is it when a row happened?"
+        )
         return named[0]
     return None

@@ -92,7 +92,9 @@ def local_table(table: str) -> Any:
         return local_file(table)
     path = Path(table).expanduser()
     if not path.is_file():
-        raise SklineError(f"there is no file {table!r}; give the path of a csv, tsv or Parquet file (gz and zip as well)")
+        raise SklineError(
+            f"there is no file {table!r}; give the path of a csv, tsv or Parquet file (gz and zip as well)"
+        )
     return local_file(str(path))
 
 
@@ -128,7 +130,7 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
         project.CONTRACT: text,
         project.SOURCE: source_text,
         project.PIPELINE: pipeline_source(contract),
-        Path("params.yaml"): params_source(name, title, table.source, split),
+        Path("params.yaml"): params_source(name, title, table.source, split, contract.task, len(rows) // 5),
     }
     remarks = [*table.remarks, *remarks, *([look] if look else [])]
     return Plan(files, guesses, decided, contract, f"{split['kind']}: {why}", remarks, table.n_rows, title)
@@ -146,7 +148,9 @@ def named(table: Table, name: str, option: str) -> Guess:
     near = folded.get(name.strip().lower()) or next(iter(difflib.get_close_matches(name, names, n=1)), None)
     shown = ", ".join(map(repr, names[:30])) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
     raise SklineError(
-        f"{option}: the table has no column {name!r}" + (f"; did you mean {near!r}?" if near else "") + f" It has {shown}"
+        f"{option}: the table has no column {name!r}"
+        + (f"; did you mean {near!r}?" if near else "")
+        + f" It has {shown}"
     )
 
 
@@ -158,7 +162,9 @@ def assign_parts(table: Table, target: Guess, decided: Decided, wishes: Wishes) 
         column = named(table, wishes.time, "--time")
         raise SklineError(f"--time: {wishes.time!r} is read as {column.kind} ({column.reasons[0]}), not as a date")
     if time is not None and wishes.time is not None and time.nullable:
-        raise SklineError(f"--time: {wishes.time!r} is missing in {int(time.values.isna().sum()):,} rows; fill it or leave --time out")
+        raise SklineError(
+            f"--time: {wishes.time!r} is missing in {int(time.values.isna().sum()):,} rows; fill it or leave --time out"
+        )
     group = find_group(guesses, wishes.group)
     find_ids(guesses, wishes.id, table.repeated)
     leave_out_useless(guesses, target)
@@ -168,12 +174,14 @@ def assign_parts(table: Table, target: Guess, decided: Decided, wishes: Wishes) 
             guess = next(guess for guess in guesses if guess.name == column)
             guess.leave_out("leak", leak.reason)
     if not any(guess.part == "input" for guess in guesses):
-        found = "; ".join(f"{guess.name}: {guess.part}, {guess.reasons[-1]}" for guess in guesses if guess.part != "target")
+        found = "; ".join(
+            f"{guess.name}: {guess.part}, {guess.reasons[-1]}" for guess in guesses if guess.part != "target"
+        )
         raise SklineError(
             f"no column is left to predict {target.name!r} from ({found or 'the table has no other'}); add columns that are "
             "known before the target is"
         )
-    return time if time is not None and time.part == "input" and group is None or wishes.time else None
+    return time if (time is not None and time.part == "input" and group is None) or wishes.time else None
 
 
 def make_event_time(guesses: list[Guess], time: Guess | None) -> Guess | None:
@@ -184,7 +192,9 @@ def make_event_time(guesses: list[Guess], time: Guess | None) -> Guess | None:
     name = EVENT_TIME
     while name in taken:
         name += "_"
-    copy = dataclasses.replace(time, name=name, part="time", reasons=[f"copy of {time.name!r}, to split by"], looks=[], written=None)
+    copy = dataclasses.replace(
+        time, name=name, part="time", reasons=[f"copy of {time.name!r}, to split by"], looks=[], written=None
+    )
     copy.values = time.values
     return copy
 

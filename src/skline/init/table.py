@@ -87,5 +87,6 @@ def _repeated(cells: pa.Table, guesses: list[Guess]) -> frozenset[str]:
     return frozenset(
         guess.name
         for guess in guesses
-        if not guess.values.is_unique or pc.count_distinct(cells.column(guess.name), mode="all").as_py() < cells.num_rows
+        if not guess.values.is_unique
+        or pc.count_distinct(cells.column(guess.name), mode="all").as_py() < cells.num_rows
     )

@@ -49,7 +49,9 @@ def decide(target: Guess, wanted: str | None = None) -> Decided:
         return decided
     few = counts[counts < HANDFUL]
     if len(few):
-        shown = ", ".join(f"{value!r} in {rows}" for value, rows in few.head(5).items()) + (", …" if len(few) > 5 else "")
+        shown = ", ".join(f"{value!r} in {rows}" for value, rows in few.head(5).items()) + (
+            ", …" if len(few) > 5 else ""
+        )
         numbers = target.kind in ("integer", "number")
         raise SklineError(
             f"the target {target.name!r} has {len(counts):,} classes, and too few rows of some: {shown} (at least "
@@ -74,7 +76,9 @@ def _guessed(target: Guess, counts: "pd.Series[int]") -> Decided:
     if distinct == 2:
         return _classes(target, counts, "the target has two different values")
     if target.kind == "integer" and distinct <= MOST_INTEGER_CLASSES and counts.min() >= HANDFUL:
-        look = f"{target.name!r} has {distinct} whole numbers: if they are amounts and no classes, say --task regression"
+        look = (
+            f"{target.name!r} has {distinct} whole numbers: if they are amounts and no classes, say --task regression"
+        )
         return _classes(target, counts, f"the target has only {distinct} different whole numbers")._replace(look=look)
     return Decided("regression", None, f"the target is a number with {distinct:,} different values")
 

@@ -19,7 +19,6 @@ from skline.errors import SklineError
 from skline.settings import Source
 
 
-
 def read_source(path: Path, source: Source, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
     """Read those of the `wanted` columns that the file has.
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from skline.contract import written as notation
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
-from skline.contract.written import check
 from skline.errors import SklineError
 
 #: Checks that follow from the type and need no words in the JSON form.
@@ -92,7 +92,7 @@ def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
             "or leave its role out"
         )
     if own.get("written") is not None:
-        check(own["written"], kind)
+        notation.check(own["written"], kind)
     return Column(
         name=name,
         kind=kind,

@@ -15,8 +15,8 @@ from skline.contract.spec import Kind
 from skline.errors import SklineError
 
 #: What may separate thousands; the decimal sign is one of the first two.
-SEPARATORS = ",. '’_\u00a0\u202f"
-SAMPLE = re.compile(r"([^\d+-]*)(\d[\d,. '’_\u00a0\u202f]*\d|\d)(\D*)")
+SEPARATORS = ",. '\u2019_\u00a0\u202f"
+SAMPLE = re.compile(rf"([^\d+-]*)(\d[\d{SEPARATORS}]*\d|\d)(\D*)")
 
 
 class Notation(NamedTuple):

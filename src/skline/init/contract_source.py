@@ -49,7 +49,7 @@ def contract_source(guesses: list[Guess], target: Guess, event_time: Guess | Non
         lines.append("import datetime as dt\n\n")
     lines.append("from skline.contract.table import Table, column\n\n\n")
     lines.append(
-        f"class Inputs(Table):\n    {docstring(f'What is known when {target.name} is asked for; a row of {table}.')}\n\n"
+        f"class Inputs(Table):\n    {docstring(f'What is known when {target.name} is asked for: {table}.')}\n\n"
     )
     lines += [declaration(guess, names[guess.name]) for guess in inputs]
     lines.append(f"\n\nclass Labelled(Inputs):\n    {docstring(f'A row whose {target.name} is known.')}\n\n")

@@ -9,22 +9,14 @@ import pandas as pd
 from skline.contract.spec import Kind
 
 DAYS = [
-    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y", "%m/%d/%y",
-    "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %y", "%b %d, %Y", "%B %d, %Y",
-    "%b %d %Y", "%B %d %Y", "%d. %B %Y", "%d. %b %Y", "%a, %d %b %Y", "%Y-%b-%d", "%Y-%m-%d", "%d/%b/%Y",
+    "%d.%m.%Y", "%d/%m/%Y", "%m/%d/%Y", "%d-%m-%Y", "%m-%d-%Y", "%Y/%m/%d", "%Y.%m.%d", "%d.%m.%y", "%d/%m/%y",
+    "%m/%d/%y", "%d-%m-%y", "%m-%d-%y", "%d %b %Y", "%d %B %Y", "%d-%b-%Y", "%d-%b-%y", "%d %b %y", "%b %d, %Y",
+    "%B %d, %Y", "%b %d %Y", "%B %d %Y", "%d. %B %Y", "%d. %b %Y", "%a, %d %b %Y", "%Y-%b-%d", "%Y-%m-%d", "%d/%b/%Y",
 ]  # fmt: skip
 TIMES = [
-    " %H:%M:%S",
-    " %H:%M",
-    " %H:%M:%S.%f",
-    " %I:%M:%S %p",
-    " %I:%M %p",
-    " %I:%M:%S%p",
-    " %I:%M%p",
-    "T%H:%M:%S",
-    ", %H:%M",
-    ":%H:%M:%S",
-]
+    " %H:%M:%S", " %H:%M", " %H:%M:%S.%f", " %I:%M:%S %p", " %I:%M %p", " %I:%M:%S%p", " %I:%M%p", "T%H:%M:%S",
+    ", %H:%M", ":%H:%M:%S",
+]  # fmt: skip
 ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 ISO_DATETIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)?")
 #: A text that may be a date: two groups of digits at least, or a month's name beside them.

@@ -142,8 +142,9 @@ def blanks_around(sample: str, delimiter: str) -> bool:
 
 def ragged_line(path: Path, source: Source) -> str:
     """Say which records have another number of cells than the first, for an error."""
-    with opened(path, source.member) as data, io.TextIOWrapper(data, encoding=source.encoding, newline="") as text:
-        reader = csv.reader(text, delimiter=source.delimiter)
+    with opened(path, source.member) as data:
+        lines = codecs.getreader(source.encoding)(data)
+        reader = csv.reader(lines, delimiter=source.delimiter)
         width = len(next(reader, []))
         wrong = [(reader.line_num, len(record)) for record in reader if record and len(record) != width]
     if not wrong:

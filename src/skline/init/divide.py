@@ -14,6 +14,9 @@ from skline.stages.split import split
 #: Shares of the validation and the test part, the usual ones first.
 SHARES = [(0.15, 0.2), (0.2, 0.2), (0.2, 0.25), (0.25, 0.25)]
 SEEDS = range(17, 47)
+WORSE = (
+    "no split by {} leaves every class in every part; the split is random, and the model will look better than it is"
+)
 
 
 def choose_split(
@@ -38,7 +41,7 @@ def choose_split(
                 )
                 if _works(rows, contract, settings):
                     return settings, "whole groups in one part each", None
-        look = "no split by group leaves every class in every part; the split is random, and answers look better than they are"
+        look = WORSE.format("group")
     elif by_time:
         for validation, test in SHARES:
             cuts = _cuts(rows[contract.by_role("time").name], validation, test)
@@ -46,7 +49,7 @@ def choose_split(
                 settings = {"kind": "time", "validation_from": cuts[0], "test_from": cuts[1]}
                 if _works(rows, contract, settings):
                     return settings, "tested on the latest rows", None
-        look = "no split by time leaves every class in every part; the split is random, and answers look better than they are"
+        look = WORSE.format("time")
     for validation, test in SHARES:
         settings = {"kind": "random", "validation": validation, "test": test}
         if _works(rows, contract, settings):

@@ -14,8 +14,19 @@ MOST_CHOICES = 20
 LEAST_SEEN = 5
 #: More different texts than this are many.
 MANY = 40
-CODES = {"code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district", "zone", "area_code", "department", "dept", "branch", "store", "product", "sku", "cluster", "segment", "group", "status", "channel", "mode", "grp"}  # fmt: skip
-COUNTS = {"count", "counts", "number", "num", "n", "nr", "no", "qty", "quantity", "total", "visits", "calls", "orders", "items", "children", "kids", "dependents", "siblings", "rooms", "bedrooms", "bathrooms", "pages", "clicks", "purchases", "logins", "tickets", "years", "months", "days", "hours", "minutes", "tenure", "age", "price", "cost", "amount", "salary", "income", "fee", "charge", "charges", "payment", "revenue", "sales", "area", "distance", "length", "width", "height", "weight", "size", "duration", "population", "volume", "wage", "rent", "fare", "mileage", "horsepower", "speed", "sqft", "surface"}  # fmt: skip
+CODES = {
+    "code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district",
+    "zone", "area_code", "department", "dept", "branch", "store", "product", "sku", "cluster", "segment", "group",
+    "status", "channel", "mode", "grp",
+}  # fmt: skip
+COUNTS = {
+    "count", "counts", "number", "num", "n", "nr", "no", "qty", "quantity", "total", "visits", "calls", "orders",
+    "items", "children", "kids", "dependents", "siblings", "rooms", "bedrooms", "bathrooms", "pages", "clicks",
+    "purchases", "logins", "tickets", "years", "months", "days", "hours", "minutes", "tenure", "age", "price",
+    "cost", "amount", "salary", "income", "fee", "charge", "charges", "payment", "revenue", "sales", "area",
+    "distance", "length", "width", "height", "weight", "size", "duration", "population", "volume", "wage", "rent",
+    "fare", "mileage", "horsepower", "speed", "sqft", "surface",
+}  # fmt: skip
 SHARES = {"share", "rate", "ratio", "fraction", "probability", "prob", "proportion", "anteil"}
 #: Word of a name → the bounds it has, where all values keep them.
 KNOWN_BOUNDS: dict[str, dict[str, int]] = {

@@ -15,9 +15,10 @@ from skline.init.names import tokens
 
 #: Words that stand for "missing" among numbers and dates, and "?" and its like everywhere.
 MISSING_WORDS = {
-    "?", "-", "--", "---", ".", "..", "...", "*", "**", "#", "#n/a", "#na", "#value!", "#div/0!", "#null!", "<na>", "n.a.", "na",
+    "?", "-", "--", "---", ".", "..", "...", "*", "**", "#", "#n/a", "#na", "#value!", "#div/0!", "#null!",
+    "<na>", "n.a.", "na",
     "nil", "none", "null", "nan", "missing", "unknown", "not available", "unk", "k.a.", "keine angabe", "undefined",
-    "(null)", "\\n", "_", "—", "–",
+    "(null)", "\\n", "_", "—", "\u2013",
 }  # fmt: skip
 MISSING_SIGNS = {"?", "-", "--", "---", "#n/a", "#na", "<na>", "(null)", "\\n", "#null!"}
 #: Words for true and false beside those that `skline.contract.parse` knows.
@@ -30,8 +31,10 @@ CURRENCY = "[$€£¥₹₽₩₺]|(?:US|A|C|NZ|HK|S)\\$|R\\$|USD|EUR|GBP|CHF|JP
 BLANK = "[ \u00a0\u202f]"
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 #: Decimal sign → how thousands may be parted beside it.
-GROUPINGS = {".": [",", " ", "\u00a0", "\u202f", "'", "’", "_"], ",": [".", " ", "\u00a0", "\u202f", "'", "’"]}
-CODE_NAMES = {"zip", "zipcode", "postal", "postcode", "plz", "code", "codes", "phone", "telephone", "fips", "ssn", "isbn", "iban", "naics", "sic"}  # fmt: skip
+GROUPINGS = {
+    ".": [",", " ", "\u00a0", "\u202f", "'", "\u2019", "_"],
+    ",": [".", " ", "\u00a0", "\u202f", "'", "\u2019"],
+}
 
 
 class Reading(NamedTuple):
@@ -71,7 +74,7 @@ def read_column(name: str, cells: pa.Array) -> Reading | None:
         cells = pc.if_else(marked, None, cells)
     if not filled:
         return Reading("string", parse_column(cells, "string")[0], "no value at all", missing=missing)
-    reading = _booleans(cells, filled) or _numbers(name, cells, filled) or _dates(name, cells, filled)
+    reading = _booleans(cells, filled) or _numbers(name, cells, filled) or _dates(cells, filled)
     if reading is None:
         reading = Reading("string", parse_column(cells, "string")[0], "text")
     return reading._replace(missing=missing)
@@ -83,10 +86,11 @@ def _stored(cells: pa.Array) -> Reading | None:
     if pa.types.is_boolean(cells.type):
         kind = "boolean"
     elif pa.types.is_integer(cells.type) or pa.types.is_floating(cells.type) or pa.types.is_decimal(cells.type):
-        for tried in ("boolean", "integer", "number"):
-            values, bad = parse_column(cells, tried)  # type: ignore[arg-type]
+        tries: tuple[Kind, ...] = ("boolean", "integer", "number")
+        for tried in tries:
+            values, bad = parse_column(cells, tried)
             if not bad.any() and not (tried == "boolean" and values.nunique() < 2):
-                return Reading(tried, values, _stored_reason(tried, cells))  # type: ignore[arg-type]
+                return Reading(tried, values, _stored_reason(tried, cells))
         values, _ = parse_column(cells, "number")
         return Reading("number", values, f"stored as {cells.type}", look="infinite values, which count as missing")
     elif pa.types.is_date(cells.type):
@@ -139,18 +143,7 @@ def _booleans(cells: pa.Array, filled: list[str]) -> Reading | None:
 def _numbers(name: str, cells: pa.Array, filled: list[str]) -> Reading | None:
     """Read numbers, plain or of a notation."""
     if all(PLAIN.fullmatch(text) for text in filled):
-        digits = [text.lstrip("+-") for text in filled]
-        if any(len(text) > 1 and text[0] == "0" and text.isdigit() for text in digits):
-            return Reading("string", parse_column(cells, "string")[0], "a code: digits with zeros in front")
-        if all(text.isdigit() for text in digits) and any(int(text) > LARGEST_INTEGER for text in digits):
-            return Reading("string", parse_column(cells, "string")[0], "a code: too many digits for a number")
-        if (stamp := _compact_dates(name, cells, filled)) is not None:
-            return stamp
-        values, bad = parse_column(cells, "integer")
-        if not bad.any():
-            return Reading("integer", values, "whole numbers")
-        values, bad = parse_column(cells, "number")
-        return None if bad.any() or not np.isfinite(values.dropna()).all() else Reading("number", values, "numbers")
+        return _plain_numbers(name, cells, filled)
     for sample, why, look in notations(filled):
         kind: Kind = "number"
         values, bad = parse_column(cells, "integer", sample)
@@ -163,13 +156,31 @@ def _numbers(name: str, cells: pa.Array, filled: list[str]) -> Reading | None:
     return None
 
 
+def _plain_numbers(name: str, cells: pa.Array, filled: list[str]) -> Reading | None:
+    """Read digits: codes, eight-digit dates, whole numbers or others."""
+    if all(text.lstrip("+-").isdigit() for text in filled):
+        digits = [text.lstrip("+-") for text in filled]
+        if any(len(text) > 1 and text[0] == "0" for text in digits):
+            return Reading("string", parse_column(cells, "string")[0], "a code: digits with zeros in front")
+        if any(int(text) > LARGEST_INTEGER for text in digits):
+            return Reading("string", parse_column(cells, "string")[0], "a code: too many digits for a number")
+        if (dates := _compact_dates(name, cells, filled)) is not None:
+            return dates
+    values, bad = parse_column(cells, "integer")
+    if not bad.any():
+        return Reading("integer", values, "whole numbers")
+    values, bad = parse_column(cells, "number")
+    return None if bad.any() or not np.isfinite(values.dropna()).all() else Reading("number", values, "numbers")
+
+
 def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
     """List the notations that these numbers may have: sample, words for it, and what is in doubt."""
     before = after = ""
     inner = []
     for text in filled:
         found = re.fullmatch(
-            rf"([+-]?)(?:({CURRENCY}){BLANK}?)?([+-]?)([\d.,'’_ \u00a0\u202f]*\d[.,]?)(?:{BLANK}?({CURRENCY}|%))?", text
+            rf"([+-]?)(?:({CURRENCY}){BLANK}?)?([+-]?)([\d.,'\u2019_ \u00a0\u202f]*\d[.,]?)(?:{BLANK}?({CURRENCY}|%))?",
+            text,
         )
         if found is None:
             return []
@@ -218,7 +229,7 @@ def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
     return found_notations
 
 
-def _dates(name: str, cells: pa.Array, filled: list[str]) -> Reading | None:
+def _dates(cells: pa.Array, filled: list[str]) -> Reading | None:
     """Read dates and datetimes."""
     found = find_date(filled, in_order=cells.drop_null().to_pylist()[:5000])
     if found is None:

@@ -1,4 +1,4 @@
-"""Find columns that know the answer: they nearly determine the target, alone or with another, or are filled because of it.
+"""Find columns that know the answer: they nearly determine the target, or are filled because it is known.
 
 Everything is judged on rows that were not looked at before, and only near determination counts: a strong feature
 is no leak.
@@ -142,7 +142,8 @@ def _line(x: Array, y: Array, ask: Array) -> Array:
     middle = x[there].mean()
     slope = np.dot(x[there] - middle, y[there]) / np.dot(x[there] - middle, x[there] - middle)
     answers = y[there].mean() + slope * (ask - middle)
-    return np.where(np.isfinite(answers), answers, y.mean())
+    filled: Array = np.where(np.isfinite(answers), answers, y.mean())
+    return filled
 
 
 def _filled_when_known(inputs: list[Guess], known: Array) -> list[Leak]:

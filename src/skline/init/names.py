@@ -27,7 +27,7 @@ def attributes(names: Iterable[str]) -> dict[str, str]:
 
 def slug(name: str) -> str:
     """Write a name in ASCII as snake_case: "Größe (cm)" as grosse_cm, "class" as class_."""
-    text = name.replace("ß", "ss").translate(str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"}))
+    text = name.replace("ß", "ss").replace("ä", "ae").replace("ö", "oe").replace("ü", "ue")
     text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     text = text.replace("%", " percent ").replace("#", " number ")
     text = re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", text)

@@ -1,4 +1,4 @@
-"""Search for two columns whose sum, difference, product or ratio gives the target: screened all at once, then checked."""
+"""Search for two columns whose sum, difference, product or ratio gives the target: screened, then checked."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple

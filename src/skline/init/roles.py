@@ -9,12 +9,22 @@ from skline.init.guess import Guess
 from skline.init.names import tokens
 
 #: Words of a name that an id may have.
-ID_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "identifier", "rowid", "row", "nr", "no", "number", "num", "reference", "ref", "unnamed"}  # fmt: skip
+ID_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "identifier", "rowid", "row", "reference", "ref"}
+#: The end of a name that counts things: an order number, but not a number of orders.
+NUMBERED = re.compile(r"(^|[\W_])(no|nr|num|number|nummer)\W*$|^unnamed", re.IGNORECASE)
 #: Whom several rows may be about.
-WHO = {"patient", "customer", "user", "subject", "client", "household", "person", "member", "account", "device", "machine", "driver", "employee", "student", "participant", "group", "visitor", "session", "kunde", "kunden"}  # fmt: skip
-TIME_WORDS = {"date", "time", "datetime", "timestamp", "day", "created", "at", "when", "dt", "datum", "zeit", "month", "week", "event", "order", "transaction", "dteday"}  # fmt: skip
+WHO = {
+    "patient", "customer", "user", "subject", "client", "household", "person", "member", "account", "device",
+    "machine", "driver", "employee", "student", "participant", "group", "visitor", "session", "kunde", "kunden",
+}  # fmt: skip
+TIME_WORDS = {
+    "date", "time", "datetime", "timestamp", "day", "created", "at", "when", "dt", "datum", "zeit", "month", "week",
+    "event", "order", "transaction", "dteday",
+}  # fmt: skip
 #: Dates about somebody, not about the row.
-OTHER_DATES = {"birth", "dob", "birthday", "birthdate", "born", "geburt", "geburtsdatum", "expiry", "expires", "expiration"}  # fmt: skip
+OTHER_DATES = {
+    "birth", "dob", "birthday", "birthdate", "born", "geburt", "geburtsdatum", "expiry", "expires", "expiration",
+}  # fmt: skip
 
 
 def leave_out_useless(guesses: list[Guess], target: Guess) -> None:
@@ -69,13 +79,18 @@ def find_ids(guesses: list[Guess], wanted: str | None, repeated: frozenset[str])
             guess.leave_out("left out", f"{why}: nothing to learn from")
 
 
+def names_rows(name: str) -> bool:
+    """Whether a column is called as ids are."""
+    return bool(tokens(name) & ID_WORDS or NUMBERED.search(name) or re.search(r"(?<![A-Z])ID$|[a-z]Id$", name))
+
+
 def id_reason(guess: Guess) -> str | None:
     """Say why a column is an id, or return None if it is none."""
     values = guess.values.dropna()
     if guess.kind not in ("integer", "string") or len(values) < 20:
         return None
     share = values.nunique() / len(values)
-    named = bool(tokens(guess.name) & ID_WORDS) or guess.name.strip() == "" or guess.name.lower().endswith("id")
+    named = names_rows(guess.name)
     if guess.kind == "integer":
         steps = np.diff(values.to_numpy(dtype=np.float64))
         counts = share == 1 and (bool((steps == 1).all()) or bool((steps == -1).all()))
@@ -85,17 +100,19 @@ def id_reason(guess: Guess) -> str | None:
         if share == 1 and (named or span == len(values)):
             return "another number in every row" + (", and its name says so" if named else "")
         return "nearly another number in every row, and its name says so" if named and share > 0.98 else None
+    return _code_reason(values, share, named=named)
+
+
+def _code_reason(values: pd.Series, share: float, *, named: bool) -> str | None:
+    """Say why texts are ids: another in every row, and codes, not words."""
     sample = values.head(2000)
-    blank = sample.str.contains(r"\s", regex=True).mean()
     lengths = sample.str.len()
-    code_like = blank < 0.05 and sample.str.contains(r"\d|@", regex=True).mean() > 0.5
-    if share == 1 and (
-        named or (code_like and (lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8))
-    ):
+    words = sample.str.contains(r"\s", regex=True).mean() >= 0.05
+    coded = not words and sample.str.contains(r"\d|@", regex=True).mean() > 0.5
+    alike = lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8
+    if share == 1 and ((named and not words) or (coded and alike)):
         return "another code in every row"
-    if share > 0.98 and named and blank < 0.05:
-        return "nearly another code in every row, and its name says so"
-    return None
+    return "nearly another code in every row, and its name says so" if share > 0.98 and named and not words else None
 
 
 def find_group(guesses: list[Guess], wanted: str | None) -> Guess | None:
@@ -108,7 +125,7 @@ def find_group(guesses: list[Guess], wanted: str | None) -> Guess | None:
         if guess.part != "input" or guess.kind not in ("integer", "string") or guess.nullable:
             continue
         name = tokens(guess.name)
-        keyed = bool(name & (ID_WORDS - {"row", "index", "number", "num", "no"})) or guess.name.lower().endswith("id")
+        keyed = names_rows(guess.name)
         distinct, rows = guess.values.nunique(), len(guess.values)
         many = distinct >= 10 and 1.5 <= rows / distinct <= max(rows / 10, 2)
         known = bool(name & WHO) or any(guess.name.lower().startswith(who) for who in WHO)

@@ -1,16 +1,10 @@
 """`skline init`: from a table to the files of a project."""
 
 import dataclasses
-import importlib.util
 import re
-import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-
-import pandas as pd
 
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
@@ -28,6 +22,7 @@ from skline.init.report import columns_table, to_look_at
 from skline.init.roles import find_group, find_ids, find_time, leave_out_useless
 from skline.init.table import Table, load
 from skline.init.task import Decided, decide
+from skline.init.trial import imported, tried
 from skline.sources.locate import local_file
 
 #: What the column is called that an input is copied to for the split by time.
@@ -170,16 +165,16 @@ def assign_parts(table: Table, target: Guess, decided: Decided, wishes: Wishes) 
     leave_out_useless(guesses, target)
     inputs = [guess for guess in guesses if guess.part == "input"]
     for leak in find_leaks(inputs, target, classes=decided.task != "regression"):
-        for column in leak.columns:
-            guess = next(guess for guess in guesses if guess.name == column)
-            guess.leave_out("leak", leak.reason)
+        for guess in guesses:
+            if guess.name in leak.columns:
+                guess.leave_out("leak", leak.reason)
     if not any(guess.part == "input" for guess in guesses):
         found = "; ".join(
             f"{guess.name}: {guess.part}, {guess.reasons[-1]}" for guess in guesses if guess.part != "target"
         )
         raise SklineError(
-            f"no column is left to predict {target.name!r} from ({found or 'the table has no other'}); add columns that are "
-            "known before the target is"
+            f"no column is left to predict {target.name!r} from ({found or 'the table has no other'}); add columns "
+            "that are known before the target is"
         )
     return time if (time is not None and time.part == "input" and group is None) or wishes.time else None
 
@@ -203,64 +198,6 @@ def slug_of(name: str) -> str:
     """Write a name as images and models are called."""
     text = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64]
     return text or "model"
-
-
-class imported:  # noqa: N801 (used as a context manager, like a function)
-    """Import the text of a contract as a module of its own, for as long as the block lasts."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def __enter__(self) -> ModuleType:
-        with tempfile.TemporaryDirectory(prefix="skline-") as folder:
-            path = Path(folder) / "contract.py"
-            path.write_text(self.text, encoding="utf-8")
-            spec = importlib.util.spec_from_file_location("_skline_contract", path)
-            assert spec is not None  # noqa: S101 (a path that ends in .py has a loader)
-            assert spec.loader is not None  # noqa: S101
-            module = importlib.util.module_from_spec(spec)
-            sys.modules["_skline_contract"] = module
-            spec.loader.exec_module(module)
-        return module
-
-    def __exit__(self, *_: object) -> None:
-        del sys.modules["_skline_contract"]
-
-
-def tried(
-    table: Table, declared: ModuleType, contract: Contract, event_time: Guess | None, time: Guess | None
-) -> tuple[pd.DataFrame, list[str]]:
-    """Take the table through ingest and validation as the line will; returns the accepted rows, and remarks."""
-    from skline.stages.ingest import ingest
-    from skline.stages.validate import refuse_too_many, validate
-
-    def prepare(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame if event_time is None or time is None else frame.assign(**{event_time.name: frame[time.name]})
-
-    cells = table.cells
-    for column in cells.column_names:
-        index = cells.column_names.index(column)
-        cells = cells.set_column(index, column, _without(cells.column(column), table.source.get("missing")))
-    raw = ingest(cells, cells.column_names, contract, {}, prepare, table.source["uri"])
-    result = validate(raw.table, raw.unparsed, declared.Labelled, contract)
-    refuse_too_many(result.report, 0.01)
-    remarks = []
-    if result.report["unlabelled"]:
-        remarks.append(f"{result.report['unlabelled']:,} rows have no {contract.target.name!r}: they are set aside")
-    if result.report["quarantined"]:
-        rules = "; ".join(f"{rule['column']} {rule['rule']}" for rule in result.report["broken_rules"][:3])
-        remarks.append(f"{result.report['quarantined']:,} rows break the contract and go to quarantine: {rules}")
-    return result.accepted, remarks
-
-
-def _without(cells: Any, missing: list[str] | None) -> Any:
-    """Empty the cells that a new reading of the source will find missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if missing is None or not pa.types.is_string(cells.type):
-        return cells
-    return pc.if_else(pc.is_in(cells, value_set=pa.array(missing)), None, cells)
 
 
 def tell(plan: Plan, done: list[str]) -> None:

@@ -52,7 +52,9 @@ def load(path: Path, uri: str, delimiter: str | None = None, encoding: str | Non
     whole = cells
     if n_rows > SAMPLE_ROWS:
         cells = cells.take(pa.array(np.linspace(0, n_rows - 1, SAMPLE_ROWS).round().astype(np.int64)))
-    guesses, missing, remarks = [], set(), [*dialect.remarks, *unnamed]
+    guesses: list[Guess] = []
+    missing: set[str] = set()
+    remarks = [*dialect.remarks, *unnamed]
     for name in cells.column_names:
         reading = read_column(name, cells.column(name).combine_chunks())
         if reading is None:

@@ -70,8 +70,8 @@ def _guessed(target: Guess, counts: "pd.Series[int]") -> Decided:
         return _classes(target, counts, f"the target has {distinct} different texts")
     if target.kind in ("date", "datetime"):
         raise SklineError(
-            f"the target {target.name!r} is a {target.kind}, which is no class and no number; make a number of it, such "
-            "as days until then, or name another column with --target"
+            f"the target {target.name!r} is a {target.kind}, which is no class and no number; make a number of it, "
+            "such as days until then, or name another column with --target"
         )
     if distinct == 2:
         return _classes(target, counts, "the target has two different values")

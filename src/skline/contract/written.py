@@ -101,5 +101,6 @@ def plain_dates(cells: pa.Array, written: str) -> pa.Array:
     encoded = cells.dictionary_encode()
     distinct: Any = [None if text is None else text.strip() for text in encoded.dictionary.to_pylist()]
     stamps = pd.to_datetime(pd.Series(distinct, dtype="str"), format=written, errors="coerce", utc=True)
-    typed = pa.array(stamps.dt.as_unit("us"), type=pa.timestamp("us", tz="UTC"))
+    naive = stamps.dt.tz_convert(None).to_numpy(dtype="datetime64[us]")
+    typed = pa.array(naive, type=pa.timestamp("us")).cast(pa.timestamp("us", tz="UTC"))
     return typed.take(encoded.indices)

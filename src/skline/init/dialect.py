@@ -3,6 +3,7 @@
 import codecs
 import csv
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,8 +92,9 @@ def code_page(sample: bytes) -> str:
     lines = [line for line in sample.splitlines() if any(byte > 127 for byte in line)]
     best = from_bytes(b"\n".join(lines[:2000]), cp_isolation=CODE_PAGES).best()
     name = "cp1252" if best is None else best.encoding
-    share = sum(byte > 127 for byte in sample) / max(len(sample), 1)
-    if name in ("cp1250", "cp1254") or share < 0.02:  # a few accents tell no code page: western Europe's is commonest
+    # Letters of other scripts stand side by side. Single accents and signs tell no code page: cp1252 is commonest.
+    foreign = sum(len(run) for run in re.findall(rb"[\x80-\xff]{3,}", sample))
+    if name in ("cp1250", "cp1254") or foreign < 0.3 * sum(byte > 127 for byte in sample):
         name = "cp1252"
     try:
         sample.decode(name)

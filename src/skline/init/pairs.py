@@ -16,6 +16,9 @@ EVEN = 0.03
 #: Pairs are looked at for classes only where rows are many: among few rows some pair always fits.
 FEWEST_ROWS = 300
 SCREEN_ROWS = 400
+#: Distance of two classes' means, in standard deviations, below which no place parts them; so many pairs are ranked.
+APART = 1.3
+MOST_APART = 20_000
 MOST_CANDIDATES = 50
 
 
@@ -92,18 +95,30 @@ def class_pairs(columns: Mapping[str, Array], truth: npt.NDArray[Any]) -> Iterat
     chosen = _balanced(truth, SCREEN_ROWS)
     Z, z = X[chosen], truth[chosen] == classes[1]
     found: list[tuple[float, int, int, int]] = []
-    for i in range(len(names)):
-        for sign in (1, -1):
-            mixed = Z[:, [i]] + sign * Z[:, i + 1 :]
-            for shape in (mixed, np.abs(mixed)):
-                for offset, score in enumerate(_separation(shape, z)):
-                    if score > 0.995:
-                        found.append((score, i, i + 1 + offset, sign))
-    for _, i, j, sign in sorted(set(found), reverse=True)[:MOST_CANDIDATES]:
+    for i, j, sign in _apart(Z, z):
+        mixed = Z[:, [i]] + sign * Z[:, [j]]
+        score = float(_separation(mixed, z)[0])
+        if score > 0.995:
+            found.append((score, i, j, sign))
+    for _, i, j, sign in sorted(found, reverse=True)[:MOST_CANDIDATES]:
         values = X[:, i] + sign * X[:, j]
         rows = np.flatnonzero(np.isfinite(values))
         if len(rows) > 0.5 * len(truth):
             yield Pair(names[i], names[j], f"{names[i]!r} {'+' if sign > 0 else '-'} {names[j]!r}", rows, values[rows])
+
+
+def _apart(Z: Array, z: npt.NDArray[Any]) -> Iterator[tuple[int, int, int]]:
+    """Yield the pairs whose sum (1) or difference (-1) has class means far enough apart, in their own spread."""
+    filled = np.where(np.isfinite(Z), Z, np.nanmean(Z, axis=0))
+    gap = filled[z].mean(axis=0) - filled[~z].mean(axis=0)
+    centred = filled - np.where(z[:, None], filled[z].mean(axis=0), filled[~z].mean(axis=0))
+    spread = centred.T @ centred / len(Z)
+    own = np.diag(spread)
+    for sign in (1, -1):
+        variance = np.maximum(own[:, None] + own[None, :] + 2 * sign * spread, 0)
+        apart = np.abs(gap[:, None] + sign * gap[None, :]) >= APART * np.sqrt(variance)
+        for i, j in np.argwhere(np.triu(apart, 1))[:MOST_APART]:
+            yield int(i), int(j), sign
 
 
 def _balanced(truth: npt.NDArray[Any], n_rows: int) -> npt.NDArray[Any]:

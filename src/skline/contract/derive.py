@@ -45,7 +45,10 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
     if not issubclass(labelled, inputs):
         raise SklineError("contract: Labelled must inherit from Inputs, so that every training row holds the inputs")
     _refuse_table_checks(inputs)
-    columns = [_column(labelled, name, is_input=name in inputs.kinds()) for name in labelled.kinds()]
+    schema, given = labelled.to_schema(), inputs.kinds()
+    columns = [
+        _column(schema.columns[name], name, kind, is_input=name in given) for name, kind in labelled.kinds().items()
+    ]
     for column in columns:
         if column.name in leaks:
             raise SklineError(
@@ -80,10 +83,8 @@ def _refuse_table_checks(inputs: type[Table]) -> None:
         )
 
 
-def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
-    """Derive one column of `table`."""
-    field = table.to_schema().columns[name]
-    kind = table.kinds()[name]
+def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
+    """Derive one column from pandera's."""
     own: dict[str, Any] = (field.metadata or {}).get(METADATA, {})
     role: Role = "input" if is_input else (own.get("role") or "segment")
     if is_input and own.get("role") not in (None, "segment"):

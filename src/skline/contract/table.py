@@ -157,6 +157,7 @@ class Table(pa.DataFrameModel):
         if known is None:
             schema = super().to_schema()
             kinds = cls.kinds()
+            changes: dict[str, Any] = {}
             for name, kind in kinds.items():
                 old = schema.columns[name]
                 storage = Column(name=name, kind=kind, nullable=old.nullable).storage
@@ -166,7 +167,8 @@ class Table(pa.DataFrameModel):
                     *_type_checks(kind, storage),
                     *([] if pattern is None else [_full_match(pattern)]),
                 ]
-                schema = schema.update_column(name, dtype=storage, checks=checks)
+                changes[name] = {"dtype": storage, "checks": checks}
+            schema = schema.update_columns(changes)  # all at once: each update copies every column
             type.__setattr__(cls, "_storage_schema", schema)
             known = schema
         return known

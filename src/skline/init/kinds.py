@@ -201,8 +201,9 @@ def notations(filled: list[str]) -> list[tuple[str, str, str | None]]:
             body = f"1{grouping}234{decimal}5" if grouping else f"1234{decimal}5"
             fractions = [text.rpartition(decimal)[2] for text in inner if decimal in text]
             doubt = None
-            if decimal == "," and not grouping and fractions and all(len(f) == 3 for f in fractions):
-                continue  # 1,234 is a thousand
+            thousand = bool(fractions) and all(len(text) == 3 for text in fractions)
+            if not grouping and thousand and (decimal == "," or around):
+                continue  # 1,234 is a thousand, and so is 1.234 €
             if decimal == "." and not grouping and not around:
                 continue  # plain
             if (

@@ -21,8 +21,8 @@ from tests.demo import ROOT
 from tests.template.tables import TABLES, Made
 
 COPIED = (
-    "src", "serving", "tests", "dvc.yaml", "params.yaml", "pyproject.toml", "README.md", "requirements", ".dvcignore", ".gitignore",
-    ".dvc/config", "data/source/README.md",
+    "src", "serving", "tests", "dvc.yaml", "params.yaml", "pyproject.toml", "README.md", "requirements", ".dvcignore",
+    ".gitignore", ".dvc/config", "data/source/README.md",
 )  # fmt: skip
 #: These go the whole way whenever the tests run, the others among the drills.
 ALWAYS = ("missing_everywhere", "punctuation")

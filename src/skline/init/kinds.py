@@ -30,6 +30,7 @@ OTHER_WORDS = [
 CURRENCY = "[$€£¥₹₽₩₺]|(?:US|A|C|NZ|HK|S)\\$|R\\$|USD|EUR|GBP|CHF|JPY|INR|AUD|CAD|CNY|RMB|kr|zł|Fr\\.?"
 BLANK = "[ \u00a0\u202f]"
 PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 #: Decimal sign → how thousands may be parted beside it.
 GROUPINGS = {
     ".": [",", " ", "\u00a0", "\u202f", "'", "\u2019", "_"],
@@ -145,13 +146,10 @@ def _numbers(name: str, cells: pa.Array, filled: list[str]) -> Reading | None:
     if all(PLAIN.fullmatch(text) for text in filled):
         return _plain_numbers(name, cells, filled)
     for sample, why, look in notations(filled):
-        kind: Kind = "number"
-        values, bad = parse_column(cells, "integer", sample)
+        values, bad = parse_column(cells, "number", sample)
+        kind: Kind = "number" if (values.dropna() % 1).any() else "integer"
         if not bad.any():
-            kind = "integer"
-        else:
-            values, bad = parse_column(cells, "number", sample)
-        if not bad.any():
+            values = parse_column(cells, kind, sample)[0]
             return Reading(kind, values, why, sample, look=look)
     return None
 
@@ -166,9 +164,10 @@ def _plain_numbers(name: str, cells: pa.Array, filled: list[str]) -> Reading | N
             return Reading("string", parse_column(cells, "string")[0], "a code: too many digits for a number")
         if (dates := _compact_dates(name, cells, filled)) is not None:
             return dates
-    values, bad = parse_column(cells, "integer")
-    if not bad.any():
-        return Reading("integer", values, "whole numbers")
+    if all(WHOLE.fullmatch(text) for text in filled):
+        values, bad = parse_column(cells, "integer")
+        if not bad.any():
+            return Reading("integer", values, "whole numbers")
     values, bad = parse_column(cells, "number")
     return None if bad.any() or not np.isfinite(values.dropna()).all() else Reading("number", values, "numbers")
 

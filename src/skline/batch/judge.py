@@ -171,7 +171,7 @@ class ValueJudge:
     def __call__(self, cells: pa.Array) -> tuple[Array, list[tuple[int, str]]]:
         """Read cells; see `Reads`."""
         kind = self._column.kind
-        typed, bad = read_cells(cells, kind)
+        typed, bad = read_cells(cells, kind, self._column.written)
         missing: Mask | None = typed.is_null().to_numpy(zero_copy_only=False) if typed.null_count else None
         values = _to_numpy(typed, kind)
         if kind in FROM_TEXT:

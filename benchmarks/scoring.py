@@ -135,7 +135,7 @@ def page(found: dict[str, list[Run]], options: argparse.Namespace, cores: int) -
     yield f"Written by `uv run python -m benchmarks.scoring`: {cores} cores, Python {platform.python_version()}."
     yield "`skline score`, and `pd.read_parquet` + `pipeline.predict_proba` + `to_parquet`, each a process of its own,"
     yield "with its start, on the demo's flights repeated; the probabilities were compared, and are equal to the last"
-    yield "bit. `skline score` judges every row by the contract besides. Medians of interleaved rounds; a machine that does"
+    yield "bit. `skline score` judges every row by the contract besides. Medians of interleaved rounds; a machine doing"
     yield "other work meanwhile shows in the wall time, less so in the processor time."
     yield ""
     yield f"**On one core pandas takes {ratio('', 'wall')} times as long as `skline score` for {options.rows:,} rows"

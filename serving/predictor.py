@@ -17,6 +17,7 @@ from serving.explaining import Explaining, none
 from serving.fallbacks import Answered, build_chain
 from serving.metrics import Metrics
 from serving.models import Model, Models
+from serving.quiet import Quiet
 from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
@@ -55,6 +56,7 @@ class Predictor:
         self._slots = slots
         self._explaining = Explaining(slots)
         self._chain = build_chain(settings.fallback, models)
+        self._quiet = Quiet(log)
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
@@ -194,10 +196,10 @@ class Predictor:
             except Exception as error:  # noqa: BLE001 - the next link may answer
                 reasons.append(f"{link.name}: {_failure(error)}")
             else:
-                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
+                self._quiet.say(logging.WARNING, f"answered by the fallback {link.name}: {'; '.join(reasons)}")
                 self.metrics.fallback(link.name, len(rows))
                 return answered, answers
-        log.error("nobody answers: %s", "; ".join(reasons))
+        self._quiet.say(logging.ERROR, f"nobody answers: {'; '.join(reasons)}")
         self.metrics.fallback("none", len(rows))
         told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
         raise RequestRefused(503, told, kind)

@@ -65,7 +65,12 @@ def _read(body: bytes) -> list[Label]:
 
 def described(body: TypeAdapter[Any]) -> dict[str, Any]:
     """Describe a body that a route reads by itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body.json_schema()}}}}
+    schema = body.json_schema()
+    # Definitions inside of a body are not where OpenAPI looks for them.
+    for name, definition in schema.pop("$defs", {}).items():
+        if schema.get("items") == {"$ref": f"#/$defs/{name}"}:
+            schema["items"] = definition
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def append(labels: Labels, given: list[Label]) -> Appended:

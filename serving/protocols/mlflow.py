@@ -54,6 +54,9 @@ def parse_json(body: bytes, contract: Contract, max_rows: int) -> list[dict[str,
     found = [name for name in FORMATS if name in given]
     if len(found) != 1:
         raise refused(ONE_OF + (f"; it has {' and '.join(found)}" if found else ""))
+    unknown = given.keys() - {*FORMATS, "params"}
+    if unknown:
+        raise refused(f"{min(unknown)[:100]!r} means nothing here; leave it out")
     if given.get("params"):
         raise refused("this model takes no params; leave them out")
     table = given[found[0]]

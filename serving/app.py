@@ -14,6 +14,7 @@ from serving.counts import counts
 from serving.drain import before_end
 from serving.metrics import Metrics
 from serving.models import Models
+from serving.openapi import describe_guard
 from serving.predictor import Predictor
 from serving.protocol_service import ProtocolService
 from serving.protocols import mlflow_routes, v2_routes
@@ -78,6 +79,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         v2_routes.make_router(ProtocolService(predictor, settings)),
     ):
         service.include(router)
+    describe_guard(app, permissions)
     return service
 
 

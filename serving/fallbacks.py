@@ -13,6 +13,7 @@ from serving.answers import Answers, check_row, label
 from serving.errors import RequestRefused
 from serving.metrics import Metrics
 from serving.models import Models
+from serving.quiet import Quiet
 from serving.settings import FallbackSettings
 from skline.contract.spec import Contract, Value
 from skline.errors import SklineError
@@ -43,7 +44,7 @@ class Chain:
     """
 
     def __init__(self, links: Sequence[Link], metrics: Metrics) -> None:
-        self._links, self._metrics = links, metrics
+        self._links, self._metrics, self._quiet = links, metrics, Quiet(log)
         self.stands_alone = any(link.name != "previous" for link in links)
 
     async def ask(self, rows: Sequence[Row], reason: str, kind: str) -> Answered:
@@ -57,10 +58,10 @@ class Chain:
             except Exception as error:  # noqa: BLE001 - the next link may answer
                 reasons.append(f"{link.name}: {failure(error)}")
             else:
-                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
+                self._quiet.say(logging.WARNING, f"answered by the fallback {link.name}: {'; '.join(reasons)}")
                 self._metrics.fallback(link.name, len(rows))
                 return answered, answers
-        log.error("nobody answers: %s", "; ".join(reasons))
+        self._quiet.say(logging.ERROR, f"nobody answers: {'; '.join(reasons)}")
         self._metrics.fallback("none", len(rows))
         told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
         raise RequestRefused(503, told, kind)

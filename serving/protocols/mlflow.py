@@ -14,6 +14,7 @@ import pydantic_core
 from serving.protocols import cells
 from serving.protocols.cells import refused
 from serving.protocols.service import Answered, labels
+from serving.values import check_values
 from skline.contract.spec import Contract
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
@@ -32,6 +33,7 @@ def parse(body: bytes, content_type: str, contract: Contract, max_rows: int) -> 
     options = dict(part.lower().partition("=")[::2] for part in parameters if part)
     if options.pop("charset", "utf-8").strip('"') not in ("utf-8", "utf8"):
         raise refused("only UTF-8 is read", 415, "media_type")
+    check_values(body, contract, max_rows)
     match kind.lower():
         case "application/json" | "":
             return parse_json(body, contract, max_rows)
@@ -52,6 +54,9 @@ def parse_json(body: bytes, contract: Contract, max_rows: int) -> list[dict[str,
     found = [name for name in FORMATS if name in given]
     if len(found) != 1:
         raise refused(ONE_OF + (f"; it has {' and '.join(found)}" if found else ""))
+    unknown = given.keys() - {*FORMATS, "params"}
+    if unknown:
+        raise refused(f"{min(unknown)[:100]!r} means nothing here; leave it out")
     if given.get("params"):
         raise refused("this model takes no params; leave them out")
     table = given[found[0]]

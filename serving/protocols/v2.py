@@ -15,6 +15,7 @@ from serving.protocols import cells, tensors
 from serving.protocols.cells import refused
 from serving.protocols.service import Answered
 from serving.protocols.tensors import Part, Tensor
+from serving.values import check_values
 from skline.contract.spec import Column, Contract
 
 #: Request parameters that would change the answer's meaning, so that they are refused rather than passed over.
@@ -61,7 +62,9 @@ def parse(body: bytes, header_length: str | None, contract: Contract, max_rows: 
         If the JSON part is none, or of another form.
     """
     length = _length(header_length, len(body))
-    asked = InferBody.model_validate_json(body[:length])
+    head = body[:length]
+    check_values(head, contract, max_rows)
+    asked = InferBody.model_validate_json(head)
     for part in (*asked.inputs, *(asked.outputs or ())):
         for name in UNKNOWN:
             if name in part.parameters:

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from serving.bodies import check_values
 from serving.errors import BodyRefused, RequestRefused
 from serving.requests import read_body
 from serving.settings import ServiceSettings
+from serving.values import at_most
 from skline.logs.labels import Appended, Label, Labels
 from skline.logs.store import StoreUnavailable
 
@@ -56,7 +56,7 @@ def make_router(labels: Labels, settings: ServiceSettings) -> APIRouter:
 
 def _read(body: bytes) -> list[Label]:
     """Read a list of labels; BodyRefused if it is none."""
-    check_values(body, MOST_LABELS * (len(Label.model_fields) + 1))
+    at_most(body, MOST_LABELS * (len(Label.model_fields) + 1))
     try:
         return BATCH.validate_json(body)
     except ValidationError as error:
@@ -65,7 +65,12 @@ def _read(body: bytes) -> list[Label]:
 
 def described(body: TypeAdapter[Any]) -> dict[str, Any]:
     """Describe a body that a route reads by itself."""
-    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body.json_schema()}}}}
+    schema = body.json_schema()
+    # Definitions inside of a body are not where OpenAPI looks for them.
+    for name, definition in schema.pop("$defs", {}).items():
+        if schema.get("items") == {"$ref": f"#/$defs/{name}"}:
+            schema["items"] = definition
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}}
 
 
 async def append(labels: Labels, given: list[Label]) -> Appended:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping
 
+from serving.connections import Connections
 from serving.metrics import Counts
 from serving.predictor import Predictor
 from serving.security.guard import Guard
 from serving.security.limits import Slots
 
 
-def counts(guard: Guard, slots: Slots, predictor: Predictor) -> Counts:
+def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connections) -> Counts:
     """Make the collector of a service."""
 
     def refusals() -> Mapping[str, float]:
@@ -74,6 +75,13 @@ def counts(guard: Guard, slots: Slots, predictor: Predictor) -> Counts:
         ("skline_refusals_total", "Requests that were not admitted", "kind", refusals),
         ("skline_log_rows_total", "Rows of the prediction log by what became of them", "outcome", rows),
         ("skline_store_failures_total", "Failures of what the service leans on", "store", store_failures),
+        (
+            "skline_connections_closed_total",
+            "Connections closed for what their client did not do, or for one more",
+            "reason",
+            connections.counts,
+        ),
+        ("skline_connections", "Connections", "state", lambda: {"open": len(connections)}),
         ("skline_queue", "What waits: rows to be written, rows to be scored, requests for a slot", "queue", queues),
         ("skline_experiment_rows_total", "Rows of the running experiment, by arm and fault", "rows", trials),
         ("skline_shadow_rows_total", "Rows handed to the live shadow, by what became of them", "outcome", shadows),

@@ -14,7 +14,7 @@ from serving.answers import Answers, Content, check_row, check_rows, score_of, s
 from serving.bodies import Row
 from serving.errors import RequestRefused
 from serving.model import Model
-from serving.records import Batch, record
+from serving.records import Batch, Writer, no_rows, record
 from serving.security.guard import Visit
 from serving.settings import ServiceSettings
 from serving.trial import Place, Trial
@@ -62,8 +62,12 @@ class Trials:
             content |= await predictor.explained(by, trial.reads(row) if by is trial.challenger else row)
         return content
 
-    async def answer_batch(self, champion: Model, trial: Trial, rows: Sequence[Row], visit: Visit | None) -> Batch:
+    async def answer_batch(
+        self, champion: Model, trial: Trial, rows: Sequence[Row], visit: Visit | None, write: Writer | None
+    ) -> Batch:
         """Answer rows, each by the arm of its entity; see `Predictor.answer_batch`."""
+        if not rows:
+            return no_rows(champion.answers, write)
         predictor = self._predictor
         sent = self._sent(visit)
         places = [trial.assign(self._entity(sent, row)) for row in rows]
@@ -75,11 +79,13 @@ class Trials:
                                                              [rows[i] for i in where])))  # fmt: skip
         contents, records = await predictor.beside(self._contents, trial, rows, places, parts, sent, visit)
         merged = _merged([(where, scores) for where, scores, _, _ in parts])
-        predictor.metrics.rows(rows, merged, scores_of(merged))
-        await predictor.write_down(records)
+        who = _both([answers for _, _, answers, _ in parts])
+        written = b"" if write is None else await predictor.beside(write, contents)
+        batch = Batch(rows, merged, scores_of(merged), who, contents, records, written)
+        await predictor.finish(batch)
         if trial.shadow is not None and trial.allowed:
             trial.shadow.offer(records)
-        return Batch(merged, _both([answers for _, _, answers, _ in parts]), contents)
+        return batch
 
     def _contents(
         self,

@@ -1,11 +1,12 @@
 """The command line: `skline serve`, and the commands of the other modules."""
+"""The command line: `skline serve`, `skline doctor`, `skline key`, `skline plots`."""
 
 import argparse
 import importlib
 import os
 from pathlib import Path
 
-from skline.commands import experiment, key, release
+from skline.commands import doctor, experiment, key, release, score
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -25,8 +26,10 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(carry_out=serve)
     command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
     command.set_defaults(carry_out=plots)
+    doctor.add(commands)
     key.add(commands)
     release.add(commands)
+    score.add(commands)
     experiment.add(commands)
     logs.add(commands)
     return root

@@ -60,12 +60,34 @@ def read_source(path: Path, source: Source, wanted: Sequence[str]) -> tuple[pa.T
     return table, columns
 
 
+def header(path: Path, source: Source) -> list[str]:
+    """Name the columns of a file.
+
+    Raises
+    ------
+    SklineError
+        If it cannot be read, or two columns have one name.
+    """
+    try:
+        if path.suffix.lower() in (".parquet", ".pq"):
+            import pyarrow.parquet as pq
+
+            columns: list[str] = pq.read_schema(path).names
+        else:
+            with _bytes(path, source.member) as data:
+                columns = _header(data, source)
+    except (pa.ArrowInvalid, OSError, zipfile.BadZipFile, UnicodeError) as error:
+        raise SklineError(f"cannot read {path.name}: {' '.join(str(error).split())}; is it whole?") from error
+    _refuse_duplicates(columns, path.name)
+    return columns
+
+
 def _read_parquet(path: Path, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
     """Read columns of a Parquet file."""
     import pyarrow.parquet as pq
 
     columns: list[str] = pq.read_schema(path).names
-    _refuse_duplicates(columns, path.name)
+    refuse_duplicates(columns, path.name)
     return pq.read_table(path, columns=[name for name in wanted if name in columns]), columns
 
 
@@ -73,8 +95,8 @@ def _read_csv(data: Any, name: str, source: Source, wanted: Sequence[str]) -> tu
     """Read columns of a CSV as text, `data` being what pyarrow can open."""
     from pyarrow import csv as arrow_csv
 
-    columns = _header(data, source)
-    _refuse_duplicates(columns, name)
+    columns = header(data, source)
+    refuse_duplicates(columns, name)
     present = [column for column in wanted if column in columns]
     if not present:
         raise SklineError(
@@ -99,14 +121,14 @@ def _bytes(path: Path, member: str | None) -> io.BufferedIOBase:
     """Open a file, unpacked if it is compressed, so that it can be read twice."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return io.BytesIO(archive.read(_member(archive, member, path.name)))
+            return io.BytesIO(archive.read(choose_member(archive, member, path.name)))
     if path.suffix.lower() in (".gz", ".bz2", ".zst"):
         with pa.input_stream(str(path), compression="detect") as stream:
             return io.BytesIO(stream.read())
     return path.open("rb")
 
 
-def _member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
+def choose_member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
     """Choose the file of a zip archive."""
     files = [info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
     if member is None and len(files) == 1:
@@ -116,7 +138,7 @@ def _member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
     raise SklineError(f"{name} holds {files}, source.member is {member!r}; set source.member to one of them")
 
 
-def _header(data: Any, source: Source) -> list[str]:
+def header(data: Any, source: Source) -> list[str]:
     """Read the first record of a CSV."""
     text = io.TextIOWrapper(data, encoding=source.encoding, newline="")
     try:
@@ -128,7 +150,7 @@ def _header(data: Any, source: Source) -> list[str]:
     return [header[0].removeprefix("\ufeff"), *header[1:]] if header else []
 
 
-def _refuse_duplicates(columns: list[str], name: str) -> None:
+def refuse_duplicates(columns: list[str], name: str) -> None:
     """Two columns of one name cannot be told apart."""
     twice = [column for column, count in Counter(columns).items() if count > 1]
     if twice:

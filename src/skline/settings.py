@@ -39,6 +39,11 @@ class Source(Section):
     member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
     encoding: str = Field(default="utf-8", description="Of CSV files")
+    missing: tuple[str, ...] = Field(
+        default=("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "NaT"),
+        description="What stands for a missing value in CSV files",
+    )
+    trim: bool = Field(default=False, description="Leave out blanks around the names and cells of CSV files")
     snapshot: str | None = Field(
         default=None,
         description="Change it to read a source again that DVC cannot watch (anything but data/source)",

@@ -136,13 +136,13 @@ class TextJudge:
 
     def _about(self, value: str | None) -> str | None:
         """Ask once for each string."""
-        if value not in self._known:
+        # One look: another thread may clear what is remembered between two.
+        reason = self._known.get(value, "")
+        if reason == "":
             if len(self._known) >= REMEMBERED:
                 self._known.clear()
-            reason = self._words.about(value)
-            self._known[value] = reason
-            return reason
-        return self._known.get(value)
+            self._known[value] = reason = self._words.about(value)
+        return reason
 
 
 def _is_encoded_text(kind: pa.DataType) -> bool:
@@ -171,7 +171,7 @@ class ValueJudge:
     def __call__(self, cells: pa.Array) -> tuple[Array, list[tuple[int, str]]]:
         """Read cells; see `Reads`."""
         kind = self._column.kind
-        typed, bad = read_cells(cells, kind)
+        typed, bad = read_cells(cells, kind, self._column.written)
         missing: Mask | None = typed.is_null().to_numpy(zero_copy_only=False) if typed.null_count else None
         values = _to_numpy(typed, kind)
         if kind in FROM_TEXT:

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from skline.errors import SklineError
 from skline.settings import Source
-from skline.sources.tables import NULLS, choose_member, header, refuse_duplicates
+from skline.sources.tables import choose_member, csv_header, refuse_duplicates, trimmed
 
 #: Rows of a part of a Parquet file, and bytes of a part of a CSV.
 ROWS = 1 << 16
@@ -23,19 +23,26 @@ ENCODED = pa.dictionary(pa.int32(), pa.string())
 
 @dataclass(frozen=True)
 class Format:
-    """How a table is written: its `delimiter` and `encoding` if it is a CSV, and the `member` of a zip."""
+    """How a table is written: its `delimiter` and `encoding` if it is a CSV, and the `member` of a zip.
+
+    What is not said is as in `like`, the source that the model learned from.
+    """
 
     delimiter: str | None = None
-    encoding: str = "utf-8"
+    encoding: str | None = None
     member: str | None = None
+    like: Source | None = None
 
     def source(self, path: Path) -> Source:
         """The same as the settings of a source, the delimiter by the file's name if none is given."""
         stem = path.name.lower()
         for ending in (*PACKED, ".zip"):
             stem = stem.removesuffix(ending)
-        delimiter = self.delimiter or ("\t" if stem.endswith((".tsv", ".tab")) else ",")
-        return Source(uri=str(path), delimiter=delimiter, encoding=self.encoding, member=self.member)
+        like = self.like or Source(uri="")
+        delimiter = self.delimiter or ("\t" if stem.endswith((".tsv", ".tab")) else like.delimiter)
+        encoding = self.encoding or like.encoding
+        given = {"uri": str(path), "delimiter": delimiter, "encoding": encoding, "member": self.member}
+        return like.model_copy(update=given)
 
 
 class Input:
@@ -70,7 +77,7 @@ class Input:
             else:
                 self.total = path.stat().st_size
                 with ExitStack() as stack:
-                    self.columns = header(self._open(stack), self._source)
+                    self.columns = csv_header(self._open(stack), self._source)
         refuse_duplicates(self.columns, path.name)
 
     @property
@@ -116,19 +123,29 @@ class Input:
         from pyarrow import csv
 
         types = {name: ENCODED if name in texts else pa.string() for name in columns}
+        source = self._source
         with ExitStack() as stack:
             reader = csv.open_csv(
                 self._open(stack),
-                read_options=csv.ReadOptions(encoding=self._source.encoding, block_size=BLOCK, use_threads=False),
-                parse_options=csv.ParseOptions(delimiter=self._source.delimiter, newlines_in_values=True),
+                read_options=csv.ReadOptions(
+                    encoding=source.encoding,
+                    block_size=BLOCK,
+                    use_threads=False,
+                    column_names=self.columns,
+                    skip_rows_after_names=1,
+                ),
+                parse_options=csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
                 convert_options=csv.ConvertOptions(
-                    include_columns=list(columns), column_types=types, null_values=NULLS, strings_can_be_null=True
+                    include_columns=list(columns),
+                    column_types=types,
+                    null_values=list(source.missing),
+                    strings_can_be_null=True,
                 ),
             )
             found = False
             for batch in reader:
                 found = True
-                yield batch
+                yield trimmed(batch, self._source.missing) if self._source.trim else batch
             if not found:
                 yield pa.RecordBatch.from_pylist([], schema=pa.schema(list(types.items())))
             self._read = self.total

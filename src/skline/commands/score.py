@@ -25,8 +25,8 @@ def add(commands: "Commands") -> None:
     command.add_argument("table", type=Path, help="csv, tsv (also .gz, .bz2, .zst, .zip) or Parquet")
     command.add_argument("--out", type=Path, required=True, help="csv, tsv (also .gz) or Parquet, by its name")
     command.add_argument("--keep", default="", help="columns of the table to be carried along, with commas")
-    command.add_argument("--delimiter", help="of a CSV (default: a comma, a tab for .tsv)")
-    command.add_argument("--encoding", default="utf-8", help="of a CSV (default: %(default)s)")
+    command.add_argument("--delimiter", help="of a CSV (default: as in params.yaml; a tab for .tsv)")
+    command.add_argument("--encoding", help="of a CSV (default: as in params.yaml)")
     command.add_argument("--member", help="which file of a zip, if it holds several")
     command.add_argument("--artifact", type=Path, default=paths.ARTIFACT, help="its directory (default: %(default)s)")
     command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
@@ -43,6 +43,7 @@ def carry_out(arguments: argparse.Namespace) -> int:
     from skline.batch.read import Format, Input
     from skline.batch.run import cores, on_threads, score_table
     from skline.errors import SklineError
+    from skline.settings import Settings
 
     jobs = cores() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
@@ -52,8 +53,9 @@ def carry_out(arguments: argparse.Namespace) -> int:
     if arguments.delimiter is not None and len(arguments.delimiter) != 1:
         raise SklineError(f"--delimiter is {arguments.delimiter!r}; it must be one character (a tab is $'\\t')")
     digest = arguments.digest or read_digest(paths.ARTIFACT_DIGEST)
+    like = Settings.load().source if paths.PARAMS.exists() else None
     keep = [name for name in arguments.keep.split(",") if name]
-    table = Input(arguments.table, Format(arguments.delimiter, arguments.encoding, arguments.member))
+    table = Input(arguments.table, Format(arguments.delimiter, arguments.encoding, arguments.member, like))
     engine = on_threads(jobs)
     if arguments.engine == "dask":
         from skline.batch.cluster import on_cluster

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from skline.contract.spec import LARGEST_INTEGER, Kind
+from skline.contract.written import plain_booleans, plain_dates, plain_numbers
 
 WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True} | {
     "false": False, "f": False, "no": False, "n": False, "0": False,
@@ -32,8 +33,8 @@ ARROW: dict[Kind, pa.DataType] = {
 }
 
 
-def read_cells(cells: pa.Array, kind: Kind) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
-    """Read the cells of one column.
+def read_cells(cells: pa.Array, kind: Kind, written: str | None = None) -> tuple[pa.Array, npt.NDArray[np.bool_]]:
+    """Read the cells of one column; `written` is how its text is written, where that is not plain.
 
     Parameters
     ----------
@@ -51,9 +52,13 @@ def read_cells(cells: pa.Array, kind: Kind) -> tuple[pa.Array, npt.NDArray[np.bo
         cells = cells.dictionary_decode()
     if pa.types.is_floating(cells.type):
         cells = pc.if_else(pc.is_nan(cells), None, cells)  # some writers leave NaN where a value is missing
+    given = cells
+    noted = written if is_text(cells.type) else None
     if kind == "boolean":
-        typed = _booleans(cells)
+        typed = _booleans(cells) if noted is None else plain_booleans(cells, noted)
     else:
+        if noted is not None:
+            cells = plain_numbers(cells, noted) if kind in ("integer", "number") else plain_dates(cells, noted)
         try:
             typed = _cast(cells, kind)
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
@@ -61,15 +66,20 @@ def read_cells(cells: pa.Array, kind: Kind) -> tuple[pa.Array, npt.NDArray[np.bo
     if kind == "integer":
         exact = pc.and_(pc.greater_equal(typed, -LARGEST_INTEGER), pc.less_equal(typed, LARGEST_INTEGER))
         typed = pc.if_else(exact, typed, None)
-    bad = pc.and_(pc.is_valid(cells), pc.is_null(typed))
+    bad = pc.and_(pc.is_valid(given), pc.is_null(typed))
     return typed, bad.to_numpy(zero_copy_only=False)
+
+
+def is_text(source: pa.DataType) -> bool:
+    """Whether cells of this Arrow type are strings."""
+    return bool(pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source))
 
 
 def _cast(cells: pa.Array, kind: Kind) -> pa.Array:
     """Cast a whole column, or raise pa.ArrowInvalid if one cell cannot be."""
     source = cells.type
     if kind == "string":
-        if not (pa.types.is_string(source) or pa.types.is_large_string(source) or pa.types.is_string_view(source)):
+        if not is_text(source):
             raise pa.ArrowInvalid("not text")
         return cells.cast(pa.string())
     if pa.types.is_boolean(source):

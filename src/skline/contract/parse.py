@@ -23,15 +23,19 @@ class Parsed(NamedTuple):
     failures: pd.DataFrame
 
 
-def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
-    """Read each column of `table` that `kinds` names as its kind; other columns are left out."""
+def parse(table: pa.Table, kinds: Mapping[str, Kind], written: Mapping[str, str] | None = None) -> Parsed:
+    """Read each column of `table` that `kinds` names as its kind; other columns are left out.
+
+    `written` says of columns how their text is written (see `skline.contract.written`).
+    """
+    written = written or {}
     columns: dict[str, pd.Series] = {}
     failures: list[pd.DataFrame] = []
     for name, kind in kinds.items():
         if name not in table.column_names:
             continue
         cells = table.column(name).combine_chunks()
-        values, bad = parse_column(cells, kind)
+        values, bad = parse_column(cells, kind, written.get(name))
         columns[name] = values
         if bad.any():
             rows = np.flatnonzero(bad)
@@ -41,7 +45,7 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
                         "row": rows,
                         "column": name,
                         "value": pd.Series([str(v) for v in cells.take(pa.array(rows)).to_pylist()], dtype="str"),
-                        "rule": RULES[kind],
+                        "rule": RULES[kind] if name not in written else f"is not written as {written[name]}",
                     }
                 )
             )
@@ -51,8 +55,10 @@ def parse(table: pa.Table, kinds: Mapping[str, Kind]) -> Parsed:
     return Parsed(pd.DataFrame(columns), pd.concat(failures, ignore_index=True) if failures else empty)
 
 
-def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
-    """Read one column.
+def parse_column(
+    cells: pa.Array, kind: Kind, written: str | None = None
+) -> tuple[pd.Series, np.ndarray[Any, np.dtype[np.bool_]]]:
+    """Read one column; `written` is how its text is written, where that is not plain.
 
     Returns
     -------
@@ -61,7 +67,7 @@ def parse_column(cells: pa.Array, kind: Kind) -> tuple[pd.Series, np.ndarray[Any
     bad : bool array of shape (n,)
         Cells that hold something which is not of this kind.
     """
-    typed, bad = read_cells(cells, kind)
+    typed, bad = read_cells(cells, kind, written)
     return _series(typed, kind), bad
 
 

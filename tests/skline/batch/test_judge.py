@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from skline.batch.judge import Judge
 from skline.batch.read import ENCODED
 from skline.scoring.texts import Texts
-from skline.sources.tables import NULLS
+from skline.settings import Source
 from tests.skline.contract.test_requests import EVERY_ROW, EVERYTHING, EXAMPLE
 
 JUDGE = Judge(EVERYTHING)
@@ -42,6 +42,8 @@ VALID = {
     c.name: READ[c.kind](str(EXAMPLE[c.name])) if c.kind in READ and EXAMPLE[c.name] else EXAMPLE[c.name]
     for c in EVERYTHING.inputs
 }
+
+NULLS = list(Source(uri="").missing)
 
 
 def rows() -> st.SearchStrategy[list[dict[str, Any]]]:

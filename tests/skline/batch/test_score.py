@@ -159,6 +159,7 @@ def numbers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     return demo.package(folder, fitted, derive(Numbers, Colour, {}), rows), fitted
 
 
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")  # the pipeline without a plan computes on
 def test_rows_that_the_model_cannot_score_go_aside_alone(numbers: Any, tmp_path: Path) -> None:
     packaged, fitted = numbers
     frame = pd.DataFrame(np.random.default_rng(1).normal(size=(500, 2)), columns=["a", "b"])

@@ -97,7 +97,7 @@ def client(tracking_uri: str, timeout: float, failed: str = NOT_RECORDED) -> Ite
     import sqlalchemy.exc
 
     logging.getLogger("alembic").setLevel(logging.WARNING)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its tracebacks say what the SklineError says
     try:
         mlflow.set_tracking_uri(tracking_uri)
         yield mlflow.MlflowClient()

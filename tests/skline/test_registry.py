@@ -69,7 +69,7 @@ def test_the_challenger_is_what_was_recorded_last_and_nobody_is_champion_without
     register(store, "aliases", result("f1", tmp_path))
     register(store, "aliases", result("f2", tmp_path))
     assert store.get_model_version_by_alias("aliases", "challenger").version == 2
-    assert store.get_registered_model("aliases").aliases == {"challenger": "2"}
+    assert list(store.get_registered_model("aliases").aliases) == ["challenger"]
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -51,6 +51,16 @@ class Scoring(BaseModel):
     reason: str | None = None
 
 
+class Interval(BaseModel):
+    """How far from a regressor's prediction the truth lies in `level` of all cases: at most `half_width`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: float
+    half_width: float
+    rows: int
+
+
 class Manifest(BaseModel):
     """What is in the artifact, and where it came from."""
 
@@ -71,6 +81,7 @@ class Manifest(BaseModel):
     libraries: dict[str, str]
     metrics: dict[str, Any]
     scoring: Scoring
+    interval: Interval | None = None
 
 
 class Answers(BaseModel):

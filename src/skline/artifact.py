@@ -30,6 +30,7 @@ REFERENCE = "reference.parquet"
 BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
+CARD_PAGE = "model_card.html"
 
 
 class ArtifactRefused(SklineError):
@@ -82,6 +83,7 @@ class Manifest(BaseModel):
     metrics: dict[str, Any]
     scoring: Scoring
     interval: Interval | None = None
+    threshold: float | None = None
 
 
 class Answers(BaseModel):

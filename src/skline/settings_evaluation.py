@@ -57,7 +57,7 @@ class Evaluate(Section):
         default=(), description="Pairs of segment columns whose combinations are reported too"
     )
     importance_rows: Annotated[int, Field(ge=0)] = Field(
-        default=5_000, description="Test rows in which inputs are permuted; 0: no importance"
+        default=3_000, description="Test rows in which inputs are permuted; 0: no importance"
     )
     leak_rows: Annotated[int, Field(ge=0)] = Field(
         default=8_000, description="Rows of each part that a model must tell apart; 0: no adversarial validation"

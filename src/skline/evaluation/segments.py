@@ -15,7 +15,7 @@ from skline.evaluation.sampled import sampled
 from skline.scoring.answers import Scores
 
 #: Resamples behind a segment's intervals: many segments, each with an interval that need not be exact to a hair.
-RESAMPLES = 300
+RESAMPLES = 200
 MISSING = "(missing)"
 CROSS = " × "
 

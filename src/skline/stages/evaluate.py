@@ -26,7 +26,7 @@ from skline.tuning.tune import bare, threshold_of
 #: What models are compared by, unless params.yaml says otherwise.
 METRIC = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "rmse"}
 #: Resamples behind the differences from the baselines, whose gates look at the differences alone.
-FEWER = 300
+FEWER = 200
 #: What a calibration is there to change.
 OF_CALIBRATION = ("brier", "log_loss", "ece")
 

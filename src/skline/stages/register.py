@@ -48,7 +48,7 @@ def describe(
             "task": manifest.task,
         },
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
-        folders=(paths.ARTIFACT, paths.PLOTS),
+        folders=(paths.ARTIFACT, paths.REPORTS),
         diff=diff,
     )
 

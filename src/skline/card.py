@@ -51,10 +51,10 @@ def sections(
     }
     if how := list(_how(details)):
         found["How it answers"] = [how]
+    least = settings.evaluate.min_segment_rows
     if rows := _segments(details):
         found["Quality by segment"] = [
-            f"{details['metric']} with its 95 % interval; segments of fewer than "
-            f"{settings.evaluate.min_segment_rows} test rows are not judged.",
+            f"{details['metric']} with its 95 % interval; smaller ones than {least} test rows are not judged.",
             rows,
         ]
     if limits := list(_limits(details, parts)):

@@ -148,7 +148,7 @@ def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
     section, known, where = settings, list[str](), list[str]()
     for part in map(str, error["loc"] or [""]):
         fields = {field.alias or name: field for name, field in section.model_fields.items()}
-        if part == section.__name__ or part == "constrained-float":
+        if part in {section.__name__, "constrained-float"}:
             continue  # which of several allowed forms was tried, no key
         where.append(part)
         known = list(fields)

@@ -151,10 +151,6 @@ def compare(
 
 def _gain(model: Sampled, champion: Sampled, metric: str) -> float:
     """How much better the model is; 0 where the metric has no value, such as of one class alone."""
-    first, second = (
-        float(each.metrics(all_once(each.size), metric)[metric][0]) for each in (model, champion)
-    )
+    first, second = (float(each.metrics(all_once(each.size), metric)[metric][0]) for each in (model, champion))
     gain = second - first if metric in LOWER else first - second
     return gain if np.isfinite(gain) else 0.0
-
-

@@ -81,7 +81,7 @@ def _said(reason: str, found: float | None, side: str, limit: float) -> str:
 def _support(gates: Gates, metrics: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[Finding]:
     """Ask for enough rows, and for every metric to be a number with an interval."""
     rows = metrics.get("rows")
-    yield _at_least("rows", rows, gates.min_rows, f"test rows: {rows}")
+    yield _at_least("rows", rows, gates.min_rows, f"{rows:,} test rows" if number(rows) else "test rows")
     judged = metrics.get("model") or {}
     ends = (details.get("intervals") or {}).get("model") or {}
     broken = [
@@ -125,7 +125,7 @@ def _baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> Iterato
     yield _at_least(
         "linear",
         linear.get("value"),
-        -gates.linear_margin,
+        0.0 - gates.linear_margin,
         f"{metric} is better than the linear baseline's by {_short(linear.get('value'))}",
     )
 

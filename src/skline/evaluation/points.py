@@ -14,7 +14,7 @@ MOST = 400
 def binary_points(
     truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], threshold: float
 ) -> dict[str, pd.DataFrame]:
-    """Return ROC, precision-recall, calibration, confusion and threshold tables for probabilities of the positive class."""
+    """Return the tables of a binary model's plots, from probabilities of the positive class."""
     false_rate, true_rate, _ = sk.roc_curve(truth, scores)
     precision, recall, _ = sk.precision_recall_curve(truth, scores)
     return {

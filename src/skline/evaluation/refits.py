@@ -27,9 +27,7 @@ def seeds(
     pipeline: Pipeline, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, metric: str, count: int, seed: int
 ) -> dict[str, Any]:
     """Fit `count` times with other seeds; return the metric of each, their mean, spread and range."""
-    found = [
-        _quality(unfitted(pipeline, seed + 1 + index), train, test, contract, metric) for index in range(count)
-    ]
+    found = [_quality(unfitted(pipeline, seed + 1 + index), train, test, contract, metric) for index in range(count)]
     return {
         "metric": metric,
         "values": found,

@@ -17,7 +17,7 @@ from skline.scoring.answers import Scores
 #: Resamples behind a segment's intervals: many segments, each with an interval that need not be exact to a hair.
 RESAMPLES = 200
 MISSING = "(missing)"
-CROSS = " × "
+CROSS = " × "  # noqa: RUF001 - it is a cross
 
 
 class Group(NamedTuple):
@@ -162,7 +162,7 @@ def gaps(
                     "highest": max(by_group, key=by_group.__getitem__),
                     "lowest": min(by_group, key=by_group.__getitem__),
                     "groups": by_group,
-                    "rows": int(len(kept)),
+                    "rows": len(kept),
                 }
             )
     return found

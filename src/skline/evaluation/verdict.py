@@ -42,7 +42,6 @@ class Verdict(BaseModel):
         """Return the gates that said no."""
         return tuple(finding for finding in self.findings if not finding.passed)
 
-
     def words(self) -> str:
         """Say it in one sentence."""
         if not self.findings:

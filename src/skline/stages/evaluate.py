@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from skline import paths
-from skline.artifact import Golden, Interval
+from skline.artifact import Golden
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.evaluation import leaks, points, refits
@@ -20,7 +20,7 @@ from skline.scoring.answers import Scores
 from skline.scoring.golden import disagreement
 from skline.scoring.reference import score_frame
 from skline.settings_evaluation import Evaluate
-from skline.tuning.record import Tuning
+from skline.tuning.record import Interval, Tuning
 from skline.tuning.tune import bare, threshold_of
 
 #: What models are compared by, unless params.yaml says otherwise.
@@ -198,7 +198,5 @@ def main() -> None:
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
     print(f"{len(golden.rows)} golden rows equal in a new process")
     ends = result.details["intervals"]["model"]
-    print(
-        ", ".join(f"{name} {value:.4f} ({ends[name][0]:.4f}–{ends[name][1]:.4f})" for name, value in
-                  result.metrics["model"].items())
-    )  # fmt: skip
+    for name, value in result.metrics["model"].items():
+        print(f"{name} {value:.4f}, {ends[name][0]:.4f} to {ends[name][1]:.4f}")

@@ -16,7 +16,13 @@ from skline.settings_evaluation import Evaluate, Gates
 
 
 def against_champion(
-    artifact: Artifact, test: pd.DataFrame, contract: Contract, metric: str, evaluate: Evaluate, limits: Gates, seed: int
+    artifact: Artifact,
+    test: pd.DataFrame,
+    contract: Contract,
+    metric: str,
+    evaluate: Evaluate,
+    limits: Gates,
+    seed: int,
 ) -> Comparison | SklineError | None:
     """Compare with what is released; the error says why that is impossible, None that nothing is released."""
     try:
@@ -29,19 +35,24 @@ def against_champion(
         others = scores_of(other, test, contract)
     except SklineError as error:
         return error
-    thresholds = tuple(0.5 if each.manifest.threshold is None else each.manifest.threshold for each in (artifact, other))
     difference, values, count, worse = compare(
         test,
         scorer_of(artifact)(test),
         others,
         contract,
-        (thresholds[0], thresholds[1]),
+        (threshold_of(artifact), threshold_of(other)),
         metric,
         evaluate,
         limits,
         seed,
     )
     return Comparison(version, other.digest, difference, values, count, worse)
+
+
+def threshold_of(artifact: Artifact) -> float:
+    """From which probability of the second class the artifact's model answers it."""
+    tuning = artifact.manifest.tuning
+    return tuning.threshold.value if tuning is not None and tuning.threshold is not None else 0.5
 
 
 def judge(

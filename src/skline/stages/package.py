@@ -22,7 +22,9 @@ from skline.profile import profile
 from skline.scoring import stored
 from skline.scoring.golden import difference
 from skline.settings import Settings
-from skline.tuning.record import Tuning
+
+#: The card as a page of its own, in the artifact beside the Markdown.
+CARD_PAGE = "model_card.html"
 
 
 def draw(rows: pa.Table, n_rows: int, seed: int) -> pa.Table:
@@ -65,7 +67,6 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
     train = pq.read_table(paths.part("train"), columns=contract.input_names)
     reference = draw(train, settings.package.reference_rows, settings.train.seed)
     background = reference.slice(0, settings.package.background_rows)
-    tuning = Tuning.model_validate(read_json(paths.TUNING))
     facts = read_json(paths.ORIGIN) | {
         "name": settings.project.name,
         "title": settings.project.title or settings.project.name,
@@ -76,8 +77,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         "registered_model": settings.project.name,
         "metrics": read_json(paths.METRICS),
         "scoring": read_json(paths.CHOICE),
-        "interval": tuning.interval,
-        "threshold": tuning.threshold and tuning.threshold.value,
+        "tuning": read_json(paths.TUNING),
     }
     about = card.sections(settings, contract, facts, read_json(paths.SPLIT_REPORT), read_json(paths.EVALUATION))
     files: dict[str, bytes | Callable[[Path], object]] = {
@@ -88,7 +88,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         artifact.REFERENCE: lambda path: pq.write_table(reference, path),
         artifact.GOLDEN: paths.GOLDEN.read_bytes(),
         artifact.CARD: card.markdown(facts["title"], about).encode(),
-        artifact.CARD_PAGE: card.page(facts["title"], about).encode(),
+        CARD_PAGE: card.page(facts["title"], about).encode(),
     }
     if facts["scoring"]["path"] == "plan":
         files[artifact.PLAN] = paths.PLAN.read_bytes()

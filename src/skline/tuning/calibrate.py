@@ -19,7 +19,7 @@ LEAST_ROWS = 1_000
 LEAST_OF_A_CLASS = 50
 
 
-class Said(ClassifierMixin, BaseEstimator):
+class Said(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A classifier that has answered already: its rows are the answers."""
 
     def __init__(self, classes: npt.NDArray[Any]) -> None:
@@ -37,7 +37,8 @@ class Said(ClassifierMixin, BaseEstimator):
     def predict(self, X: npt.NDArray[np.float64]) -> npt.NDArray[Any]:
         """Return the class with the largest score."""
         scores = self.decision_function(X)
-        return self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        said: npt.NDArray[Any] = self.classes_[(scores > 0).astype(int) if scores.ndim == 1 else scores.argmax(axis=1)]
+        return said
 
 
 def calibrate(estimator: Any, X: Any, truth: npt.NDArray[Any], method: Method, seed: int) -> tuple[Any, Calibration]:

@@ -11,7 +11,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from skline.artifact import Interval
+from skline.tuning.record import Interval
 
 
 def interval(truth: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64], level: float) -> Interval | None:

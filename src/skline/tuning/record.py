@@ -4,7 +4,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from skline.artifact import Interval
+
+class Interval(BaseModel):
+    """How far from a regressor's prediction the truth lies in `level` of all cases: at most `half_width`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    level: float
+    half_width: float
+    rows: int
 
 
 class Calibration(BaseModel):

@@ -1,6 +1,6 @@
 """Small figures: curves as SVG, and rows of a value with its interval, which fit any width, as HTML."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -102,7 +102,9 @@ def curve(points: Points, x_name: str, y_name: str, says: str, caption: str, bas
     return chart(axes.frame(x_name, y_name) + dashed + axes.line(points), says, caption)
 
 
-def curves(lines: dict[str, Points], x: tuple[float, float], mark: float, x_name: str, says: str, caption: str) -> str:
+def curves(
+    lines: Mapping[str, Points], x: tuple[float, float], mark: float, x_name: str, says: str, caption: str
+) -> str:
     """Several lines between 0 and 1 with their names, and an upright at `mark`."""
     axes = Axes(x, (0, 1))
     parts = [axes.frame(x_name, "")]
@@ -113,9 +115,7 @@ def curves(lines: dict[str, Points], x: tuple[float, float], mark: float, x_name
         start = WIDTH - RIGHT - 100
         parts.append(f'<rect x="{start - 34}" y="{down - 13}" width="134" height="17" fill="#fff" fill-opacity=".85"/>')
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
-        parts.append(
-            f'<path d="M{start - 30} {down - 4}h24" stroke="{colour}" stroke-width="2" fill="none"{dashed}/>'
-        )
+        parts.append(f'<path d="M{start - 30} {down - 4}h24" stroke="{colour}" stroke-width="2" fill="none"{dashed}/>')
         parts.append(f'<text x="{start}" y="{down}">{escape(name)}</text>')
     parts.append(axes.line([(mark, 0), (mark, 1)], GREY, "4 4", 1.5))
     return chart("".join(parts), says, caption)
@@ -145,10 +145,11 @@ def rows(found: Sequence[Row], says: str, mark: float | None = None) -> str:
             inside += f'<u style="left:{place(mark)}"></u>'
         if row.value is not None:
             inside += f'<b style="left:{place(row.value)}"></b>'
-        more = f" <small>{escape(row.more)}</small>" if row.more else ""
         lines.append(
             f'<div class="row" role="listitem"><span>{escape(row.label)}</span>'
             f'<span class="track" aria-hidden="true">{inside}</span>'
-            f'<span class="value">{escape(row.text)}{more}</span></div>'
+            f'<span class="value">{escape(row.text)}</span><span class="more">{escape(row.more)}</span></div>'
         )
+    ends = f"<i>{low + edge:.3g}</i><i>{high - edge:.3g}</i>"
+    lines.append(f'<div class="row scale" aria-hidden="true"><span></span><span>{ends}</span></div>')
     return f'<div class="rows" role="list" aria-label="{escape(says)}">\n' + "\n".join(lines) + "\n</div>"

@@ -49,7 +49,7 @@ def write(
         ("Curves", quality.curves(plots, metrics, artifact.contract)),
         ("Threshold and calibration", quality.operating(plots, details, artifact.contract)),
         ("Beside the champion", words.champion(verdict, comparison)),
-        ("Segments", words.segments(details)),
+        ("Segments", words.segments(details, metrics["model"].get(details["metric"]))),
         ("Gaps between groups", words.gaps(details)),
         ("What the inputs are worth", words.importance(details)),
         ("Seeds and learning curve", words.refits(details)),
@@ -88,7 +88,8 @@ def _gates(verdict: Verdict) -> str:
     """Each gate, those that failed first."""
     ordered = sorted(verdict.findings, key=lambda finding: finding.passed)
     lines = [
-        f'<li{"" if finding.passed else " class=no"}><span class="tag">{"passed" if finding.passed else "failed"}</span>'
+        f'<li class="{"yes" if finding.passed else "no"}">'
+        f'<span class="tag">{"passed" if finding.passed else "failed"}</span>'
         f"<b>{escape(finding.gate)}</b><span>{escape(finding.reason)}</span></li>"
         for finding in ordered
     ]

@@ -33,9 +33,7 @@ def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
     for each in comparison.worse_segments:
         part = each.difference
         text = f"{part.low:+.4f} to {part.high:+.4f}"
-        rows.append(
-            Row(f"{each.column} {each.value}", part.value, part.low, part.high, f"{part.value:+.4f}", text)
-        )
+        rows.append(Row(f"{each.column} {each.value}", part.value, part.low, part.high, f"{part.value:+.4f}", text))
     words = {
         True: "It is better beyond chance.",
         False: "No improvement is shown: the interval reaches zero or less.",
@@ -45,8 +43,8 @@ def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
     return [f"<h3>{escape(says)}</h3>", figures.rows(rows, says, mark=0.0), f"<p>{words} {judged}</p>"]
 
 
-def segments(details: Mapping[str, Any]) -> list[str]:
-    """The comparison metric of every segment, by column."""
+def segments(details: Mapping[str, Any], whole: float | None) -> list[str]:
+    """The comparison metric of every segment, by column, beside that of all rows."""
     metric = details["metric"]
     name = NAMES.get(metric, metric)
     parts = []
@@ -54,13 +52,16 @@ def segments(details: Mapping[str, Any]) -> list[str]:
         rows = []
         for each in entries:
             ends = each["intervals"].get(metric) or (None, None)
-            rows.append(Row(each["value"], each[metric], ends[0], ends[1], short(each[metric]), f"{each['rows']:,} rows"))
+            more = f"{each['rows']:,} rows"
+            rows.append(Row(each["value"], each[metric], ends[0], ends[1], short(each[metric]), more))
         shown = sorted(rows, key=lambda row: -int(row.more.split()[0].replace(",", "")))[:OPEN_SEGMENTS]
         says = f"{name} by {column}"
         parts.append(f"<h3>By {escape(column)}</h3>")
-        parts.append(figures.rows([row for row in rows if row in shown], says))
+        parts.append(figures.rows([row for row in rows if row in shown], says, whole))
         if rest := [row for row in rows if row not in shown]:
-            parts.append(f"<details><summary>{len(rest)} smaller ones</summary>{figures.rows(rest, says)}</details>")
+            parts.append(
+                f"<details><summary>{len(rest)} smaller ones</summary>{figures.rows(rest, says, whole)}</details>"
+            )
         if small := details["small_segments"].get(column):
             parts.append(f'<p class="soft">Not shown: {small} of too few rows.</p>')
     if not parts:
@@ -73,10 +74,9 @@ def segments(details: Mapping[str, Any]) -> list[str]:
     ]  # fmt: skip
     columns = list(dict.fromkeys(key for row in table for key in row))[1:]
     return [
-        f"<p>{escape(name)} with its 95 % interval; missing values are a group of their own.</p>",
+        f"<p>{escape(name)} with its 95 % interval; dashed: all test rows. Missing values are a group too.</p>",
         *parts,
-        f"<details><summary>All metrics by segment</summary>{html.table(table, 'All metrics by segment', columns)}"
-        "</details>",
+        f"<details><summary>All of them</summary>{html.table(table, 'All metrics by segment', columns)}</details>",
     ]
 
 

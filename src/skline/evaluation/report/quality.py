@@ -64,7 +64,7 @@ def numbers(metrics: Mapping[str, Any], details: Mapping[str, Any], comparison: 
             row["champion"] = short(comparison.values.get(name))
         rows.append(row | {other: short(metrics[other][name]) for other in ("linear", "dummy") if other in metrics})
     table = html.table(
-        rows, f"All metrics on {metrics['rows']:,} test rows", ("model", "champion", "linear", "dummy")
+        rows, f"All metrics on {metrics['rows']:,} test rows", ("model", "95 % interval", "champion", "linear", "dummy")
     )
     metric = NAMES.get(details["metric"], details["metric"])
     beside = [
@@ -165,8 +165,8 @@ def operating(plots: Plots, details: Mapping[str, Any], contract: Contract) -> l
         )
     if covered := details.get("coverage"):
         found.append(
-            f"<p>Each prediction comes with ±<b>{covered['half_width']:.6g}</b>, made to hold {covered['level']:.0%} of "
-            f"true values (split conformal, {covered['rows']:,} validation rows). On the test part it holds "
+            f"<p>Each prediction comes with ±<b>{covered['half_width']:.6g}</b>, made to hold {covered['level']:.0%} "
+            f"of true values (split conformal, {covered['rows']:,} validation rows). On the test part it holds "
             f"<b>{covered['coverage']:.1%}</b> ({covered['low']:.1%} to {covered['high']:.1%}).</p>"
         )
     return found

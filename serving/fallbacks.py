@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
-from serving.answers import Answers, label
+from serving.answers import Answers, half_width_of, label
 from serving.models import Models
 from serving.settings import FallbackSettings
 from skline.contract.spec import Contract, Value
@@ -53,6 +53,7 @@ def _previous(_: FallbackSettings, models: Models) -> Link:
             model.artifact.contract.classes,
             digest=model.artifact.digest,
             path="previous",
+            half_width=half_width_of(model.artifact),
             fallback="previous",
         )
 

@@ -8,7 +8,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 
-from serving.answers import Answers
+from serving.answers import Answers, half_width_of
 from serving.metrics import Metrics
 from serving.scorers import Scorer, load
 from serving.settings import ServiceSettings
@@ -125,6 +125,7 @@ class Models:
                 artifact.contract.classes,
                 digest=artifact.digest,
                 path=scorer.scoring.path,
+                half_width=half_width_of(artifact),
             ),
         )
         self.refused = None

@@ -17,7 +17,7 @@ from skline.scoring.answers import Scores
 #: Resamples behind a segment's intervals: many segments, each with an interval that need not be exact to a hair.
 RESAMPLES = 200
 MISSING = "(missing)"
-CROSS = " × "  # noqa: RUF001 - it is a cross
+CROSS = " × "
 
 
 class Group(NamedTuple):

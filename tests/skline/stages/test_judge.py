@@ -167,7 +167,7 @@ def test_the_page_is_one_file_fits_a_phone_and_can_be_read_by_all(opened: Any) -
     assert order[:4] == ["Gates", "Quality on the test part", "Curves", "Threshold and calibration"]
     assert tab.locator(".verdict").inner_text().startswith("Must not be released")
     assert tab.locator("li.no").count() == 1
-    assert {"By carrier", "By origin", "By month", "By carrier × origin"} <= {  # noqa: RUF001
+    assert {"By carrier", "By origin", "By month", "By carrier × origin"} <= {
         heading.inner_text() for heading in tab.locator("h3").all()
     }
     assert tab.locator("svg[role=img]").count() == 4

@@ -59,7 +59,7 @@ def numbers(metrics: Mapping[str, Any], details: Mapping[str, Any], comparison: 
     )
     rows = []
     for name, value in model.items():
-        row = {"": NAMES.get(name, name), "model": short(value), "95 % interval": between(ends.get(name))}
+        row = {"metric": NAMES.get(name, name), "model": short(value), "95 % interval": between(ends.get(name))}
         if comparison is not None and comparison.values:
             row["champion"] = short(comparison.values.get(name))
         rows.append(row | {other: short(metrics[other][name]) for other in ("linear", "dummy") if other in metrics})

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from skline import paths
 from skline.errors import SklineError
 from skline.section import Section, Share
-from skline.settings_evaluation import Evaluate, Gates
+from skline.settings_evaluation import NUMBER, OBJECTIVE, Evaluate, Gates
 
 
 class Project(Section):
@@ -148,8 +148,8 @@ def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
     section, known, where = settings, list[str](), list[str]()
     for part in map(str, error["loc"] or [""]):
         fields = {field.alias or name: field for name, field in section.model_fields.items()}
-        if part in {section.__name__, "constrained-float"}:
-            continue  # which of several allowed forms was tried, no key
+        if part in (NUMBER, OBJECTIVE):
+            continue  # which form of a value was tried, no key
         where.append(part)
         known = list(fields)
         if part in fields:
@@ -165,5 +165,6 @@ def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
 
 def _section(annotation: Any) -> type[BaseModel] | None:
     """Return the section that an annotation allows, by itself or among others."""
-    allowed = [kind for kind in (annotation, *get_args(annotation)) if isinstance(kind, type)]
+    bare = [getattr(kind, "__origin__", kind) for kind in (annotation, *get_args(annotation))]
+    allowed = [kind for kind in bare if isinstance(kind, type)]
     return next((kind for kind in allowed if issubclass(kind, BaseModel)), None)

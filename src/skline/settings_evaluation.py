@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from skline.section import Section, Share
 
@@ -36,10 +36,22 @@ class Objective(Section):
         return f"best precision at a recall of at least {self.floor:g}"
 
 
+def _form(value: object) -> str:
+    """Which of its two forms a threshold has, so that a fault is told of this one alone."""
+    return OBJECTIVE if isinstance(value, dict | Objective) else NUMBER
+
+
+NUMBER, OBJECTIVE = "(number)", "(objective)"
+Wanted = Annotated[
+    Annotated[Share, Tag(NUMBER)] | Annotated[Objective, Tag(OBJECTIVE)],
+    Discriminator(_form),
+]
+
+
 class Evaluate(Section):
     """How the model is judged."""
 
-    threshold: Share | Objective = Field(
+    threshold: Wanted = Field(
         default=0.5,
         description="Probability from which a binary model says yes, in /predict too; or an objective: see Objective",
     )

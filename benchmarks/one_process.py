@@ -12,6 +12,7 @@ from skline.contract.derive import derive_module
 from skline.settings import Settings
 from skline.sources.locate import package_file
 from skline.stages.evaluate import evaluate
+from skline.tuning.tune import tune
 
 
 def main() -> None:
@@ -29,7 +30,18 @@ def main() -> None:
     test = table[table["departed_at"].between(str(settings.split.test_from), str(settings.split.live_from))]
     pipeline = build_pipeline(contract).set_params(**settings.train.params)
     pipeline.fit(train[contract.input_names], train["late"].to_numpy())
-    print(evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed).metrics["model"])
+    validation = table[table["departed_at"].between(str(settings.split.validation_from), str(settings.split.test_from))]
+    pipeline, tuning = tune(
+        pipeline,
+        validation,
+        contract,
+        method=settings.train.calibrate,
+        threshold=settings.evaluate.threshold,
+        level=settings.train.interval,
+        seed=settings.train.seed,
+    )
+    seed = settings.train.seed
+    print(evaluate(pipeline, train, test, contract, settings.evaluate, seed=seed, tuning=tuning).metrics["model"])
     joblib.dump(pipeline, Path(sys.argv[1]) / "pipeline.joblib")
 
 

@@ -26,6 +26,7 @@ COPIED = (
     "serving",
     "benchmarks",
     "data/source",
+    "releases/.gitignore",
     "dvc.yaml",
     "params.yaml",
     ".dvc/config",

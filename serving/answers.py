@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 
 from serving.errors import RequestRefused
+from skline.artifact import Artifact
 from skline.contract.spec import Scalar
 from skline.scoring.answers import RowAnswer, Scores
 
@@ -27,13 +28,23 @@ class Answers:
         Sha256 of the artifact that answers; empty if none does.
     path : str
         What answers: plan, pipeline, or the name of a fallback.
+    half_width : float or None
+        Of the interval around each predicted number.
     more : str to JSON value
         What else every answer says.
     """
 
     def __init__(
-        self, version: str, classes: Sequence[Scalar] | None, *, digest: str = "", path: str, **more: Any
+        self,
+        version: str,
+        classes: Sequence[Scalar] | None,
+        *,
+        digest: str = "",
+        path: str,
+        half_width: float | None = None,
+        **more: Any,
     ) -> None:
+        self.half_width = half_width
         self.labels = None if classes is None else [label(value) for value in classes]
         self.version, self.digest, self.path, self.more = version, digest, path, more
 
@@ -43,6 +54,8 @@ class Answers:
         content: Content = {"prediction": prediction}
         if chances is not None and self.labels is not None:
             content["probabilities"] = dict(zip(self.labels, chances, strict=True))
+        elif self.half_width is not None:
+            content["interval"] = [prediction - self.half_width, prediction + self.half_width]
         content["model_version"] = self.version
         content["prediction_id"] = prediction_id
         if self.more:
@@ -53,6 +66,8 @@ class Answers:
         """What is answered to many rows, in their order."""
         predictions = scores.predictions.tolist()
         version, labels, more = self.version, self.labels, self.more
+        if self.half_width is not None:
+            return [self.one((number, None), name) for number, name in zip(predictions, prediction_ids, strict=True)]
         if scores.probabilities is None or labels is None:
             return [
                 {"prediction": prediction, "model_version": version, "prediction_id": name, **more}
@@ -70,6 +85,12 @@ class Answers:
                 predictions, scores.probabilities.tolist(), prediction_ids, strict=True
             )
         ]
+
+
+def half_width_of(artifact: Artifact) -> float | None:
+    """How wide, to either side, the artifact's intervals are; None of a classifier, or where nothing was measured."""
+    tuning = artifact.manifest.tuning
+    return tuning.interval.half_width if tuning is not None and tuning.interval is not None else None
 
 
 #: Write an answer, or any other JSON value, as bytes.

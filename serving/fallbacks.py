@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from serving.answers import Answers, check_row, label
+from serving.answers import Answers, check_row, half_width_of, label
 from serving.errors import RequestRefused
 from serving.metrics import Metrics
 from serving.models import Models
@@ -104,6 +104,7 @@ def _previous(_: FallbackSettings, models: Models) -> Link:
             model.artifact.contract.classes,
             digest=model.artifact.digest,
             path="previous",
+            half_width=half_width_of(model.artifact),
             fallback="previous",
         )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from serving.answers import Answers
+from serving.answers import Answers, half_width_of
 from serving.scorers import Scorer, load
 from skline.artifact import Artifact
 
@@ -27,5 +27,8 @@ async def load_model(artifact: Artifact, on_batch: Callable[[int], None], batchi
     """Load an artifact in a thread, and prove it; raises as `serving.scorers.load` does."""
     scorer = await asyncio.to_thread(load, artifact, on_batch, **batching)
     classes = artifact.contract.classes
-    answers = Answers(artifact.version, classes, digest=artifact.digest, path=scorer.scoring.path)
+    width = half_width_of(artifact)
+    answers = Answers(
+        artifact.version, classes, digest=artifact.digest, path=scorer.scoring.path, half_width=width
+    )
     return Model(artifact, scorer, answers)

@@ -77,7 +77,12 @@ class Packaged:
 
 
 def package(
-    folder: Path, fitted: Any = None, described: Contract | None = None, rows: Any = None, background: Any = None
+    folder: Path,
+    fitted: Any = None,
+    described: Contract | None = None,
+    rows: Any = None,
+    background: Any = None,
+    tuning: Any = None,
 ) -> Packaged:
     """Write an artifact of the small world's pipeline, or of another; its golden rows are its background."""
     described = described or contract()
@@ -103,6 +108,7 @@ def package(
         "libraries": library_versions(),
         "metrics": {"rows": 1},
         "scoring": asdict(choice),
+        "tuning": tuning,
     }
     files = {
         artifact.PIPELINE: buffer.getvalue(),

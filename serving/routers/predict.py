@@ -114,6 +114,11 @@ def answer_type(contract: Contract) -> type[BaseModel]:
     }
     if contract.classes is not None:
         fields["probabilities"] = (dict[str, float], Field(description="Of each class; they sum to 1"))
+    else:
+        fields["interval"] = (
+            tuple[float, float] | None,
+            Field(default=None, description="From and to, made to hold the share of true values that the card says"),
+        )
     fields["model_version"] = (str, Field(description="Project and start of the artifact's digest"))
     fields["prediction_id"] = (str, Field(description="Unique; name it when the truth is known"))
     fields["explanation"] = (

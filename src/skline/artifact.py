@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import sync
+from skline.tuning.record import Tuning
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -39,9 +40,8 @@ class ArtifactRefused(SklineError):
 class Scoring(BaseModel):
     """How the pipeline is scored, decided when it was packaged.
 
-    `path` is "plan" (the same arithmetic without DataFrames) or "pipeline" (the pipeline itself); `exactness` is
-    "bits" where every answer equals the pipeline's to the last bit, "ulp" where it is within 4 units in the last
-    place; `reason` says why there is no plan.
+    `path` is "plan" (the same arithmetic without DataFrames) or "pipeline"; `exactness` is "bits" where every answer
+    equals the pipeline's, "ulp" where it is within 4 units in the last place; `reason` says why there is no plan.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -71,6 +71,7 @@ class Manifest(BaseModel):
     libraries: dict[str, str]
     metrics: dict[str, Any]
     scoring: Scoring
+    tuning: Tuning | None = None
 
 
 class Answers(BaseModel):

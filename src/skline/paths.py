@@ -20,6 +20,8 @@ GOLDEN = Path("models/golden.json")
 SCORING = Path("models/scoring")
 CHOICE = SCORING / "choice.json"
 PLAN = SCORING / "plan.pickle"
+#: What was set on the validation part: calibration, threshold, interval.
+TUNING = Path("models/tuning.json")
 #: When, from what code and with what libraries the pipeline was fitted.
 ORIGIN = Path("models/origin.json")
 
@@ -32,6 +34,8 @@ EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
 VERDICT = REPORTS / "verdict.json"
 REPORT = REPORTS / "report.html"
+#: Digest of the artifact that the gates let through; there is none while they do not.
+ADMITTED = REPORTS / "admitted.sha256"
 
 ARTIFACT = Path("artifact")
 #: The artifact's digest, kept outside of it: what a server must be told before it may load the pipeline.

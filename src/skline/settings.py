@@ -6,20 +6,14 @@ A key that a newer template knows and an older params.yaml does not is simply at
 import datetime as dt
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from skline import paths
 from skline.errors import SklineError
-
-Share = Annotated[float, Field(ge=0, le=1)]
-
-
-class Section(BaseModel):
-    """A part of params.yaml: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+from skline.section import Section, Share
+from skline.settings_evaluation import NUMBER, OBJECTIVE, Evaluate, Gates
 
 
 class Project(Section):
@@ -91,19 +85,15 @@ class Train(Section):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
     )
+    calibrate: Literal["auto", "off", "sigmoid", "isotonic"] = Field(
+        default="auto", description="Whether a classifier's probabilities are calibrated on the validation part"
+    )
+    interval: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.9, description="Share of true values that a regressor's prediction intervals are to hold"
+    )
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=64, description="Validation rows whose answers are kept, to prove the model after every load"
     )
-
-
-class Evaluate(Section):
-    """How the model is judged."""
-
-    threshold: Share = Field(default=0.5, description="Probability from which a binary model counts as saying yes")
-    baseline_rows: Annotated[int, Field(ge=100)] = Field(
-        default=50_000, description="The linear baseline is fitted on at most this many training rows"
-    )
-    min_segment_rows: Annotated[int, Field(ge=1)] = Field(default=200, description="Smaller segments are not reported")
 
 
 class Package(Section):
@@ -153,6 +143,7 @@ class Settings(Section):
     split: Split = Split()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    gates: Gates = Gates()
     package: Package = Package()
     register_: Annotated[Register, Field(alias="register")] = Register()
     release: Release = Release()
@@ -182,16 +173,26 @@ class Settings(Section):
 
 def _fault(settings: type[BaseModel], error: dict[str, Any]) -> str:
     """Say one fault as `key: what is wrong`, with the nearest known key for an unknown one."""
-    *parents, key = [str(part) for part in error["loc"]] or [""]
-    where = ".".join([*parents, key])
+    section, known, where = settings, list[str](), list[str]()
+    for part in map(str, error["loc"] or [""]):
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        if part in (NUMBER, OBJECTIVE):
+            continue  # which form of a value was tried, no key
+        where.append(part)
+        known = list(fields)
+        if part in fields:
+            section = _section(fields[part].annotation) or section
+    name = ".".join(where)
+    if error["type"] == "missing":
+        return f"{name} is missing"
     if error["type"] != "extra_forbidden":
-        return (
-            f"{where}: {error['msg']} (got {error['input']!r})" if error["type"] != "missing" else f"{where} is missing"
-        )
-    section: Any = settings
-    for parent in parents:
-        field = next(f for n, f in section.model_fields.items() if (f.alias or n) == parent)
-        section = field.annotation
-    known = [field.alias or name for name, field in section.model_fields.items()]
-    near = difflib.get_close_matches(key, known, n=1)
-    return f"{where} is no known key; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")
+        return f"{name}: {error['msg']} (got {error['input']!r})"
+    near = difflib.get_close_matches(where[-1], known, n=1)
+    return f"{name} is no known key; " + (f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}")
+
+
+def _section(annotation: Any) -> type[BaseModel] | None:
+    """Return the section that an annotation allows, by itself or among others."""
+    bare = [getattr(kind, "__origin__", kind) for kind in (annotation, *get_args(annotation))]
+    allowed = [kind for kind in bare if isinstance(kind, type)]
+    return next((kind for kind in allowed if issubclass(kind, BaseModel)), None)

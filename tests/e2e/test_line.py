@@ -67,6 +67,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     names = (
         "src",
         "serving",
+        "releases/.gitignore",
         "dvc.yaml",
         ".dvc/config",
         ".dvcignore",
@@ -88,6 +89,10 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         source__uri="data/source/flights.csv",
         evaluate__baseline_rows=1000,
         evaluate__min_segment_rows=20,
+        evaluate__resamples=100,
+        gates__floors={"roc_auc": 0.55},  # what a small sample and few trees can do
+        gates__worst_segment=None,
+        gates__linear_margin=0.1,
     )
     params = yaml.safe_load((folder / "params.yaml").read_text())["train"]["params"]
     set_params(folder, train__params=params | {"model__max_iter": 15})
@@ -97,7 +102,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-STAGES = ["ingest", "validate", "split", "train", "evaluate", "package", "register"]
+STAGES = ["ingest", "validate", "split", "train", "evaluate", "package", "judge", "gate", "register"]
 
 
 def test_the_line_runs_once_and_a_parameter_runs_only_what_comes_after(project: Path) -> None:
@@ -110,15 +115,38 @@ def test_the_line_runs_once_and_a_parameter_runs_only_what_comes_after(project: 
 
     params = yaml.safe_load((project / "params.yaml").read_text())["train"]["params"]
     set_params(project, train__params=params | {"model__learning_rate": 0.2})
-    assert ran(dvc(project, "repro")) == ["train", "evaluate", "package", "register"]
+    assert ran(dvc(project, "repro")) == STAGES[3:]
     assert mlflow_runs(project) == 2
     assert (project / "artifact.sha256").read_text() != digest
     assert "metrics.json" in dvc(project, "metrics", "diff").stdout
 
     set_params(project, train__params=params)
-    assert set(ran(dvc(project, "repro"))) <= {"train", "evaluate", "package", "register"}
+    assert set(ran(dvc(project, "repro"))) <= set(STAGES[3:])
     assert mlflow_runs(project) == 2
     assert (project / "artifact.sha256").read_text() == digest
+
+
+def test_a_model_that_the_gates_refuse_is_reported_and_not_registered_until_they_let_it_through(project: Path) -> None:
+    if not (project / "mlflow.db").exists():
+        dvc(project, "repro")
+    digest, runs = (project / "artifact.sha256").read_text(), mlflow_runs(project)
+    params = (project / "params.yaml").read_text()
+    try:
+        set_params(project, gates__floors={"roc_auc": 0.99})
+        refused = dvc(project, "repro", check=False)
+        assert ran(refused) == ["judge", "gate"]
+        [line] = [line for line in refused.stderr.splitlines() if line.startswith("error:")]
+        assert "1 of" in line
+        assert "floor roc_auc" in line
+        assert json.loads((project / "reports/verdict.json").read_text())["artifact_sha256"] == digest.strip()
+        assert "Must not be released" in (project / "reports/report.html").read_text()
+        assert not (project / "reports/admitted.sha256").exists()
+        assert ran(dvc(project, "repro", check=False)) == ["gate"]  # it goes on saying no
+        assert mlflow_runs(project) == runs
+    finally:
+        (project / "params.yaml").write_text(params)
+    assert ran(dvc(project, "repro"))[:2] == ["judge", "gate"]
+    assert (project / "reports/admitted.sha256").read_text() == digest
 
 
 def test_pages_of_plots_carry_all_that_draws_them(project: Path) -> None:

@@ -105,6 +105,7 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
         example=_example(name, kind, own.get("example"), required=is_input and not field.nullable),
         feature_group=own.get("feature_group") or DEFAULT_GROUPS[kind],
         segment=bool(own.get("segment")),
+        sensitive=bool(own.get("sensitive")),
         **_rules(name, field.checks, strict=is_input),
     )
 

@@ -37,6 +37,7 @@ class Column(BaseModel):
     example: Scalar | None = None
     feature_group: str = ""
     segment: bool = False
+    sensitive: bool = False
     minimum: Scalar | None = None
     exclusive_minimum: Scalar | None = None
     maximum: Scalar | None = None

@@ -54,6 +54,7 @@ def column(
     pattern: str | None = None,
     feature_group: str | None = None,
     segment: bool = False,
+    sensitive: bool = False,
     alias: str | None = None,
     written: str | None = None,
 ) -> Any:
@@ -84,6 +85,9 @@ def column(
         ("number", "boolean", "category", "date", "datetime").
     segment : bool
         Report quality separately for each value of this column.
+    sensitive : bool
+        A segment between whose values the model must not differ by much: evaluation measures the gaps, and
+        `gates.gaps` in params.yaml limits them.
     alias : str, optional
         The column's real name where it is no Python identifier.
     written : str, optional
@@ -107,7 +111,8 @@ def column(
                 "example": example,
                 "role": role,
                 "feature_group": feature_group,
-                "segment": segment or role == "segment",
+                "segment": segment or sensitive or role == "segment",
+                "sensitive": sensitive,
                 "pattern": pattern,
                 "written": written,
             }

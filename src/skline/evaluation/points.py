@@ -32,7 +32,7 @@ def complete(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
 def binary_points(
     truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], threshold: float
 ) -> dict[str, pd.DataFrame]:
-    """Return ROC, precision-recall, calibration and confusion tables for probabilities of the positive class."""
+    """Return the tables of a binary model's plots, from probabilities of the positive class."""
     false_rate, true_rate, _ = sk.roc_curve(truth, scores)
     precision, recall, _ = sk.precision_recall_curve(truth, scores)
     return {
@@ -40,7 +40,19 @@ def binary_points(
         "precision_recall": thinned(pd.DataFrame({"recall": recall[::-1], "precision": precision[::-1]})),
         "calibration": calibration(truth, scores),
         "confusion": confusion(truth, scores >= threshold),
+        "threshold": thresholds(truth, scores),
     }
+
+
+def thresholds(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return precision, recall and F1 of saying yes from each threshold on; the middle 99 % of scores."""
+    precision, recall, values = sk.precision_recall_curve(truth, scores)
+    low, high = np.quantile(scores, [0.005, 0.995])
+    kept = (values >= low) & (values <= high)
+    precision, recall, values = precision[:-1][kept], recall[:-1][kept], values[kept]
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return thinned(pd.DataFrame({"threshold": values, "precision": precision, "recall": recall, "f1": f1}))
 
 
 def calibration(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], bins: int = 10) -> pd.DataFrame:

@@ -12,7 +12,7 @@ WITHOUT = {
     "register": ("pandas", "scipy"),  # MLflow, for data sets of its own
 }
 #: Stages that use scikit-learn, whose start takes these names out of scipy.stats: a third of it.
-SCIKIT_LEARN = ("train", "evaluate")
+SCIKIT_LEARN = ("train", "evaluate", "judge")
 STATISTICS = ("chi2", "gmean", "rankdata", "spearmanr")
 
 

@@ -23,6 +23,9 @@ from skline.scoring import stored
 from skline.scoring.golden import difference
 from skline.settings import Settings
 
+#: The card as a page of its own, in the artifact beside the Markdown.
+CARD_PAGE = "model_card.html"
+
 
 def draw(rows: pa.Table, n_rows: int, seed: int) -> pa.Table:
     """Draw rows without repetition; they stay in the order drawn, so that the first of them are a draw too."""
@@ -74,7 +77,9 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         "registered_model": settings.project.name,
         "metrics": read_json(paths.METRICS),
         "scoring": read_json(paths.CHOICE),
+        "tuning": read_json(paths.TUNING),
     }
+    about = card.sections(settings, contract, facts, read_json(paths.SPLIT_REPORT), read_json(paths.EVALUATION))
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: paths.MODEL.read_bytes(),
         artifact.CONTRACT: contract.to_json().encode(),
@@ -82,7 +87,8 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         artifact.BACKGROUND: _json(json_rows(background, contract.inputs)),
         artifact.REFERENCE: lambda path: pq.write_table(reference, path),
         artifact.GOLDEN: paths.GOLDEN.read_bytes(),
-        artifact.CARD: card.write(settings, contract, facts, read_json(paths.SPLIT_REPORT)).encode(),
+        artifact.CARD: card.markdown(facts["title"], about).encode(),
+        CARD_PAGE: card.page(facts["title"], about).encode(),
     }
     if facts["scoring"]["path"] == "plan":
         files[artifact.PLAN] = paths.PLAN.read_bytes()

@@ -62,7 +62,7 @@ def describe(
             "task": manifest.task,
         },
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
-        folders=(paths.ARTIFACT, paths.PLOTS),
+        folders=(paths.ARTIFACT, paths.REPORTS),
         diff=diff,
         verdict=tags_of(judged) if judged is not None and judged.artifact_sha256 == digest else {},
     )

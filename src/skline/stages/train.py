@@ -18,6 +18,8 @@ from skline.origin import origin
 from skline.scoring import stored
 from skline.scoring.golden import answer, answer_alone, read_rows
 from skline.scoring.scorer import Choice, prepare
+from skline.tuning.record import Tuning
+from skline.tuning.tune import tune
 
 
 def train(
@@ -76,12 +78,16 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
     pipeline.set_params(**seeds | dict(params))
 
 
-def write_model(pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]]) -> Choice:
+def write_model(
+    pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]], tuning: Tuning | None = None
+) -> Choice:
     """Write what packaging needs, while the pipeline is at hand: itself, golden answers, plan and origin.
 
     Parameters
     ----------
     golden : list of JSON rows
+    tuning : Tuning, optional
+        What was set on the validation part.
 
     Returns
     -------
@@ -100,6 +106,7 @@ def write_model(pipeline: Pipeline, contract: Contract, golden: list[dict[str, A
         paths.PLAN.unlink(missing_ok=True)
     else:
         write_bytes(paths.PLAN, stored.dump(plan))
+    write_json(paths.TUNING, (tuning or Tuning(rows=0)).model_dump())
     write_json(paths.ORIGIN, origin())
     return choice
 
@@ -114,8 +121,23 @@ def main() -> None:
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
     rows = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
     pipeline = train(rows, contract, build_pipeline, settings.train.params, settings.train.seed)
-    validation = read_table(paths.part("validation"), contract.input_names)
+    validation = read_table(paths.part("validation"), [*contract.input_names, contract.target.name])
+    pipeline, tuning = tune(
+        pipeline,
+        validation,
+        contract,
+        method=settings.train.calibrate,
+        threshold=settings.evaluate.threshold,
+        level=settings.train.interval,
+        seed=settings.train.seed,
+    )
     golden = golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
-    how = write_model(pipeline, contract, golden)
+    how = write_model(pipeline, contract, golden, tuning)
     print(f"fitted on {len(rows):,} rows, {paths.MODEL.stat().st_size / 1e6:.1f} MB")
+    if tuning.calibration:
+        print(f"calibration {tuning.calibration.method}: {tuning.calibration.reason}")
+    if tuning.threshold:
+        print(f"threshold {tuning.threshold.value:.4f}: {tuning.threshold.objective}")
+    if tuning.interval:
+        print(f"{tuning.interval.level:.0%} of {tuning.interval.rows:,} are within ±{tuning.interval.half_width:.6g}")
     print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))

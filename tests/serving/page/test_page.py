@@ -132,7 +132,8 @@ def test_the_figures_are_the_manifests_and_the_cards(artifact: Artifact) -> None
     )
     settings = Settings.load(demo.PARAMS)
     part = {"rows": 188870, "class_shares": {"True": 0.2}, "from": "2013-01-01 10:00", "to": "2013-07-31 23:00"}
-    text = card.write(settings, demo.contract(), manifest.model_dump(), {"train": part})
+    found = card.sections(settings, demo.contract(), manifest.model_dump(), {"train": part}, {})
+    text = card.markdown("Demo", found)
     html = facts(manifest, text)
     for expected in (
         settings.project.intended_use,

@@ -40,6 +40,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_text(paths.CONTRACT, demo.contract().to_json())
     write_json(paths.SPLIT_REPORT, report(demo.parts(), demo.contract()))
     write_json(paths.METRICS, METRICS)
+    write_json(paths.EVALUATION, {})
     write_model(demo.pipeline(), demo.contract(), golden())
     return tmp_path
 

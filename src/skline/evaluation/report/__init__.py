@@ -1,0 +1,1 @@
+"""The report that people look at: one HTML file that carries all it needs."""

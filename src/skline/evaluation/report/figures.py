@@ -1,0 +1,155 @@
+"""Small figures: curves as SVG, and rows of a value with its interval, which fit any width, as HTML."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import NamedTuple
+
+WIDTH, HEIGHT = 340, 300
+LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 42
+INK, GREY, GRID = "#1d5fa7", "#7d8894", "#e3e7eb"
+#: Told apart without colour too, by how they are dashed.
+LINES = ((INK, ""), ("#b4530a", "7 3"), ("#14683c", "2 3"))
+
+Points = Sequence[tuple[float, float]]
+
+
+class Row(NamedTuple):
+    """A value with an interval (or none), and what else is said of it."""
+
+    label: str
+    value: float | None
+    low: float | None
+    high: float | None
+    text: str
+    more: str = ""
+
+
+class Axes:
+    """A square of two linear scales, each from and to what it is given."""
+
+    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
+        self.x, self.y = _open(x), _open(y)
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """Where a point lies in the picture, in its units."""
+        (x0, x1), (y0, y1) = self.x, self.y
+        across = LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
+        down = HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
+        return round(across, 1), round(down, 1)
+
+    def frame(self, x_name: str, y_name: str) -> str:
+        """Grid, numbers and names of the axes."""
+        parts = []
+        for value in ticks(*self.x):
+            x, y = self.at(value, self.y[0])
+            parts.append(f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="{GRID}"/>')
+            parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{value:g}</text>')
+        for value in ticks(*self.y):
+            x, y = self.at(self.x[0], value)
+            parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
+            parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{value:g}</text>')
+        middle = (LEFT + WIDTH - RIGHT) / 2
+        parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
+        height = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(
+            f'<text transform="translate(11 {height}) rotate(-90)" text-anchor="middle">{escape(y_name)}</text>'
+        )
+        return "".join(parts)
+
+    def line(self, points: Points, colour: str = INK, dash: str = "", width: float = 2) -> str:
+        """A line through points."""
+        path = "M" + "L".join("{} {}".format(*self.at(*point)) for point in points)
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        return f'<path d="{path}" fill="none" stroke="{colour}" stroke-width="{width}"{dashed}/>'
+
+    def dots(self, points: Points, radius: float = 4, opacity: float = 1) -> str:
+        """A dot for each point."""
+        places = (self.at(*point) for point in points)
+        inside = "".join(f'<circle cx="{x}" cy="{y}" r="{radius}"/>' for x, y in places)
+        return f'<g fill="{INK}" fill-opacity="{opacity}">{inside}</g>'
+
+
+def _open(ends: tuple[float, float]) -> tuple[float, float]:
+    """A scale needs a length."""
+    low, high = ends
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers between two ends."""
+    span = high - low
+    power = 10.0 ** (len(f"{int(span / about)}") - 1) if span / about >= 1 else 1.0
+    while power > span / about:
+        power /= 10
+    step = next((power * factor for factor in (1, 2, 5, 10) if span / (power * factor) <= about), power * 10)
+    first = -int(-low / step) if low <= 0 else int(low / step) + (low % step > 0)
+    found = [round((first + index) * step, 10) for index in range(about + 3)]
+    return [value for value in found if low <= value <= high + step * 1e-9]
+
+
+def chart(inside: str, says: str, caption: str) -> str:
+    """A picture with its words: `says` for those who do not see it, `caption` under it (HTML)."""
+    return (
+        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(says)}">{inside}</svg>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def curve(points: Points, x_name: str, y_name: str, says: str, caption: str, base: Points = ()) -> str:
+    """A line in the unit square, beside a dashed one."""
+    axes = Axes((0, 1), (0, 1))
+    dashed = axes.line(base, GREY, "4 4", 1.5) if base else ""
+    return chart(axes.frame(x_name, y_name) + dashed + axes.line(points), says, caption)
+
+
+def curves(
+    lines: Mapping[str, Points], x: tuple[float, float], mark: float, x_name: str, says: str, caption: str
+) -> str:
+    """Several lines between 0 and 1 with their names, and an upright at `mark`."""
+    axes = Axes(x, (0, 1))
+    parts = [axes.frame(x_name, "")]
+    for index, (name, points) in enumerate(lines.items()):
+        colour, dash = LINES[index % len(LINES)]
+        parts.append(axes.line(points, colour, dash))
+        down = TOP + 14 + 17 * index
+        start = WIDTH - RIGHT - 100
+        parts.append(f'<rect x="{start - 34}" y="{down - 13}" width="134" height="17" fill="#fff" fill-opacity=".85"/>')
+        dashed = f' stroke-dasharray="{dash}"' if dash else ""
+        parts.append(f'<path d="M{start - 30} {down - 4}h24" stroke="{colour}" stroke-width="2" fill="none"{dashed}/>')
+        parts.append(f'<text x="{start}" y="{down}">{escape(name)}</text>')
+    parts.append(axes.line([(mark, 0), (mark, 1)], GREY, "4 4", 1.5))
+    return chart("".join(parts), says, caption)
+
+
+def rows(found: Sequence[Row], says: str, mark: float | None = None) -> str:
+    """Each value as a dot on its interval, all on one scale; `mark` is a dashed upright in each."""
+    known = [end for row in found for end in (row.low, row.value, row.high) if end is not None]
+    if not known:
+        return ""
+    if mark is not None:
+        known.append(mark)
+    low, high = _open((min(known), max(known)))
+    edge = (high - low) * 0.03
+    low, high = low - edge, high + edge
+
+    def place(value: float) -> str:
+        return f"{(value - low) / (high - low) * 100:.2f}%"
+
+    lines = []
+    for row in found:
+        inside = ""
+        if row.low is not None and row.high is not None:
+            width = f"{(row.high - row.low) / (high - low) * 100:.2f}%"
+            inside += f'<i style="left:{place(row.low)};width:{width}"></i>'
+        if mark is not None:
+            inside += f'<u style="left:{place(mark)}"></u>'
+        if row.value is not None:
+            inside += f'<b style="left:{place(row.value)}"></b>'
+        lines.append(
+            f'<div class="row" role="listitem"><span>{escape(row.label)}</span>'
+            f'<span class="track" aria-hidden="true">{inside}</span>'
+            f'<span class="value">{escape(row.text)}</span><span class="more">{escape(row.more)}</span></div>'
+        )
+    ends = f"<i>{low + edge:.3g}</i><i>{high - edge:.3g}</i>"
+    lines.append(f'<div class="row scale" aria-hidden="true"><span></span><span>{ends}</span></div>')
+    return f'<div class="rows" role="list" aria-label="{escape(says)}">\n' + "\n".join(lines) + "\n</div>"

@@ -1,0 +1,122 @@
+"""Is the default pipeline good? Repeated cross-validation against skrub's, with the same estimator family.
+
+`uv run --group bench python -m benchmarks.defaults` writes docs/benchmarks/defaults.md. Both pipelines are fitted and
+judged on the same folds, by the area under the ROC curve and the log loss (classes) or by R² and the mean absolute
+error (numbers). The standard error of the mean difference is corrected for the overlap of training parts as Nadeau and
+Bengio (2003) do; a table is "worse" where the 95 % interval of the difference lies wholly on the wrong side of zero.
+"""
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import joblib
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy import stats
+from sklearn.base import clone
+from sklearn.metrics import log_loss, mean_absolute_error, r2_score, roc_auc_score
+from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
+
+from benchmarks.tables import PROBLEMS, Problem
+from skline.init.pipeline_source import TargetFacts, pipeline_source
+from skline.stages.train import set_params
+
+FloatArray = npt.NDArray[np.float64]
+FOLDS = 5
+#: Metric → +1 where more is better, -1 where less is.
+METRICS = {"binary": {"ROC-AUC": 1, "log loss": -1}, "multiclass": {"ROC-AUC": 1, "log loss": -1}}
+METRICS["regression"] = {"R²": 1, "MAE": -1}
+
+
+def default(problem: Problem) -> Any:
+    """The pipeline that `skline init` writes for the table."""
+    facts = TargetFacts.of(problem.rows[problem.contract.target.name], problem.contract.task)
+    namespace: dict[str, Any] = {}
+    exec(pipeline_source(problem.contract, facts), namespace)  # noqa: S102 - our own text, which is what is judged
+    return namespace["build_pipeline"](problem.contract)
+
+
+def skrubs(problem: Problem) -> Any:
+    """skrub's pipeline, given the dtypes it asks for."""
+    import skrub
+
+    return skrub.tabular_pipeline("regressor" if problem.contract.task == "regression" else "classifier")
+
+
+def judge(pipeline: Any, problem: Problem, train: Any, test: Any, seed: int) -> list[float]:
+    """Fit on one part and judge on the other: the task's metrics, and the seconds that fitting took."""
+    contract = problem.contract
+    X, y = problem.rows[contract.input_names], problem.rows[contract.target.name].to_numpy()
+    fitted = clone(pipeline)
+    set_params(fitted, {}, seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        started = time.perf_counter()
+        fitted.fit(X.iloc[train], y[train])
+        seconds = time.perf_counter() - started
+        if contract.task == "regression":
+            said = fitted.predict(X.iloc[test])
+            return [r2_score(y[test], said), mean_absolute_error(y[test], said), seconds]
+        chances = fitted.predict_proba(X.iloc[test])
+    classes = list(fitted.classes_)
+    if len(classes) == 2:
+        return [
+            roc_auc_score(y[test] == classes[1], chances[:, 1]),
+            log_loss(y[test], chances, labels=classes),
+            seconds,
+        ]
+    auc = roc_auc_score(y[test], chances, labels=classes, multi_class="ovr")
+    return [auc, log_loss(y[test], chances, labels=classes), seconds]
+
+
+def scores(problem: Problem, pipeline: Any, repeats: int, jobs: int = 2) -> FloatArray:
+    """Every fold's metrics and seconds: shape (FOLDS * repeats, 3). The folds depend on the table alone."""
+    y = problem.rows[problem.contract.target.name].to_numpy()
+    kind = RepeatedKFold if problem.contract.task == "regression" else RepeatedStratifiedKFold
+    folds = kind(n_splits=FOLDS, n_repeats=repeats, random_state=0).split(np.zeros(len(y)), y)
+    judged = joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(judge)(pipeline, problem, train, test, seed) for seed, (train, test) in enumerate(folds)
+    )
+    return np.array(judged)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Ours minus theirs in one metric, turned so that more is better."""
+
+    metric: str
+    ours: float
+    theirs: float
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def verdict(self) -> str:
+        """What the interval says."""
+        return "worse" if self.high < 0 else "better" if self.low > 0 else "same"
+
+
+def compare(metric: str, sign: int, ours: FloatArray, theirs: FloatArray) -> Difference:
+    """Mean paired difference with its 95 % interval, after Nadeau and Bengio.
+
+    Each of `ours` and `theirs` has shape (folds,). The variance of the mean is taken as (1/n + test/train) times the
+    folds' variance, because training parts overlap.
+    """
+    differences = sign * (ours - theirs)
+    n = len(differences)
+    error = np.sqrt((1 / n + 1 / (FOLDS - 1)) * differences.var(ddof=1))
+    reach = float(stats.t.ppf(0.975, n - 1) * error)
+    mean = float(differences.mean())
+    return Difference(metric, float(ours.mean()), float(theirs.mean()), mean, mean - reach, mean + reach)
+
+
+def compare_all(task: str, ours: FloatArray, theirs: FloatArray) -> list[Difference]:
+    """Compare in each of the task's metrics."""
+    pairs = enumerate(METRICS[task].items())
+    return [compare(name, sign, ours[:, i], theirs[:, i]) for i, (name, sign) in pairs]

@@ -1,0 +1,1 @@
+"""`skline init`: from anybody's table to a project."""

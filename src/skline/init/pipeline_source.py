@@ -1,0 +1,185 @@
+"""The text of `src/model/pipeline.py` for a contract: short, and the user's own from then on."""
+
+import textwrap
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skline.contract.spec import Contract, Task
+from skline.errors import SklineError
+
+#: Feature groups that a default pipeline knows, in the order of its columns.
+GROUPS = ("category", "many_categories", "text", "date", "datetime", "boolean", "number")
+
+
+@dataclass(frozen=True)
+class TargetFacts:
+    """What the pipeline must know of the labelled rows, and no contract tells.
+
+    `rows` is how many there are. `skewed` says that a regression's target is never negative and has a long
+    right tail, so that errors are better measured relative to what is expected.
+    """
+
+    rows: int = 0
+    skewed: bool = False
+
+    @classmethod
+    def of(cls, target: npt.NDArray[np.float64] | Iterable[float], task: Task) -> "TargetFacts":
+        """Read the facts off the target's values, of shape (n_rows,); missing ones do not count."""
+        if task != "regression":
+            return cls(rows=sum(value is not None and value == value for value in target))  # noqa: PLR0124
+        values = np.asarray(target, dtype=np.float64)
+        values = values[~np.isnan(values)]
+        return cls(rows=len(values), skewed=_skewed(values))
+
+
+def _skewed(values: npt.NDArray[np.float64]) -> bool:
+    """Whether no value is negative and the third standardized moment is above 2."""
+    spread = values.std() if len(values) else 0.0
+    if not spread or values.min() < 0:
+        return False
+    return bool((((values - values.mean()) / spread) ** 3).mean() > 2)
+
+
+#: Rows from which boosting stops by a held-out tenth instead of after a fixed number of trees.
+MANY_ROWS = 10_000
+
+HEAD = '''"""The model: preprocessing and estimator in ONE Pipeline, so that training and serving cannot differ.
+
+Written by `skline init`, and yours from here on. Parameters can also be set from `train.params` in params.yaml,
+as step__parameter: value.
+"""
+'''
+
+DOCSTRING = {
+    "": "Missing values need no step: the trees learn a side for them.",
+    "category": (
+        "Categories come first, so that the estimator knows them by position. One that training never saw counts as "
+        "missing."
+    ),
+    "many_categories": (
+        "A column of many categories becomes the target's mean in each, computed out of fold while fitting and drawn "
+        "towards the overall mean where rows are few."
+    ),
+    "text": "Text becomes 30 numbers a column, by the fragments of words in it.",
+}
+
+ENCODER = """
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value",
+        unknown_value=np.nan,
+        encoded_missing_value=np.nan,
+        max_categories=254,  # the estimator takes no more
+        dtype=np.float64,
+    )"""
+
+STEPS = {
+    "category": "encoder",
+    "many_categories": "TargetEncoder(target_type={target!r}, cv=folds)",
+    "text": "TextFeatures()",
+    "date": 'TimeFeatures(parts=("month", "day", "weekday", "days"))',
+    "datetime": 'TimeFeatures(parts=("month", "day", "weekday", "hour", "days"))',
+    "boolean": '"passthrough"',
+    "number": '"passthrough"',
+}
+TARGETS = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}
+
+
+def pipeline_source(contract: Contract, facts: TargetFacts = TargetFacts()) -> str:
+    """Write `src/model/pipeline.py`, formatted, for the contract's task and feature groups.
+
+    Parameters
+    ----------
+    contract : Contract
+        Its inputs may be in the groups "number", "boolean", "category", "many_categories", "text", "date" and
+        "datetime".
+    facts : TargetFacts
+
+    Raises
+    ------
+    SklineError
+        If there is no input, or one is in a group that no default pipeline knows.
+    """
+    groups = contract.feature_groups()
+    unknown = sorted(set(groups) - set(GROUPS))
+    if unknown or not groups:
+        found = f"the feature groups {', '.join(unknown)}" if unknown else "no inputs"
+        raise SklineError(f"the contract has {found}; a default pipeline is written for {', '.join(GROUPS)}")
+    used = [group for group in GROUPS if group in groups]
+    parts = [HEAD, _imports(used, contract.task), "", "", _function(used, contract.task, facts)]
+    return "\n".join(parts) + "\n"
+
+
+def _imports(used: list[str], task: Task) -> str:
+    """The import block, sorted as ruff sorts it."""
+    encoders = [
+        name for group, name in (("category", "OrdinalEncoder"), ("many_categories", "TargetEncoder")) if group in used
+    ]
+    features = [
+        name
+        for name, needs in (("TextFeatures", {"text"}), ("TimeFeatures", {"date", "datetime"}))
+        if needs & set(used)
+    ]
+    lines = ["import numpy as np"] if "category" in used else []
+    lines += [
+        "from sklearn.compose import ColumnTransformer",
+        f"from sklearn.ensemble import {_estimator(task)}",
+        *(["from sklearn.model_selection import KFold"] if "many_categories" in used else []),
+        "from sklearn.pipeline import Pipeline",
+    ]
+    if encoders:
+        lines.append(f"from sklearn.preprocessing import {', '.join(encoders)}")
+    lines += ["", "from skline.contract.spec import Contract"]
+    if features:
+        lines.append(f"from skline.features import {', '.join(features)}")
+    return "\n".join(lines)
+
+
+def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
+    """`build_pipeline`."""
+    notes = [text for group, text in DOCSTRING.items() if not group or group in used]
+    lines = [
+        "def build_pipeline(contract: Contract) -> Pipeline:",
+        '    """Build the unfitted pipeline for the contract\'s inputs.',
+        "",
+        textwrap.fill(" ".join(notes), 116, initial_indent="    ", subsequent_indent="    "),
+        '    """',
+        "    groups = contract.feature_groups()",
+    ]
+    if "category" in used:
+        lines[-1] += ENCODER
+    if "many_categories" in used:
+        lines.append("    folds = KFold(5, shuffle=True, random_state=0)")
+    steps = [(group, STEPS[group].format(target=TARGETS[task]).replace("'", '"')) for group in used]
+    lines += ["    columns = ColumnTransformer(", "        ["]
+    lines += [f'            ("{group}", {step}, groups["{group}"]),' for group, step in steps]
+    lines += [
+        "        ]",
+        "    )",
+        *_model(used, task, facts),
+        '    return Pipeline([("columns", columns), ("model", model)])',
+    ]
+    return "\n".join(lines)
+
+
+def _model(used: list[str], task: Task, facts: TargetFacts) -> list[str]:
+    """The statement that makes the estimator."""
+    settings = []
+    if "category" in used:
+        settings.append('categorical_features=list(range(len(groups["category"])))')
+    if task == "regression" and facts.skewed:
+        settings.append('loss="poisson"')
+    if facts.rows >= MANY_ROWS:
+        settings += ["max_iter=300", "early_stopping=True"]
+    else:
+        settings += ["max_iter=100", "early_stopping=False"]
+    inline = f"    model = {_estimator(task)}({', '.join(settings)})"
+    if len(inline) <= 120:
+        return [inline]
+    return [f"    model = {_estimator(task)}(", *(f"        {setting}," for setting in settings), "    )"]
+
+
+def _estimator(task: Task) -> str:
+    return "HistGradientBoostingRegressor" if task == "regression" else "HistGradientBoostingClassifier"

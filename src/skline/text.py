@@ -17,7 +17,7 @@ LENGTHS = (3, 4)
 
 def fragments(text: str) -> list[str]:
     """Return the pieces of 3 and 4 characters of each word, lower case, a blank before and after the word."""
-    found = []
+    found: list[str] = []
     for word in text.lower().split():
         padded = f" {word} "
         for length in LENGTHS:

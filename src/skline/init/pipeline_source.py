@@ -1,5 +1,6 @@
 """The text of `src/model/pipeline.py` for a contract: short, and the user's own from then on."""
 
+import math
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -43,8 +44,34 @@ def _skewed(values: npt.NDArray[np.float64]) -> bool:
     return bool((((values - values.mean()) / spread) ** 3).mean() > 2)
 
 
-#: Rows from which boosting stops by a held-out tenth instead of after a fixed number of trees.
+#: Rows above which boosting stops by a held-out tenth of them instead of after a fixed number of trees.
 MANY_ROWS = 10_000
+#: Rows up to which the estimator gets which settings (docs/benchmarks/defaults.md tells how they fare).
+SETTINGS: tuple[tuple[float, tuple[str, ...]], ...] = (
+    (
+        2_000,
+        (
+            "learning_rate=0.05",
+            "max_leaf_nodes=15",
+            "min_samples_leaf=10",
+            "max_features=0.5",
+            "l2_regularization=1.0",
+            "early_stopping=False",
+        ),
+    ),
+    (
+        MANY_ROWS,
+        (
+            "learning_rate=0.05",
+            "max_iter=200",
+            "max_leaf_nodes=15",
+            "max_features=0.5",
+            "l2_regularization=1.0",
+            "early_stopping=False",
+        ),
+    ),
+    (math.inf, ("max_iter=500,  # at most: a tenth of the rows tells when to stop", "early_stopping=True")),
+)
 
 HEAD = '''"""The model: preprocessing and estimator in ONE Pipeline, so that training and serving cannot differ.
 
@@ -53,7 +80,7 @@ as step__parameter: value.
 """
 '''
 
-DOCSTRING = {
+NOTES = {
     "": "Missing values need no step: the trees learn a side for them.",
     "category": (
         "Categories come first, so that the estimator knows them by position. One that training never saw counts as "
@@ -66,7 +93,9 @@ DOCSTRING = {
     "text": "Text becomes 30 numbers a column, by the fragments of words in it.",
 }
 
-ENCODER = """
+SKEWED_NOTE = "The target has a long right tail, so its logarithm is learned."
+
+ENCODER = """\
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
@@ -75,13 +104,17 @@ ENCODER = """
         dtype=np.float64,
     )"""
 
+#: What to import for which groups. Booleans are encoded because a frame of some that may be missing and others that
+#: may not would become an object array.
+ENCODERS = {"OrdinalEncoder": {"category", "boolean"}, "TargetEncoder": {"many_categories"}}
+FEATURES = {"TextFeatures": {"text"}, "TimeFeatures": {"date", "datetime"}}
 STEPS = {
     "category": "encoder",
-    "many_categories": "TargetEncoder(target_type={target!r}, cv=folds)",
+    "many_categories": 'TargetEncoder(target_type="{target}", cv=folds)',
     "text": "TextFeatures()",
     "date": 'TimeFeatures(parts=("month", "day", "weekday", "days"))',
     "datetime": 'TimeFeatures(parts=("month", "day", "weekday", "hour", "days"))',
-    "boolean": '"passthrough"',
+    "boolean": "encoder",
     "number": '"passthrough"',
 }
 TARGETS = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}
@@ -108,27 +141,24 @@ def pipeline_source(contract: Contract, facts: TargetFacts = TargetFacts()) -> s
         found = f"the feature groups {', '.join(unknown)}" if unknown else "no inputs"
         raise SklineError(f"the contract has {found}; a default pipeline is written for {', '.join(GROUPS)}")
     used = [group for group in GROUPS if group in groups]
-    parts = [HEAD, _imports(used, contract.task), "", "", _function(used, contract.task, facts)]
+    parts = [HEAD, _imports(used, contract.task, facts), "", "", _function(used, contract.task, facts)]
     return "\n".join(parts) + "\n"
 
 
-def _imports(used: list[str], task: Task) -> str:
+def _imports(used: list[str], task: Task, facts: TargetFacts) -> str:
     """The import block, sorted as ruff sorts it."""
-    encoders = [
-        name for group, name in (("category", "OrdinalEncoder"), ("many_categories", "TargetEncoder")) if group in used
-    ]
-    features = [
-        name
-        for name, needs in (("TextFeatures", {"text"}), ("TimeFeatures", {"date", "datetime"}))
-        if needs & set(used)
-    ]
-    lines = ["import numpy as np"] if "category" in used else []
-    lines += [
-        "from sklearn.compose import ColumnTransformer",
-        f"from sklearn.ensemble import {_estimator(task)}",
-        *(["from sklearn.model_selection import KFold"] if "many_categories" in used else []),
-        "from sklearn.pipeline import Pipeline",
-    ]
+    groups = set(used)
+    encoders = [name for name, needs in ENCODERS.items() if groups & needs]
+    features = [name for name, needs in FEATURES.items() if groups & needs]
+    transformed = _transformed(task, facts)
+    lines = ["import numpy as np"] if transformed or "OrdinalEncoder" in encoders else []
+    lines.append(
+        f"from sklearn.compose import ColumnTransformer{', TransformedTargetRegressor' if transformed else ''}"
+    )
+    lines.append(f"from sklearn.ensemble import {_estimator(task)}")
+    if "TargetEncoder" in encoders:
+        lines.append("from sklearn.model_selection import KFold")
+    lines.append("from sklearn.pipeline import Pipeline")
     if encoders:
         lines.append(f"from sklearn.preprocessing import {', '.join(encoders)}")
     lines += ["", "from skline.contract.spec import Contract"]
@@ -139,7 +169,9 @@ def _imports(used: list[str], task: Task) -> str:
 
 def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
     """`build_pipeline`."""
-    notes = [text for group, text in DOCSTRING.items() if not group or group in used]
+    notes = [text for group, text in NOTES.items() if group in ("", *used)]
+    if _transformed(task, facts):
+        notes.append(SKEWED_NOTE)
     lines = [
         "def build_pipeline(contract: Contract) -> Pipeline:",
         '    """Build the unfitted pipeline for the contract\'s inputs.',
@@ -148,37 +180,36 @@ def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
         '    """',
         "    groups = contract.feature_groups()",
     ]
-    if "category" in used:
-        lines[-1] += ENCODER
+    if ENCODERS["OrdinalEncoder"] & set(used):
+        lines.append(ENCODER)
     if "many_categories" in used:
         lines.append("    folds = KFold(5, shuffle=True, random_state=0)")
-    steps = [(group, STEPS[group].format(target=TARGETS[task]).replace("'", '"')) for group in used]
     lines += ["    columns = ColumnTransformer(", "        ["]
-    lines += [f'            ("{group}", {step}, groups["{group}"]),' for group, step in steps]
-    lines += [
-        "        ]",
-        "    )",
-        *_model(used, task, facts),
-        '    return Pipeline([("columns", columns), ("model", model)])',
-    ]
+    for group in used:
+        lines.append(f'            ("{group}", {STEPS[group].format(target=TARGETS[task])}, groups["{group}"]),')
+    lines += ["        ]", "    )", *_model(used, task, facts)]
+    lines.append('    return Pipeline([("columns", columns), ("model", model)])')
     return "\n".join(lines)
 
 
 def _model(used: list[str], task: Task, facts: TargetFacts) -> list[str]:
-    """The statement that makes the estimator."""
-    settings = []
-    if "category" in used:
-        settings.append('categorical_features=list(range(len(groups["category"])))')
-    if task == "regression" and facts.skewed:
-        settings.append('loss="poisson"')
-    if facts.rows >= MANY_ROWS:
-        settings += ["max_iter=300", "early_stopping=True"]
-    else:
-        settings += ["max_iter=100", "early_stopping=False"]
-    inline = f"    model = {_estimator(task)}({', '.join(settings)})"
-    if len(inline) <= 120:
-        return [inline]
-    return [f"    model = {_estimator(task)}(", *(f"        {setting}," for setting in settings), "    )"]
+    """The statements that make the estimator."""
+    settings = ['categorical_features=list(range(len(groups["category"])))'] if "category" in used else []
+    settings += next(chosen for most, chosen in SETTINGS if facts.rows <= most)
+    transformed = _transformed(task, facts)
+    name = "trees" if transformed else "model"
+    lines = [
+        f"    {name} = {_estimator(task)}(",
+        *(f"        {s}" if "#" in s else f"        {s}," for s in settings),
+        "    )",
+    ]
+    if transformed:
+        lines.append("    model = TransformedTargetRegressor(trees, func=np.log1p, inverse_func=np.expm1)")
+    return lines
+
+
+def _transformed(task: Task, facts: TargetFacts) -> bool:
+    return task == "regression" and facts.skewed
 
 
 def _estimator(task: Task) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from skline import paths
 from skline.artifact import Manifest
 from skline.registry import Result, client, fingerprint, register, uncommitted
+from skline.tuning.found import NO_SEARCH, Found
 
 
 def describe(
@@ -17,6 +18,7 @@ def describe(
     params: Mapping[str, Any],
     source: str,
     diff: str,
+    search: Found = NO_SEARCH,
 ) -> Result:
     """Collect what the run will say.
 
@@ -34,6 +36,8 @@ def describe(
         Where the table came from.
     diff : str
         Uncommitted changes.
+    search : Found
+        What `train.search` tried.
     """
     mark, md5 = fingerprint(lock)
     return Result(
@@ -50,6 +54,7 @@ def describe(
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
         folders=(paths.ARTIFACT, paths.PLOTS),
         diff=diff,
+        search=search,
     )
 
 
@@ -81,6 +86,7 @@ def main() -> None:
         params,
         settings.source.uri,
         uncommitted(Path.cwd()),
+        Found.from_json(read_json(paths.SEARCH)),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with client(uri, settings.register_.timeout) as mlflow_client:

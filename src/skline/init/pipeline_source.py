@@ -49,7 +49,7 @@ MANY_ROWS = 10_000
 #: Rows up to which the estimator gets which settings (docs/benchmarks/defaults.md tells how they fare).
 SETTINGS: tuple[tuple[float, tuple[str, ...]], ...] = (
     (
-        2_000,
+        3_000,
         (
             "learning_rate=0.05",
             "max_leaf_nodes=15",

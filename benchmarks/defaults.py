@@ -1,9 +1,10 @@
 """Is the default pipeline good? Repeated cross-validation against skrub's, with the same estimator family.
 
 `uv run --group bench python -m benchmarks.defaults` writes docs/benchmarks/defaults.md. Both pipelines are fitted and
-judged on the same folds, by the log loss and the area under the ROC curve (two classes) or the accuracy (several), or by
-R² and the mean absolute error (numbers). The standard error of the mean difference is corrected for the overlap of training parts as Nadeau and
-Bengio (2003) do; a table is "worse" where the 95 % interval of the difference lies wholly on the wrong side of zero.
+judged on the same folds, by the log loss and the area under the ROC curve (two classes) or the accuracy (several), or
+by R² and the mean absolute error (numbers). The standard error of the mean difference is corrected for the overlap of
+training parts as Nadeau and Bengio (2003) do; a table is "worse" where the 95 % interval of the difference lies wholly
+on the wrong side of zero.
 """
 
 import argparse

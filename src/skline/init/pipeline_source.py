@@ -1,6 +1,5 @@
 """The text of `src/model/pipeline.py` for a contract: short, and the user's own from then on."""
 
-import math
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -44,33 +43,21 @@ def _skewed(values: npt.NDArray[np.float64]) -> bool:
     return bool((((values - values.mean()) / spread) ** 3).mean() > 2)
 
 
-#: Rows above which boosting stops by a held-out tenth of them instead of after a fixed number of trees.
-MANY_ROWS = 10_000
-#: Rows up to which the estimator gets which settings (docs/benchmarks/defaults.md tells how they fare).
-SETTINGS: tuple[tuple[float, tuple[str, ...]], ...] = (
-    (
-        3_000,
-        (
-            "learning_rate=0.05",
-            "max_leaf_nodes=15",
-            "min_samples_leaf=10",
-            "max_features=0.5",
-            "l2_regularization=1.0",
-            "early_stopping=False",
-        ),
-    ),
-    (
-        MANY_ROWS,
-        (
-            "learning_rate=0.05",
-            "max_iter=200",
-            "max_leaf_nodes=15",
-            "max_features=0.5",
-            "l2_regularization=1.0",
-            "early_stopping=False",
-        ),
-    ),
-    (math.inf, ("max_iter=500,  # at most: a tenth of the rows tells when to stop", "early_stopping=True")),
+#: Rows above which boosting stops by a held-out tenth; below, that tenth tells too little, and is needed to learn.
+MANY_ROWS = 1_000
+FEW = (
+    "learning_rate=0.05",
+    "max_leaf_nodes=15",
+    "min_samples_leaf=10",
+    "max_features=0.5",
+    "l2_regularization=1.0",
+    "early_stopping=False",
+)
+MANY = (
+    "max_iter=500,  # at most: a tenth of the rows tells when to stop",
+    "max_features=0.5",
+    "l2_regularization=1.0",
+    "early_stopping=True",
 )
 
 HEAD = '''"""The model: preprocessing and estimator in ONE Pipeline, so that training and serving cannot differ.
@@ -195,7 +182,7 @@ def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
 def _model(used: list[str], task: Task, facts: TargetFacts) -> list[str]:
     """The statements that make the estimator."""
     settings = ['categorical_features=list(range(len(groups["category"])))'] if "category" in used else []
-    settings += next(chosen for most, chosen in SETTINGS if facts.rows <= most)
+    settings += MANY if facts.rows > MANY_ROWS else FEW
     transformed = _transformed(task, facts)
     name = "trees" if transformed else "model"
     lines = [

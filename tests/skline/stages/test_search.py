@@ -49,7 +49,7 @@ def table(n: int = 240) -> pd.DataFrame:
 
 
 def build(_: Contract) -> Pipeline:
-    return Pipeline([("model", HistGradientBoostingClassifier(max_iter=8, early_stopping=True))])
+    return Pipeline([("model", HistGradientBoostingClassifier(max_iter=4, early_stopping=True))])
 
 
 def settings(kind: str = "random", **searched: Any) -> Settings:

@@ -80,7 +80,7 @@ NOTES = {
     "text": "Text becomes 30 numbers a column, by the fragments of words in it.",
 }
 
-SKEWED_NOTE = "The target has a long right tail, so its logarithm is learned."
+SKEWED_NOTE = "The target has a long right tail, so errors count relative to what is expected (Poisson loss)."
 
 ENCODER = """\
     encoder = OrdinalEncoder(
@@ -128,17 +128,16 @@ def pipeline_source(contract: Contract, facts: TargetFacts = TargetFacts()) -> s
         found = f"the feature groups {', '.join(unknown)}" if unknown else "no inputs"
         raise SklineError(f"the contract has {found}; a default pipeline is written for {', '.join(GROUPS)}")
     used = [group for group in GROUPS if group in groups]
-    parts = [HEAD, _imports(used, contract.task, facts), "", "", _function(used, contract.task, facts)]
+    parts = [HEAD, _imports(used, contract.task), "", "", _function(used, contract.task, facts)]
     return "\n".join(parts) + "\n"
 
 
-def _imports(used: list[str], task: Task, facts: TargetFacts) -> str:
+def _imports(used: list[str], task: Task) -> str:
     """The import block, sorted as ruff sorts it."""
     groups = set(used)
     encoders = [name for name, needs in ENCODERS.items() if groups & needs]
     features = [name for name, needs in FEATURES.items() if groups & needs]
-    transformed = _transformed(task, facts)
-    lines = ["import numpy as np"] if transformed or "OrdinalEncoder" in encoders else []
+    lines = ["import numpy as np"] if "OrdinalEncoder" in encoders else []
     lines.append(
         f"from sklearn.compose import ColumnTransformer{', TransformedTargetRegressor' if transformed else ''}"
     )
@@ -157,7 +156,7 @@ def _imports(used: list[str], task: Task, facts: TargetFacts) -> str:
 def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
     """`build_pipeline`."""
     notes = [text for group, text in NOTES.items() if group in ("", *used)]
-    if _transformed(task, facts):
+    if task == "regression" and facts.skewed:
         notes.append(SKEWED_NOTE)
     lines = [
         "def build_pipeline(contract: Contract) -> Pipeline:",
@@ -180,23 +179,13 @@ def _function(used: list[str], task: Task, facts: TargetFacts) -> str:
 
 
 def _model(used: list[str], task: Task, facts: TargetFacts) -> list[str]:
-    """The statements that make the estimator."""
+    """The statement that makes the estimator."""
     settings = ['categorical_features=list(range(len(groups["category"])))'] if "category" in used else []
+    if task == "regression" and facts.skewed:
+        settings.append('loss="poisson"')
     settings += MANY if facts.rows > MANY_ROWS else FEW
-    transformed = _transformed(task, facts)
-    name = "trees" if transformed else "model"
-    lines = [
-        f"    {name} = {_estimator(task)}(",
-        *(f"        {s}" if "#" in s else f"        {s}," for s in settings),
-        "    )",
-    ]
-    if transformed:
-        lines.append("    model = TransformedTargetRegressor(trees, func=np.log1p, inverse_func=np.expm1)")
-    return lines
-
-
-def _transformed(task: Task, facts: TargetFacts) -> bool:
-    return task == "regression" and facts.skewed
+    lines = [f"        {setting}" if "#" in setting else f"        {setting}," for setting in settings]
+    return [f"    model = {_estimator(task)}(", *lines, "    )"]
 
 
 def _estimator(task: Task) -> str:

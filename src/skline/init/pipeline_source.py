@@ -138,10 +138,7 @@ def _imports(used: list[str], task: Task) -> str:
     encoders = [name for name, needs in ENCODERS.items() if groups & needs]
     features = [name for name, needs in FEATURES.items() if groups & needs]
     lines = ["import numpy as np"] if "OrdinalEncoder" in encoders else []
-    lines.append(
-        f"from sklearn.compose import ColumnTransformer{', TransformedTargetRegressor' if transformed else ''}"
-    )
-    lines.append(f"from sklearn.ensemble import {_estimator(task)}")
+    lines += ["from sklearn.compose import ColumnTransformer", f"from sklearn.ensemble import {_estimator(task)}"]
     if "TargetEncoder" in encoders:
         lines.append("from sklearn.model_selection import KFold")
     lines.append("from sklearn.pipeline import Pipeline")

@@ -146,7 +146,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         vectorizer = TfidfVectorizer(analyzer=fragments, max_features=self.max_fragments)
         counts = vectorizer.fit_transform(texts)
         width = min(self.n_components, counts.shape[1])
-        with np.errstate(invalid="ignore"):  # texts that are all the same explain no variance: 0 / 0, not used here
+        with np.errstate(divide="ignore", invalid="ignore"):  # of equal texts: their variance, 0, divides
             directions = TruncatedSVD(width, random_state=self.random_state).fit(counts).components_.T
         vocabulary = {fragment: int(position) for fragment, position in vectorizer.vocabulary_.items()}
         return vocabulary, vectorizer.idf_.astype(np.float64), np.ascontiguousarray(directions, dtype=np.float64)

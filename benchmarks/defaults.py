@@ -139,7 +139,7 @@ ABOUT = """# The default pipeline against skrub's
 
 `skline init` writes a pipeline that nobody has tuned. Here it is compared with `skrub.tabular_pipeline`, which has the
 same estimator family (HistGradientBoosting) at its defaults. Its settings were chosen on these same tables, by one
-round of folds; the figures are of {repeats} rounds with {folds} folds each, the same for both pipelines.
+round of folds. Rounds here: {repeats}, of {folds} folds each, the same for both pipelines.
 
 *Difference* is ours minus skrub's, turned so that more is better, with its 95 % interval (variance corrected for
 overlapping training parts after Nadeau and Bengio, 2003). "worse" and "better" mean that the interval does not hold

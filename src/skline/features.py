@@ -146,8 +146,11 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         vectorizer = TfidfVectorizer(analyzer=fragments, max_features=self.max_fragments)
         counts = vectorizer.fit_transform(texts)
         width = min(self.n_components, counts.shape[1])
-        with np.errstate(divide="ignore", invalid="ignore"):  # of equal texts: their variance, 0, divides
-            directions = TruncatedSVD(width, random_state=self.random_state).fit(counts).components_.T
+        directions = np.ones((1, 1))  # of a single fragment; truncated SVD asks for two
+        if counts.shape[1] > 1:
+            # The variance of equal texts is 0, and the SVD divides by it for a report that is not used.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                directions = TruncatedSVD(width, random_state=self.random_state).fit(counts).components_.T
         vocabulary = {fragment: int(position) for fragment, position in vectorizer.vocabulary_.items()}
         return vocabulary, vectorizer.idf_.astype(np.float64), np.ascontiguousarray(directions, dtype=np.float64)
 

@@ -1,6 +1,6 @@
 # The prediction service: hashed requirements, the code and the artifact, and nothing of training.
-# docker build --build-arg ARTIFACT_DIGEST=$(cat artifact.sha256) -t flights .
-# docker run -p 8000:8000 -e SKLINE_SECURITY__API_KEYS="$(cat keys.json)" flights     (`skline key new` makes keys.json)
+# docker build --build-arg ARTIFACT_DIGEST=$(cat artifact.sha256) -t service .
+# docker run -p 8000:8000 -e SKLINE_SECURITY__API_KEYS="$(cat keys.json)" service     (`skline key new` makes keys.json)
 FROM python:3.12-slim-bookworm AS build
 COPY requirements/serving.txt /requirements.txt
 RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --no-deps --require-hashes -r /requirements.txt \

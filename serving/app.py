@@ -8,7 +8,8 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
-from serving import errors
+from serving import connections, errors, wanted
+from serving.connections import Connections
 from serving.counts import counts
 from serving.drain import before_end
 from serving.metrics import Metrics
@@ -23,13 +24,12 @@ from serving.security.middleware import Guarded
 from serving.security.permissions import Permissions
 from serving.service import Service
 from serving.settings import ServiceSettings
-from skline.artifact import Artifact
 from skline.logs.labels import Labels
 from skline.logs.writer import PredictionLog
 
 
 def create_app(settings: ServiceSettings | None = None) -> Service:
-    """Build the application around the artifact that the settings name.
+    """Build the application around the release, or the artifact, that the settings name.
 
     The artifact's hashes are verified here; the model is loaded in the background once the server
     runs, and /health/ready says when it has answered its golden rows.
@@ -42,7 +42,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     # Read when scikit-learn is loaded: for one row more threads cost more than they save.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     settings = settings or ServiceSettings()
-    artifact = Artifact.open(settings.artifact, settings.expected_digest())
+    artifact, release = wanted.first(settings)
     app = FastAPIOffline(
         title=artifact.manifest.title,
         version=artifact.version,
@@ -57,20 +57,23 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     slots, measured = Slots(settings.limits), Metrics()
     guarded = Guarded(app, guard, permissions, slots, tls=settings.security.tls)
     service = Service(app, measured, guarded)
-    models = Models(artifact, settings, measured)
-    predictor = Predictor(models, settings, measured, slots, PredictionLog(settings.log))
+    written = PredictionLog(settings.log)
+    models = Models(artifact, release, settings, measured, written)
+    predictor = Predictor(models, settings, measured, slots, written)
     app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
     app.state.metrics, app.state.guard, app.state.labels = measured, guard, Labels(settings.log, artifact.contract)
-    measured.registry.register(counts(guard, slots, predictor))
+    app.state.connections = Connections(settings.limits)
+    measured.registry.register(counts(guard, slots, predictor, app.state.connections))
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
+    service.include_now("/predict", predict.predict_now(predictor, settings.max_body_bytes))
     for router in (
         page.make_router(lambda request: request.app.state.models.artifact, tls=settings.security.tls),
         health.router,
         info.router,
         metrics.router,
-        labels.make_router(app.state.labels),
-        review.make_router(settings.log, app.state.labels),
+        labels.make_router(app.state.labels, settings),
+        review.make_router(settings, app.state.labels),
         mlflow_routes.make_router(ProtocolService(predictor, settings)),
         v2_routes.make_router(ProtocolService(predictor, settings)),
     ):
@@ -79,11 +82,13 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     """Load the model while the server already answers /health/live; at the end close what is open."""
     before_end(app.state.models.end, app.state.settings.drain_seconds)
     starting = asyncio.create_task(app.state.models.start())
-    yield
+    app.state.connections.start()
+    yield {connections.STATE: app.state.connections}
+    await app.state.connections.close()
     await starting
     await app.state.predictor.close()
     await asyncio.to_thread(app.state.labels.close)

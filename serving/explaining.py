@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from serving.models import Model
+from serving.model import Model
 from serving.security.limits import Slots
 from skline.contract.spec import Value
 from skline.explain import Explainer, NotExplainable
+
+#: Explainers that are kept: of champion, challenger and the model before.
+KEPT = 3
 
 
 class Explaining:
@@ -18,7 +21,7 @@ class Explaining:
         self._slots = slots
         # One at a time: an explanation takes tens of milliseconds, and predictions go before it.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="explain")
-        self._made: tuple[Model, Explainer | NotExplainable] | None = None
+        self._made: dict[str, Explainer | NotExplainable] = {}  # by the artifact's digest
 
     async def of(self, model: Model, row: Mapping[str, Value]) -> dict[str, Any]:
         """What an answer says of its reasons.
@@ -50,12 +53,15 @@ class Explaining:
 
     def _explainer(self, model: Model) -> Explainer | NotExplainable:
         """The model's explainer, or why it has none."""
-        if self._made is None or self._made[0] is not model:
+        digest = model.artifact.digest
+        if digest not in self._made:
+            while len(self._made) >= KEPT:
+                del self._made[next(iter(self._made))]
             try:
-                self._made = model, Explainer.from_artifact(model.artifact, model.scorer.score_rows)
+                self._made[digest] = Explainer.from_artifact(model.artifact, model.scorer.score_rows)
             except NotExplainable as error:
-                self._made = model, error
-        return self._made[1]
+                self._made[digest] = error
+        return self._made[digest]
 
 
 def none(reason: str) -> dict[str, Any]:

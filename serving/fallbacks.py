@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
-from serving.answers import Answers, label
+import numpy as np
+
+from serving.answers import Answers, check_row, label
+from serving.errors import RequestRefused
+from serving.metrics import Metrics
 from serving.models import Models
 from serving.settings import FallbackSettings
 from skline.contract.spec import Contract, Value
 from skline.errors import SklineError
-from skline.scoring.answers import RowAnswer
+from skline.scoring.answers import RowAnswer, Scores
 
 log = logging.getLogger("skline.serving")
 
@@ -27,6 +31,52 @@ class Link:
 
     name: str
     score: Callable[[Sequence[Row]], Awaitable[Answered]]
+
+
+class Chain:
+    """The links, asked one after the other.
+
+    Attributes
+    ----------
+    stands_alone : bool
+        Whether a link can answer before any model is loaded.
+    """
+
+    def __init__(self, links: Sequence[Link], metrics: Metrics) -> None:
+        self._links, self._metrics = links, metrics
+        self.stands_alone = any(link.name != "previous" for link in links)
+
+    async def ask(self, rows: Sequence[Row], reason: str, kind: str) -> Answered:
+        """Ask for all rows; the chain's end is a 503. `reason` and `kind` say why the model does not answer."""
+        reasons = [reason]
+        for link in self._links:
+            try:
+                answered, answers = await link.score(rows)
+                for answer in answered:
+                    check_row(answer)
+            except Exception as error:  # noqa: BLE001 - the next link may answer
+                reasons.append(f"{link.name}: {failure(error)}")
+            else:
+                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
+                self._metrics.fallback(link.name, len(rows))
+                return answered, answers
+        log.error("nobody answers: %s", "; ".join(reasons))
+        self._metrics.fallback("none", len(rows))
+        told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
+        raise RequestRefused(503, told, kind)
+
+
+def failure(error: Exception) -> str:
+    """Name an error without the values that it may hold: they would reach the log."""
+    return str(error) if isinstance(error, SklineError) else f"failed with {type(error).__name__}"
+
+
+def joined(answers: Sequence[RowAnswer]) -> Scores:
+    """Rows' answers as arrays; predictions stay plain values."""
+    predictions = np.empty(len(answers), dtype=object)
+    predictions[:] = [prediction for prediction, _ in answers]
+    chances = [chances for _, chances in answers if chances is not None]
+    return Scores(predictions, np.array(chances) if chances else None)
 
 
 def build_chain(settings: FallbackSettings, models: Models) -> list[Link]:

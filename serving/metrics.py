@@ -7,6 +7,7 @@ from bisect import bisect_left
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -132,13 +133,13 @@ class Metrics:
         if self._scores is not None:
             self._scores.observe_many(values)
         for name in rows[0]:
-            given = [row[name] for row in rows]
+            given = list(map(itemgetter(name), rows))
             missing = given.count(None)
             if missing:
                 self._missing.labels(name).inc(missing)
             seen = self._seen.get(name)
             if seen is not None:
-                unseen = len(given) - missing - sum(map(seen.__contains__, given))
+                unseen = sum(given.count(value) for value in set(given).difference(seen, (None,)))
                 if unseen:
                     self._unseen.labels(name).inc(unseen)
 

@@ -1,67 +1,86 @@
-"""The model that serves, the one before it, and how one takes the other's place.
+"""The models that serve, the one before them, and how others take their place.
 
-A request takes the reference to the current model once, so that it is answered by one model from beginning to
-end. A new one takes its place whole: verified, loaded, and proved on its golden rows before anybody is answered by it.
+A request takes the reference to the current model once, and with it the challenger beside it, so that it is answered
+by one release from beginning to end. A new one takes its place whole: verified, loaded, and proved on its golden rows
+before anybody is answered by it.
 """
 
 import asyncio
+import dataclasses
 import logging
-from dataclasses import dataclass
+from pathlib import Path
 
-from serving.answers import Answers
-from serving.metrics import Metrics
-from serving.scorers import Scorer, load
+from serving import wanted
+from serving.metrics import Metrics, score_bounds
+from serving.model import Model, load_model
 from serving.settings import ServiceSettings
+from serving.shadow import Shadow
+from serving.trial import Trial
 from skline.artifact import Artifact, ArtifactRefused
 from skline.errors import SklineError
+from skline.logs.writer import PredictionLog
+from skline.release.manifest import Arm, Flags, Release
 
 log = logging.getLogger("skline.serving")
 
 
-@dataclass(frozen=True, eq=False)
-class Model:
-    """An artifact that answers."""
-
-    artifact: Artifact
-    scorer: Scorer
-    answers: Answers
-
-
 class Models:
-    """The models of one service, which all have the contract of the first.
+    """The models of one service; the champions all have the contract of the first.
 
     Attributes
     ----------
     current : Model or None
         Who answers; None until the first artifact has proved its golden rows.
     previous : Model or None
-        Who answered before; it stays loaded, to fall back on.
+        Who answered before; it stays loaded, to fall back on and to go back to.
+    release : Release or None
+        What `current` was made for; None if it is an artifact without a release.
+    flags : Flags
+        What a request may get.
     refused : str or None
-        Why the artifact that was found last is not served.
+        Why what was found last is not served.
     ending : bool
         Whether this process was told to end.
     """
 
-    def __init__(self, first: Artifact, settings: ServiceSettings, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        first: Artifact,
+        release: Release | None,
+        settings: ServiceSettings,
+        metrics: Metrics,
+        written: PredictionLog,
+    ) -> None:
         self.first = first
         self.current: Model | None = None
         self.previous: Model | None = None
+        self.release: Release | None = None
+        self.flags = Flags() if release is None else release.flags
         self.refused: str | None = None
         self.ending = False
-        self._settings = settings
-        self._metrics = metrics
+        self._begin_with = release
+        self._settings, self._metrics, self._written = settings, metrics, written
+        self._unfit: dict[str, str] = {}
         self._watching: asyncio.Task[None] | None = None
+        self._retiring: set[asyncio.Task[None]] = set()
 
     @property
     def artifact(self) -> Artifact:
         """The artifact that answers, or that is being loaded."""
         return self.first if self.current is None else self.current.artifact
 
+    @property
+    def trial(self) -> Trial | None:
+        """The experiment that runs."""
+        return None if self.current is None else self.current.trial
+
     async def start(self) -> None:
-        """Load the first artifact, and from then on watch the digest file, if the digest comes from one."""
-        await self._try(self.first)
-        if self._settings.artifact_digest is None and self._settings.watch_seconds:
-            self._watching = asyncio.create_task(self._watch(self._settings.watch_seconds))
+        """Load what is to be served first, and from then on watch for something new."""
+        if await self._try(self.first) and self._begin_with is not None:
+            await self._look_safely()
+        settings = self._settings
+        if settings.watch_seconds and (settings.release_path is not None or settings.artifact_digest is None):
+            self._watching = asyncio.create_task(self._watch(settings.watch_seconds))
 
     def end(self) -> None:
         """Say that this process will end: requests are still answered, but none should be sent."""
@@ -78,71 +97,141 @@ class Models:
         return None
 
     async def look(self) -> None:
-        """Serve the artifact that the digest file names now, if it is another and can be served."""
+        """Serve what the release manifest, or else the digest file, names now, if that is new and can be served."""
         try:
-            digest = self._settings.expected_digest()
-            if digest == self.artifact.digest:
-                return
-            artifact = await asyncio.to_thread(Artifact.open, self._settings.artifact, digest)
-            self._check_contract(artifact)
-        except ArtifactRefused as error:
+            path = self._settings.release_path
+            release = None if path is None else await asyncio.to_thread(wanted.release, path)
+            if release is not None and path is not None:
+                if release != self.release:
+                    await self._follow(release, path.parent)
+                else:
+                    self.refused = None
+            elif self.release is not None:
+                raise ArtifactRefused(f"{path} is gone; put it back, or restart the service to serve the artifact")
+            elif self._settings.artifact_digest is None:
+                await self._look_at_digest()
+        except SklineError as error:
             self._refuse(str(error))
-            return
-        await self._try(artifact)
+        if self.trial is not None:
+            self.trial.tick()
 
     async def close(self) -> None:
         """Stop watching, and score what waits."""
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.gather(self._watching, return_exceptions=True)
-        for model in (self.current, self.previous):
-            if model is not None:
-                await model.scorer.close()
+        await asyncio.gather(*self._retiring)
+        await self._retire(self._in_memory(), None if self.trial is None else self.trial.shadow)
 
     async def _watch(self, seconds: float) -> None:
         """Look again and again."""
         while True:
             await asyncio.sleep(seconds)
-            try:
-                await self.look()
-            except Exception:
-                log.exception("looking for a new artifact failed; the one that serves goes on")
+            await self._look_safely()
 
-    async def _try(self, artifact: Artifact) -> None:
-        """Load an artifact in a thread, and let it answer if it is proved."""
-        settings = self._settings
+    async def _look_safely(self) -> None:
         try:
-            scorer = await asyncio.to_thread(load, artifact, self._metrics.micro_batch, **settings.batching())
-        except SklineError as error:
-            self._refuse(f"{artifact.version}: {error}")
+            await self.look()
+        except Exception:
+            log.exception("looking for something new to serve failed; what serves goes on")
+
+    async def _look_at_digest(self) -> None:
+        """Serve the artifact that the digest file names."""
+        digest = self._settings.expected_digest()
+        if digest == self.artifact.digest and self.current is not None:
             return
-        retired, self.previous = self.previous, self.current
-        self.current = Model(
-            artifact,
-            scorer,
-            Answers(
-                artifact.version,
-                artifact.contract.classes,
-                digest=artifact.digest,
-                path=scorer.scoring.path,
-            ),
-        )
-        self.refused = None
-        self._metrics.loaded(artifact, scorer)
+        artifact = await asyncio.to_thread(Artifact.open, self._settings.artifact, digest)
+        wanted.check_same(artifact, self.first)
+        await self._try(artifact)
+
+    async def _follow(self, release: Release, folder: Path) -> None:
+        """Serve a release: all of its arms, or nothing of it."""
+        champion = await self._arm(release.champion, folder)
+        wanted.check_same(champion.artifact, self.first)
+        trial = None
+        if release.challenger is not None:
+            challenger = await self._arm(release.challenger, folder)
+            trial = self._trial(release, challenger, champion.artifact)
+        self._swap(dataclasses.replace(champion, trial=trial))
+        self.release, self.flags = release, release.flags
+        log.info("release %d is in force: %s", release.number, wanted.summary(release))
+
+    async def _arm(self, arm: Arm, folder: Path) -> Model:
+        """Find an arm's model in memory, or load it."""
+        found = self._in_memory().get(arm.sha256)
+        if found is not None:
+            return dataclasses.replace(found, trial=None)
+        artifact = await asyncio.to_thread(Artifact.open, folder / arm.artifact, arm.sha256)
+        return await self._load(artifact)
+
+    def _trial(self, release: Release, challenger: Model, champion: Artifact) -> Trial:
+        """Begin an experiment, or go on with it where only its shares or the flags have changed."""
+        experiment, arm, before = release.experiment, release.challenger, self.trial
+        assert experiment is not None  # noqa: S101 - the manifest's rule
+        assert arm is not None  # noqa: S101
+        allowed = release.flags.challenger
+        if before is not None and before.continues(experiment, arm):
+            before.go_on(experiment, arm, allowed=allowed)
+            return before
+        columns = wanted.columns_of(challenger.artifact, self.first)
+        shadow = None
+        if experiment.kind == "shadow":
+            shadow = Shadow(challenger, columns, self._settings.shadow_queue, self._written)
+        return Trial(experiment, arm, challenger, columns, shadow, score_bounds(champion), allowed)
+
+    async def _load(self, artifact: Artifact) -> Model:
+        """Load an artifact, and prove it; ArtifactRefused if it cannot serve, without trying a second time."""
+        if artifact.digest not in self._unfit:
+            try:
+                return await load_model(artifact, self._metrics.micro_batch, self._settings.batching())
+            except SklineError as error:
+                self._unfit[artifact.digest] = f"{artifact.version}: {error}"
+        raise ArtifactRefused(self._unfit[artifact.digest])
+
+    async def _try(self, artifact: Artifact) -> bool:
+        """Serve an artifact without a release, if it is proved."""
+        try:
+            self._swap(await self._load(artifact))
+        except ArtifactRefused as error:
+            self._refuse(str(error))
+            return False
         log.info("%s is ready", artifact.version)
-        if retired is not None:
-            await retired.scorer.close()
+        return True
+
+    def _swap(self, model: Model) -> None:
+        """Let a model answer from the next request on, with its experiment; what is needed no longer is closed."""
+        before, current = self._in_memory(), self.current
+        if current is not None and current.artifact.digest != model.artifact.digest:
+            self.previous = dataclasses.replace(current, trial=None)
+        old_trial, self.current = self.trial, model
+        self.refused = None
+        if current is None or current.artifact.digest != model.artifact.digest:
+            self._metrics.loaded(model.artifact, model.scorer)
+        kept = self._in_memory()
+        gone = {digest: one for digest, one in before.items() if digest not in kept}
+        shadow = None if old_trial is None or old_trial is model.trial else old_trial.shadow
+        task = asyncio.create_task(self._retire(gone, shadow))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    async def _retire(self, gone: dict[str, Model], shadow: Shadow | None = None) -> None:
+        """Close what answers no longer, after it has answered what it was asked."""
+        if shadow is not None:
+            await asyncio.to_thread(shadow.close)
+        for model in gone.values():
+            await model.scorer.close()
+
+    def _in_memory(self) -> dict[str, Model]:
+        """The models that are loaded, by digest."""
+        trial = self.trial
+        found = (self.current, None if trial is None else trial.challenger, self.previous)
+        return {model.artifact.digest: model for model in found if model is not None}
 
     def _refuse(self, reason: str) -> None:
-        """Note why an artifact is not served; the same reason is logged and counted once."""
+        """Note why something is not served; the same reason is logged and counted once."""
         if reason != self.refused:
             self.refused = reason
             self._metrics.artifact_refused.inc()
-            log.error("an artifact is refused, %s: %s", "the last good one goes on" if self.current else "none", reason)
-
-    def _check_contract(self, artifact: Artifact) -> None:
-        """Refuse an artifact of another contract: the routes were made for the first's."""
-        if artifact.contract.digest() != self.first.contract.digest():
-            raise ArtifactRefused(
-                f"{artifact.version} has another contract than {self.first.version}; restart the service to serve it"
+            log.error(
+                "a release or artifact is refused, %s: %s", "what serves goes on" if self.current else "none", reason
             )

@@ -4,41 +4,30 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from time import perf_counter
 from typing import Any, TypeVar
 
-import numpy as np
-
-from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of, write
-from serving.bodies import Bodies, Row
+from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of
+from serving.bodies import SMALL, Bodies, Row
 from serving.errors import RequestRefused
 from serving.explaining import Explaining, none
-from serving.fallbacks import Answered, build_chain
+from serving.fallbacks import Chain, build_chain, failure, joined
 from serving.metrics import Metrics
-from serving.models import Model, Models
+from serving.model import Model
+from serving.models import Models
+from serving.records import Batch, Read, Unanswered, Writer, as_json, no_rows, record, records
 from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
 from serving.settings import ServiceSettings
-from skline.errors import SklineError
+from serving.trials import Trials
 from skline.logs.records import Prediction, new_prediction_id, new_prediction_ids, now_us
 from skline.logs.writer import NotDurable, PredictionLog
-from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.answers import FloatArray, RowAnswer, Scores
 from skline.scoring.microbatch import Closed, QueueFull
 
 log = logging.getLogger("skline.serving")
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Answers to rows: the scores, who gave them, and what each row is answered."""
-
-    scores: Scores
-    answers: Answers
-    contents: list[Content]
 
 
 class Predictor:
@@ -54,7 +43,9 @@ class Predictor:
         self.log = written
         self._slots = slots
         self._explaining = Explaining(slots)
-        self._chain = build_chain(settings.fallback, models)
+        self._chain = Chain(build_chain(settings.fallback, models), metrics)
+        self._trials = Trials(self, settings)
+        self._waits_for_log = written.settings.mode == "sync"
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
@@ -69,37 +60,85 @@ class Predictor:
             If the model cannot score the row (422), or nobody can now (503).
         """
         model = self._model()
-        row = self.bodies.read_row(body)
-        answer, answers = await self._score_row(model, row)
-        content = answers.one(answer, new_prediction_id())
-        score, now, reviewed = score_of(answer), now_us(), 0
-        if self.review.active:
-            reviewed = self.review.of(score, now)
-            content["review"] = bool(reviewed)
-        self.metrics.row(row, answer[0], score)
-        await self._write_down([_record(row, content, answers, now, reviewed, visit)])
+        row = self.bodies.read_row(body) if len(body) <= SMALL else await self.beside(self.bodies.read_row, body)
+        if model is not None and model.trial is not None:
+            return await self._trials.answer_row(model, model.trial, row, visit, explain=explain)
+        answer, answers = await self.score_row(model, row)
+        content, written = self._answered(row, answer, answers, visit)
+        await self.write_down([written])
         if explain:
-            answered = model is not None and answers is model.answers
-            content |= await self._explaining.of(model, row) if model and answered else none("a fallback has answered")
+            content |= await self.explained(model if model and answers is model.answers else None, row)
+        return content
+
+    def answer_now(self, body: bytes, visit: Visit) -> Content | None:
+        """Answer a JSON object as `answer_row` does if nothing has to be waited for; None otherwise.
+
+        Waited for are experiments, the pipeline's batches, the log in sync mode, and fallbacks.
+        """
+        model = self.models.current
+        if model is None or model.trial is not None or self._waits_for_log:
+            return None
+        score = model.scorer.score_now
+        if score is None or len(body) > SMALL:
+            return None
+        row = self.bodies.read_row(body)
+        try:
+            answer = score(row)
+        except ValueError as error:
+            raise not_scorable(error) from error
+        except Exception as error:  # noqa: BLE001 - it is asked again on the other way, which can fall back
+            log.debug("asked again: %s", failure(error))
+            return None
+        check_row(answer)
+        content, written = self._answered(row, answer, model.answers, visit)
+        self.log.put(written)
         return content
 
     async def answer_rows(self, body: bytes, visit: Visit | None = None) -> bytes:
         """Answer a JSON array of rows with JSON; raises as `answer_row` does."""
-        rows = await self._beside(self.bodies.read_rows, body)
-        if not rows:
-            return b'{"predictions":[]}'
-        batch = await self.answer_batch(rows, visit)
-        return await self._beside(write, {"predictions": batch.contents})
+        return (await self._answer_batch(lambda: self.bodies.read_rows(body), visit, as_json)).written
 
     async def answer_batch(self, rows: Sequence[Row], visit: Visit | None = None) -> Batch:
-        """Answer rows that are validated, at least one; raises as `answer_row` does."""
+        """Answer rows that are validated; raises as `answer_row` does."""
+        return await self._answer_batch(lambda: rows, visit, None)
+
+    async def _answer_batch(self, read: Read, visit: Visit | None, write: Writer | None) -> Batch:
+        """Read, score and answer rows, in one go in the thread for batches if the model does not fail."""
         model = self._model()
-        scores, answers = await self._slots.run(lambda: self._score_rows(model, rows))
-        now, values = now_us(), scores_of(scores)
-        batch, records = await self._beside(self._contents, rows, scores, answers, values.tolist(), now, visit)
-        self.metrics.rows(rows, scores, values)
-        await self._write_down(records)
+        if model is not None and model.trial is not None:
+            rows = await self.beside(read)
+            return await self._trials.answer_batch(model, model.trial, rows, visit, write)
+        batch = await self._slots.run(lambda: self.beside(self._read_and_score, read, model, visit, write))
+        if isinstance(batch, Unanswered):
+            answered, answers = await self._chain.ask(batch.rows, batch.reason, "failed")
+            batch = await self.beside(self._batch, batch.rows, joined(answered), answers, visit, write)
+        await self.finish(batch)
         return batch
+
+    async def finish(self, batch: Batch) -> None:
+        """Count the rows of a batch, and write them down."""
+        if batch.rows:
+            self.metrics.rows(batch.rows, batch.scores, batch.values)
+            await self.write_down(batch.records)
+
+    @property
+    def reviews(self) -> bool:
+        """Whether predictions are sent to people now: by the settings, and by the release."""
+        return self.review.active and self.models.flags.review
+
+    async def explained(self, model: Model | None, row: Row) -> dict[str, Any]:
+        """What an answer says of its reasons; `model` gave it, or a fallback if that is None."""
+        if not self.models.flags.explain:
+            return none("explanations are switched off for now")
+        return none("a fallback has answered") if model is None else await self._explaining.of(model, row)
+
+    async def in_turn(self, score: Callable[[Sequence[Row]], Scores], rows: Sequence[Row]) -> Scores:
+        """Score many rows in the thread for batches, in a slot."""
+        return await self._slots.run(lambda: self.beside(score, rows))
+
+    async def score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
+        """Ask the model for many rows in a slot, and whoever comes after it if it fails."""
+        return await self._slots.run(lambda: self._score_rows(model, rows))
 
     async def close(self) -> None:
         """Answer what waits, end the threads, and write down what is not written yet."""
@@ -108,31 +147,67 @@ class Predictor:
         self._explaining.close()
         await asyncio.to_thread(self.log.close)
 
-    async def _beside(self, work: Callable[..., Result], *arguments: Any) -> Result:
+    async def beside(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Do what takes long in the thread for batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def _contents(
-        self, rows: Sequence[Row], scores: Scores, answers: Answers, values: list[float], now: int, visit: Visit | None
-    ) -> tuple[Batch, list[Prediction]]:
-        """What each row is answered, and what is written down of it."""
-        contents = answers.many(scores, new_prediction_ids(len(rows)))
-        reviewed = [0] * len(rows)
-        if self.review.active:
-            reviewed = [int(self.review.of(value, now)) for value in values]
-            for content, reason in zip(contents, reviewed, strict=True):
-                content["review"] = bool(reason)
-        records: list[Prediction] = []
-        if self.log.settings.mode != "off":
-            records = [
-                _record(row, content, answers, now, reason, visit)
-                for row, content, reason in zip(rows, contents, reviewed, strict=True)
-            ]
-        return Batch(scores, answers, contents), records
+    def _answered(
+        self, row: Row, answer: RowAnswer, answers: Answers, visit: Visit | None
+    ) -> tuple[Content, Prediction]:
+        """What a row is answered, and what is written down of it; it is counted."""
+        content = answers.one(answer, new_prediction_id())
+        score, now, reviewed = score_of(answer), now_us(), 0
+        if self.reviews:
+            reviewed = self.review.of(score, now)
+            content["review"] = bool(reviewed)
+        self.metrics.row(row, answer[0], score)
+        return content, record(row, content, answers, now, reviewed, visit)
 
-    async def _write_down(self, records: Sequence[Prediction]) -> None:
+    def _read_and_score(
+        self, read: Read, model: Model | None, visit: Visit | None, write: Writer | None
+    ) -> Batch | Unanswered:
+        """Read rows, ask the model, and answer them."""
+        rows = read()
+        if not rows and model is not None:
+            return no_rows(model.answers, write)
+        asked = self._ask(model, rows)
+        return asked if isinstance(asked, Unanswered) else self._batch(rows, *asked, visit, write)
+
+    def _ask(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers] | Unanswered:
+        """Ask the model for many rows."""
+        if model is None:
+            return Unanswered(rows, "the model is not loaded")
+        try:
+            scores = model.scorer.score_rows(rows)
+        except ValueError as error:
+            raise not_scorable(error) from error
+        except Exception as error:  # noqa: BLE001 - whatever it is, there may be somebody else who can answer
+            return Unanswered(rows, failure(error))
+        check_rows(scores)
+        return scores, model.answers
+
+    def _batch(
+        self, rows: Sequence[Row], scores: Scores, answers: Answers, visit: Visit | None, write: Writer | None
+    ) -> Batch:
+        """What rows are answered, and what is written down of them."""
+        now, values = now_us(), scores_of(scores)
+        contents = answers.many(scores, new_prediction_ids(len(rows)))
+        reviewed = self.reviewed(contents, values, now)
+        written = [] if self.log.settings.mode == "off" else records(rows, contents, answers, now, reviewed, visit)
+        return Batch(rows, scores, values, answers, contents, written, b"" if write is None else write(contents))
+
+    def reviewed(self, contents: Sequence[Content], values: FloatArray, now: int) -> Sequence[int]:
+        """Say of each answer whether it is reviewed, and return why."""
+        if not self.reviews:
+            return [0] * len(contents)
+        reasons = [int(self.review.of(value, now)) for value in values.tolist()]
+        for content, reason in zip(contents, reasons, strict=True):
+            content["review"] = bool(reason)
+        return reasons
+
+    async def write_down(self, records: Sequence[Prediction]) -> None:
         """Hand answers to the log; in sync mode they are durable before anybody sees them."""
-        if self.log.settings.mode == "sync":
+        if self._waits_for_log:
             try:
                 await self.log.append(records)
             except NotDurable as error:
@@ -145,11 +220,11 @@ class Predictor:
     def _model(self) -> Model | None:
         """Return the current model; 503 if there is none and nobody to fall back on."""
         model = self.models.current
-        if model is None and not any(link.name != "previous" for link in self._chain):
+        if model is None and not self._chain.stands_alone:
             raise RequestRefused(503, "the model is not loaded; see /health/ready", "not_ready")
         return model
 
-    async def _score_row(self, model: Model | None, row: Row) -> tuple[RowAnswer, Answers]:
+    async def score_row(self, model: Model | None, row: Row) -> tuple[RowAnswer, Answers]:
         """Ask the model, and whoever comes after it if it fails."""
         reason, kind = "the model is not loaded", "not_ready"
         if model is not None:
@@ -160,74 +235,17 @@ class Predictor:
             except (QueueFull, Closed) as error:
                 reason, kind = str(error), "busy"
             except Exception as error:  # noqa: BLE001 - whatever it is, there may be somebody else who can answer
-                reason, kind = _failure(error), "failed"
+                reason, kind = failure(error), "failed"
             else:
                 check_row(answer)
                 return answer, model.answers
-        [answer], answers = await self._fall_back([row], reason, kind)
+        [answer], answers = await self._chain.ask([row], reason, kind)
         return answer, answers
 
     async def _score_rows(self, model: Model | None, rows: Sequence[Row]) -> tuple[Scores, Answers]:
         """Ask the model in a thread, and whoever comes after it if it fails, for all rows."""
-        reason = "the model is not loaded"
-        if model is not None:
-            try:
-                scores: Scores = await self._beside(model.scorer.score_rows, rows)
-            except ValueError as error:
-                raise not_scorable(error) from error
-            except Exception as error:  # noqa: BLE001 - see above
-                reason = _failure(error)
-            else:
-                check_rows(scores)
-                return scores, model.answers
-        answered, answers = await self._fall_back(rows, reason, "failed")
-        return _joined(answered), answers
-
-    async def _fall_back(self, rows: Sequence[Row], reason: str, kind: str) -> Answered:
-        """Ask along the chain, for all rows; its end is a 503."""
-        reasons = [reason]
-        for link in self._chain:
-            try:
-                answered, answers = await link.score(rows)
-                for answer in answered:
-                    check_row(answer)
-            except Exception as error:  # noqa: BLE001 - the next link may answer
-                reasons.append(f"{link.name}: {_failure(error)}")
-            else:
-                log.warning("answered by the fallback %s: %s", link.name, "; ".join(reasons))
-                self.metrics.fallback(link.name, len(rows))
-                return answered, answers
-        log.error("nobody answers: %s", "; ".join(reasons))
-        self.metrics.fallback("none", len(rows))
-        told = reason if kind == "busy" else "the model cannot answer now, and nothing else can; the log says why"
-        raise RequestRefused(503, told, kind)
-
-
-def _record(row: Row, content: Content, answers: Answers, now: int, reviewed: int, visit: Visit | None) -> Prediction:
-    """One answer as a row of the log."""
-    return Prediction(
-        content["prediction_id"],
-        now,
-        answers.version,
-        answers.digest,
-        answers.path,
-        row,
-        content["prediction"],
-        content.get("probabilities"),
-        None if visit is None else int((perf_counter() - visit.began) * 1e6),
-        None if visit is None else visit.trace.request_id.decode(),
-        review=reviewed,
-    )
-
-
-def _failure(error: Exception) -> str:
-    """Name an error without the values that it may hold: they would reach the log."""
-    return str(error) if isinstance(error, SklineError) else f"failed with {type(error).__name__}"
-
-
-def _joined(answers: Sequence[RowAnswer]) -> Scores:
-    """Rows' answers as arrays; predictions stay plain values."""
-    predictions = np.empty(len(answers), dtype=object)
-    predictions[:] = [prediction for prediction, _ in answers]
-    chances = [chances for _, chances in answers if chances is not None]
-    return Scores(predictions, np.array(chances) if chances else None)
+        asked = await self.beside(self._ask, model, rows)
+        if not isinstance(asked, Unanswered):
+            return asked
+        answered, answers = await self._chain.ask(rows, asked.reason, "failed")
+        return joined(answered), answers

@@ -6,7 +6,7 @@ from fastapi import Request
 
 from serving.predictor import Predictor
 from serving.protocols.service import Answered
-from serving.requests import read_body
+from serving.requests import read_body, visit_of
 from serving.settings import ServiceSettings
 from skline.contract.spec import Contract
 
@@ -47,8 +47,8 @@ class ProtocolService:
         """Validate rows as /predict does."""
         return self._predictor.bodies.take_rows(values)
 
-    async def score(self, rows: list[Any]) -> Answered:
-        """Score validated rows and write them down."""
-        batch = await self._predictor.answer_batch(rows)
+    async def score(self, request: Request, rows: list[Any]) -> Answered:
+        """Score validated rows and write them down, with the request that brought them."""
+        batch = await self._predictor.answer_batch(rows, visit_of(request))
         ids = [content["prediction_id"] for content in batch.contents]
         return Answered(batch.scores, batch.answers.version, ids)

@@ -1,7 +1,7 @@
 """What routes take out of a request. Plain calls: resolving them as dependencies costs more than a prediction."""
 
 import asyncio
-from collections.abc import Awaitable, Coroutine, Generator
+from collections.abc import Awaitable, Coroutine, Generator, Iterable
 from typing import Any
 
 from fastapi import Request
@@ -36,13 +36,18 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
         content: bytes = whole.value
     else:
         content = await _in_time(Begun(reading, waits_for), seconds)
+    check_body(content, request.scope["headers"])
+    return content
+
+
+def check_body(content: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Refuse a body that is empty or compressed."""
     if not content:
         raise RequestRefused(422, "the body is empty; send JSON as /docs shows it", "body_missing")
-    for name, encoding in request.scope["headers"]:
+    for name, encoding in headers:
         if name == b"content-encoding" and encoding != b"identity":
             words = f"bodies in the encoding {encoding[:40].decode('latin-1')!r} are not read; send them plain"
             raise RequestRefused(415, words, "encoding")
-    return content
 
 
 class Begun(Awaitable[bytes]):

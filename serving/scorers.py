@@ -1,6 +1,5 @@
 """How rows are scored: by the plan, or by the pipeline in batches of concurrent requests."""
 
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -10,8 +9,6 @@ from skline.contract.spec import Value
 from skline.scoring.answers import RowAnswer, Scores
 from skline.scoring.microbatch import MicroBatcher
 from skline.scoring.plan import Plan
-
-log = logging.getLogger("skline.serving")
 
 Row = Mapping[str, Value]
 
@@ -30,6 +27,10 @@ class Scorer(Protocol):
         """Score many rows; to be called in a thread."""
 
     @property
+    def score_now(self) -> Callable[[Row], RowAnswer] | None:
+        """Score one row without waiting, as `score_row` does; None if that cannot be."""
+
+    @property
     def waiting(self) -> int:
         """Rows that wait to be scored."""
 
@@ -44,6 +45,11 @@ class Planned:
     plan: Plan
     scoring: Scoring
     waiting: int = 0
+
+    @property
+    def score_now(self) -> Callable[[Row], RowAnswer]:
+        """Score one row."""
+        return self.plan.score_row
 
     async def score_row(self, row: Row) -> RowAnswer:
         """Score one row."""
@@ -66,6 +72,7 @@ class Pipelined:
         from skline.scoring.fallback import pipeline_scorer
 
         self.scoring = scoring
+        self.score_now = None
         self.score_rows = pipeline_scorer(pipeline, artifact.contract.inputs)
 
         def score(rows: Sequence[Row]) -> Scores:
@@ -91,39 +98,14 @@ class Pipelined:
 def load(artifact: Artifact, on_batch: Callable[[int], None], **batching: Any) -> Scorer:
     """Make the artifact's scorer, and prove it on the golden rows.
 
-    The stored plan needs neither scikit-learn nor the pipeline. Where there is none that is proved, the pipeline
-    is loaded, which takes seconds.
-
     Raises
     ------
     ArtifactRefused
         If the pipeline cannot be loaded, or answers the golden rows otherwise than when it was packaged.
     """
-    from skline.scoring import golden, stored
+    from skline.scoring.load import load as load_scorer
 
-    scoring = artifact.manifest.scoring
-    refused = None
-    if artifact.plan_bytes is not None:
-        try:
-            plan = stored.load(artifact.plan_bytes)
-        except stored.PlanOutdated as error:
-            refused = str(error)
-        else:
-            refused = golden.difference(artifact, plan)
-            if refused is None:
-                return Planned(plan, scoring)
-    if refused is not None:
-        log.warning("the stored plan is not used: %s", refused)
-    pipeline = artifact.load_pipeline()
-    golden.prove(artifact, pipeline)
-    if scoring.path == "plan":
-        from skline.scoring.scorer import prepare
-
-        rows = golden.read_rows(artifact.contract, artifact.golden.rows)
-        choice, new = prepare(pipeline, artifact.contract.inputs, rows)
-        if new is not None:
-            log.info("the plan was read out of the pipeline again")
-            return Planned(new, scoring)
-        log.warning("no plan is used, the pipeline answers instead: %s", choice.reason)
-        scoring = Scoring(path="pipeline", exactness="bits", reason=choice.reason)
-    return Pipelined(pipeline, artifact, scoring, on_batch, **batching)
+    found, scoring = load_scorer(artifact)
+    if isinstance(found, Plan):
+        return Planned(found, scoring)
+    return Pipelined(found, artifact, scoring, on_batch, **batching)

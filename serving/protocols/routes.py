@@ -40,4 +40,4 @@ async def answer(service: Service, request: Request, parse: Callable[[bytes], An
     asked, rows = await run_in_threadpool(read)
     if not rows:
         raise RequestRefused(422, "there are no rows to predict", "empty")
-    return asked, await service.score(rows)
+    return asked, await service.score(request, rows)

@@ -47,7 +47,7 @@ class Service(Protocol):
     def rows_from_values(self, values: list[dict[str, Any]]) -> list[Any]:
         """Validate rows as /predict does; pydantic.ValidationError with loc (row, column, …)."""
 
-    async def score(self, rows: list[Any]) -> Answered:
+    async def score(self, request: Request, rows: list[Any]) -> Answered:
         """Score validated rows and write them down; RequestRefused as /predict has it, 503 if not ready."""
 
 

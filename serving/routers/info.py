@@ -4,9 +4,20 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from serving.models import Models
+from serving.trial import Trial
 from skline.artifact import Manifest, Scoring
 
 router = APIRouter(tags=["model"])
+
+
+class Running(BaseModel):
+    """The experiment that runs in this process."""
+
+    name: str
+    kind: str
+    challenger: str = Field(description="Model version of the challenger")
+    weight: int = Field(description="Its share of the entities now, of 10,000")
+    aborted: str | None = Field(description="Why this process asks it no longer")
 
 
 class Info(BaseModel):
@@ -15,7 +26,9 @@ class Info(BaseModel):
     model_version: str
     artifact_sha256: str
     scoring: Scoring | None
-    refused: str | None = Field(description="Why the artifact that was found last is not served")
+    refused: str | None = Field(description="Why the release or artifact that was found last is not served")
+    release: int | None = Field(description="Number of the release in force")
+    experiment: Running | None
     manifest: Manifest
 
 
@@ -29,5 +42,18 @@ async def info(request: Request) -> Info:
         artifact_sha256=artifact.digest,
         scoring=None if models.current is None else models.current.scorer.scoring,
         refused=models.refused,
+        release=None if models.release is None else models.release.number,
+        experiment=None if models.trial is None else _running(models.trial),
         manifest=artifact.manifest,
+    )
+
+
+def _running(trial: Trial) -> Running:
+    """Tell of an experiment."""
+    return Running(
+        name=trial.experiment.name,
+        kind=trial.experiment.kind,
+        challenger=trial.challenger.artifact.version,
+        weight=trial.weight,
+        aborted=trial.aborted,
     )

@@ -1,13 +1,16 @@
 """What turned out to be true."""
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from serving.errors import RequestRefused
+from serving.bodies import check_values
+from serving.errors import BodyRefused, RequestRefused
+from serving.requests import read_body
+from serving.settings import ServiceSettings
 from skline.logs.labels import Appended, Label, Labels
 from skline.logs.store import StoreUnavailable
 
@@ -29,16 +32,40 @@ class Taken(BaseModel):
     refused: list[RefusedLabel]
 
 
-def make_router(labels: Labels) -> APIRouter:
+BATCH: TypeAdapter[list[Label]] = TypeAdapter(Annotated[list[Label], Field(max_length=MOST_LABELS)])
+
+
+def make_router(labels: Labels, settings: ServiceSettings) -> APIRouter:
     """Build the route."""
     router = APIRouter(tags=["labels"])
+    refusals: dict[int | str, dict[str, Any]] = {
+        413: {"description": "The body is too large"},
+        422: {"description": "The list or a label has another form"},
+        503: {"description": "The log cannot be written; send the same list again"},
+    }
 
-    @router.post("/labels", responses={503: {"description": "The log cannot be written; send the same list again"}})
-    async def add_labels(given: Annotated[list[Label], Body(max_length=MOST_LABELS)]) -> Taken:
+    @router.post("/labels", responses=refusals, openapi_extra=described(BATCH))
+    async def add_labels(request: Request) -> Taken:
         """Add labels, by prediction id or by entity and time. They are durable when this answers; none is changed."""
+        body = await read_body(request, settings.max_body_bytes, settings.limits.request_seconds)
+        given = await run_in_threadpool(_read, body)
         return Taken.model_validate(asdict(await append(labels, given)))
 
     return router
+
+
+def _read(body: bytes) -> list[Label]:
+    """Read a list of labels; BodyRefused if it is none."""
+    check_values(body, MOST_LABELS * (len(Label.model_fields) + 1))
+    try:
+        return BATCH.validate_json(body)
+    except ValidationError as error:
+        raise BodyRefused(error) from None
+
+
+def described(body: TypeAdapter[Any]) -> dict[str, Any]:
+    """Describe a body that a route reads by itself."""
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body.json_schema()}}}}
 
 
 async def append(labels: Labels, given: list[Label]) -> Appended:

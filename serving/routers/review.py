@@ -3,13 +3,15 @@
 from typing import Annotated, Any, Literal
 
 import orjson
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from serving.errors import RequestRefused
+from serving.requests import read_body
 from serving.review import Reason
-from serving.routers.labels import Taken, append
+from serving.routers.labels import Taken, append, described
+from serving.settings import ServiceSettings
 from skline.contract.spec import Scalar
 from skline.logs.labels import Label, Labels
 from skline.logs.settings import LogSettings
@@ -33,12 +35,17 @@ class Waiting(BaseModel):
 class Finding(BaseModel):
     """What somebody found."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     label: Scalar = Field(description="The target's true value")
 
 
-def make_router(settings: LogSettings, labels: Labels) -> APIRouter:
+FINDING = TypeAdapter(Finding)
+#: A finding is one value.
+MOST_BYTES = 64 * 2**10
+
+
+def make_router(settings: ServiceSettings, labels: Labels) -> APIRouter:
     """Build the routes."""
     router = APIRouter(prefix="/review", tags=["review"])
     unavailable: dict[int | str, dict[str, Any]] = {503: {"description": "The log cannot be read or written"}}
@@ -46,11 +53,17 @@ def make_router(settings: LogSettings, labels: Labels) -> APIRouter:
     @router.get("", responses=unavailable)
     async def waiting(limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> list[Waiting]:
         """List predictions that wait for review, the oldest first. Those of sealed days are not among them."""
-        return await run_in_threadpool(_waiting, settings, limit)
+        return await run_in_threadpool(_waiting, settings.log, limit)
 
-    @router.post("/{prediction_id}", responses=unavailable)
-    async def found(prediction_id: Annotated[str, Path(max_length=200, pattern="^[!-~]+$")], finding: Finding) -> Taken:
+    refusals = unavailable | {
+        413: {"description": "The body is too large"},
+        422: {"description": "The label is none, or does not fit the target"},
+    }
+
+    @router.post("/{prediction_id}", responses=refusals, openapi_extra=described(FINDING))
+    async def found(request: Request, prediction_id: Annotated[str, Path(max_length=200, pattern="^[!-~]+$")]) -> Taken:
         """Write down what was found; it is a label like any other, and takes the prediction off the list."""
+        finding = FINDING.validate_json(await read_body(request, MOST_BYTES, settings.limits.request_seconds))
         taken = await append(labels, [Label(prediction_id=prediction_id, label=finding.label)])
         if taken.refused:
             raise RequestRefused(422, taken.refused[0].reason, "label_refused", loc=("body", "label"))

@@ -55,6 +55,10 @@ class LimitSettings(Section):
     waiting: Annotated[int, Field(ge=0)] = Field(default=256, description="Requests that may wait; more get a 503")
     wait_seconds: Seconds = Field(default=2.0, description="A request that waits longer gets a 503")
     request_seconds: Seconds = Field(default=30.0, description="A request that takes longer gets a 503")
+    head_seconds: Seconds = Field(default=10.0, description="A connection whose request's head takes longer is closed")
+    connections: Positive = Field(
+        default=4096, description="Open at a time; for one more the one that stalls is closed"
+    )
 
     @field_validator("rate")
     @classmethod

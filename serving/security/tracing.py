@@ -55,7 +55,7 @@ CURRENT: ContextVar[Trace | None] = ContextVar("skline_trace", default=None)
 def begin(request_id: bytes, traceparent: bytes) -> Trace:
     """Start a request's trace from its two headers, empty if not sent, and make it the current one.
 
-    The server runs each request in a context of its own, so nothing needs to be undone.
+    The server runs each request's task in a context of its own, so there nothing needs to be undone.
     """
     if not (request_id and _SANE(request_id)):
         request_id = _REQUESTS().encode()

@@ -1,11 +1,11 @@
-"""The command line: `skline serve`, `skline key`, `skline plots`."""
+"""The command line: one `skline` with a command for each thing that is done to a project."""
 
 import argparse
 import importlib
 import os
 from pathlib import Path
 
-from skline.commands import key
+from skline.commands import doctor, experiment, init, key, release, score
 from skline.logs import cli as logs
 from skline.process import run
 
@@ -25,7 +25,12 @@ def parser() -> argparse.ArgumentParser:
     command.set_defaults(carry_out=serve)
     command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
     command.set_defaults(carry_out=plots)
+    doctor.add(commands)
+    init.add(commands)
     key.add(commands)
+    release.add(commands)
+    score.add(commands)
+    experiment.add(commands)
     logs.add(commands)
     return root
 

@@ -9,8 +9,8 @@ from typing import Any, NoReturn, cast
 from skline.errors import SklineError
 
 
-def run(main: Callable[[], None], without: tuple[str, ...] = ()) -> NoReturn:
-    """Run `main` as the whole life of this process.
+def run(main: Callable[[], int | None], without: tuple[str, ...] = ()) -> NoReturn:
+    """Run `main` as the whole life of this process; what it returns is the exit status, None being 0.
 
     `without` names packages that libraries import if they are installed, and that `main` has no use for: here they
     count as not installed, which saves the time of importing them.
@@ -25,8 +25,7 @@ def run(main: Callable[[], None], without: tuple[str, ...] = ()) -> NoReturn:
     if not measured:
         gc.disable()
     try:
-        main()
-        status = 0
+        status = main() or 0
     except SklineError as error:
         print(f"error: {error}", file=sys.stderr)
         status = 1

@@ -5,10 +5,11 @@ are made here, from what `dvc.lock` says, and found again by a fingerprint that 
 """
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from skline.files import sha256_json
 from skline.tuning.found import NO_SEARCH, Found
 
 FINGERPRINT = "skline.fingerprint"
+#: Tags of a registered version: what the gates said, which of them said no, and the champion they compared with.
+VERDICT_TAG, FAILURES_TAG, AGAINST_TAG = "verdict", "verdict.failures", "verdict.champion_sha256"
 #: Stages whose results make a result distinct.
 RESULT_STAGES = ("split", "train", "evaluate")
 #: Outs that do not: when the pipeline was fitted, how the code of the day scores it, and how long trials took.
@@ -36,6 +39,7 @@ class Result:
     folders: tuple[Path, ...]
     diff: str
     search: Found = NO_SEARCH
+    verdict: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -73,12 +77,22 @@ def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     return sha256_json({"outs": md5, "params": params}), md5
 
 
+NOT_RECORDED = (
+    "MLflow at {uri} does not take the result: {reason}. The artifact is in artifact/ all the same; "
+    "once MLflow is back, run `dvc repro`"
+)
+
+
 @contextmanager
-def client(tracking_uri: str, timeout: float) -> Iterator[Any]:
-    """Yield an MLflow client; an unreachable store becomes a SklineError after at most about `timeout` seconds."""
+def client(tracking_uri: str, timeout: float, failed: str = NOT_RECORDED) -> Iterator[Any]:
+    """Yield an MLflow client; an unreachable store becomes a SklineError after at most about `timeout` seconds.
+
+    `failed` is that error's sentence, with {uri} and {reason}.
+    """
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout / 2))))
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     import logging
 
     import mlflow
@@ -91,14 +105,18 @@ def client(tracking_uri: str, timeout: float) -> Iterator[Any]:
         yield mlflow.MlflowClient()
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise SklineError(
-            f"MLflow at {tracking_uri} does not take the result: {reason}. The artifact is in artifact/ all the same; "
-            "once MLflow is back, run `dvc repro`"
-        ) from error
+        raise SklineError(failed.format(uri=shown(tracking_uri), reason=reason)) from error
+
+
+def shown(tracking_uri: str) -> str:
+    """A tracking URI without its password."""
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", tracking_uri)
 
 
 def register(mlflow_client: Any, name: str, result: Result) -> Registered:
-    """Record a result once, and let the alias `challenger` point at it (`champion` too if there is none).
+    """Record a result once, tag its version with the verdict, and let the alias `challenger` point at it.
+
+    The aliases `champion` and `previous` are set by `skline promote` and `rollback` alone.
 
     Parameters
     ----------
@@ -118,26 +136,10 @@ def register(mlflow_client: Any, name: str, result: Result) -> Registered:
     run_id = run.info.run_id
     versions = mlflow_client.search_model_versions(f"name = '{name}' and run_id = '{run_id}'")
     version = str(max(int(v.version) for v in versions)) if versions else _version(mlflow_client, name, run_id, result)
+    for key, value in result.verdict.items():
+        mlflow_client.set_model_version_tag(name, version, key, value)
     mlflow_client.set_registered_model_alias(name, "challenger", version)
-    if not has_alias(mlflow_client, name, "champion"):
-        mlflow_client.set_registered_model_alias(name, "champion", version)
     return Registered(run_id, version, created)
-
-
-def has_alias(mlflow_client: Any, name: str, alias: str) -> bool:
-    """Whether a registered model has an alias.
-
-    Asked of `get_model_version_by_alias`, because a search returns versions without their aliases.
-    """
-    from mlflow.exceptions import MlflowException
-
-    try:
-        mlflow_client.get_model_version_by_alias(name, alias)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return False
-        raise
-    return True
 
 
 def _experiment(mlflow_client: Any, name: str) -> str:

@@ -39,6 +39,11 @@ class Source(Section):
     member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
     encoding: str = Field(default="utf-8", description="Of CSV files")
+    missing: tuple[str, ...] = Field(
+        default=("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "NaT"),
+        description="What stands for a missing value in CSV files",
+    )
+    trim: bool = Field(default=False, description="Leave out blanks around the names and cells of CSV files")
     snapshot: str | None = Field(
         default=None,
         description="Change it to read a source again that DVC cannot watch (anything but data/source)",
@@ -154,6 +159,28 @@ class Register(Section):
     timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
 
 
+class Guards(Section):
+    """When a canary is taken back by itself: its share, less the champion's, is beyond a limit, and surely so."""
+
+    min_rows: Annotated[int, Field(ge=20)] = Field(default=200, description="Rows of the challenger between two looks")
+    errors: Share = Field(default=0.02, description="Rows that it could not answer")
+    fallbacks: Share = Field(default=0.05, description="Rows that another answered for it, for whatever reason")
+    slow: Share = Field(default=0.05, description="Rows that it took longer than slow_ms for")
+    slow_ms: Annotated[float, Field(gt=0)] = 50
+    score_shift: Share = Field(default=0.2, description="Distance between the scores' distribution functions")
+
+
+class Release(Section):
+    """How a model gets in front of users."""
+
+    approval: Literal["optional", "required"] = Field(
+        default="optional", description="required: `skline promote` wants --approve NAME --reason WHY"
+    )
+    timeout: Annotated[float, Field(gt=0)] = Field(default=6, description="Seconds to wait for the registry")
+    download_seconds: Annotated[float, Field(gt=0)] = Field(default=300, description="To wait for an artifact")
+    guards: Guards = Guards()
+
+
 class Settings(Section):
     """The whole of params.yaml."""
 
@@ -165,6 +192,7 @@ class Settings(Section):
     evaluate: Evaluate = Evaluate()
     package: Package = Package()
     register_: Annotated[Register, Field(alias="register")] = Register()
+    release: Release = Release()
 
     @classmethod
     def load(cls, path: Path = paths.PARAMS) -> Self:

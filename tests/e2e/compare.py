@@ -8,7 +8,6 @@ import os
 import struct
 import sys
 import urllib.request
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,10 +20,16 @@ from skline.scoring.golden import read_rows
 from skline.scoring.reference import score_frame
 
 
-def rows_to_ask(artifact: Artifact, live: pd.DataFrame, n_rows: int) -> list[dict[str, Any]]:
+def unseen() -> pd.DataFrame:
+    """Rows that the pipeline was not fitted on: the live part, or the test part where none is kept for replay."""
+    live = pd.read_parquet(paths.part("live"))
+    return live if len(live) else pd.read_parquet(paths.part("test"))
+
+
+def rows_to_ask(artifact: Artifact, real: pd.DataFrame, n_rows: int) -> list[dict[str, Any]]:
     """Real rows, with a missing value in every seventh and, by turns, the golden rows with unseen categories."""
     inputs = artifact.contract.inputs
-    frame = live[artifact.contract.input_names].iloc[:n_rows].copy()
+    frame = real[artifact.contract.input_names].iloc[:n_rows].copy()
     for column in inputs:
         if column.nullable and column.storage == "float64":
             frame[column.name] = frame[column.name].astype("float64").where(np.arange(len(frame)) % 7 != 0)
@@ -43,32 +48,34 @@ def ask(url: str, body: Any) -> Any:
         return json.load(response)
 
 
+def numbers_of(answer: dict[str, Any]) -> list[float]:
+    """A classifier's probabilities, in the order of its classes; a regression's one number."""
+    return list(answer["probabilities"].values()) if "probabilities" in answer else [answer["prediction"]]
+
+
 def differences(expected: list[list[float]], answers: list[dict[str, Any]]) -> int:
     """How many answers differ in a bit."""
 
     def bits(numbers: list[float]) -> bytes:
         return struct.pack(f"{len(numbers)}d", *numbers)
 
-    return sum(
-        bits(numbers) != bits(list(answer["probabilities"].values()))
-        for numbers, answer in zip(expected, answers, strict=True)
-    )
+    return sum(bits(numbers) != bits(numbers_of(answer)) for numbers, answer in zip(expected, answers, strict=True))
 
 
 def main() -> None:
     """Ask the service and say how many answers differ; status 1 if any does."""
     url, n_rows = sys.argv[1].rstrip("/"), int(sys.argv[2]) if len(sys.argv) > 2 else 10_000
     artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
-    rows = rows_to_ask(artifact, pd.read_parquet(Path(paths.part("live"))), n_rows)
+    rows = rows_to_ask(artifact, unseen(), n_rows)
     pipeline = artifact.load_pipeline()
     frame = to_frame(artifact.contract.inputs, read_rows(artifact.contract, rows))
     scores = score_frame(pipeline, frame)
-    assert scores.probabilities is not None
+    expected = scores.predictions.reshape(-1, 1) if scores.probabilities is None else scores.probabilities
     if "--one-by-one" in sys.argv:
         answers = [ask(f"{url}/predict", row) for row in rows]
     else:
         answers = ask(f"{url}/predict/batch", rows)["predictions"]
-    different = differences(scores.probabilities.tolist(), answers)
+    different = differences(expected.tolist(), answers)
     print(f"{len(rows)} rows, {different} answers differ")
     sys.exit(1 if different else 0)
 

@@ -1,5 +1,6 @@
 """The line as DVC runs it, in a copy of the project, on a sample of the flights."""
 
+import gzip
 import json
 import os
 import re
@@ -11,8 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from skline.sources.locate import package_file
-from tests.demo import ROOT, URI
+from tests.demo import FLIGHTS, PARAMS, ROOT, WORLD
 
 
 def dvc(project: Path, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -62,14 +62,12 @@ def mlflow_runs(project: Path) -> int:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of its own with every 20th flight as a CSV that DVC watches."""
+    """A repository of its own, of the tests' own model, with the flights as a CSV that DVC watches."""
     folder = tmp_path_factory.mktemp("line") / "project"
     names = (
         "src",
         "serving",
-        "data/source",
         "dvc.yaml",
-        "params.yaml",
         ".dvc/config",
         ".dvcignore",
         ".gitignore",
@@ -80,11 +78,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         ignore = shutil.ignore_patterns("__pycache__")
         shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder / name)
-    import zipfile
-
-    with zipfile.ZipFile(package_file(URI)) as archive:
-        lines = archive.read("flights.csv").decode().splitlines(keepends=True)
-    (folder / "data/source/flights.csv").write_text("".join([lines[0], *lines[1::20]]))
+    for name in ("contract.py", "source.py", "pipeline.py"):
+        shutil.copy(WORLD / name, folder / "src/model" / name)
+    shutil.copy(PARAMS, folder / "params.yaml")
+    (folder / "data/source").mkdir(parents=True)
+    (folder / "data/source/flights.csv").write_bytes(gzip.decompress(FLIGHTS.read_bytes()))
     set_params(
         folder,
         source__uri="data/source/flights.csv",

@@ -1,4 +1,4 @@
-"""Any ASGI application on a real server, for tests of parts."""
+"""Any ASGI application on a real server, with the options that `skline serve` gives it."""
 
 import socket
 import threading
@@ -10,13 +10,16 @@ from typing import Any
 import httpx
 import uvicorn
 
+from serving.http import ShortProtocol
+
 
 @contextmanager
 def served(app: Any, **options: Any) -> Iterator[httpx.Client]:
     """Run `app` on a free port of loopback; yields a client once it answers."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(app, **({"log_level": "critical", "lifespan": "off"} | options))
+        usual = {"log_level": "critical", "lifespan": "off", "http": ShortProtocol, "proxy_headers": False}
+        config = uvicorn.Config(app, **(usual | options))
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
         thread.start()

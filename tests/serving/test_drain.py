@@ -18,15 +18,17 @@ from tests import demo
 
 @contextmanager
 def process(
-    packaged: demo.Packaged, *arguments: str, **settings: str
+    packaged: demo.Packaged, *arguments: str, files: int | None = None, **settings: str
 ) -> Iterator[tuple[subprocess.Popen[str], httpx.Client]]:
-    """Run `skline serve` as a process of its own."""
+    """Run `skline serve` as a process of its own, which may open so many `files`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "skline.cli", "serve", "--port", str(port), *arguments]
     command += ["--artifact", str(packaged.folder), "--digest", packaged.digest]
     environment = os.environ | {f"SKLINE_{name}": value for name, value in settings.items()}
+    if files is not None:
+        command = ["prlimit", f"--nofile={files}:{files}", *command]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment, cwd=demo.ROOT) as running:
         try:
             with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=10) as client:

@@ -9,12 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
-from model.pipeline import build_pipeline
 from serving.app import create_app
 from serving.settings import ServiceSettings
 from skline.stages.train import train
 from tests import demo
 from tests.conftest import running, wait_until_loaded
+from tests.world.pipeline import build_pipeline
 
 
 @pytest.fixture(scope="module")

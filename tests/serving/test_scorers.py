@@ -13,7 +13,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer, StandardScaler
 
-from model.pipeline import build_pipeline
 from skline import artifact
 from skline.contract.derive import derive
 from skline.scoring import stored
@@ -21,6 +20,7 @@ from skline.scoring.plan import build_plan
 from skline.stages.train import train
 from tests import demo
 from tests.serving.test_service import Colour, Inputs
+from tests.world.pipeline import build_pipeline
 
 
 def with_plan(packaged: demo.Packaged, folder: Path, plan: bytes, **other_facts: Any) -> demo.Packaged:

@@ -60,7 +60,7 @@ def test_the_card_is_made_of_facts() -> None:
         "title": "Flights", "created_at": "now", "git_commit": None, "git_dirty": None,
         "libraries": {"numpy": "2"}, "metrics": {"rows": 3, "model": {"roc_auc": 0.7}, "dummy": {"roc_auc": 0.5}},
     }  # fmt: skip
-    settings = Settings.load(demo.ROOT / "params.yaml")
+    settings = Settings.load(demo.PARAMS)
     text = write(settings, demo.contract(), facts, {"train": {"rows": 1}, "test": {"rows": 3}})
     assert "| roc_auc | 0.7000 | 0.5000 |" in text
     assert "| origin | string | no | one of EWR, JFK, LGA | Airport of departure |" in text

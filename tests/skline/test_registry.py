@@ -86,11 +86,22 @@ def test_each_trial_of_a_search_is_a_child_run_and_none_is_recorded_twice(store:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_champion_stays_and_the_challenger_moves(store: Any, tmp_path: Path) -> None:
+def test_the_challenger_is_what_was_recorded_last_and_nobody_is_champion_without_a_promotion(
+    store: Any, tmp_path: Path
+) -> None:
     register(store, "aliases", result("f1", tmp_path))
     register(store, "aliases", result("f2", tmp_path))
-    assert store.get_model_version_by_alias("aliases", "champion").version == 1
     assert store.get_model_version_by_alias("aliases", "challenger").version == 2
+    assert store.get_registered_model("aliases").aliases == {"challenger": "2"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_version_is_tagged_with_its_verdict_and_a_later_verdict_corrects_it(store: Any, tmp_path: Path) -> None:
+    said_no = replace(result("f1", tmp_path), verdict={"verdict": "failed", "verdict.failures": "roc_auc"})
+    register(store, "judged", said_no)
+    assert store.get_model_version("judged", "1").tags["verdict.failures"] == "roc_auc"
+    register(store, "judged", replace(said_no, verdict={"verdict": "passed", "verdict.failures": ""}))
+    assert store.get_model_version("judged", "1").tags["verdict"] == "passed"
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -18,7 +18,7 @@ def load(tmp_path: Path, text: str) -> Settings:
 
 
 def test_the_projects_own_params_are_valid() -> None:
-    assert Settings.load(demo.ROOT / "params.yaml").project.name == "flights"
+    assert Settings.load(demo.ROOT / "params.yaml").source.uri
 
 
 def test_all_but_the_source_has_a_default(tmp_path: Path) -> None:

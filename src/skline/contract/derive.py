@@ -11,6 +11,7 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from skline.contract import written as notation
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
 from skline.errors import SklineError
@@ -44,7 +45,10 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
     if not issubclass(labelled, inputs):
         raise SklineError("contract: Labelled must inherit from Inputs, so that every training row holds the inputs")
     _refuse_table_checks(inputs)
-    columns = [_column(labelled, name, is_input=name in inputs.kinds()) for name in labelled.kinds()]
+    schema, given = labelled.to_schema(), inputs.kinds()
+    columns = [
+        _column(schema.columns[name], name, kind, is_input=name in given) for name, kind in labelled.kinds().items()
+    ]
     for column in columns:
         if column.name in leaks:
             raise SklineError(
@@ -79,10 +83,8 @@ def _refuse_table_checks(inputs: type[Table]) -> None:
         )
 
 
-def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
-    """Derive one column of `table`."""
-    field = table.to_schema().columns[name]
-    kind = table.kinds()[name]
+def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
+    """Derive one column from pandera's."""
     own: dict[str, Any] = (field.metadata or {}).get(METADATA, {})
     role: Role = "input" if is_input else (own.get("role") or "segment")
     if is_input and own.get("role") not in (None, "segment"):
@@ -90,10 +92,13 @@ def _column(table: type[Table], name: str, *, is_input: bool) -> Column:
             f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, "
             "or leave its role out"
         )
+    if own.get("written") is not None:
+        notation.check(own["written"], kind)
     return Column(
         name=name,
         kind=kind,
         role=role,
+        written=own.get("written"),
         nullable=field.nullable,
         unique=field.unique,
         description=field.description or "",

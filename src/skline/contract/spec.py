@@ -45,6 +45,8 @@ class Column(BaseModel):
     min_length: int | None = None
     max_length: int | None = None
     pattern: str | None = None
+    #: How a table of text writes it; see `skline.contract.written`.
+    written: str | None = None
 
     @property
     def storage(self) -> str:
@@ -125,6 +127,10 @@ class Contract(BaseModel):
                 f'give one column of Labelled role="{role}"'
             )
         return found[0]
+
+    def notations(self) -> dict[str, str]:
+        """How columns are written in tables of text, for those that are not written plainly."""
+        return {column.name: column.written for column in self.columns if column.written is not None}
 
     def feature_groups(self) -> dict[str, list[str]]:
         """Input names by feature group, for the pipeline: `{"number": [...], "category": [...], ...}`."""

@@ -55,6 +55,7 @@ def column(
     feature_group: str | None = None,
     segment: bool = False,
     alias: str | None = None,
+    written: str | None = None,
 ) -> Any:
     """Describe one column of the contract.
 
@@ -85,6 +86,9 @@ def column(
         Report quality separately for each value of this column.
     alias : str, optional
         The column's real name where it is no Python identifier.
+    written : str, optional
+        How a table of text writes the values, where not plainly: a number as an example ("1.234,56 €"), a date
+        as strptime's format ("%d.%m.%Y"), a boolean as its two words ("ja/nein"). Requests are JSON and plain.
     """
     lengths: Any = {"min_value": min_length, "max_value": max_length}
     return pa.Field(
@@ -105,6 +109,7 @@ def column(
                 "feature_group": feature_group,
                 "segment": segment or role == "segment",
                 "pattern": pattern,
+                "written": written,
             }
         },
     )
@@ -152,6 +157,7 @@ class Table(pa.DataFrameModel):
         if known is None:
             schema = super().to_schema()
             kinds = cls.kinds()
+            changes: dict[str, Any] = {}
             for name, kind in kinds.items():
                 old = schema.columns[name]
                 storage = Column(name=name, kind=kind, nullable=old.nullable).storage
@@ -161,7 +167,8 @@ class Table(pa.DataFrameModel):
                     *_type_checks(kind, storage),
                     *([] if pattern is None else [_full_match(pattern)]),
                 ]
-                schema = schema.update_column(name, dtype=storage, checks=checks)
+                changes[name] = {"dtype": storage, "checks": checks}
+            schema = schema.update_columns(changes)  # all at once: each update copies every column
             type.__setattr__(cls, "_storage_schema", schema)
             known = schema
         return known

@@ -1,4 +1,8 @@
-"""Points for `dvc plots`: small tables, one a plot."""
+"""Points for `dvc plots`: small tables, one a plot, the same files for every task.
+
+dvc.yaml names them once and for all; what does not suit a task is a table without rows, which DVC draws as nothing,
+where a file that is missing would be a warning at every `dvc plots`.
+"""
 
 from typing import Any
 
@@ -9,6 +13,20 @@ from sklearn import metrics as sk
 
 #: More points than this are not to be told apart on a screen.
 MOST = 400
+
+#: Every table that dvc.yaml draws, with its columns.
+TABLES = {
+    "roc": ["false_positive_rate", "true_positive_rate"],
+    "precision_recall": ["recall", "precision"],
+    "calibration": ["predicted", "observed", "rows"],
+    "confusion": ["actual", "predicted", "rows"],
+    "residuals": ["predicted", "actual"],
+}
+
+
+def complete(tables: dict[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Add, without rows, the tables of `TABLES` that the task has no use for."""
+    return {name: tables.get(name, pd.DataFrame(columns=columns)) for name, columns in TABLES.items()} | tables
 
 
 def binary_points(
@@ -38,7 +56,7 @@ def calibration(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], bins: 
 
 
 def confusion(truth: npt.NDArray[Any], said: npt.NDArray[Any]) -> pd.DataFrame:
-    """Return one line a row, actual and predicted, as DVC's confusion template counts them."""
+    """Return how many rows there are of each pair of actual and predicted."""
     pairs = pd.DataFrame({"actual": truth, "predicted": said})
     return pairs.value_counts(sort=False).reset_index(name="rows")
 

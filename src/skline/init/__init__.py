@@ -1,1 +1,1 @@
-"""`skline init`: from anybody's table to a project."""
+"""`skline init`: a table and the name of its target → the files of src/model, params.yaml, and what was guessed."""

@@ -1,10 +1,12 @@
 """What one row of each log holds, and how it is written: one definition for every store."""
 
 import datetime as dt
+import os
 import time
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
 import orjson
 
 from skline.contract.spec import Scalar, Value
@@ -17,6 +19,8 @@ Row = tuple[str | int | None, ...]
 _RANDOM = RandomHex(10)
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
+ID_DIGITS = 32
+HEXADECIMAL = np.frombuffer(b"0123456789abcdef", dtype=np.uint8)
 #: A hexadecimal digit whose two upper bits are 10, by any digit with the same lower bits.
 VARIANT = {f"{digit:x}": f"{digit % 4 + 8:x}" for digit in range(16)}
 
@@ -48,6 +52,9 @@ class Prediction(NamedTuple):
     bucket: int | None = None
 
 
+INPUTS, PREDICTED, CHANCES, WHOSE, REVIEWED = map(
+    Prediction._fields.index, ("inputs", "prediction", "probabilities", "entity", "review")
+)
 #: Columns of the tables, with the type that SQLite and PostgreSQL both know. inputs, prediction, probabilities and
 #: label are JSON text: numbers keep their last bit, and one column takes every kind of target.
 PREDICTIONS: dict[str, str] = dict.fromkeys(Prediction._fields, "TEXT") | dict.fromkeys(
@@ -75,8 +82,14 @@ def new_prediction_id() -> str:
 
 def new_prediction_ids(count: int) -> list[str]:
     """Return as many ids as there are rows in a batch: the same moment, and random digits of their own."""
-    moment = f"{time.time_ns() // 1_000_000:012x}7"
-    return [moment + r[:3] + VARIANT[r[3]] + r[4:19] for r in (_RANDOM() for _ in range(count))]
+    digits = np.empty((count, ID_DIGITS), dtype=np.uint8)
+    digits[:, :12] = np.frombuffer(f"{time.time_ns() // 1_000_000:012x}".encode(), dtype=np.uint8)
+    random = np.frombuffer(os.urandom(count * 20), dtype=np.uint8).reshape(count, 20)
+    digits[:, 12:] = HEXADECIMAL[random & 15]
+    digits[:, 12] = ord("7")
+    digits[:, 16] = HEXADECIMAL[8 + (random[:, 4] & 3)]
+    text = digits.tobytes().decode("ascii")
+    return [text[start : start + ID_DIGITS] for start in range(0, len(text), ID_DIGITS)]
 
 
 def now_us() -> int:
@@ -101,6 +114,19 @@ class Encoder:
         self._entity = settings.entity_column
         self._event = settings.event_time_column
         self._hasher = hasher
+
+    def many(self, records: Sequence[Prediction]) -> list[Row]:
+        """Encode predictions, column by column; raises as `__call__` does, without naming which."""
+        if self._columns is not None or self._entity is not None or self._event is not None or len(records) < 2:
+            return [self(record) for record in records]
+        columns: list[Sequence[Any]] = list(zip(*records, strict=True))
+        if any(whose is not None for whose in columns[WHOSE]):
+            return [self(record) for record in records]
+        columns[INPUTS] = [text.decode() for text in map(orjson.dumps, columns[INPUTS])]
+        columns[PREDICTED] = [text.decode() for text in map(orjson.dumps, columns[PREDICTED])]
+        columns[CHANCES] = [None if each is None else orjson.dumps(each).decode() for each in columns[CHANCES]]
+        columns[REVIEWED] = list(map(int, columns[REVIEWED]))
+        return list(zip(*columns, strict=True))
 
     def __call__(self, record: Prediction) -> Row:
         """Encode one prediction.

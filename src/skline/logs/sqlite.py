@@ -10,11 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import orjson
+
 from skline.logs.records import Row
 from skline.logs.store import CHUNK, TABLES, RowsRefused, Store, StoreUnavailable, Table
 
 #: Rows of one INSERT. The interpreter's lock is let go once a statement, not once a row, and few texts are prepared.
 SIZES = (256, 64, 16, 4, 1)
+#: From how many rows on, and up to how many columns in which they differ, they are handed over as JSON.
+ALIKE_ROWS, ALIKE_COLUMNS = 32, 6
 #: Seconds to wait for another process's transaction.
 BUSY = 1.0
 #: What the driver raises for a value that no column can hold.
@@ -56,19 +60,46 @@ class SqliteStore(Store):
 
     def write(self, table: Table, rows: Sequence[Row]) -> int:
         """Insert rows in one transaction, if the file at the path is still the one that was opened."""
-        names = TABLES[table]
         with self._told():
             self._check_in_place()
             before = self._open.total_changes
             with self._transaction():
-                start = 0
-                for size in SIZES:
-                    while len(rows) - start >= size:
-                        values = [value for row in rows[start : start + size] for value in row]
-                        self._open.execute(_insert(table, tuple(names), size), values)
-                        start += size
+                if not self._insert_alike(table, rows):
+                    self._insert(table, rows)
             self._check_in_place()
             return self._open.total_changes - before
+
+    def _insert(self, table: Table, rows: Sequence[Row]) -> None:
+        """Insert rows, many to a statement."""
+        names = tuple(TABLES[table])
+        start = 0
+        for size in SIZES:
+            while len(rows) - start >= size:
+                values = [value for row in rows[start : start + size] for value in row]
+                self._open.execute(_insert(table, names, size), values)
+                start += size
+
+    def _insert_alike(self, table: Table, rows: Sequence[Row]) -> bool:
+        """Insert rows that differ in few columns, such as those of one request; False if they differ in more.
+
+        What differs goes in as one JSON text, which SQLite takes apart itself: without the interpreter's lock, which
+        is held while values are bound one by one. For rows that differ in many columns that takes longer.
+        """
+        if len(rows) < ALIKE_ROWS:
+            return False
+        columns = list(zip(*rows, strict=True))
+        differing = [index for index, column in enumerate(columns) if column.count(column[0]) < len(rows)]
+        if len(differing) > ALIKE_COLUMNS:
+            return False
+        names = tuple(TABLES[table])
+        alike = [index for index in range(len(names)) if index not in differing]
+        values = [columns[index][0] for index in alike]
+        try:
+            text = orjson.dumps(list(zip(*(columns[index] for index in differing), strict=True))).decode()
+        except TypeError:
+            return False  # no JSON; whether SQLite takes it, it says itself
+        self._open.execute(_insert_json(table, names, tuple(differing)), [*values, text])
+        return True
 
     def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], object]) -> int:
         """Read up to the last number given, which later rows exceed; delete in short transactions.
@@ -156,6 +187,17 @@ class SqliteStore(Store):
         """SQLite goes on writing into a file that was deleted or replaced, and nobody would ever read it."""
         if self._identity() != self._files:
             raise StoreUnavailable(f"{self._path} was replaced by another file since it was opened")
+
+
+def _insert_json(table: str, names: tuple[str, ...], differing: tuple[int, ...]) -> str:
+    """Write the INSERT of rows that are alike in all but some columns, which come as the last parameter."""
+    places = {index: f"value ->> {place}" for place, index in enumerate(differing)}
+    chosen = ", ".join(places.get(index, "?") for index in range(len(names)))
+    # `WHERE true` tells the parser that ON CONFLICT belongs to the INSERT.
+    return (
+        f"INSERT INTO {table} ({', '.join(names)}) SELECT {chosen} FROM json_each(?) "  # noqa: S608
+        "WHERE true ON CONFLICT DO NOTHING"
+    )
 
 
 def _insert(table: str, names: tuple[str, ...], size: int) -> str:

@@ -5,6 +5,7 @@ until it comes back. In sync mode the answer waits for its rows instead, and man
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -18,6 +19,8 @@ from skline.logs.stats import Counts, LogStats
 from skline.logs.store import RowsRefused, Store, open_store
 
 __all__ = ["LogStats", "NotDurable", "PredictionLog"]
+
+log = logging.getLogger("skline.log")
 
 #: Seconds between two tries of a store that is away: the first, and the longest.
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
@@ -157,15 +160,7 @@ class PredictionLog:
         """Write a batch; rows that can never be written are refused, one by one, and the others written."""
         if self._store is None:
             self._store = open_store(self.settings, durable=self.settings.mode == "sync")
-        fit: list[tuple[Row, Ticket | None]] = []
-        refused: list[tuple[Ticket | None, Exception]] = []
-        for record, ticket in batch:
-            try:
-                fit.append((self._encode(record), ticket))
-            except (OSError, SklineError):
-                raise  # the entities' key: no fault of the row
-            except Exception as error:  # noqa: BLE001 (a row that fails once fails always, and must not stop the others)
-                refused.append((ticket, error))
+        fit, refused = self._encoded(batch)
         try:
             self._store.write("predictions", [row for row, _ in fit])
             written = [ticket for _, ticket in fit]
@@ -178,6 +173,30 @@ class PredictionLog:
                 except RowsRefused as error:
                     refused.append((ticket, error))
         self._settle(written, refused)
+
+    def _encoded(
+        self, batch: list[Waiting]
+    ) -> tuple[list[tuple[Row, Ticket | None]], list[tuple[Ticket | None, Exception]]]:
+        """Rows as the store takes them, and those that can never be stored."""
+        rows: list[Row] | None = None
+        try:
+            rows = self._encode.many([record for record, _ in batch])
+        except (OSError, SklineError):
+            raise  # the entities' key: no fault of a row
+        except Exception as error:  # noqa: BLE001 (one of them cannot be encoded; which one is found out below)
+            log.debug("a batch is encoded row by row: %s", type(error).__name__)
+        if rows is not None:
+            return [(row, ticket) for row, (_, ticket) in zip(rows, batch, strict=True)], []
+        fit: list[tuple[Row, Ticket | None]] = []
+        refused: list[tuple[Ticket | None, Exception]] = []
+        for record, ticket in batch:
+            try:
+                fit.append((self._encode(record), ticket))
+            except (OSError, SklineError):
+                raise
+            except Exception as error:  # noqa: BLE001 (a row that fails once fails always, and must not stop the others)
+                refused.append((ticket, error))
+        return fit, refused
 
     def _settle(self, written: list[Ticket | None], refused: list[tuple[Ticket | None, Exception]]) -> None:
         """Count a batch, and wake who waited for it."""

@@ -7,13 +7,12 @@ import datetime as dt
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from skline.errors import SklineError
 from skline.files import write_text
+from skline.release.experiment import BUCKETS, Experiment
 
-#: Traffic is divided in ten-thousandths.
-BUCKETS = 10_000
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
@@ -24,10 +23,17 @@ class Arm(BaseModel):
 
     name: str
     version: str = Field(description="The registered version, as NAME/NUMBER")
-    artifact: str = Field(description="Path of the artifact, relative to the manifest's folder, or a URI")
+    artifact: str = Field(description="Path of the artifact, relative to the manifest's folder")
     sha256: Sha256 = Field(description="The artifact's digest")
     weight: Annotated[int, Field(ge=0, le=BUCKETS)] = Field(default=0, description="Share of traffic, of 10,000")
     mode: Literal["live", "shadow"] = "live"
+
+    @field_validator("artifact")
+    @classmethod
+    def _is_a_path(cls, artifact: str) -> str:
+        if "://" in artifact:
+            raise ValueError(f"{artifact!r} is a URI; the service fetches nothing, give a path")
+        return artifact
 
 
 class Flags(BaseModel):
@@ -35,9 +41,9 @@ class Flags(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    explain: bool = True
-    review: bool = True
-    challenger: bool = True
+    explain: bool = Field(default=True, description="Explanations to who asks for them")
+    review: bool = Field(default=True, description="Predictions sent to people")
+    challenger: bool = Field(default=True, description="The challenger, live or as a shadow")
 
 
 class Release(BaseModel):
@@ -48,27 +54,39 @@ class Release(BaseModel):
     format: Literal[1] = 1
     number: Annotated[int, Field(ge=1)]
     published_at: dt.datetime
-    experiment: str | None = None
-    salt: str = ""
+    experiment: Experiment | None = None
     arms: tuple[Arm, ...] = Field(min_length=1)
     flags: Flags = Flags()
 
     @model_validator(mode="after")
     def _arms_add_up(self) -> Self:
         names = [arm.name for arm in self.arms]
-        if len(set(names)) != len(names):
-            raise ValueError(f"arms need names of their own, found {names}")
-        if names[0] != "champion":
-            raise ValueError(f"the first arm must be 'champion', found {names[0]!r}")
+        if names not in (["champion"], ["champion", "challenger"]):
+            raise ValueError(f"the arms must be 'champion' and at most one 'challenger', found {names}")
+        if self.champion.mode != "live":
+            raise ValueError("the champion must be live")
         total = sum(arm.weight for arm in self.arms if arm.mode == "live")
         if total != BUCKETS:
             raise ValueError(f"weights of the live arms must sum to {BUCKETS}, found {total}")
+        if (self.experiment is None) != (self.challenger is None):
+            raise ValueError("a challenger needs an experiment, and an experiment a challenger")
+        if (
+            self.experiment
+            and self.challenger
+            and (self.experiment.kind == "shadow") != (self.challenger.mode == "shadow")
+        ):
+            raise ValueError(f"a {self.experiment.kind} cannot have a challenger in mode {self.challenger.mode}")
         return self
 
     @property
     def champion(self) -> Arm:
         """The arm that answers whatever no other arm does."""
         return self.arms[0]
+
+    @property
+    def challenger(self) -> Arm | None:
+        """The arm that is tried beside it, if there is one."""
+        return self.arms[1] if len(self.arms) > 1 else None
 
 
 def read(path: Path) -> Release | None:

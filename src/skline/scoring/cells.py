@@ -13,6 +13,7 @@ import numpy as np
 from typing_extensions import override
 
 from skline.scoring.source import Array, Batch, Cell, Code, Source
+from skline.scoring.texts import Texts, each
 
 #: dtypes that scikit-learn reads as numbers.
 NUMBERS = ("float64", "int64", "bool", "float32", "int32")
@@ -72,7 +73,7 @@ class MissingCode(Code):
     def values(self, batch: Batch) -> Any:
         values = batch.of(self.cell)
         if self.cell.dtype == "str":
-            return np.fromiter((value is None for value in values), np.intp, len(values))
+            return np.asarray(each(values, lambda texts: [value is None for value in texts]), dtype=np.intp)
         return np.isnan(values).astype(np.intp)
 
 
@@ -183,7 +184,10 @@ class FilledText(Cell):
 
     @override
     def values(self, batch: Batch) -> Any:
-        return [self.filler if value is None else value for value in batch.of(self.cell)]
+        texts = batch.of(self.cell)
+        if isinstance(texts, Texts):
+            return Texts([self.filler if value is None else value for value in texts.values], texts.codes)
+        return [self.filler if value is None else value for value in texts]
 
 
 def missing_flag(cell: Cell) -> Cell:

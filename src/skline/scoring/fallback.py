@@ -35,12 +35,14 @@ DECIDING: dict[str, Callable[[Any], Link]] = {
 
 def pipeline_scorer(pipeline: Any, columns: Sequence[Column]) -> Callable[[Sequence[Mapping[str, Value]]], Scores]:
     """Return a function that scores rows and gives what `score_with_pipeline` gives."""
+    score_frame = frame_scorer(pipeline)
+    return lambda rows: score_frame(to_frame(columns, rows))
+
+
+def frame_scorer(pipeline: Any) -> Callable[[Any], Scores]:
+    """Return a function that scores a DataFrame of the pipeline's columns and gives what `score_frame` gives."""
     estimator, ask = _last_step(pipeline)
-
-    def score(rows: Sequence[Mapping[str, Value]]) -> Scores:
-        return ask(estimator, prepared_for_last_step(pipeline, to_frame(columns, rows)))
-
-    return score
+    return lambda frame: ask(estimator, prepared_for_last_step(pipeline, frame))
 
 
 def _last_step(pipeline: Any) -> tuple[Any, Callable[[Any, Any], Scores]]:

@@ -10,6 +10,7 @@ from skline.contract.spec import Column
 from skline.scoring.answers import NotPlannable, RowRefused
 from skline.scoring.cells import NUMBERS, FlagCode, Input, Table, as_float
 from skline.scoring.source import Batch, Cell, Code, Source
+from skline.scoring.texts import Texts, each
 
 #: float64 values from here on become infinite as float32.
 FLOAT32_LIMIT = float(np.finfo(np.float32).max) + 2.0**103
@@ -84,7 +85,9 @@ def _broken(values: Any, rule: Rule) -> Any:
         case "no infinity":
             return np.isinf(values)
         case "not missing":
-            return [value is None for value in values] if isinstance(values, list) else np.isnan(values)
+            if isinstance(values, list | Texts):
+                return each(values, lambda texts: [value is None for value in texts])
+            return np.isnan(values)
         case "finite":
             return ~np.isfinite(values)
         case "float32 or missing":

@@ -17,6 +17,7 @@ from skline.scoring.matrix import Reading, inputs
 from skline.scoring.model import Model
 from skline.scoring.source import Array, Batch, Source
 from skline.scoring.stamps import to_stamps
+from skline.scoring.texts import Texts
 
 #: Up to so many rows the row plan, called for each, is faster than setting up arrays.
 FEW_ROWS = 8
@@ -98,10 +99,10 @@ class Plan:
             lambda i: _column(list(map(itemgetter(self._names[i]), rows)), self.columns[i].storage), len(rows)
         )
 
-    def score_columns(self, columns: Mapping[str, Array]) -> Scores:
+    def score_columns(self, columns: Mapping[str, Array | Texts]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.
 
-        Strings are object arrays or StringDType, None or NaN where missing; datetimes are datetime64.
+        Strings are Texts, or object arrays or StringDType, None or NaN where missing; datetimes are datetime64.
         """
         size = len(columns[self._names[0]])
         return self._score(lambda i: _stored(columns[self._names[i]], self.columns[i].storage), size)
@@ -151,8 +152,10 @@ def _column(values: list[Any], storage: str) -> Any:
     return np.array(values, dtype=storage)
 
 
-def _stored(values: Array, storage: str) -> Any:
-    """A NumPy column → the storage array; strings become a list with None where missing."""
+def _stored(values: Array | Texts, storage: str) -> Any:
+    """A NumPy column → the storage array; strings become a list with None where missing, unless they are Texts."""
+    if isinstance(values, Texts):
+        return values
     if storage == "str":
         return [value if isinstance(value, str) else None for value in values.tolist()]
     return np.asarray(values, dtype=storage)

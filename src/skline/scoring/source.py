@@ -46,7 +46,7 @@ class Batch:
     Parameters
     ----------
     read : callable
-        Returns the storage array (a list for strings, None where missing) of the input at a position.
+        Returns the storage array (for strings Texts, or a list with None where missing) of the input at a position.
     size : int
         Number of rows.
     """

@@ -14,7 +14,11 @@ NAT = int(np.iinfo(np.int64).min)
 
 def to_stamps(values: Sequence[Any]) -> npt.NDArray[np.datetime64]:
     """Turn dates, naive datetimes and None into datetime64[us] of shape (n,)."""
-    kinds = set(map(type, values)) - {type(None)}
+    kinds = set(map(type, values))
+    if kinds == {dt.date}:
+        days = np.array(list(map(dt.date.toordinal, values)), dtype=np.int64)
+        return ((days - EPOCH) * DAY).view("datetime64[us]")
+    kinds.discard(type(None))
     if kinds == {dt.date}:
         micros = [NAT if day is None else (day.toordinal() - EPOCH) * DAY for day in values]
     elif kinds == {dt.datetime} and not any(moment is not None and moment.tzinfo for moment in values):

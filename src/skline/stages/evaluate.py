@@ -81,10 +81,12 @@ def _segments(test: pd.DataFrame, scores: Scores, contract: Contract, settings: 
 def _plots(truth: Any, scores: Scores, contract: Contract, settings: Evaluate) -> dict[str, pd.DataFrame]:
     """Collect the tables for plots that suit the task."""
     if scores.probabilities is None:
-        return {"residuals": points.residuals(truth, scores.predictions)}
-    if contract.task == "binary":
-        return points.binary_points(_positive(truth, contract), scores.probabilities[:, 1], settings.threshold)
-    return {"confusion": points.confusion(truth, scores.predictions)}
+        tables = {"residuals": points.residuals(truth, scores.predictions)}
+    elif contract.task == "binary":
+        tables = points.binary_points(_positive(truth, contract), scores.probabilities[:, 1], settings.threshold)
+    else:
+        tables = {"confusion": points.confusion(truth, scores.predictions)}
+    return points.complete(tables)
 
 
 def prove(pipeline: Any, contract: Contract, golden: Golden) -> None:

@@ -61,7 +61,7 @@ def ingest(
     absent = [name for name in reads if name not in source.column_names]
     if absent:
         raise SklineError(f"{name} lacks {_named(absent, source_columns)}, which READS in src/model/source.py asks for")
-    parsed = parse(source, kinds)
+    parsed = parse(source, kinds, contract.notations())
     prepared = prepare(parsed.frame)
     missing = [column.name for column in contract.columns if column.name not in prepared.columns]
     if missing:

@@ -7,7 +7,18 @@ from typing import Any
 
 from skline import paths
 from skline.artifact import Manifest
-from skline.registry import Result, client, fingerprint, register, uncommitted
+from skline.evaluation import verdict
+from skline.evaluation.verdict import Verdict
+from skline.registry import (
+    AGAINST_TAG,
+    FAILURES_TAG,
+    VERDICT_TAG,
+    Result,
+    client,
+    fingerprint,
+    register,
+    uncommitted,
+)
 from skline.tuning.found import NO_SEARCH, Found
 
 
@@ -18,6 +29,7 @@ def describe(
     params: Mapping[str, Any],
     source: str,
     diff: str,
+    judged: Verdict | None = None,
     search: Found = NO_SEARCH,
 ) -> Result:
     """Collect what the run will say.
@@ -36,6 +48,8 @@ def describe(
         Where the table came from.
     diff : str
         Uncommitted changes.
+    judged : Verdict or None
+        What the gates said; of another artifact it counts as none.
     search : Found
         What `train.search` tried.
     """
@@ -54,8 +68,18 @@ def describe(
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
         folders=(paths.ARTIFACT, paths.PLOTS),
         diff=diff,
+        verdict=tags_of(judged) if judged is not None and judged.artifact_sha256 == digest else {},
         search=search,
     )
+
+
+def tags_of(judged: Verdict) -> dict[str, str]:
+    """The verdict as tags of a registered version, which `skline promote` goes by."""
+    return {
+        VERDICT_TAG: "passed" if judged.passed else "failed",
+        FAILURES_TAG: "; ".join(finding.gate for finding in judged.failures())[:4000],
+        AGAINST_TAG: judged.champion_sha256 or "",
+    }
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -86,6 +110,7 @@ def main() -> None:
         params,
         settings.source.uri,
         uncommitted(Path.cwd()),
+        verdict.read(paths.VERDICT) if paths.VERDICT.exists() else None,
         Found.from_json(read_json(paths.SEARCH)),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)

@@ -140,6 +140,7 @@ def _schema_for(frame: pd.DataFrame, table: type[Table]) -> pa.DataFrameSchema:
     pandera's `unique` condemns the first of equal rows too.
     """
     schema = table.to_schema()
+    every: dict[str, Any] = {}
     for name, column in schema.columns.items():
         changes: dict[str, Any] = {"unique": False} if column.unique else {}
         if name in frame and str(frame[name].dtype) == "float64" and str(column.dtype) in ("int64", "bool"):
@@ -148,8 +149,8 @@ def _schema_for(frame: pd.DataFrame, table: type[Table]) -> pa.DataFrameSchema:
                 whole = pa.Check(lambda s: s % 1 == 0, name="whole", error="must be a whole number")
                 changes["checks"] = [*column.checks, whole]
         if changes:
-            schema = schema.update_column(name, **changes)
-    return schema
+            every[name] = changes
+    return schema.update_columns(every) if every else schema
 
 
 def _without_unparsed(failures: pd.DataFrame, unparsed: pd.DataFrame) -> pd.DataFrame:

@@ -130,7 +130,7 @@ def test_the_figures_are_the_manifests_and_the_cards(artifact: Artifact) -> None
     manifest: Manifest = artifact.manifest.model_copy(
         update={"metrics": metrics, "git_commit": "0123456789abcdef", "git_dirty": True}
     )
-    settings = Settings.load(demo.ROOT / "params.yaml")
+    settings = Settings.load(demo.PARAMS)
     part = {"rows": 188870, "class_shares": {"True": 0.2}, "from": "2013-01-01 10:00", "to": "2013-07-31 23:00"}
     text = card.write(settings, demo.contract(), manifest.model_dump(), {"train": part})
     html = facts(manifest, text)

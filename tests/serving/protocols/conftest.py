@@ -45,7 +45,7 @@ class Scoring:
     def rows_from_values(self, values: list[dict[str, Any]]) -> list[Any]:
         return list(self.reads.read_many(to_json(values)))
 
-    async def score(self, rows: list[Any]) -> Answered:
+    async def score(self, request: Request, rows: list[Any]) -> Answered:
         if not self.ready:
             raise errors.RequestRefused(503, "the model is not loaded", "not_ready")
         self.seen = rows

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from model.contract import Inputs as Flights
 from skline.contract.derive import derive
 from skline.contract.parse import parse_column
 from skline.contract.requests import Rows
 from skline.contract.spec import Column, Contract
 from skline.contract.table import Table, column
+from tests.world.contract import Inputs as Flights
 
 
 class Everything(Table):

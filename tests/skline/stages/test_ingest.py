@@ -4,11 +4,11 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from model.source import READS, prepare
 from skline.contract.table import KINDS
 from skline.errors import SklineError
 from skline.stages.ingest import conform, ingest
 from tests import demo
+from tests.world.source import READS, prepare
 
 KIND_OF_READS = {name: KINDS[kind] for name, kind in READS.items()}
 

@@ -36,7 +36,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     for name, rows in demo.parts().items():
         write_table(paths.part(name), rows)
-    write_text(paths.PARAMS, (demo.ROOT / "params.yaml").read_text())
+    write_text(paths.PARAMS, (demo.PARAMS).read_text())
     write_text(paths.CONTRACT, demo.contract().to_json())
     write_json(paths.SPLIT_REPORT, report(demo.parts(), demo.contract()))
     write_json(paths.METRICS, METRICS)

@@ -9,11 +9,11 @@ import pytest
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from model.pipeline import build_pipeline
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.stages.train import train
 from tests import demo
+from tests.world.pipeline import build_pipeline
 
 FEW = {"model__max_iter": 5}
 
@@ -75,7 +75,7 @@ def test_a_bar_on_a_terminal_changes_nothing_in_the_model(tmp_path: object) -> N
     script = (
         "import sys; sys.stderr.isatty = lambda: True\n"
         "from tests import demo\n"
-        "from model.pipeline import build_pipeline\n"
+        "from tests.world.pipeline import build_pipeline\n"
         "from skline.stages.train import train\n"
         "p = train(demo.parts()['train'], demo.contract(), build_pipeline, {'model__max_iter': 20}, seed=17)\n"
         "print(p[-1].verbose, repr(p.predict_proba(demo.parts()['test'][demo.contract().input_names])[:5].tolist()))\n"

@@ -2,7 +2,8 @@
 
 import warnings
 from bisect import bisect_right
-from itertools import repeat
+from collections.abc import Iterable
+from itertools import islice, repeat
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from skline.scoring.answers import NotPlannable, RowRefused
 from skline.scoring.cells import Table
 from skline.scoring.matrix import Matrix, Reading, check_names, numbers
 from skline.scoring.source import Array, Batch, Cell, Code, Source
+from skline.scoring.texts import each
 
 #: A text that is no category of any encoder; checked, and lengthened if need be.
 UNSEEN = "\x00unseen"
@@ -98,13 +100,19 @@ class CategoryCode(Code):
 
     @override
     def values(self, batch: Batch) -> Any:
-        given = batch.of(self.cell)
-        keys = given if self.cell.dtype == "str" else _keys(given)
-        get, other = self.positions.get, -1 if self.unknown is None else self.unknown
-        codes = np.array(list(map(get, keys, repeat(other))), dtype=np.intp)
+        if isinstance(self.cell, Table):
+            codes = self._codes(_keys(self.cell.entries))[batch.of(self.cell.code)]
+        else:
+            given = batch.of(self.cell)
+            codes = each(given if self.cell.dtype == "str" else _keys(given), self._codes)
         if self.unknown is None and np.any(codes < 0):
-            self._refuse(keys[int(np.argmax(codes < 0))])
+            self._refuse(next(islice(iter(batch.of(self.cell)), int(np.argmax(codes < 0)), None)))
         return codes
+
+    def _codes(self, keys: Iterable[Any]) -> Array:
+        """Codes of some values, -1 for one that must be refused."""
+        other = -1 if self.unknown is None else self.unknown
+        return np.array(list(map(self.positions.get, keys, repeat(other))), dtype=np.intp)
 
     def _refuse(self, value: Any) -> None:
         raise RowRefused(f"{self.refusal}: {value!r} was not seen in training, and handle_unknown='error' refuses it")

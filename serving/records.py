@@ -1,0 +1,111 @@
+"""What is made of scores: answers to the rows of a batch, and rows of the log."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from itertools import repeat
+from operator import itemgetter
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from serving.answers import Answers, Content, write
+from serving.bodies import Row
+from serving.security.guard import Visit
+from skline.logs.records import Prediction
+from skline.scoring.answers import FloatArray, Scores
+
+#: Gives the rows of a batch.
+Read = Callable[[], Sequence[Row]]
+#: Writes the whole answer to a batch.
+Writer = Callable[[Sequence[Content]], bytes]
+
+#: Makes a Prediction of a tuple: `Prediction._make` without a check of its length.
+_prediction: Callable[[tuple[Any, ...]], Prediction] = partial(tuple.__new__, Prediction)
+_REVIEW = Prediction._fields.index("review")
+#: What the fields after `review` hold as long as there is no experiment.
+_UNUSED = tuple(Prediction._field_defaults[name] for name in Prediction._fields[_REVIEW + 1 :])
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Answers to rows.
+
+    Attributes
+    ----------
+    values : float64 of shape (n,)
+        The scores, one number a row.
+    answers : Answers
+        Who gave them.
+    contents : list of dict
+        What each row is answered.
+    records : list of Prediction
+        What is to be written down.
+    written : bytes
+        The whole answer, where it was asked for.
+    """
+
+    rows: Sequence[Row]
+    scores: Scores
+    values: FloatArray
+    answers: Answers
+    contents: list[Content]
+    records: list[Prediction]
+    written: bytes
+
+
+@dataclass(frozen=True)
+class Unanswered:
+    """Rows that the model did not answer, and why."""
+
+    rows: Sequence[Row]
+    reason: str
+
+
+def no_rows(answers: Answers, write: Writer | None) -> Batch:
+    """Answer a batch without rows."""
+    nothing = np.empty(0)
+    return Batch((), Scores(nothing, None), nothing, answers, [], [], b"" if write is None else write([]))
+
+
+def as_json(contents: Sequence[Content]) -> bytes:
+    """Write the answer to a batch."""
+    return write({"predictions": contents})
+
+
+def record(row: Row, content: Content, answers: Answers, now: int, reviewed: int, visit: Visit | None) -> Prediction:
+    """One answer as a row of the log."""
+    return Prediction(
+        content["prediction_id"],
+        now,
+        answers.version,
+        answers.digest,
+        answers.path,
+        row,
+        content["prediction"],
+        content.get("probabilities"),
+        None if visit is None else int((perf_counter() - visit.began) * 1e6),
+        None if visit is None else visit.trace.request_id.decode(),
+        review=reviewed,
+    )
+
+
+def records(
+    rows: Sequence[Row],
+    contents: Sequence[Content],
+    answers: Answers,
+    now: int,
+    reviewed: Sequence[int],
+    visit: Visit | None,
+) -> list[Prediction]:
+    """Answers of one request as rows of the log; what they share is the same object in each."""
+    latency = None if visit is None else int((perf_counter() - visit.began) * 1e6)
+    request = None if visit is None else visit.trace.request_id.decode()
+    ids, predictions = map(itemgetter("prediction_id"), contents), map(itemgetter("prediction"), contents)
+    chances = repeat(None) if answers.labels is None else map(itemgetter("probabilities"), contents)
+    before = map(repeat, (now, answers.version, answers.digest, answers.path))
+    after = map(repeat, (latency, request, None, None))
+    unused = map(repeat, _UNUSED)
+    columns = zip(ids, *before, rows, predictions, chances, *after, reviewed, *unused)  # noqa: B905 - repeat has no end
+    return list(map(_prediction, columns))

@@ -1,0 +1,1 @@
+"""Scoring a table with the packaged artifact, part by part: `skline score`."""

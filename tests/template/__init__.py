@@ -1,0 +1,1 @@
+"""Tests of the template itself: never copied into a project made from it."""

@@ -1,0 +1,33 @@
+"""From the source's columns to the contract's: what the label means, and what the rows are called.
+
+Where the table already has the contract's columns, `READS` is empty and `prepare` returns its argument.
+"""
+
+import pandas as pd
+
+#: Columns of the source that `prepare` needs beside the contract's own, with their types.
+READS: dict[str, type] = {"year": int, "day": int, "flight": int, "time_hour": str, "arr_delay": float}
+
+#: A flight is late when it arrives more than this many minutes after its schedule.
+LATE_AFTER_MINUTES = 15
+
+
+def prepare(source: pd.DataFrame) -> pd.DataFrame:
+    """Derive the contract's columns from the source's.
+
+    Parameters
+    ----------
+    source : DataFrame
+        The source's columns that the contract or `READS` names, typed; missing values are NaN or NaT.
+
+    Returns
+    -------
+    DataFrame with at least the columns of `Labelled`; the label is missing where a flight never arrived.
+    """
+    hour = source["time_hour"]
+    return source.assign(
+        flight_date=pd.to_datetime(source[["year", "month", "day"]]),
+        departed_at=pd.to_datetime(hour, utc=True).dt.tz_localize(None),
+        flight_id=source["carrier"] + source["flight"].astype(str) + " " + hour,
+        late=(source["arr_delay"] > LATE_AFTER_MINUTES).astype(float).where(source["arr_delay"].notna()),
+    )

@@ -28,7 +28,5 @@ async def load_model(artifact: Artifact, on_batch: Callable[[int], None], batchi
     scorer = await asyncio.to_thread(load, artifact, on_batch, **batching)
     classes = artifact.contract.classes
     width = half_width_of(artifact)
-    answers = Answers(
-        artifact.version, classes, digest=artifact.digest, path=scorer.scoring.path, half_width=width
-    )
+    answers = Answers(artifact.version, classes, digest=artifact.digest, path=scorer.scoring.path, half_width=width)
     return Model(artifact, scorer, answers)

@@ -14,6 +14,8 @@ QUARANTINE = Path("data/validated/quarantine.parquet")
 UNLABELLED = Path("data/validated/unlabelled.parquet")
 SPLIT = Path("data/split")
 MODEL = Path("models/pipeline.joblib")
+#: What `train.search` tried and chose; without a search, that there was none.
+SEARCH = Path("models/search.json")
 #: Rows with the answers that the freshly fitted pipeline gave them.
 GOLDEN = Path("models/golden.json")
 #: How the pipeline is to be scored: the choice, and the plan if there is one.

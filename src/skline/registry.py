@@ -15,14 +15,15 @@ from typing import Any
 
 from skline.errors import SklineError
 from skline.files import sha256_json
+from skline.search.found import NO_SEARCH, Found
 
 FINGERPRINT = "skline.fingerprint"
 #: Tags of a registered version: what the gates said, which of them said no, and the champion they compared with.
 VERDICT_TAG, FAILURES_TAG, AGAINST_TAG = "verdict", "verdict.failures", "verdict.champion_sha256"
 #: Stages whose results make a result distinct.
 RESULT_STAGES = ("split", "train", "evaluate")
-#: Outs that do not: when the pipeline was fitted, and how the code of the day scores it.
-NOT_RESULTS = ("models/origin.json", "models/scoring")
+#: Outs that do not: when the pipeline was fitted, how the code of the day scores it, and how long trials took.
+NOT_RESULTS = ("models/origin.json", "models/scoring", "models/search.json")
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Result:
     dataset: dict[str, str]
     folders: tuple[Path, ...]
     diff: str
+    search: Found = NO_SEARCH
     verdict: dict[str, str] = field(default_factory=dict)
 
 
@@ -165,10 +167,37 @@ def _record(mlflow_client: Any, experiment: str, name: str, result: Result) -> A
         mlflow_client.log_artifacts(run_id, str(folder), folder.name)
     if result.diff:
         mlflow_client.log_text(run_id, result.diff, "uncommitted.diff")
+    _record_trials(mlflow_client, experiment, run_id, result.search)
     _version(mlflow_client, name, run_id, result)
     mlflow_client.set_tag(run_id, FINGERPRINT, result.fingerprint)
     mlflow_client.set_terminated(run_id)
     return run
+
+
+def _record_trials(mlflow_client: Any, experiment: str, parent: str, search: Found) -> None:
+    """Make a child run of each configuration that was tried; they go with the parent, and carry no fingerprint."""
+    from mlflow.entities import Metric, Param, RunTag
+
+    for number, trial in enumerate(search.trials):
+        tags = {
+            "mlflow.parentRunId": parent,
+            "skline.default": str(number == 0),
+            "skline.chosen": str(number == search.chosen),
+            "skline.folds": search.folds,
+        }
+        run = mlflow_client.create_run(experiment, run_name=f"trial {number}", tags=tags)
+        by_fold = [Metric(f"fold.{search.metric}", score, 0, fold) for fold, score in enumerate(trial.scores)]
+        mlflow_client.log_batch(
+            run.info.run_id,
+            metrics=[
+                Metric(search.metric, trial.score, 0, 0),
+                Metric("fit_seconds", trial.fit_seconds, 0, 0),
+                *by_fold,
+            ],
+            params=[Param(key, str(value)) for key, value in trial.params.items()],
+            tags=[RunTag("skline.trial", str(number))],
+        )
+        mlflow_client.set_terminated(run.info.run_id)
 
 
 def _version(mlflow_client: Any, name: str, run_id: str, result: Result) -> str:

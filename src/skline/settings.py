@@ -78,6 +78,42 @@ class Split(Section):
         return self
 
 
+class Range(Section):
+    """Numbers from `low` to `high`: whole ones if both are; `log` draws every order of magnitude as often."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _rises(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log: true, low must be above 0, got {self.low}")
+        return self
+
+
+class Search(Section):
+    """A search for better parameters, on folds of the training part."""
+
+    candidates: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="Configurations to try, the default one among them; 0 searches nothing"
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Times each configuration is fitted")
+    seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Start no further candidate after these seconds; the result then depends on the machine",
+    )
+    metric: str | None = Field(
+        default=None, description="A scorer of scikit-learn; by default log loss (classes) or RMSE (numbers)"
+    )
+    space: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = Field(
+        default_factory=dict,
+        description="step__parameter: [values] or {low, high, log}; by default what suits the estimator",
+    )
+
+
 class Train(Section):
     """What the pipeline is fitted with."""
 
@@ -85,6 +121,7 @@ class Train(Section):
     params: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
     )
+    search: Search = Search()
     calibrate: Literal["auto", "off", "sigmoid", "isotonic"] = Field(
         default="auto", description="Whether a classifier's probabilities are calibrated on the validation part"
     )

@@ -10,6 +10,7 @@ import pytest
 
 from skline.errors import SklineError
 from skline.registry import FINGERPRINT, Result, client, fingerprint, register
+from skline.search.found import Found, Trial
 
 LOCK = {
     "stages": {
@@ -22,6 +23,7 @@ LOCK = {
                 {"path": "models/origin.json", "md5": "changes with the time of day"},
                 {"path": "models/pipeline.joblib", "md5": "m1"},
                 {"path": "models/scoring", "md5": "changes with the code that plans"},
+                {"path": "models/search.json", "md5": "changes with the seconds that trials took"},
             ]
         },
         "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": "e1"}]},
@@ -60,6 +62,27 @@ def test_a_result_is_recorded_once_and_found_again(store: Any, tmp_path: Path) -
     assert run.data.params == {"train.seed": "1"}
     assert run.inputs.dataset_inputs[0].dataset.digest == "d1"
     assert {item.path for item in store.list_artifacts(run.info.run_id)} == {"artifact", "uncommitted.diff"}
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_each_trial_of_a_search_is_a_child_run_and_none_is_recorded_twice(store: Any, tmp_path: Path) -> None:
+    trials = (Trial({}, -0.4, (-0.3, -0.5), 1.5), Trial({"model__max_iter": 9}, -0.2, (-0.1, -0.3), 1.0))
+    searched = replace(result("f1", tmp_path), search=Found("neg_log_loss", "KFold(2)", 2, 1, trials))
+    parent = register(store, "searched", searched)
+    assert not register(store, "searched", searched).created
+    experiment = store.get_experiment_by_name("searched").experiment_id
+    children = store.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{parent.run_id}'")
+    assert len(store.search_runs([experiment])) == 1 + len(children) == 3
+    default, best = sorted(children, key=lambda run: run.data.tags["skline.trial"])
+    assert (default.data.params, best.data.params) == ({}, {"model__max_iter": "9"})
+    assert best.data.metrics["neg_log_loss"] == -0.2
+    assert best.data.metrics["fit_seconds"] == 1.0
+    assert (best.data.tags["skline.chosen"], default.data.tags["skline.chosen"]) == ("True", "False")
+    assert default.data.tags["skline.default"] == "True"
+    assert {run.info.status for run in children} == {"FINISHED"}
+    assert FINGERPRINT not in default.data.tags | best.data.tags
+    history = store.get_metric_history(best.info.run_id, "fold.neg_log_loss")
+    assert [(point.step, point.value) for point in history] == [(0, -0.1), (1, -0.3)]
 
 
 @pytest.mark.filterwarnings("ignore")

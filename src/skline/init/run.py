@@ -17,7 +17,7 @@ from skline.init.guess import Guess
 from skline.init.leaks import find_leaks
 from skline.init.names import words
 from skline.init.other_sources import params_source, source_source
-from skline.init.pipeline_source import pipeline_source
+from skline.init.pipeline_source import TargetFacts, pipeline_source
 from skline.init.report import columns_table, to_look_at
 from skline.init.roles import find_group, find_ids, find_time, leave_out_useless
 from skline.init.table import Table, load
@@ -124,7 +124,7 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
     files = {
         project.CONTRACT: text,
         project.SOURCE: source_text,
-        project.PIPELINE: pipeline_source(contract),
+        project.PIPELINE: pipeline_source(contract, TargetFacts.of(rows[contract.target.name], contract.task)),
         Path("params.yaml"): params_source(name, title, table.source, split, contract.task, len(rows) // 5),
     }
     remarks = [*table.remarks, *remarks, *([look] if look else [])]

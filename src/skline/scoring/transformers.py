@@ -10,7 +10,7 @@ import numpy as np
 
 from skline.scoring.answers import NotPlannable
 from skline.scoring.matrix import Matrix, Reading, check_names
-from skline.scoring.read import categories, functions, impute, scale
+from skline.scoring.read import categories, functions, impute, scale, text
 
 Reader = Callable[[Reading, Any, Matrix], Matrix]
 
@@ -117,7 +117,9 @@ TRANSFORMERS: dict[str, Reader] = {
     "sklearn.preprocessing._data.RobustScaler": scale.read_robust_scaler,
     "sklearn.preprocessing._encoders.OneHotEncoder": categories.read_one_hot_encoder,
     "sklearn.preprocessing._encoders.OrdinalEncoder": categories.read_ordinal_encoder,
+    "sklearn.preprocessing._target_encoder.TargetEncoder": categories.read_target_encoder,
     "sklearn.preprocessing._discretization.KBinsDiscretizer": categories.read_discretizer,
     "sklearn.preprocessing._function_transformer.FunctionTransformer": functions.read_function_transformer,
+    "skline.features.TextFeatures": text.read_text_features,
     "skline.features.TimeFeatures": functions.read_time_features,
 }

@@ -19,6 +19,7 @@ from skline.registry import (
     register,
     uncommitted,
 )
+from skline.search.found import NO_SEARCH, Found
 
 
 def describe(
@@ -29,6 +30,7 @@ def describe(
     source: str,
     diff: str,
     judged: Verdict | None = None,
+    search: Found = NO_SEARCH,
 ) -> Result:
     """Collect what the run will say.
 
@@ -48,6 +50,8 @@ def describe(
         Uncommitted changes.
     judged : Verdict or None
         What the gates said; of another artifact it counts as none.
+    search : Found
+        What `train.search` tried.
     """
     mark, md5 = fingerprint(lock)
     return Result(
@@ -65,6 +69,7 @@ def describe(
         folders=(paths.ARTIFACT, paths.REPORTS),
         diff=diff,
         verdict=tags_of(judged) if judged is not None and judged.artifact_sha256 == digest else {},
+        search=search,
     )
 
 
@@ -106,6 +111,7 @@ def main() -> None:
         settings.source.uri,
         uncommitted(Path.cwd()),
         verdict.read(paths.VERDICT) if paths.VERDICT.exists() else None,
+        Found.from_json(read_json(paths.SEARCH)),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with client(uri, settings.register_.timeout) as mlflow_client:

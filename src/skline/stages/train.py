@@ -18,6 +18,8 @@ from skline.origin import origin
 from skline.scoring import stored
 from skline.scoring.golden import answer, answer_alone, read_rows
 from skline.scoring.scorer import Choice, prepare
+from skline.search.found import NO_SEARCH, Found
+from skline.settings import Settings
 from skline.tuning.record import Tuning
 from skline.tuning.tune import tune
 
@@ -78,6 +80,27 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
     pipeline.set_params(**seeds | dict(params))
 
 
+def find(rows: pd.DataFrame, contract: Contract, build: Callable[[Contract], Pipeline], settings: Settings) -> Found:
+    """Search for better parameters if `train.search` asks for it; the default ones are `train.params`.
+
+    Parameters are those of `skline.search.search.search`, which also says what is raised; without a search the
+    result holds no trials.
+    """
+    if not settings.train.search.candidates:
+        return NO_SEARCH
+    from skline.search.search import search
+
+    pipeline = build(contract)
+    set_params(pipeline, settings.train.params, settings.train.seed)
+    found = search(pipeline, rows, contract, settings.train.search, settings.split.kind, settings.train.seed)
+    default, best = found.trials[0], found.trials[found.chosen or 0]
+    print(
+        f"searched {len(found.trials)} configurations by {found.metric} over {found.folds}: "
+        f"{best.score:.6g} with {best.params or 'the default'}, the default has {default.score:.6g}"
+    )
+    return found
+
+
 def write_model(
     pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]], tuning: Tuning | None = None
 ) -> Choice:
@@ -116,12 +139,15 @@ def main() -> None:
     from model.pipeline import build_pipeline
     from skline.files import read_contract, read_table
     from skline.scoring.choose import golden_rows
-    from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
-    rows = read_table(paths.part("train"), [*contract.input_names, contract.target.name])
-    pipeline = train(rows, contract, build_pipeline, settings.train.params, settings.train.seed)
-    validation = read_table(paths.part("validation"), [*contract.input_names, contract.target.name])
+    wanted = [*contract.input_names, contract.target.name]
+    order = [contract.by_role(role).name for role in ("time", "group") if role == settings.split.kind]
+    rows = read_table(paths.part("train"), list(dict.fromkeys([*wanted, *order])))
+    found = find(rows, contract, build_pipeline, settings)
+    write_json(paths.SEARCH, found.to_json())
+    pipeline = train(rows, contract, build_pipeline, settings.train.params | found.params, settings.train.seed)
+    validation = read_table(paths.part("validation"), wanted)
     pipeline, tuning = tune(
         pipeline,
         validation,

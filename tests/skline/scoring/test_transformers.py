@@ -7,9 +7,10 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import ColumnTransformer
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import KFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -20,11 +21,12 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.tree import DecisionTreeRegressor
 
 from skline.contract.spec import Column
-from skline.features import TimeFeatures, minutes_of_day
+from skline.features import TextFeatures, TimeFeatures, minutes_of_day
 from skline.scoring.answers import NotPlannable, RowRefused
 from skline.scoring.plan import build_plan
 
@@ -186,6 +188,25 @@ def test_time_features(encoding: Any) -> None:
         TimeFeatures(parts=parts, encoding=encoding), SimpleImputer(add_indicator=True), StandardScaler()
     )
     assert_planned(fit(make_pipeline(on(scaled, ["day", "moment"]), Ridge()), "regression"))
+
+
+@pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
+def test_target_encoder(task: str) -> None:
+    encoder = TargetEncoder(
+        target_type="continuous" if task == "regression" else task, cv=KFold(3, shuffle=True, random_state=0)
+    )
+    trees = HistGradientBoostingRegressor(max_iter=15) if task == "regression" else TREES
+    for names in (TEXTS, [*TEXTS, "count", "flag", "maybe"]):
+        assert_planned(fit(make_pipeline(on(encoder, names), trees), task))
+
+
+def test_text_features() -> None:
+    odd = [
+        {**row, "town": text}
+        for row, text in zip(make_rows(5, 7), ["", " \t", "A A a", "Longer ßtext", "\x00"], strict=True)
+    ]
+    for features in (TextFeatures(random_state=0), TextFeatures(n_components=1, max_fragments=2, random_state=0)):
+        assert_planned(fit(make_pipeline(on(features, TEXTS), TREES)), [*odd, *make_rows(4, 7)])
 
 
 def test_minutes_of_day() -> None:

@@ -37,6 +37,14 @@ def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     return Matrix(tuple(cells), "sparse" if step.sparse_output else "array")
 
 
+def read_target_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
+    """The target's mean in each category; one column a class where there are several classes."""
+    codes, encoded = _encode(reading, step, matrix)
+    width = encoded.shape[1] // len(codes)
+    cells = (Table(codes[j // width], _distinct(encoded, j, codes[j // width].size)) for j in range(encoded.shape[1]))
+    return Matrix(tuple(cells), "array")
+
+
 def read_discretizer(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     """The bin's number, or one column for each bin."""
     if step.dtype is not None and np.dtype(step.dtype) != np.float64:
@@ -151,7 +159,7 @@ def _encode(reading: Reading, step: Any, matrix: Matrix) -> tuple[list[CategoryC
         positions = {value: index for index, value in enumerate(values)}
         representatives = list(values)
         unknown = None
-        if step.handle_unknown != "error":
+        if getattr(step, "handle_unknown", "ignore") != "error":  # TargetEncoder knows but one way
             unknown = len(values)
             representatives.append(_unseen(cell.dtype, values))
         codes.append(CategoryCode(cell, positions, unknown, type(step).__name__))

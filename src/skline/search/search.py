@@ -1,0 +1,176 @@
+"""Try configurations of the pipeline on folds of the training part, and choose the best of them.
+
+The folds are of the kind that the split is: by chance, by group, or forward in time. The validation and the test part
+are not looked at.
+"""
+
+import difflib
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import (
+    GroupKFold,
+    KFold,
+    StratifiedGroupKFold,
+    StratifiedKFold,
+    TimeSeriesSplit,
+    cross_validate,
+)
+from sklearn.pipeline import Pipeline
+
+from skline.contract.spec import Contract
+from skline.errors import SklineError
+from skline.search.found import Found, Trial
+from skline.search.space import candidates, default_space
+from skline.settings import Search
+
+Fold = tuple[Any, Any]
+#: What decides where params.yaml names no metric: proper scores, so that probabilities stay honest.
+METRICS = {"binary": "neg_log_loss", "multiclass": "neg_log_loss", "regression": "neg_root_mean_squared_error"}
+
+
+def search(
+    pipeline: Pipeline,
+    rows: pd.DataFrame,
+    contract: Contract,
+    settings: Search,
+    kind: str,
+    seed: int,
+) -> Found:
+    """Compare configurations by cross-validation on the training part.
+
+    Parameters
+    ----------
+    pipeline : unfitted Pipeline
+        The default configuration, seeded; it stays as it is.
+    rows : DataFrame of shape (n_rows, n_columns)
+        The training part: the inputs, the target, and the time or group column where the split is by it.
+    contract : Contract
+    settings : Search
+    kind : {"random", "group", "time"}
+        Of the split.
+    seed : int
+
+    Raises
+    ------
+    SklineError
+        If the space names what the pipeline does not have, the metric is unknown, the rows do not suffice for
+        the folds, or scikit-learn refuses a configuration.
+    """
+    space = dict(settings.space) or default_space(pipeline)
+    _check_names(pipeline, space)
+    metric = settings.metric or METRICS[contract.task]
+    _check_metric(metric)
+    if kind == "time":
+        rows = rows.sort_values(contract.by_role("time").name, kind="stable", ignore_index=True)
+    name, folds = make_folds(rows, contract, kind, settings.folds, seed)
+    X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
+
+    trials: list[Trial] = []
+    wanted = candidates(space, settings.candidates, seed)
+    started = time.monotonic()
+    with _bar(len(wanted)) as bar:
+        for params in wanted:
+            if trials and settings.seconds is not None and time.monotonic() - started > settings.seconds:
+                break
+            trials.append(_try(pipeline, params, X, y, folds, metric))
+            bar.update(1)
+    chosen = int(np.argmax([trial.score for trial in trials]))
+    return Found(metric, name, settings.candidates, chosen, tuple(trials))
+
+
+def _try(pipeline: Pipeline, params: dict[str, Any], X: pd.DataFrame, y: Any, folds: list[Fold], metric: str) -> Trial:
+    """Fit and score one configuration on every fold."""
+    from sklearn.base import clone
+
+    candidate = clone(pipeline).set_params(**params)
+    try:
+        result = cross_validate(candidate, X, y, cv=folds, scoring=metric, error_score="raise")
+    except ValueError as error:
+        raise SklineError(
+            f"train.search: the configuration {params or 'without changes'} cannot be fitted and scored: {error}"
+        ) from error
+    scores = tuple(float(score) for score in result["test_score"])
+    if not np.isfinite(scores).all():
+        raise SklineError(
+            f"train.search: the configuration {params or 'without changes'} scores {scores} by {metric}; "
+            "choose another metric, or fewer folds, so that every fold can be scored"
+        )
+    return Trial(params, float(np.mean(scores)), scores, float(np.sum(result["fit_time"])))
+
+
+def make_folds(rows: pd.DataFrame, contract: Contract, kind: str, n: int, seed: int) -> tuple[str, list[Fold]]:
+    """Divide the training part `n` times as the split divides the table; rows by time must come sorted.
+
+    Returns
+    -------
+    The name of the division, and pairs of positions: those to fit on and those to score on.
+
+    Raises
+    ------
+    SklineError
+        If there are too few rows or groups, or a class is missing where a fold is fitted.
+    """
+    y = rows[contract.target.name].to_numpy()
+    groups = rows[contract.by_role("group").name] if kind == "group" else None
+    units, what = (len(rows), "rows") if groups is None else (groups.nunique(), "groups")
+    if units < n + (kind == "time"):
+        raise SklineError(f"train.search.folds: {n} folds cannot be made of {units} {what}; ask for fewer folds")
+    classes = contract.task != "regression"
+    splitter: Any
+    if kind == "time":
+        splitter = TimeSeriesSplit(n)
+    elif kind == "group":
+        splitter = (StratifiedGroupKFold if classes else GroupKFold)(n, shuffle=True, random_state=seed)
+    else:
+        splitter = (StratifiedKFold if classes else KFold)(n, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is told below, as an error
+        try:
+            folds = list(splitter.split(rows, y, groups))
+        except ValueError as error:
+            raise SklineError(f"train.search.folds: {error}; ask for fewer folds") from error
+    for fit, score in folds if classes else []:
+        if set(y[fit]) != set(y) or set(y[score]) != set(y):
+            raise SklineError(
+                f"train.search.folds: of {n} folds ({type(splitter).__name__}) one lacks a class of "
+                f"{contract.target.name}; ask for fewer folds, or gather more rows of the rare class"
+            )
+    return f"{type(splitter).__name__}({n})", folds
+
+
+def _check_names(pipeline: Pipeline, space: dict[str, Any]) -> None:
+    """Raise SklineError for a parameter that the pipeline does not have."""
+    known = pipeline.get_params()
+    for name in space:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+            raise SklineError(
+                f"train.search.space: the pipeline has no parameter {name!r}"
+                + (f"; did you mean {near[0]!r}?" if near else "; write it as step__parameter")
+            )
+
+
+def _check_metric(metric: str) -> None:
+    """Raise SklineError for a name that scikit-learn's scorers do not have."""
+    from sklearn.metrics import get_scorer_names
+
+    names = get_scorer_names()
+    if metric not in names:
+        near = difflib.get_close_matches(metric, names, n=3, cutoff=0.3)
+        raise SklineError(f"train.search.metric: scikit-learn has no scorer {metric!r}; near are {', '.join(near)}")
+
+
+@contextmanager
+def _bar(total: int) -> Iterator[Any]:
+    """A progress bar over candidates, on a terminal only."""
+    from tqdm import tqdm
+
+    with tqdm(desc="search", unit="candidate", total=total, disable=not sys.stderr.isatty()) as bar:
+        yield bar

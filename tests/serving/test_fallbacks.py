@@ -27,6 +27,7 @@ class Broken:
     """A scorer that fails."""
 
     waiting = 0
+    score_now = None
 
     def __init__(self, scorer: Any) -> None:
         self.scoring = scorer.scoring

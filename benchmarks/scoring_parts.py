@@ -19,7 +19,7 @@ from sklearn.ensemble import (
 )
 from sklearn.impute import MissingIndicator, SimpleImputer
 from sklearn.linear_model import ElasticNet, Lasso, LinearRegression, LogisticRegression, Ridge
-from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
+from sklearn.model_selection import FixedThresholdClassifier, KFold, TunedThresholdClassifierCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -30,10 +30,11 @@ from sklearn.preprocessing import (
     OrdinalEncoder,
     RobustScaler,
     StandardScaler,
+    TargetEncoder,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
-from skline.features import TimeFeatures, minutes_of_day
+from skline.features import TextFeatures, TimeFeatures, minutes_of_day
 
 
 class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -102,6 +103,12 @@ TRANSFORMERS: list[tuple[str, Any, list[str]]] = [
         ["carrier", "dest"],
     ),
     ("OrdinalEncoder", ORDINAL, ["carrier", "dest"]),
+    (
+        "TargetEncoder",
+        TargetEncoder(target_type="binary", cv=KFold(5, shuffle=True, random_state=0)),
+        ["carrier", "dest"],
+    ),
+    ("TextFeatures", TextFeatures(random_state=0), ["dest"]),
     ("KBinsDiscretizer", KBinsDiscretizer(encode="onehot-dense"), ["clock"]),
     ("TimeFeatures", TimeFeatures(parts=("month", "weekday", "day_of_year"), encoding="cyclic"), ["day"]),
     ("FunctionTransformer, minutes_of_day", FunctionTransformer(minutes_of_day), ["clock"]),

@@ -35,7 +35,7 @@ def test_a_project_is_the_root_byte_for_byte(rendered: Path) -> None:
         assert (rendered / name).read_bytes() == (ROOT / name).read_bytes(), name
         assert os.access(rendered / name, os.X_OK) == os.access(ROOT / name, os.X_OK), name
     left_out = re.compile(
-        r"copier\.yml|README\.md|.*\.jinja|dvc\.lock|artifact\.sha256|(reports|releases|benchmarks|tests/template|"
+        r"copier\.yml|README\.md|.*\.jinja|dvc\.lock|artifact\.sha256|(reports|benchmarks|tests/template|"
         r"tests/benchmarks|docs/benchmarks|docs/decisions)/.*"
     )
     assert {name for name in owned() if not left_out.fullmatch(name)} == copied

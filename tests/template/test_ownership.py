@@ -57,12 +57,12 @@ def test_a_projects_own_readme_says_the_same() -> None:
 
 @pytest.mark.parametrize("pattern", sorted(set().union(*told("README.md").values()) - {"/uv.lock"}))
 def test_every_pattern_is_of_a_file_or_folder_there_is(pattern: str) -> None:
-    later = {"/releases", "/src/model/placeholders.json"}  # made by `skline promote` and `skline init`
+    later = {"/src/model/placeholders.json"}  # made by `skline init`
     assert pattern in later or any(f"/{name}/".startswith(f"{pattern}/") for name in owned()), pattern
 
 
 def test_doctor_knows_what_belongs_to_the_template_alone() -> None:
-    results = {"/dvc.lock", "/artifact.sha256", "/reports", "/releases"}
+    results = {"/dvc.lock", "/artifact.sha256", "/reports"}
     twins = {name for name in owned() if name.endswith(".jinja")}
     never = {pattern.strip("/") for pattern in told("README.md")["never copied"] - results}
     assert set(TEMPLATE_ONLY) == never | twins

@@ -101,6 +101,9 @@ class Gates(Section):
         default_factory=dict, description="Metric: the least it may be, or the most for errors and losses"
     )
     min_rows: Annotated[int, Field(ge=2)] = Field(default=200, description="Test rows that a judgement needs")
+    dummy: Literal["beyond_chance", "better"] = Field(
+        default="beyond_chance", description="How much better than a constant answer it must be"
+    )
     linear_margin: NotNegative = Field(default=0.0, description="How much worse than the linear baseline it may be")
     champion: Champion = Champion()
     worst_segment: float | None = Field(default=None, description="Floor of the metric in every segment")

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from skline.card import write
+from skline.card import markdown, sections
 from skline.profile import profile
 from skline.settings import Settings
 from tests import demo
@@ -61,7 +61,8 @@ def test_the_card_is_made_of_facts() -> None:
         "libraries": {"numpy": "2"}, "metrics": {"rows": 3, "model": {"roc_auc": 0.7}, "dummy": {"roc_auc": 0.5}},
     }  # fmt: skip
     settings = Settings.load(demo.PARAMS)
-    text = write(settings, demo.contract(), facts, {"train": {"rows": 1}, "test": {"rows": 3}})
+    parts = {"train": {"rows": 1}, "test": {"rows": 3}}
+    text = markdown("Flights", sections(settings, demo.contract(), facts, parts, {}))
     assert "| roc_auc | 0.7000 | 0.5000 |" in text
     assert "| origin | string | no | one of EWR, JFK, LGA | Airport of departure |" in text
     assert "- `dep_delay`: delay at departure, known at the gate" in text

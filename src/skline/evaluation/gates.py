@@ -113,14 +113,16 @@ def _baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> Iterato
     """Ask for more than a constant answer, and for no less than a linear model."""
     against = details.get("against") or {}
     dummy, linear = against.get("dummy") or {}, against.get("linear") or {}
-    low = number(dummy.get("low"))
+    beyond_chance = gates.dummy == "beyond_chance"
+    gain = number(dummy.get("low" if beyond_chance else "value"))
     yield Finding(
         gate="dummy",
-        passed=low is not None and low > 0,
-        found=low,
+        passed=gain is not None and gain > 0,
+        found=gain,
         limit=0.0,
         reason=f"{metric} is better than a constant answer's by {_short(dummy.get('value'))}"
-        f" ({_short(dummy.get('low'))} to {_short(dummy.get('high'))}), must be above 0 beyond chance",
+        f" ({_short(dummy.get('low'))} to {_short(dummy.get('high'))}), must be above 0"
+        + (" beyond chance" if beyond_chance else ""),
     )
     yield _at_least(
         "linear",

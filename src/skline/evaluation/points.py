@@ -21,6 +21,7 @@ TABLES = {
     "calibration": ["predicted", "observed", "rows"],
     "confusion": ["actual", "predicted", "rows"],
     "residuals": ["predicted", "actual"],
+    "threshold": ["threshold", "precision", "recall", "f1"],
 }
 
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from skline.contract.spec import Task
 from skline.init.contract_source import literal
 from skline.settings import Settings
 
@@ -72,14 +71,21 @@ def source_source(event_time: str | None, time: str | None) -> str:
 
 
 def params_source(
-    name: str, title: str, source: Mapping[str, Any], split: Mapping[str, Any], task: Task, test_rows: int
+    name: str,
+    title: str,
+    source: Mapping[str, Any],
+    split: Mapping[str, Any],
+    gates: Mapping[str, Any],
+    test_rows: int,
 ) -> str:
     """Return the text of params.yaml; sections without a wish of their own stand there empty, for DVC wants them."""
-    evaluate: dict[str, Any] = {"threshold": 0.5} if task == "binary" else {}
-    evaluate["min_segment_rows"] = max(20, min(200, test_rows // 10))
+    # DVC wants a threshold, also where there is none to choose.
+    evaluate = {"threshold": 0.5, "min_segment_rows": max(20, min(200, test_rows // 10))}
     text = PARAMS.format(
         name=name, title=scalar(title), source=section(source), split=section(split), evaluate=section(evaluate)
     )
+    if gates:
+        text += f"\ngates:  # for a test part of about {test_rows} rows\n{section(gates)}\n"
     sections = [field.alias or name for name, field in Settings.model_fields.items()]
     return text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
 

@@ -13,6 +13,7 @@ from skline.init import project
 from skline.init.contract_source import contract_source
 from skline.init.divide import choose_split
 from skline.init.features import describe
+from skline.init.gates import choose_gates
 from skline.init.guess import Guess
 from skline.init.leaks import find_leaks
 from skline.init.names import words
@@ -125,7 +126,14 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
         project.CONTRACT: text,
         project.SOURCE: source_text,
         project.PIPELINE: pipeline_source(contract, TargetFacts.of(rows[contract.target.name], contract.task)),
-        Path("params.yaml"): params_source(name, title, table.source, split, contract.task, len(rows) // 5),
+        Path("params.yaml"): params_source(
+            name,
+            title,
+            table.source,
+            split,
+            choose_gates(rows[contract.target.name], contract.task, len(rows) // 5),
+            len(rows) // 5,
+        ),
     }
     remarks = [*table.remarks, *remarks, *([look] if look else [])]
     return Plan(files, guesses, decided, contract, f"{split['kind']}: {why}", remarks, table.n_rows, title)

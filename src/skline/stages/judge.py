@@ -92,8 +92,7 @@ def main() -> None:
         artifact, test, metrics, details, settings.evaluate, settings.gates, settings.train.seed
     )
     write_text(paths.VERDICT, verdict.model_dump_json(indent=2) + "\n")
-    tables = {path.stem: pd.read_csv(path) for path in sorted(paths.PLOTS.glob("*.csv"))}
-    plots = {name: table for name, table in tables.items() if len(table)}  # what is not the task's has no rows
+    plots = {path.stem: pd.read_csv(path) for path in sorted(paths.PLOTS.glob("*.csv"))}
     write_text(
         paths.REPORT,
         page.write(

@@ -43,6 +43,7 @@ def write(
         Tables of reports/plots by name.
     """
     title = artifact.manifest.title
+    plots = {name: table for name, table in plots.items() if len(table)}  # what is not the task's has no rows
     sections = [
         ("Gates", [_gates(verdict)]),
         ("Quality on the test part", quality.numbers(metrics, details, comparison)),

@@ -13,6 +13,8 @@ from pydantic import BaseModel, ConfigDict
 
 from skline.evaluation.sampled import LOWER, Sampled
 
+#: Share of the resamples that must have a value of the metric.
+DEFINED = 0.8
 #: Row numbers drawn at a time: what they are worked into then fits the processor's cache.
 BLOCK = 120_000
 LEVEL = 0.95
@@ -49,7 +51,7 @@ def values(model: Sampled) -> dict[str, float]:
 
 
 def intervals(model: Sampled, resamples: int, seed: int) -> dict[str, tuple[float, float] | None]:
-    """Return each metric's 95 % interval; None where a resample has no value of it."""
+    """Return each metric's 95 % interval; None where too many resamples have no value of it."""
     blocks = [model.metrics(rows) for rows in draws(model.size, resamples, seed)]
     return {name: middle(np.concatenate([block[name] for block in blocks])) for name in blocks[0]}
 
@@ -77,10 +79,14 @@ def paired(
 
 
 def middle(found: npt.NDArray[np.float64], level: float = LEVEL) -> tuple[float, float] | None:
-    """Ends of the middle share of resamples of shape (b,); None if one of them is no number."""
-    if not np.isfinite(found).all():
+    """Ends of the middle share of resamples of shape (b,); None if too many of them are no numbers.
+
+    Of few rows a resample may miss a class, and has no value then: what is said is of those in which all occur.
+    """
+    defined = found[np.isfinite(found)]
+    if len(defined) < DEFINED * len(found):
         return None
-    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
 
 

@@ -51,9 +51,10 @@ def importance(
     before = quality(frame)
     found = []
     for name in contract.input_names:
-        drops = [
-            before - quality(frame.assign(**{name: frame[name].take(random.permutation(len(frame))).to_numpy()}))
-            for _ in range(REPEATS)
-        ]
+        shuffled = frame.copy()
+        drops = []
+        for _ in range(REPEATS):
+            shuffled[name] = frame[name].take(random.permutation(len(frame))).to_numpy()
+            drops.append(before - quality(shuffled))
         found.append({"column": name, "mean": float(np.mean(drops)), "low": min(drops), "high": max(drops)})
     return sorted(found, key=lambda entry: -entry["mean"])

@@ -47,7 +47,11 @@ def tried(
     """Take the table through ingest and validation as the line will; returns the accepted rows, and remarks."""
 
     def prepare(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame if event_time is None or time is None else frame.assign(**{event_time.name: frame[time.name]})
+        if event_time is None or time is None:
+            return frame
+        frame = frame.copy()
+        frame[event_time.name] = frame[time.name]
+        return frame
 
     cells = table.cells
     for column in cells.column_names:

@@ -218,6 +218,7 @@ def test_a_table_without_rows_gives_scores_without_rows(packaged: demo.Packaged,
         assert pq.read_table(tmp_path / "s.parquet").schema.types[:3] == [pa.int64(), pa.bool_(), pa.float64()]
 
 
+@pytest.mark.slow
 def test_a_cluster_gives_the_same_files(packaged: demo.Packaged, parquet: Path, tmp_path: Path) -> None:
     pytest.importorskip("dask.distributed", reason="Dask is not installed; run `uv sync --group dask`")
     frame = text(flights()).astype(object)

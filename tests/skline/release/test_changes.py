@@ -144,6 +144,7 @@ def race(folder: Path, start: Any) -> None:
         releases.change("flag", "x", lambda release: {} if release is None else kept(release))
 
 
+@pytest.mark.slow
 def test_commands_at_the_same_time_take_turns(releases: Releases, packaged: demo.Packaged) -> None:
     promote(releases, packaged.digest, "demo/1")
     context = multiprocessing.get_context("spawn")

@@ -39,6 +39,7 @@ def told(project: Project) -> tuple[journal.Entry, ...]:
     return journal.read(project.folder / "releases/journal.jsonl").entries
 
 
+@pytest.mark.slow
 def test_a_life_of_releases(project: Project, packaged: demo.Packaged, another: demo.Packaged) -> None:
     assert "nothing is promoted yet to compare with" in project.refused("promote", "2", "--canary", "10")
     assert "release 1 is in force: promote demo/1" in project.run("promote", "1")

@@ -9,20 +9,25 @@ from serving.security.guard import Guard
 from serving.security.limits import Slots
 
 
-def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connections) -> Counts:
-    """Make the collector of a service."""
+class Readings:
+    """Reads the numbers when somebody scrapes."""
 
-    def refusals() -> Mapping[str, float]:
-        limited = 0 if guard.limiter is None else guard.limiter.refused
+    def __init__(self, guard: Guard, slots: Slots, predictor: Predictor) -> None:
+        self._guard, self._slots, self._predictor = guard, slots, predictor
+
+    def refusals(self) -> Mapping[str, float]:
+        """Requests that were not admitted, by kind."""
+        limited = 0 if self._guard.limiter is None else self._guard.limiter.refused
         return {
-            "unauthorized": guard.keys.refused["unauthorized"],
-            "forbidden": guard.keys.refused["forbidden"],
+            "unauthorized": self._guard.keys.refused["unauthorized"],
+            "forbidden": self._guard.keys.refused["forbidden"],
             "rate": limited,
-            "busy": slots.turned_away,
+            "busy": self._slots.turned_away,
         }
 
-    def rows() -> Mapping[str, float]:
-        stats = predictor.log.stats()
+    def rows(self) -> Mapping[str, float]:
+        """Rows of the log, by what became of them."""
+        stats = self._predictor.log.stats()
         return {
             "written": stats.written,
             "dropped": stats.dropped,
@@ -30,23 +35,26 @@ def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connec
             "abandoned": stats.abandoned,
         }
 
-    def store_failures() -> Mapping[str, float]:
+    def store_failures(self) -> Mapping[str, float]:
+        """Failures of what the service leans on."""
         return {
-            "log": predictor.log.stats().failed_batches,
-            "limits": 0 if guard.limiter is None else guard.limiter.store_failures,
-            "keys": guard.keys.reload_failures,
+            "log": self._predictor.log.stats().failed_batches,
+            "limits": 0 if self._guard.limiter is None else self._guard.limiter.store_failures,
+            "keys": self._guard.keys.reload_failures,
         }
 
-    def queues() -> Mapping[str, float]:
-        scorer = None if predictor.models.current is None else predictor.models.current.scorer
+    def queues(self) -> Mapping[str, float]:
+        """What waits."""
+        scorer = None if self._predictor.models.current is None else self._predictor.models.current.scorer
         return {
-            "log": predictor.log.stats().queued,
+            "log": self._predictor.log.stats().queued,
             "rows": 0 if scorer is None else scorer.waiting,
-            "requests": slots.waiting,
+            "requests": self._slots.waiting,
         }
 
-    def trials() -> Mapping[str, float]:
-        trial = predictor.models.trial
+    def trials(self) -> Mapping[str, float]:
+        """Rows of the running experiment, by arm and fault."""
+        trial = self._predictor.models.trial
         if trial is None:
             return {}
         done = trial.challenger_did
@@ -58,23 +66,29 @@ def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connec
             "challenger_slow": done.slow,
         }
 
-    def shadows() -> Mapping[str, float]:
-        trial = predictor.models.trial
+    def shadows(self) -> Mapping[str, float]:
+        """Rows of the live shadow, by what became of them."""
+        trial = self._predictor.models.trial
         shadow = None if trial is None else trial.shadow
         return {} if shadow is None else {"scored": shadow.scored, "dropped": shadow.dropped, "failed": shadow.failed}
 
-    def releases() -> Mapping[str, float]:
-        models = predictor.models
+    def releases(self) -> Mapping[str, float]:
+        """The release in force, and whether something is refused."""
+        models = self._predictor.models
         return {
             "number": 0 if models.release is None else models.release.number,
             "refused": models.refused is not None,
             "canary_aborted": models.trial is not None and models.trial.aborted is not None,
         }
 
+
+def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connections) -> Counts:
+    """Make the collector of a service."""
+    read = Readings(guard, slots, predictor)
     families: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = [
-        ("skline_refusals_total", "Requests that were not admitted", "kind", refusals),
-        ("skline_log_rows_total", "Rows of the prediction log by what became of them", "outcome", rows),
-        ("skline_store_failures_total", "Failures of what the service leans on", "store", store_failures),
+        ("skline_refusals_total", "Requests that were not admitted", "kind", read.refusals),
+        ("skline_log_rows_total", "Rows of the prediction log by what became of them", "outcome", read.rows),
+        ("skline_store_failures_total", "Failures of what the service leans on", "store", read.store_failures),
         (
             "skline_connections_closed_total",
             "Connections closed for what their client did not do, or for one more",
@@ -82,14 +96,19 @@ def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connec
             connections.counts,
         ),
         ("skline_connections", "Connections", "state", lambda: {"open": len(connections)}),
-        ("skline_queue", "What waits: rows to be written, rows to be scored, requests for a slot", "queue", queues),
-        ("skline_experiment_rows_total", "Rows of the running experiment, by arm and fault", "rows", trials),
-        ("skline_shadow_rows_total", "Rows handed to the live shadow, by what became of them", "outcome", shadows),
+        (
+            "skline_queue",
+            "What waits: rows to be written, rows to be scored, requests for a slot",
+            "queue",
+            read.queues,
+        ),
+        ("skline_experiment_rows_total", "Rows of the running experiment, by arm and fault", "rows", read.trials),
+        ("skline_shadow_rows_total", "Rows handed to the live shadow, by what became of them", "outcome", read.shadows),
         (
             "skline_release",
             "Number of the release in force (0: none); 1 if what was found last is refused, or a canary is taken back",
             "state",
-            releases,
+            read.releases,
         ),
         (
             "skline_review_beyond_capacity_total",

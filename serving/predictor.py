@@ -36,8 +36,7 @@ class Predictor:
     def __init__(
         self, models: Models, settings: ServiceSettings, metrics: Metrics, slots: Slots, written: PredictionLog
     ) -> None:
-        self.models = models
-        self.metrics = metrics
+        self.models, self.metrics = models, metrics
         self.bodies = Bodies(models.first.contract, settings.max_batch_rows)
         self.review = Review(settings.review)
         self.log = written

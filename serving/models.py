@@ -139,6 +139,7 @@ class Models:
         """Serve the artifact that the digest file names."""
         digest = self._settings.expected_digest()
         if digest == self.artifact.digest and self.current is not None:
+            self.refused = None  # whatever was refused before is no longer asked for
             return
         artifact = await asyncio.to_thread(Artifact.open, self._settings.artifact, digest)
         wanted.check_same(artifact, self.first)

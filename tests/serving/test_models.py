@@ -112,6 +112,15 @@ def test_what_cannot_be_served_leaves_the_last_good_one_serving(
     assert client.post("/predict", json=example).json()["probabilities"] != before["probabilities"]
 
 
+def test_what_was_refused_is_forgotten_when_the_digest_is_again_that_of_who_serves(
+    client: httpx.Client, place: Place, packaged: demo.Packaged
+) -> None:
+    place.digest.write_text("no digest")
+    wait_for(client, "refused", lambda found: found and "holds no sha256" in found)
+    place.digest.write_text(packaged.digest)
+    assert wait_for(client, "refused", lambda found: found is None)["artifact_sha256"] == packaged.digest
+
+
 def test_another_contract_needs_a_restart(client: httpx.Client, place: Place, tmp_path: Path) -> None:
     import numpy as np
     import pandas as pd

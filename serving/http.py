@@ -56,10 +56,14 @@ class Joining:
             return
         self.inner.write(data)
 
-    def close(self) -> None:
-        """Send the head if one is held, and close."""
+    def flush(self) -> None:
+        """Send the head if one is held."""
         if self._head:
             self.write(b"")
+
+    def close(self) -> None:
+        """Send the head if one is held, and close."""
+        self.flush()
         self.inner.close()
 
     def __getattr__(self, name: str) -> Any:
@@ -90,7 +94,8 @@ class ShortProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        super().connection_made(Joining(transport))  # type: ignore[arg-type]
+        self._joining = Joining(transport)
+        super().connection_made(self._joining)  # type: ignore[arg-type]
         self._connections = self.app_state.get(STATE)
         if self._connections is not None:
             self._connections.add(self)
@@ -153,6 +158,11 @@ class ShortProtocol(HttpToolsProtocol):
         self._held, self.cycle = None, Answered()  # type: ignore[assignment]
         self._write(answer, keep_alive=self.parser.should_keep_alive())
         self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """End an answer; to HEAD there is nothing after the head."""
+        self._joining.flush()
+        super().on_response_complete()
 
     def _leave_short_way(self) -> None:
         """Let uvicorn go on with the request, as if its head had just come and then what there is of its body."""

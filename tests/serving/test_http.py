@@ -17,6 +17,7 @@ from serving.http import ShortProtocol
 from serving.settings import ServiceSettings
 from tests import demo
 from tests.conftest import running, wait_until_loaded
+from tests.serving.loopback import served
 
 ROW = {column.name: column.example for column in demo.contract().inputs}
 BODY = json.dumps(ROW).encode()
@@ -174,3 +175,15 @@ def test_a_model_that_fails_is_asked_again_where_others_can_answer(
 def test_many_requests_on_one_connection_are_no_endless_head(client: httpx.Client) -> None:
     ask = asking(BODY, f"x-filler: {'f' * 4000}")
     assert {status for status, _, _ in talk(client, *[ask] * 40, answers=40)} == {200}
+
+
+@pytest.mark.parametrize("status", [200, 204, 304, 404])
+@pytest.mark.parametrize("method", ["HEAD", "GET"])
+def test_an_answer_without_a_body_is_sent_when_it_is_complete(method: str, status: int) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    # The end of a kept connection would send it too.
+    with served(app, timeout_keep_alive=3600) as client:
+        assert [client.request(method, "/").status_code for _ in range(3)] == [status] * 3

@@ -8,7 +8,9 @@ from skline.process import run
 
 #: Packages that a stage's libraries import only because they are installed, and that the stage has no use for.
 WITHOUT = {
-    "validate": ("hypothesis",),  # pandera, for strategies
+    # Both import the contract, and pandera looks for what its own extras work with.
+    "ingest": ("dask", "hypothesis"),
+    "validate": ("dask", "hypothesis"),
     "register": ("pandas", "scipy"),  # MLflow, for data sets of its own
 }
 #: Stages that use scikit-learn, whose start takes these names out of scipy.stats: a third of it.

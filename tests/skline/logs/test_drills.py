@@ -113,15 +113,17 @@ def test_files_that_are_deleted_are_made_again_and_no_batch_afterwards_is_lost(s
 def small_disk(folder: Path, size: str) -> Iterator[None]:
     """A file system of its own; skips where it may not be mounted."""
     folder.mkdir()
-    if (
-        os.geteuid() != 0
-        or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=False).returncode
-    ):
+    leave = [] if os.geteuid() == 0 else ["sudo", "-n"]
+    if leave and shutil.which("sudo") is None:
         pytest.skip("mounting a small disk needs root")
+    if subprocess.run(
+        [*leave, "mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(folder)], check=False
+    ).returncode:
+        pytest.skip("mounting a small disk is not allowed")
     try:
         yield
     finally:
-        subprocess.run(["umount", str(folder)], check=True)
+        subprocess.run([*leave, "umount", str(folder)], check=True)
 
 
 def test_a_full_disk(sqlite: LogSettings) -> None:

@@ -74,7 +74,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
         info.router,
         metrics.router,
         labels.make_router(app.state.labels, settings),
-        review.make_router(settings, app.state.labels),
+        review.make_router(settings, app.state.labels, artifact.contract),
         mlflow_routes.make_router(ProtocolService(predictor, settings)),
         v2_routes.make_router(ProtocolService(predictor, settings)),
     ):

@@ -12,8 +12,8 @@ from serving.requests import read_body
 from serving.review import Reason
 from serving.routers.labels import Taken, append, described
 from serving.settings import ServiceSettings
-from skline.contract.spec import Scalar
-from skline.logs.labels import Label, Labels
+from skline.contract.spec import Contract, Scalar
+from skline.logs.labels import Label, Labels, target_type
 from skline.logs.settings import LogSettings
 from skline.logs.store import StoreUnavailable, open_store
 
@@ -45,7 +45,7 @@ FINDING = TypeAdapter(Finding)
 MOST_BYTES = 64 * 2**10
 
 
-def make_router(settings: ServiceSettings, labels: Labels) -> APIRouter:
+def make_router(settings: ServiceSettings, labels: Labels, contract: Contract) -> APIRouter:
     """Build the routes."""
     router = APIRouter(prefix="/review", tags=["review"])
     unavailable: dict[int | str, dict[str, Any]] = {503: {"description": "The log cannot be read or written"}}
@@ -60,7 +60,7 @@ def make_router(settings: ServiceSettings, labels: Labels) -> APIRouter:
         422: {"description": "The label is none, or does not fit the target"},
     }
 
-    @router.post("/{prediction_id}", responses=refusals, openapi_extra=described(FINDING))
+    @router.post("/{prediction_id}", responses=refusals, openapi_extra=_described(contract))
     async def found(request: Request, prediction_id: Annotated[str, Path(max_length=200, pattern="^[!-~]+$")]) -> Taken:
         """Write down what was found; it is a label like any other, and takes the prediction off the list."""
         finding = FINDING.validate_json(await read_body(request, MOST_BYTES, settings.limits.request_seconds))
@@ -70,6 +70,16 @@ def make_router(settings: ServiceSettings, labels: Labels) -> APIRouter:
         return Taken(new=taken.new, known=taken.known, refused=[])
 
     return router
+
+
+def _described(contract: Contract) -> dict[str, Any]:
+    """Describe a finding: its label is a value of the target."""
+    content = described(FINDING)
+    label = content["requestBody"]["content"]["application/json"]["schema"]["properties"]["label"]
+    label["anyOf"] = [target_type(contract).json_schema()]
+    if contract.classes is not None:
+        label["enum"] = [*contract.classes]
+    return content
 
 
 def _waiting(settings: LogSettings, limit: int) -> list[Waiting]:

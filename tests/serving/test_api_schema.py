@@ -1,5 +1,6 @@
 """The whole API against its own OpenAPI schema, every check of schemathesis on, with a key and without one."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,8 @@ def schemathesis(folder: Path, url: str, *arguments: str) -> subprocess.Complete
     """Run it, its files in `folder`; its report names each request that failed, and how to repeat it."""
     command = [str(Path(sys.executable).with_name("schemathesis")), "--config-file", str(HERE / "schemathesis.toml")]
     command += ["run", f"{url}/openapi.json", "--continue-on-failure", "--no-color", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=570, cwd=folder)
+    hooks = os.environ | {"SCHEMATHESIS_HOOKS": str(HERE / "schemathesis_hooks.py")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=570, cwd=folder, env=hooks)
 
 
 @pytest.mark.slow

@@ -133,14 +133,18 @@ class Labels:
         )
 
 
+def target_type(contract: Contract) -> TypeAdapter[Scalar]:
+    """Make the type of the target's values, null excluded; of a classifier's it does not know that only classes fit."""
+    target = contract.target.model_copy(update={"nullable": False})
+    return TypeAdapter(field_type(target), config=ConfigDict(strict=True, allow_inf_nan=False))
+
+
 def value_reader(contract: Contract) -> Callable[[Any], Scalar]:
     """Make the function that checks a label against the contract's target, and returns it in the target's type.
 
     It raises ValueError with the rule that the value breaks.
     """
-    target = contract.target.model_copy(update={"nullable": False})
-    checked: TypeAdapter[Scalar] = TypeAdapter(field_type(target), config=ConfigDict(strict=True, allow_inf_nan=False))
-    classes = contract.classes
+    checked, classes = target_type(contract), contract.classes
 
     def read(value: Any) -> Scalar:
         try:

@@ -18,6 +18,7 @@ from serving.openapi import describe_guard
 from serving.predictor import Predictor
 from serving.protocol_service import ProtocolService
 from serving.protocols import mlflow_routes, v2_routes
+from serving.room import Room
 from serving.routers import health, info, labels, metrics, page, predict, review
 from serving.security.guard import Guard
 from serving.security.limits import Slots
@@ -63,8 +64,8 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     predictor = Predictor(models, settings, measured, slots, written)
     app.state.settings, app.state.models, app.state.predictor = settings, models, predictor
     app.state.metrics, app.state.guard, app.state.labels = measured, guard, Labels(settings.log, artifact.contract)
-    app.state.connections = Connections(settings.limits)
-    measured.registry.register(counts(guard, slots, predictor, app.state.connections))
+    app.state.connections, app.state.room = Connections(settings.limits), Room(settings.all_bodies_bytes)
+    measured.registry.register(counts(guard, slots, app.state.room, predictor, app.state.connections))
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
     service.include_now("/predict", predict.predict_now(predictor, settings.max_body_bytes))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from serving.connections import Connections
 from serving.metrics import Counts
 from serving.predictor import Predictor
+from serving.room import Room
 from serving.security.guard import Guard
 from serving.security.limits import Slots
 
@@ -12,8 +13,8 @@ from serving.security.limits import Slots
 class Readings:
     """Reads the numbers when somebody scrapes."""
 
-    def __init__(self, guard: Guard, slots: Slots, predictor: Predictor) -> None:
-        self._guard, self._slots, self._predictor = guard, slots, predictor
+    def __init__(self, guard: Guard, slots: Slots, room: Room, predictor: Predictor) -> None:
+        self._guard, self._slots, self._room, self._predictor = guard, slots, room, predictor
 
     def refusals(self) -> Mapping[str, float]:
         """Requests that were not admitted, by kind."""
@@ -23,6 +24,7 @@ class Readings:
             "forbidden": self._guard.keys.refused["forbidden"],
             "rate": limited,
             "busy": self._slots.turned_away,
+            "no_room": self._room.turned_away,
         }
 
     def rows(self) -> Mapping[str, float]:
@@ -82,9 +84,9 @@ class Readings:
         }
 
 
-def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connections) -> Counts:
+def counts(guard: Guard, slots: Slots, room: Room, predictor: Predictor, connections: Connections) -> Counts:
     """Make the collector of a service."""
-    read = Readings(guard, slots, predictor)
+    read = Readings(guard, slots, room, predictor)
     families: list[tuple[str, str, str, Callable[[], Mapping[str, float]]]] = [
         ("skline_refusals_total", "Requests that were not admitted", "kind", read.refusals),
         ("skline_log_rows_total", "Rows of the prediction log by what became of them", "outcome", read.rows),
@@ -102,6 +104,7 @@ def counts(guard: Guard, slots: Slots, predictor: Predictor, connections: Connec
             "queue",
             read.queues,
         ),
+        ("skline_body_bytes", "Memory of request bodies that came in parts", "state", lambda: {"held": room.held}),
         ("skline_experiment_rows_total", "Rows of the running experiment, by arm and fault", "rows", read.trials),
         ("skline_shadow_rows_total", "Rows handed to the live shadow, by what became of them", "outcome", read.shadows),
         (

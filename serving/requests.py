@@ -8,6 +8,7 @@ from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from serving.errors import RequestRefused
+from serving.room import Room
 from serving.security.guard import Visit
 
 
@@ -24,7 +25,7 @@ async def read_body(request: Request, limit: int, seconds: float) -> bytes:
     ------
     RequestRefused
         413 for a body beyond the limit, as soon as that is known; 408 if it comes too slowly; 415 if it is
-        compressed; 422 if it is empty.
+        compressed; 422 if it is empty; 503 if all bodies together take too much.
     ClientDisconnect
         If the client goes away before all of it came.
     """
@@ -93,13 +94,17 @@ async def _read(request: Request, limit: int) -> bytes:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared[:20]) > limit:
         raise _too_large(limit)
+    room: Room = request.app.state.room
+    share = room.share(request.scope["state"])
     content = bytearray()
     while True:
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
-        content += message.get("body", b"")
-        if len(content) > limit:
+        part = message.get("body", b"")
+        if len(content) + len(part) > limit:
             raise _too_large(limit)
+        share.take(len(part))
+        content += part
         if not message.get("more_body", False):
             return bytes(content)
         message = await request.receive()

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive, Scope, Send
 
+from serving import room
 from serving.errors import RequestRefused, answer_to
 from serving.metrics import Metrics
 from serving.responses import Json
@@ -98,13 +99,17 @@ class Service:
             await self.app(scope, receive, send)
             return
         start = perf_counter()
+        state = scope.setdefault("state", {})
         lean = self._lean.get((scope["method"], scope["path"]))
-        if lean is None:
-            status = await self._answer(scope, receive, send)
-            path = getattr(scope.get("route"), "path", "other")
-        else:
-            status = await self._answer_lean(*lean, scope, receive, send)
-            path = scope["path"]
+        try:
+            if lean is None:
+                status = await self._answer(scope, receive, send)
+                path = getattr(scope.get("route"), "path", "other")
+            else:
+                status = await self._answer_lean(*lean, scope, receive, send)
+                path = scope["path"]
+        finally:
+            room.leave(state)
         self.metrics.request(path, status, perf_counter() - start)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> int:
@@ -126,7 +131,7 @@ class Service:
         """Answer by the route's function; return the status."""
         guard = self._guard
         scope["app"] = self.app
-        state = scope.setdefault("state", {})
+        state = scope["state"]
         visit: Visit | None = state.get("visit")
         admitted = visit is not None
         if visit is None:

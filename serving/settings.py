@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from serving.security.settings import (
     CorsSettings,
@@ -74,6 +74,11 @@ class ServiceSettings(LayeredSettings):
     )
     shadow_queue: int = Field(default=2_000, gt=0, description="Rows that may wait for a live shadow; more are dropped")
     max_body_bytes: int = Field(default=16 * 2**20, gt=0, description="A larger request body gets a 413")
+    all_bodies_bytes: int = Field(
+        default=128 * 2**20,
+        validate_default=True,
+        description="Of all bodies that come in parts, until they are answered; for one more there is a 503",
+    )
     max_batch_rows: int = Field(default=10_000, gt=0, description="A longer batch gets a 413")
     batch_wait: float = Field(
         default=0.002,
@@ -93,6 +98,14 @@ class ServiceSettings(LayeredSettings):
     limits: LimitSettings = Field(default=LimitSettings(), description="How much")
     cors: CorsSettings = Field(default=CorsSettings(), description="From which sites")
     logging: LoggingSettings = Field(default=LoggingSettings(), description="What is written to standard error")
+
+    @field_validator("all_bodies_bytes")
+    @classmethod
+    def _room_for_one(cls, given: int, info: ValidationInfo) -> int:
+        one = info.data.get("max_body_bytes", 0)
+        if given < one:
+            raise ValueError(f"{given} is less than max_body_bytes, {one}, which one body may have; raise it")
+        return given
 
     def batching(self) -> dict[str, Any]:
         """Return the settings of the micro-batching."""

@@ -52,5 +52,10 @@ def busy(why: str, kind: str = "busy", seconds: int = 1) -> Refused:
     return Refused(503, why, kind, ("body",), _retry(seconds))
 
 
+def no_room(why: str) -> Refused:
+    """503 for a body that is not read any further, so that its connection cannot go on."""
+    return Refused(503, why, "no_room", ("body",), {**_retry(1), "connection": "close"})
+
+
 def _retry(seconds: int) -> Mapping[str, str]:
     return {"retry-after": str(seconds)}

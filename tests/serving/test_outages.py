@@ -186,9 +186,7 @@ def test_a_file_that_may_not_grow(packaged: demo.Packaged, example: dict[str, An
 
 
 @pytest.mark.parametrize("what", ["the directory", "the file", "a directory that cannot be made"])
-def test_a_log_that_is_deleted(
-    packaged: demo.Packaged, example: dict[str, Any], log: LogSettings, what: str
-) -> None:
+def test_a_log_that_is_deleted(packaged: demo.Packaged, example: dict[str, Any], log: LogSettings, what: str) -> None:
     """What had been in it is gone; every row from then on is in the one that takes its place."""
     folder = Path(log.database).parent
 
@@ -238,7 +236,7 @@ def test_a_redis_that_dies_and_comes_back(packaged: demo.Packaged, example: dict
 
     def counted() -> int:
         with redis_client.Redis.from_url(server.url) as store:
-            return sum(int(store.get(key)) for key in store.keys())  # type: ignore[arg-type, union-attr, misc]
+            return sum(int(store.get(key)) for key in store.scan_iter())  # type: ignore[arg-type]
 
     try:
         with process(packaged, **shared) as (running, client), Asking(client.base_url, example) as asking:

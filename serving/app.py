@@ -26,6 +26,7 @@ from serving.security.middleware import Guarded
 from serving.security.permissions import Permissions
 from serving.service import Service
 from serving.settings import ServiceSettings
+from serving.workers import end_with_parent, is_worker
 from skline.logs.labels import Labels
 from skline.logs.writer import PredictionLog
 
@@ -88,7 +89,10 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
 async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     """Load the model while the server already answers /health/live; at the end close what is open."""
     before_end(app.state.models.end, app.state.settings.drain_seconds)
+    end_with_parent()
     starting = asyncio.create_task(app.state.models.start())
+    if is_worker():
+        await starting  # its connections would be another's, whose model is loaded
     app.state.connections.start()
     yield {connections.STATE: app.state.connections}
     await app.state.connections.close()

@@ -11,6 +11,7 @@ from serving.connections import backlog
 from serving.http import ShortProtocol
 from serving.security.exposure import refuse_unsafe, report, uvicorn_options
 from serving.settings import ServiceSettings
+from serving.workers import differences
 from skline.errors import SklineError
 
 log = logging.getLogger("skline.serving")
@@ -20,7 +21,8 @@ def serve(workers: int = 1) -> None:
     """Serve until told to stop.
 
     Several workers share the port and nothing else: each has its model, its counts against the rate limit
-    (unless they are kept in Redis) and its measurements; /metrics shows those of whichever worker answers.
+    (unless they are kept in Redis) and its measurements; /metrics shows those of whichever worker answers. One that
+    dies is replaced, and takes no connection before its model is loaded.
 
     Raises
     ------
@@ -31,11 +33,9 @@ def serve(workers: int = 1) -> None:
     notes = refuse_unsafe(settings)
     if workers < 1:
         raise SklineError(f"--workers {workers}: give at least 1")
-    if workers > 1:
-        notes = [*notes, f"{workers} workers: rate limits and /metrics are each worker's own"]
     options = uvicorn_options(settings)
     logging.config.dictConfig(options["log_config"])
-    for note in notes:
+    for note in [*notes, *differences(settings, workers)]:
         log.warning("%s", note)
     uvicorn.run(
         "serving.app:create_app",

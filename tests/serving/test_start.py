@@ -6,12 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
 import pytest
 
 from skline import keys
 from tests import demo
-from tests.serving.test_drain import process
 
 
 def skline(*arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
@@ -52,19 +50,3 @@ def test_a_setting_that_is_wrong_is_named_in_one_line(name: str, value: str) -> 
     assert done.returncode == 1
     assert name.split("__", maxsplit=1)[0] in done.stderr.upper()
     assert len(done.stderr.strip().splitlines()) == 1
-
-
-def test_several_workers_share_the_port_and_say_what_they_do_not_share(
-    packaged: demo.Packaged, example: dict[str, object]
-) -> None:
-    with process(packaged, "--workers", "2") as (running, client):
-        for _ in range(20):
-            answer = httpx.post(client.base_url.join("/predict"), json=example, trust_env=False)
-            assert answer.status_code in (200, 503)  # a worker may still be loading
-        children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-        commands = [Path(f"/proc/{child}/cmdline").read_text() for child in children]
-        assert sum("spawn_main" in command for command in commands) == 2
-        running.terminate()
-        assert running.wait(30) in (0, -15)
-        assert running.stderr is not None
-        assert "each worker's own" in running.stderr.read()

@@ -11,6 +11,7 @@ import logging
 from pathlib import Path
 
 from serving import wanted
+from serving.aborted import Aborted
 from serving.metrics import Metrics, score_bounds
 from serving.model import Model, load_model
 from serving.settings import ServiceSettings
@@ -61,6 +62,7 @@ class Models:
         self._begin_with = release
         self._settings, self._metrics, self._written = settings, metrics, written
         self._unfit: dict[str, str] = {}
+        self._aborted = Aborted(settings.log.folder / "aborted-canaries.jsonl")
         self._watching: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -178,7 +180,7 @@ class Models:
         shadow = None
         if experiment.kind == "shadow":
             shadow = Shadow(challenger, columns, self._settings.shadow_queue, self._written)
-        return Trial(experiment, arm, challenger, columns, shadow, score_bounds(champion), allowed)
+        return Trial(experiment, arm, challenger, columns, shadow, score_bounds(champion), self._aborted, allowed)
 
     async def _load(self, artifact: Artifact) -> Model:
         """Load an artifact, and prove it; ArtifactRefused if it cannot serve, without trying a second time."""

@@ -12,6 +12,7 @@ from skline.release.guards import Tally, breach
 from skline.release.manifest import Arm
 
 if TYPE_CHECKING:
+    from serving.aborted import Aborted
     from serving.model import Model
     from serving.shadow import Shadow
 
@@ -40,10 +41,12 @@ class Trial:
         Where rows go that the challenger scores unseen.
     bounds : list of float
         Upper bounds of the bins in which scores are counted.
+    memory : Aborted
+        What is remembered of canaries beyond this process.
     weight : int
         The challenger's share of the buckets now; 0 as long as the release forbids challengers.
     aborted : str or None
-        Why this process asks the challenger no longer.
+        Why the challenger is asked no longer: it broke a guard in this process, or in one before or beside it.
     """
 
     experiment: Experiment
@@ -52,6 +55,7 @@ class Trial:
     columns: tuple[str, ...] | None
     shadow: "Shadow | None"
     bounds: list[float]
+    memory: "Aborted"
     allowed: bool = True
     weight: int = 0
     aborted: str | None = None
@@ -81,7 +85,11 @@ class Trial:
         self.tick()
 
     def tick(self) -> None:
-        """Let the ramp go on."""
+        """Let the ramp go on, unless the canary was taken back."""
+        if self.aborted is None and self.experiment.kind == "canary":
+            self.aborted = self.memory.reason(self.experiment, self.arm)
+            if self.aborted is not None:
+                log.error("the canary %s was taken back before: %s", self.experiment.name, self.aborted)
         off = self.aborted is not None or not self.allowed or self.shadow is not None
         self.weight = 0 if off else self.experiment.weight_at(dt.datetime.now(dt.UTC), self.arm.weight)
 
@@ -139,6 +147,5 @@ class Trial:
         if reason is not None:
             self.aborted = reason
             self.weight = 0
-            log.error(
-                "the canary %s is taken back in this process, the champion answers: %s", self.experiment.name, reason
-            )
+            log.error("the canary %s is taken back, the champion answers: %s", self.experiment.name, reason)
+            self.memory.note(self.experiment, self.arm, reason)

@@ -17,7 +17,7 @@ class Running(BaseModel):
     kind: str
     challenger: str = Field(description="Model version of the challenger")
     weight: int = Field(description="Its share of the entities now, of 10,000")
-    aborted: str | None = Field(description="Why this process asks it no longer")
+    aborted: str | None = Field(description="Why it is asked no longer, if it broke a guard")
 
 
 class Info(BaseModel):

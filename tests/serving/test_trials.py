@@ -202,6 +202,31 @@ def test_a_canary_that_breaks_a_guard_is_taken_back_and_stays_so_at_the_next_ste
         assert client.get("/info").json()["experiment"] is None
 
 
+def test_a_canary_that_was_taken_back_stays_so_after_a_restart_and_in_every_process(
+    world: World, packaged: demo.Packaged, brittle: demo.Packaged, example: dict[str, Any], tmp_path: Path
+) -> None:
+    far = example | {"distance": 4000}
+    with world.serving() as client, world.serving() as beside:
+        number = world.begin(brittle, "canary", 40)
+        in_force(client, number), in_force(beside, number)
+        ask_until_aborted(client, far)
+        reason = client.get("/info").json()["experiment"]["aborted"]
+        told = wait_for(beside, lambda info: info["experiment"]["aborted"])["experiment"]
+        assert (told["aborted"], told["weight"]) == (reason, 0)
+    with (tmp_path / "aborted-canaries.jsonl").open("ab") as file:
+        file.write(b'{"experiment": "cut o')
+    with world.serving() as client:
+        told = wait_for(client, lambda info: info["experiment"])["experiment"]
+        assert (told["aborted"], told["weight"]) == (reason, 0)
+        in_force(client, world.releases.abort("it fails").release.number)
+        in_force(client, world.begin(brittle, "canary", 40))
+        told = client.get("/info").json()["experiment"]
+        assert (told["aborted"], told["weight"]) == (None, 4000)
+        ask_until_aborted(client, far)
+    lines = (tmp_path / "aborted-canaries.jsonl").read_bytes().splitlines()
+    assert sum(line.endswith(b"}") for line in lines) == 2, "one a canary, whole although one before was cut off"
+
+
 def test_a_ramp_goes_on_by_itself(world: World, another: demo.Packaged) -> None:
     steps = (Step(after_seconds=0, weight=500), Step(after_seconds=1, weight=5000))
     with world.serving() as client:

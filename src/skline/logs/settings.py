@@ -70,11 +70,16 @@ class LogSettings(BaseModel):
         return urlunsplit((parts.scheme, user + host, parts.path, "", ""))
 
     @cached_property
+    def folder(self) -> Path:
+        """Where what belongs to the log is kept on this machine."""
+        return (self.partitions if self.is_postgres else Path(self.database)).parent
+
+    @cached_property
     def key_file(self) -> Path:
         """Where the entities' key is read from, and made if nothing is there."""
         if self.entity_key_file is not None:
             return self.entity_key_file
-        return (self.partitions if self.is_postgres else Path(self.database)).parent / "entity.key"
+        return self.folder / "entity.key"
 
     @classmethod
     def from_environment(cls) -> Self:

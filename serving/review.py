@@ -57,7 +57,7 @@ class Review:
         if self._band is None or not self._band[0] <= score <= self._band[1]:
             return Reason.NONE
         day = now_us // 86_400_000_000
-        if day != self._day:
+        if day > self._day or day < self._day - 1:  # a clock that is put back over midnight begins no new day
             self._day, self._left = day, self._per_day
         if not self._left:
             self.beyond_capacity += 1

@@ -38,9 +38,7 @@ def differences(settings: ServiceSettings, workers: int) -> list[str]:
     """What several workers do not share, for the log."""
     if workers == 1:
         return []
-    own = (
-        "/metrics, the log's queue, the review's capacity a day, what a canary's guards count and all bounds of memory"
-    )
+    own = "/metrics, the log's queue, a day's reviews, what a canary's guards count, and all bounds of memory"
     if settings.limits.store is None:
         own = f"rate limits, {own}"
     return [f"{workers} workers: {own} are each worker's own; replicas of one worker can be measured one by one"]

@@ -61,6 +61,8 @@ class Metrics:
         self._fallbacks = Counter(
             "skline_fallbacks", "Rows that the model did not answer, by who did", ["link"], registry=registry
         )
+        for link in ("previous", "fixed", "rule", "none"):
+            self._fallbacks.labels(link)  # 0, so that the first one is an increase
         self.ready = Gauge("skline_ready", "1 if predictions can be asked for", registry=registry)
         self._path = "none"
         self._classes = False

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skline.numbers import interval, short
+
 Array = npt.NDArray[np.float64]
 #: The normal distribution's two-sided 95 %.
 Z95 = 1.959963984540054
@@ -92,8 +94,8 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     apart = found["score_difference"]
     lines = [
         f"{found['rows']:,} rows; the same prediction on {found['agreement']:.1%}",
-        f"scores differ by {apart['mean']:+.4f} on average, {apart['mean_absolute']:.4f} without regard to sign",
-        f"and by {apart['p95_absolute']:.4f} at the 95th percentile, {apart['max_absolute']:.4f} at most",
+        f"scores differ by {short(apart['mean'], signed=True)} on average, {short(apart['mean_absolute'])} without regard to sign",
+        f"and by {short(apart['p95_absolute'])} at the 95th percentile, {short(apart['max_absolute'])} at most",
     ]
     known = found["labelled"]
     if known is None:
@@ -104,6 +106,7 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     )
     return [
         *lines,
-        f"{known['kpi']} on {known['rows']:,} labelled rows: {known['champion']:.4f} and {known['challenger']:.4f}",
-        f"challenger less champion {known['difference']:+.4f} (95 % {low:+.4f} to {high:+.4f}): {verdict}",
+        f"{known['kpi']} on {known['rows']:,} labelled rows: {short(known['champion'])} and {short(known['challenger'])}",
+        f"challenger less champion {short(known['difference'], signed=True)} "
+        f"(95 % {interval(low, high, signed=True)}): {verdict}",
     ]

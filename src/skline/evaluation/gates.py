@@ -157,7 +157,8 @@ def _champion(gates: Gates, comparison: Comparison | SklineError | None, sha256:
         found=found.low,
         limit=limit,
         reason=f"{found.metric} gains {short(found.value, signed=True)} "
-        f"({interval(found.low, found.high, signed=True)}) over {comparison.version} on the same {found.rows:,} rows: {improved}; the low end must be above {limit:g}",
+        f"({interval(found.low, found.high, signed=True)}) over {comparison.version} on the same {found.rows:,} rows: "
+        f"{improved}; the low end must be above {limit:g}",
     )
     sure = [each for each in comparison.worse_segments if each.sure]
     named = ", ".join(f"{each.column} {each.value} {short(each.difference.value, signed=True)}" for each in sure)

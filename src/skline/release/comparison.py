@@ -92,9 +92,10 @@ def compare(
 def in_words(found: Mapping[str, Any]) -> list[str]:
     """A comparison for people."""
     apart = found["score_difference"]
+    mean = short(apart["mean"], signed=True)
     lines = [
         f"{found['rows']:,} rows; the same prediction on {found['agreement']:.1%}",
-        f"scores differ by {short(apart['mean'], signed=True)} on average, {short(apart['mean_absolute'])} without regard to sign",
+        f"scores differ by {mean} on average, {short(apart['mean_absolute'])} without regard to sign",
         f"and by {short(apart['p95_absolute'])} at the 95th percentile, {short(apart['max_absolute'])} at most",
     ]
     known = found["labelled"]
@@ -104,9 +105,10 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     verdict = (
         "the challenger is better" if high < 0 else "the champion is better" if low > 0 else "no difference is shown"
     )
+    both = f"{short(known['champion'])} and {short(known['challenger'])}"
+    difference = f"{short(known['difference'], signed=True)} (95 % {interval(low, high, signed=True)})"
     return [
         *lines,
-        f"{known['kpi']} on {known['rows']:,} labelled rows: {short(known['champion'])} and {short(known['challenger'])}",
-        f"challenger less champion {short(known['difference'], signed=True)} "
-        f"(95 % {interval(low, high, signed=True)}): {verdict}",
+        f"{known['kpi']} on {known['rows']:,} labelled rows: {both}",
+        f"challenger less champion {difference}: {verdict}",
     ]

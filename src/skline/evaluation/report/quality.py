@@ -160,8 +160,8 @@ def operating(plots: Plots, details: Mapping[str, Any], contract: Contract) -> l
     if covered := details.get("coverage"):
         found.append(
             f"<p>Each prediction comes with ±<b>{short(covered['half_width'])}</b>, made to hold "
-            f"{covered['level']:.0%} of true values (split conformal, {covered['rows']:,} validation rows). On the test part it holds "
-            f"<b>{covered['coverage']:.1%}</b> ({covered['low']:.1%} to {covered['high']:.1%}).</p>"
+            f"{covered['level']:.0%} of true values (split conformal, {covered['rows']:,} validation rows). On the "
+            f"test part it holds <b>{covered['coverage']:.1%}</b> ({covered['low']:.1%} to {covered['high']:.1%}).</p>"
         )
     return found
 

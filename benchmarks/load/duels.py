@@ -50,6 +50,7 @@ def duels(
                     stack.enter_context(opened(server, workloads[name], pythons[server.name], cache))
                     for server in rivals
                 ]
+                readings += [Reading(one.server.name, name, 0, "start_seconds", one.start_seconds) for one in there]
                 readings += in_turn(there, measure, seconds)
         except ServerFailed as error:
             absent[f"side by side: {measure} ({name})"] = str(error)

@@ -70,7 +70,7 @@ def medians(readings: Iterable[Reading]) -> Medians:
 
 
 def judge(figures: Medians, duels: Sequence[Reading], servers: Sequence[Server], ours: str = OURS) -> list[Finding]:
-    """Compare what we reached with what is asked for: turn by turn with a rival, else by the medians of the rounds."""
+    """Compare what we reached with what is asked for: turn by turn with a rival, else by the medians."""
     demands = DEMANDS if ours == OURS else IN_PRODUCTION_TOO
     return [
         _alone(demand, figures.get((ours, demand.workload, demand.what)))

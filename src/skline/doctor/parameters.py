@@ -117,7 +117,7 @@ def _placeholders(settings: Settings) -> list[Finding]:
     ]
     if not empty:
         return []
-    what = (
-        f"{several(empty)} {'has' if len(empty) == 1 else 'have'} no value of their own yet; the model card shows them"
-    )
-    return [Finding("look", what.replace("their own", "its own") if len(empty) == 1 else what, "say it in params.yaml")]
+    said = "has no value of its own yet; the model card shows it"
+    if len(empty) > 1:
+        said = "have no values of their own yet; the model card shows them"
+    return [Finding("look", f"{several(empty)} {said}", "say it in params.yaml")]

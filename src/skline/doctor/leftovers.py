@@ -34,13 +34,18 @@ TEMPLATE_ONLY = (
 def check() -> list[Finding]:
     """Look for what a project of its own does not need any more."""
     if DEMO in _source():
-        template = Path("copier.yml").is_file()
+        template = is_template()
         what = "this is the template, with its demo" if template else "this is still the template's demo"
         return [
             Finding("ok" if template else "look", what, "" if template else "uv run skline init TABLE --target COLUMN")
         ]
     found = [*_demo(), *_template()]
     return found or [Finding("ok", "nothing of the template's demo is left")]
+
+
+def is_template() -> bool:
+    """Whether this is the template itself, with its demo: it gets no updates."""
+    return DEMO in _source() and Path("copier.yml").is_file()
 
 
 def _source() -> str:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from skline import paths
 from skline.doctor.finding import Finding, several
+from skline.doctor.leftovers import is_template
 from skline.doctor.repository import git
 from skline.errors import SklineError
 from skline.settings import Project, Settings
@@ -28,7 +29,7 @@ def check() -> list[Finding]:
     return [
         Finding("ok", f"params.yaml is valid; {len(unset)} settings are at their defaults (src/skline/settings.py)"),
         *_unwatched(given),
-        *_new(unset),
+        *([] if is_template() else _new(unset)),
         *_placeholders(settings),
     ]
 

@@ -270,6 +270,9 @@ def test_settings_that_an_update_brought_are_listed_with_default_and_meaning(pro
     [line] = [line for line in finding.details if "golden" in line]
     assert line.startswith("train.golden_rows: 64   Validation rows")
     assert finding.level == "look"
+    write("copier.yml", "")  # the template itself, with its demo, gets no updates
+    edit("params.yaml", "data/source/prices.csv", f"package:{leftovers.DEMO}/x.csv")
+    assert {finding.level for finding in parameters.check()} == {"ok"}
 
 
 def test_an_artifact_is_held_against_its_digest_and_the_libraries(

@@ -78,15 +78,20 @@ def _left_out(guesses: list[Guess]) -> str:
     return f"{text}#: Columns of the source that are known too late to be inputs, and why.\nLEAKS = {{\n{lines}}}\n"
 
 
+def _one_line(text: str) -> str:
+    """Blanks as single spaces; what cannot be printed, a null byte for one, as U+FFFD: Python reads no such source."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
+
+
 def _comment(text: str) -> str:
     """Write a comment of one line."""
-    text = " ".join(text.split())
+    text = _one_line(text)
     return f"#   {text if len(text) <= WIDTH - 4 else text[: WIDTH - 5] + '…'}\n"
 
 
 def docstring(text: str) -> str:
     """Write a docstring of one line."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
+    text = _one_line(text).replace("\\", "\\\\").replace('"""', "'''")
     text = text if len(text) < WIDTH - 12 else text[: WIDTH - 13] + "…"
     return f'"""{text}{" " if text.endswith(chr(34)) else ""}"""'
 

@@ -9,6 +9,8 @@ import pytest
 from model.pipeline import build_pipeline
 from skline.artifact import write
 from skline.errors import SklineError
+from skline.files import write_bytes, write_text
+from skline.release.changes import alone
 from skline.stages.train import train
 from tests import demo
 from tests.serving.releases import World, in_force, version_of, wait_for
@@ -53,22 +55,25 @@ def test_a_manifest_or_an_artifact_that_is_bad_leaves_the_last_good_release_serv
     world: World, packaged: demo.Packaged, another: demo.Packaged, example: dict[str, Any]
 ) -> None:
     good = world.releases.manifest.read_bytes()
+
+    def promote_what_is_lost() -> None:
+        lost = world.arm(another)
+        shutil.rmtree(world.releases.artifacts / another.digest)
+        world.releases.change("promote", "", lambda _: {"arms": alone(lost)})
+
     with world.serving() as client:
         in_force(client, 1)
         for spoil, words in [
-            (lambda: world.releases.manifest.write_text("{"), "no release manifest"),
+            (lambda: write_text(world.releases.manifest, "{"), "no release manifest"),
             (world.releases.manifest.unlink, "is gone"),
-            (
-                lambda: (world.promote(another), shutil.rmtree(world.releases.artifacts / another.digest)),
-                "manifest.json",
-            ),
+            (promote_what_is_lost, "manifest.json"),
         ]:
             spoil()
             wait_for(client, lambda info, words=words: words in (info["refused"] or ""))
             assert client.post("/predict", json=example).json()["model_version"] == version_of(packaged)
             assert metric(client, 'skline_release{state="refused"}') == 1
             assert client.get("/health/ready").status_code == 200
-            world.releases.manifest.write_bytes(good)
+            write_bytes(world.releases.manifest, good)
             wait_for(client, lambda info: info["refused"] is None)
         assert metric(client, "skline_artifact_refused_total") == 3
         world.arm(another)

@@ -14,6 +14,7 @@ from skline import paths
 from skline.errors import SklineError
 from skline.section import Section, Share
 from skline.settings_evaluation import NUMBER, OBJECTIVE, Evaluate, Gates
+from skline.sources.sql import check
 
 
 class Project(Section):
@@ -29,7 +30,11 @@ class Project(Section):
 class Source(Section):
     """Where the table comes from."""
 
-    uri: str = Field(description="A path, an fsspec URL, or package:NAME/FILE for a file inside a Python package")
+    uri: str = Field(
+        description="A path, an fsspec URL, package:NAME/FILE for a file inside a Python package, "
+        "postgresql://HOST/DATABASE or sqlite:///FILE"
+    )
+    query: str | None = Field(default=None, description="The SELECT that gives the table, where uri is a database")
     member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
     delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
     encoding: str = Field(default="utf-8", description="Of CSV files")
@@ -42,6 +47,11 @@ class Source(Section):
         default=None,
         description="Change it to read a source again that DVC cannot watch (anything but data/source)",
     )
+
+    @model_validator(mode="after")
+    def _query_fits_uri(self) -> Self:
+        check(self.uri, self.query)  # raises no ValueError: pydantic would repeat the address, and the password in it
+        return self
 
 
 class Validate(Section):
@@ -204,6 +214,8 @@ class Settings(Section):
             raise SklineError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
         try:
             return cls.model_validate(values)
+        except SklineError as error:
+            raise SklineError(f"{path}: {error}") from None
         except ValidationError as error:
             raise SklineError(f"{path}: " + "; ".join(_fault(cls, dict(e)) for e in error.errors())) from None
 

@@ -15,7 +15,10 @@ def add(commands: "Commands") -> None:
         help="make the project that of a table: contract, pipeline, settings",
         description="Guess what a table's columns are, and write the contract, the pipeline and the settings for it.",
     )
-    command.add_argument("table", help="a csv, tsv or Parquet file, plain or in gz or zip, or a URL")
+    command.add_argument("table", help="a csv, tsv or Parquet file, plain or in gz or zip, a URL, or a database's")
+    command.add_argument(
+        "--query", metavar="SELECT", help="gives the table, where it is postgresql://HOST/DATABASE or sqlite:///FILE"
+    )
     command.add_argument("--target", required=True, metavar="NAME", help="the column to be predicted")
     command.add_argument(
         "--task", choices=["binary", "multiclass", "regression"], help="default: what the target shows"

@@ -132,17 +132,17 @@ def _named(missing: list[str], present: list[str]) -> str:
 def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
     """Fetch the source and read the wanted columns; also every column's name, and facts for the lineage."""
     from skline.files import sha256
-    from skline.sources.locate import local_file
+    from skline.sources.locate import local_table
     from skline.sources.tables import read_source
 
-    with local_file(source.uri) as path:
+    with local_table(source) as path:
         table, columns = read_source(path, source, wanted)
         facts: dict[str, object] = {
             "source": source.uri,
             "snapshot": source.snapshot,
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
-        }
+        } | ({} if source.query is None else {"query": source.query})
     return table, columns, facts
 
 

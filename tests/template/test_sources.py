@@ -120,7 +120,7 @@ def test_the_same_is_guessed_of_it(tmp_path: Path, request: pytest.FixtureReques
         ("Farbe: hell", "string"),
         ("price", "number"),
     ]
-    assert next(c for c in plan.contract.inputs if c.kind == "string").isin == ("blue", "grün", "red")
+    assert next(c for c in plan.contract.inputs if c.kind == "string").choices == ("blue", "grün", "red")
     source = yaml.safe_load(plan.files[Path("params.yaml")])["source"]
     assert source["uri"] == wishes.table
     assert source.get("query") == wishes.query
@@ -136,7 +136,7 @@ def test_it_goes_the_whole_way(tmp_path: Path, request: pytest.FixtureRequest, k
     run(root, "dvc", "repro")
     artifact = Artifact.open(root / "artifact", read_digest(root / "artifact.sha256"))
     contract = artifact.contract
-    assert contract.input_names == ("x0", "x1", "Farbe: hell", "price")
+    assert contract.input_names == ["x0", "x1", "Farbe: hell", "price"]
     rows = [*artifact.golden.rows[:5], {"x0": 1, "x1": 0.5, "Farbe: hell": "grün", "price": 100.25}]
     answers, _, page = ask(root, rows)
     scores = score_frame(artifact.load_pipeline(), to_frame(contract.inputs, read_rows(contract, rows)))

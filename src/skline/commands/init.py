@@ -23,8 +23,14 @@ def add(commands: "Commands") -> None:
     command.add_argument(
         "--task", choices=["binary", "multiclass", "regression"], help="default: what the target shows"
     )
-    command.add_argument("--time", metavar="COL", help="when a row happened; the split is by it")
-    command.add_argument("--group", metavar="COL", help="whom a row is about; rows of one group stay together")
+    command.add_argument(
+        "--time", metavar="COL", help="when a row happened; the split is by it, unless --group is given too"
+    )
+    command.add_argument(
+        "--group",
+        metavar="COL",
+        help="whom a row is about; rows of one group stay together in the split, with --time as well",
+    )
     command.add_argument("--id", metavar="COL", help="the column that names each row")
     command.add_argument("--name", help="of the project (default: the file's)")
     command.add_argument("--delimiter", help="of a CSV (default: found in it)")

@@ -97,11 +97,8 @@ def source_of(wishes: Wishes) -> Source:
 
 def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
     """Guess everything, write the files' texts, and try them on the table."""
-    table = load(path, uri, wishes.delimiter, wishes.encoding)
-    called = Path(uri).name
-    if wishes.query is not None:
-        called = sql.name_of(uri)
-        table.source["query"] = wishes.query
+    table = load(path, uri, wishes.delimiter, wishes.encoding, wishes.query)
+    called = Path(uri).name if wishes.query is None else sql.name_of(uri)
     guesses, target = table.guesses, named(table, wishes.target, "--target")
     target.part = "target"
     for option in ("time", "group", "id"):
@@ -124,7 +121,8 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
         contract = derive_module(declared)
         source_text = source_source(event_time.name if event_time else None, time.name if time else None)
         rows, remarks = tried(table, declared, contract, event_time, time)
-        by_group = any(guess.part == "group" for guess in guesses)
+        # What is asked for comes before what is guessed.
+        by_group = any(guess.part == "group" for guess in guesses) and not (wishes.time and wishes.group is None)
         split, why, look = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
     title = f"{words(name)}: {words(target.name)}"
     files = {

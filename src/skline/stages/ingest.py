@@ -142,7 +142,9 @@ def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict
             "snapshot": source.snapshot,
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
-        } | ({} if source.query is None else {"query": source.query})
+        }
+        if source.query is not None:
+            facts["query"] = source.query
     return table, columns, facts
 
 

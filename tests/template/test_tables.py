@@ -158,7 +158,8 @@ def test_what_is_asked_for_splits_before_what_is_guessed_and_groups_before_time(
     path = Made(table.frame.assign(day=days), table.target).write(tmp_path / "t.csv")
     plan = make_plan(path, "data/source/t.csv", Wishes(str(path), table.target, **asked))  # type: ignore[arg-type]
     assert yaml.safe_load(plan.files[Path("params.yaml")])["split"]["kind"] == split
-    assert plan.contract.by_role("group").name == "patient_id"
+    assert [column.name for column in plan.contract.with_role("group")] == ["patient_id"] * (split == "group")
+    assert "patient_id" not in plan.contract.input_names
     assert ("event_time" in [column.name for column in plan.contract.columns]) == ("time" in asked)
     assert any("not by time" in remark for remark in plan.remarks) == (len(asked) == 2)
 

@@ -20,7 +20,7 @@ WORSE = (
 
 NOT_BY_TIME = (
     "the split is by group and not by time: a model that has seen a group looks better on its later rows than it will "
-    "on new groups; if later rows of known groups are what it will meet, set split.kind to time in params.yaml"
+    "on new groups; if later rows of known groups are what it will meet, leave --group out"
 )
 
 

@@ -121,8 +121,7 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
         contract = derive_module(declared)
         source_text = source_source(event_time.name if event_time else None, time.name if time else None)
         rows, remarks = tried(table, declared, contract, event_time, time)
-        # What is asked for comes before what is guessed.
-        by_group = any(guess.part == "group" for guess in guesses) and not (wishes.time and wishes.group is None)
+        by_group = any(guess.part == "group" for guess in guesses)
         split, why, look = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
     title = f"{words(name)}: {words(target.name)}"
     files = {
@@ -172,6 +171,11 @@ def assign_parts(table: Table, target: Guess, decided: Decided, wishes: Wishes) 
             f"--time: {wishes.time!r} is missing in {int(time.values.isna().sum()):,} rows; fill it or leave --time out"
         )
     group = find_group(guesses, wishes.group)
+    if group is not None and wishes.time is not None and wishes.group is None:
+        # What is asked for comes before what is guessed, and no group may be in two parts of a split.
+        group.leave_out("left out", f"{group.reasons[-1]}; the split is by time, as asked")
+        group.looks[-1:] = ["say --group as well, if rows of one of them must stay together in the split"]
+        group = None
     find_ids(guesses, wishes.id, table.repeated)
     leave_out_useless(guesses, target)
     inputs = [guess for guess in guesses if guess.part == "input"]

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import sqlite3
+import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -155,6 +156,15 @@ def test_what_sqlite_refuses_is_said_in_one_line(file: Callable[[str], str]) -> 
         with pytest.raises(SklineError, match=said), local_table(Source(uri=uri, query=query)):
             pass
     with pytest.raises(SklineError, match="there is no file"), local_table(Source(uri=f"{uri}x", query="SELECT 1")):
+        pass
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    with (
+        pytest.raises(SklineError, match="uv sync --group sql"),
+        local_table(Source(uri="postgresql://h/x", query="TABLE t")),
+    ):
         pass
 
 

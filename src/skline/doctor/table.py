@@ -13,7 +13,7 @@ from skline.contract.spec import Contract
 from skline.doctor.finding import Finding
 from skline.errors import SklineError
 from skline.settings import Settings
-from skline.settings import Source as SourceSettings
+from skline.settings_source import Source as SourceSettings
 
 #: The user's own files.
 MODEL = Path("src/model")
@@ -59,8 +59,8 @@ def _data(contract: Contract) -> list[Finding]:
 def _source(contract: Contract, prepared: ModuleType) -> list[Finding]:
     """Take the source's header through ingest, without rows: a column that is missing is missed at once."""
     from skline.contract.table import KINDS
+    from skline.settings_source import POSTGRESQL
     from skline.sources.locate import PACKAGE, local_file
-    from skline.sources.sql import POSTGRESQL
     from skline.stages.ingest import ingest
 
     try:

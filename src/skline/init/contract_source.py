@@ -81,8 +81,12 @@ def _left_out(guesses: list[Guess]) -> str:
 
 def _comment(text: str) -> str:
     """Write a comment of one line."""
-    text = " ".join(text.split())
-    return f"#   {cut(text, WIDTH - 4)}\n"
+    return f"#   {cut(one_line(text), WIDTH - 4)}\n"
+
+
+def one_line(text: str) -> str:
+    """Leave out what no source file may hold."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def wide(text: str) -> int:
@@ -103,8 +107,8 @@ def cut(text: str, room: int) -> str:
 
 def docstring(text: str) -> str:
     """Write a docstring of one line."""
-    text = " ".join(text.split()).replace("\\", "\\\\").replace('"""', "'''")
-    text = cut(text, WIDTH - 13)
+    text = one_line(text).replace('"""', "'''")
+    text = cut(text, max(20, WIDTH - 13 - text.count("\\"))).replace("\\", "\\\\")
     return f'"""{text}{" " if text.endswith(chr(34)) else ""}"""'
 
 

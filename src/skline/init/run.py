@@ -23,7 +23,7 @@ from skline.init.roles import find_group, find_ids, find_time, leave_out_useless
 from skline.init.table import Table, load
 from skline.init.task import Decided, decide
 from skline.init.trial import imported, tried
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources import sql
 from skline.sources.locate import PACKAGE, local_table
 

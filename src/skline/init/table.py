@@ -12,7 +12,7 @@ from skline.errors import SklineError
 from skline.init.dialect import find_dialect, ragged_line
 from skline.init.guess import Guess
 from skline.init.kinds import read_column
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.tables import header, read_source
 
 #: Guesses are made on at most so many rows, evenly spread; whether an id repeats is looked up in all.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.errors import SklineError
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources import sql
 
 PACKAGE = "package:"

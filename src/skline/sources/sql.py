@@ -13,11 +13,8 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from skline.errors import SklineError
+from skline.settings_source import SQLITE
 
-POSTGRESQL = ("postgresql://", "postgres://")
-SQLITE = "sqlite:///"
-#: Any ":" before an "@" parts a user from a password, also where the password holds an unquoted "/" or "?".
-PASSWORD = re.compile(r"://[^?]*:[^?]+@|://[^/]*:[^/]+@|[?&](ssl)?password=")
 #: Rows of SQLite that are in memory at a time.
 ROWS = 1 << 16
 #: Microseconds of a day; the first day of the year 1 and the last of 9999, counted from 1970.
@@ -29,36 +26,6 @@ class Result(NamedTuple):
 
     schema: Any
     batches: Iterator[Any]
-
-
-def is_database(uri: str) -> bool:
-    """Whether a source is a database, to be asked by a query."""
-    return uri.startswith((*POSTGRESQL, SQLITE))
-
-
-def check(uri: str, query: str | None) -> None:
-    """Refuse a password in `uri`, a database without a query, and a query of anything else.
-
-    Raises
-    ------
-    SklineError
-        It does not repeat the address, which may hold the password.
-    """
-    if is_database(uri) and PASSWORD.search(uri):
-        raise SklineError(
-            "source.uri holds a password, and params.yaml is committed for all to read: take it out, and give it in "
-            "the environment (PGPASSWORD), or in libpq's password file (~/.pgpass, or ?passfile=PATH in the address)"
-        )
-    if is_database(uri) and not (query or "").strip():
-        raise SklineError(
-            "a database wants a query that gives the table: --query 'SELECT …' of `skline init`, or source.query in "
-            "params.yaml"
-        )
-    if query is not None and not is_database(uri):
-        raise SklineError(
-            f"source.query is for postgresql://HOST/DATABASE and sqlite:///FILE, and source.uri is {uri!r}; "
-            "export another database's table as Parquet"
-        )
 
 
 def name_of(uri: str) -> str:

@@ -17,7 +17,7 @@ from skline.contract.spec import Column, Contract, Kind
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
-    from skline.settings import Source
+    from skline.settings_source import Source
 
 
 class Ingested(NamedTuple):

@@ -56,7 +56,8 @@ def skline_score(
     command += ["--artifact", packaged.folder, "--digest", packaged.digest, *more]
     if room is not None:
         command = [sys.executable, "-c", CONFINED, room, *command]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    # Where no params.yaml tells how this project's own table is written.
+    return subprocess.run(list(map(str, command)), cwd=table.parent, capture_output=True, text=True, check=False)
 
 
 def score(packaged: demo.Packaged, table: Path, out: Path, keep: str = "", jobs: int = 2, **form: Any) -> Any:

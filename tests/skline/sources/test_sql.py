@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from skline.errors import SklineError
-from skline.settings import Settings, Source
+from skline.settings import Settings
+from skline.settings_source import Source
 from skline.sources import sql
 from skline.sources.locate import local_table
 from skline.stages.ingest import read

@@ -119,6 +119,14 @@ def test_a_table_goes_the_whole_way(tmp_path: Path, name: str) -> None:
     run(root, "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "tests/model", "tests/test_project.py")
 
 
+@pytest.mark.slow
+def test_what_comes_with_a_project_is_tested_as_well_there_as_here(tmp_path: Path) -> None:
+    """Another task, another dialect: the tests of what reads params.yaml or fits models are the ones to be misled."""
+    root, _ = made(tmp_path, TABLES["regression"]())
+    parts = ("skline/batch", "skline/stages", "skline/init", "serving/test_releases.py", "serving/test_trials.py")
+    run(root, "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", *(f"tests/{part}" for part in parts))
+
+
 def check_style(files: dict[Path, str]) -> None:
     """What init writes is clean by the rules of the project, whatever the script of the names."""
     for path, text in files.items():

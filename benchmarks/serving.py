@@ -3,9 +3,10 @@
     uv run --group bench python -m benchmarks.serving
 
 Builds one environment for each alternative (kept in .cache/benchmarks), proves every server's numbers, drives it
-with `wrk` on loopback, and writes docs/benchmarks/serving.md, .svg and .json. It needs the artifact and the test part
-(`uv run dvc repro`) and `wrk`. Nothing but processes that it has started is ever stopped. The exit status is 0 if
-everything that was measured is as asked, 1 if something falls short, 2 if nothing could be measured.
+with `wrk` on loopback, drives those that are compared once more side by side, and writes docs/benchmarks/serving.md,
+.svg and .json. It needs the artifact and the test part (`uv run dvc repro`) and `wrk`. Nothing but processes that it
+has started is ever stopped. The exit status is 0 if everything that was measured is as asked, 1 if something falls
+short, 2 if nothing could be measured.
 """
 
 import argparse
@@ -18,7 +19,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.load import report, rounds, summary, venvs, workload, wrk
+from benchmarks.load import duels, report, rounds, summary, venvs, workload, wrk
 from benchmarks.servers import every_server
 from benchmarks.servers.base import Server
 from skline.errors import SklineError
@@ -43,6 +44,8 @@ def main() -> int:
         readings, failed = rounds.rounds(
             servers, workloads, pythons, CACHE / "runs", options.rounds, options.seconds, say
         )
+        figures = summary.medians(readings)
+        compared, undone = duels.duels(servers, figures, workloads, pythons, CACHE / "runs", options.seconds, say)
     except SklineError as error:
         print(f"benchmarks.serving: {error}", file=sys.stderr)
         return 2
@@ -64,16 +67,18 @@ def main() -> int:
         "seconds": options.seconds,
     }
     versions = {name: environment.versions for name, environment in environments.items()}
-    run = report.Run(servers, readings, versions, absent | failed, facts)
+    run = report.Run(servers, readings, compared, versions, absent | failed | undone, facts)
     findings = report.write(run, options.out)
     draw(run, options.out)
-    say(report.servers_table(summary.medians(readings), run.shown))
-    for finding in findings:
-        say(f"{finding.demand.label}: asked {finding.demand.asked}, found {report.ratio(finding)}: {outcome(finding)}")
+    say(report.servers_table(figures, run.shown))
+    every = [(ours, finding) for ours, found in findings.items() for finding in found]
+    for ours, finding in every:
+        demand, found = finding.demand, report.ratio(finding)
+        say(f"{ours}: {demand.label}: asked {demand.asked}, found {found}: {outcome(finding)}")
     for title, reason in run.absent.items():
         say(f"not measured: {title}: {reason}")
     say(f"written: {options.out / 'serving.md'}")
-    return 1 if any(finding.holds is False for finding in findings) else 0
+    return 1 if any(finding.holds is False for _, finding in every) else 0
 
 
 def arguments() -> argparse.Namespace:

@@ -73,17 +73,21 @@ class Answers:
                 {"prediction": prediction, "model_version": version, "prediction_id": name, **more}
                 for prediction, name in zip(predictions, prediction_ids, strict=True)
             ]
+        chances: list[dict[str, float]]
+        if len(labels) == 2:  # written out, which takes half of the time
+            first, second = labels
+            chances = [{first: one, second: other} for one, other in scores.probabilities.tolist()]
+        else:
+            chances = [dict(zip(labels, row, strict=True)) for row in scores.probabilities.tolist()]
         return [
             {
                 "prediction": prediction,
-                "probabilities": dict(zip(labels, chances, strict=True)),
+                "probabilities": probabilities,
                 "model_version": version,
                 "prediction_id": name,
                 **more,
             }
-            for prediction, chances, name in zip(
-                predictions, scores.probabilities.tolist(), prediction_ids, strict=True
-            )
+            for prediction, probabilities, name in zip(predictions, chances, prediction_ids, strict=True)
         ]
 
 

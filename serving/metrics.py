@@ -65,6 +65,7 @@ class Metrics:
         self._path = "none"
         self._classes = False
         self._scores: ScoreHistogram | None = None
+        self._nullable: list[str] = []
         self._seen: dict[str, frozenset[str]] = {}
         self._predicted = cache(lambda prediction: self._predictions.labels(_text(prediction)))
         self._timed = cache(lambda route, path, status: self._requests.labels(route, path, str(status)))
@@ -84,6 +85,7 @@ class Metrics:
         )
         self._refused.set(artifact.manifest.scoring.path == "plan" and scoring.path != "plan")
         self.ready.set(1)
+        self._nullable = [column.name for column in artifact.contract.inputs if column.nullable]
         self._seen = seen_categories(artifact)
         for name in artifact.contract.input_names:
             self._missing.labels(name)
@@ -116,10 +118,9 @@ class Metrics:
             self._predicted(prediction).inc()
         if self._scores is not None:
             self._scores.observe(score)
-        if None in row.values():
-            for name, value in row.items():
-                if value is None:
-                    self._missing.labels(name).inc()
+        for name in self._nullable:
+            if row[name] is None:
+                self._missing.labels(name).inc()
         for name, seen in self._seen.items():
             if row[name] not in seen and row[name] is not None:
                 self._unseen.labels(name).inc()
@@ -132,16 +133,15 @@ class Metrics:
                 self._predicted(prediction).inc(count)
         if self._scores is not None:
             self._scores.observe_many(values)
-        for name in rows[0]:
-            given = list(map(itemgetter(name), rows))
-            missing = given.count(None)
+        for name in self._nullable:
+            missing = sum(row[name] is None for row in rows)
             if missing:
                 self._missing.labels(name).inc(missing)
-            seen = self._seen.get(name)
-            if seen is not None:
-                unseen = sum(given.count(value) for value in set(given).difference(seen, (None,)))
-                if unseen:
-                    self._unseen.labels(name).inc(unseen)
+        for name, seen in self._seen.items():
+            given = list(map(itemgetter(name), rows))
+            unseen = sum(given.count(value) for value in set(given).difference(seen, (None,)))
+            if unseen:
+                self._unseen.labels(name).inc(unseen)
 
 
 class Counts(Collector):

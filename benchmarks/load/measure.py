@@ -4,7 +4,7 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,16 +38,41 @@ class Reading:
     value: float
 
 
-def visit(
-    server: Server,
-    workload: Workload,
-    python: Path,
-    cache: Path,
-    number: int,
-    seconds: int,
-    measures: Sequence[str] = (ONE, MANY, BATCH),
-) -> list[Reading]:
-    """Start the server, prove its answers, take `measures` of it in round `number`, stop it.
+@dataclass(frozen=True)
+class Opened:
+    """A server that runs, whose answers were proved and that is warm; `bodies` are the requests' files by measure."""
+
+    server: Server
+    workload: Workload
+    port: int
+    pid: int
+    start_seconds: float
+    bodies: Mapping[str, Path]
+
+    def take(self, measure: str, seconds: int) -> dict[str, float] | None:
+        """Drive it and return its figures by name; None if it has no such route.
+
+        Raises
+        ------
+        ServerFailed
+            If it answers wrongly afterwards.
+        """
+        path = self.server.batch_path if measure == BATCH else self.server.path
+        if path is None:
+            return None
+        figures = wrk.drive(self.port, path, self.bodies[measure], CONNECTIONS[measure], seconds, self.server.headers)
+        settle(self.server, self.workload, self.port)
+        return {
+            f"{measure} rate": figures.rate * (len(self.workload.rows) if measure == BATCH else 1),
+            f"{measure} failed": figures.failed,
+            f"{measure} p50_ms": figures.p50_ms,
+            f"{measure} p99_ms": figures.p99_ms,
+        }
+
+
+@contextlib.contextmanager
+def opened(server: Server, workload: Workload, python: Path, cache: Path) -> Iterator[Opened]:
+    """Start the server in a folder of its own below `cache`, prove its answers, warm it up; stop it at the end.
 
     Raises
     ------
@@ -62,29 +87,42 @@ def visit(
     one, many = folder / "rows.jsonl", folder / "batch.jsonl"
     one.write_text("".join(json.dumps(server.body([row])) + "\n" for row in workload.rows[:DISTINCT_ROWS]))
     many.write_text(json.dumps(server.batch_body(workload.rows)) + "\n")
-    bodies, paths = {ONE: one, MANY: one, BATCH: many}, {BATCH: server.batch_path}
-    found: dict[str, float] = {}
     started = time.perf_counter()
     with running(server.command(site), server.environ(site), site.folder, site.log) as process:
 
         def right() -> bool:
             return not wrong(server, workload, site.port, [0])
 
-        found["start_seconds"] = until(right, process, started, READY_SECONDS, site.log)
+        start_seconds = until(right, process, started, READY_SECONDS, site.log)
         prove(server, workload, site.port)
         with contextlib.suppress(wrk.NothingAnswered):  # it may take longer for its first answers
             wrk.drive(site.port, server.path, one, CONNECTIONS[MANY], WARM_UP_SECONDS, server.headers)
         settle(server, workload, site.port)
+        bodies = {ONE: one, MANY: one, BATCH: many}
+        yield Opened(server, workload, site.port, process.pid, start_seconds, bodies)
+
+
+def visit(
+    server: Server,
+    workload: Workload,
+    python: Path,
+    cache: Path,
+    number: int,
+    seconds: int,
+    measures: Sequence[str] = (ONE, MANY, BATCH),
+) -> list[Reading]:
+    """Start the server, prove its answers, take `measures` of it in round `number`, stop it.
+
+    Raises
+    ------
+    ServerFailed
+        If it does not start or a number is wrong.
+    """
+    with opened(server, workload, python, cache) as there:
+        found = {"start_seconds": there.start_seconds}
         for measure in measures:
-            path = paths.get(measure, server.path)
-            if path is None:
-                continue
-            figures = wrk.drive(site.port, path, bodies[measure], CONNECTIONS[measure], seconds, server.headers)
-            rows = len(workload.rows) if measure == BATCH else 1
-            found |= {f"{measure} rate": figures.rate * rows, f"{measure} failed": figures.failed}
-            found |= {f"{measure} p50_ms": figures.p50_ms, f"{measure} p99_ms": figures.p99_ms}
-            settle(server, workload, site.port)
-        found["memory_mb"] = memory_mb(process.pid)
+            found |= there.take(measure, seconds) or {}
+        found["memory_mb"] = memory_mb(there.pid)
     return [Reading(server.name, workload.name, number, what, value) for what, value in found.items()]
 
 

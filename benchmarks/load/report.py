@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.load.duels import ALTERNATIVES, TURNS
 from benchmarks.load.measure import CONNECTIONS, PROVED_ROWS, Reading
-from benchmarks.load.summary import Finding, Medians, judge, medians
+from benchmarks.load.summary import IN_PRODUCTION, OURS, Finding, Medians, judge, medians
 from benchmarks.load.venvs import name_of
 from benchmarks.load.workload import BATCH_ROWS, DISTINCT_ROWS
 from benchmarks.servers.base import Server
@@ -38,12 +39,13 @@ COLUMNS = (
 class Run:
     """One run of the benchmark, as it is written down.
 
-    `versions` has the versions in each server's environment by server name, `absent` the reason for everything that
-    could not be measured by its title.
+    `duels` were taken side by side, their rounds being turns; `versions` has the versions in each server's environment
+    by server name, `absent` the reason for everything that could not be measured by its title.
     """
 
     servers: Sequence[Server]
     readings: Sequence[Reading]
+    duels: Sequence[Reading]
     versions: Mapping[str, Mapping[str, str]]
     absent: Mapping[str, str]
     facts: Mapping[str, Any]
@@ -59,30 +61,44 @@ class Run:
         )
 
 
-def write(run: Run, folder: Path) -> list[Finding]:
-    """Write serving.json and serving.md into a folder; return what was found."""
+def write(run: Run, folder: Path) -> dict[str, list[Finding]]:
+    """Write serving.json and serving.md into a folder; return what was found, by the server of ours."""
     folder.mkdir(parents=True, exist_ok=True)
-    findings = judge(medians(run.readings), run.servers)
-    rounds: dict[str, dict[str, dict[str, list[float]]]] = {}
-    for reading in run.readings:
-        of_server = rounds.setdefault(reading.server, {}).setdefault(reading.workload, {})
-        of_server.setdefault(reading.what, []).append(float(f"{reading.value:.6g}"))
+    figures = medians([*run.readings, *run.duels])  # a start is timed in both
+    findings = {
+        ours: judge(figures, run.duels, run.servers, ours)
+        for ours in (OURS, IN_PRODUCTION)
+        if any(server.name == ours for server in run.shown)
+    }
     document = {
         **run.facts,
-        "findings": [asdict(finding) for finding in findings],
+        "findings": {ours: [asdict(finding) for finding in found] for ours, found in findings.items()},
         "absent": dict(run.absent),
         "servers": {s.name: {"title": s.title, "setup": s.setup, "versions": named(run, s)} for s in run.shown},
-        "rounds": rounds,
+        "rounds": listed(run.readings),
+        "side by side": listed(run.duels),
     }
     write_json(folder / "serving.json", document)
     write_text(folder / "serving.md", markdown(run, findings))
     return findings
 
 
-def markdown(run: Run, findings: Sequence[Finding]) -> str:
+def listed(readings: Sequence[Reading]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """All values of each figure, in their order."""
+    values: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for reading in readings:
+        of_server = values.setdefault(reading.server, {}).setdefault(reading.workload, {})
+        of_server.setdefault(reading.what, []).append(float(f"{reading.value:.6g}"))
+    return values
+
+
+def markdown(run: Run, findings: Mapping[str, Sequence[Finding]]) -> str:
     """The report as Markdown."""
+    titles = {server.name: server.title for server in run.shown}
     parts = ["# How fast is `/predict`?\n", introduction(run), "## What is asked, and what was found\n"]
-    parts += [findings_table(findings), "## Side by side\n", servers_table(medians(run.readings), run.shown)]
+    for ours, found in findings.items():
+        parts += [f"{titles[ours]}:\n", findings_table(found)]
+    parts += ["## Every server\n", servers_table(medians(run.readings), run.shown)]
     parts += ["![Requests and rows a second](serving.svg)\n", "## How each was set up\n", setup_table(run)]
     if run.absent:
         parts += ["## What could not be measured\n"]
@@ -104,11 +120,16 @@ def introduction(run: Run) -> str:
         "fitted pipeline's to the last bit before anything is measured. It is warmed up, and `wrk` posts "
         f"{DISTINCT_ROWS} different rows in turn for {facts['seconds']} s a figure, or batches over "
         f"{CONNECTIONS['batch']} connections. Between two figures the server works off what it has queued.\n\n"
-        "Figures are medians over rounds. Latencies are as requests saw them: wrk's correction for coordinated "
-        "omission, which adds requests that nobody sent, is taken back. Memory is that of all processes after the "
-        "load, shared pages counted once. [batching.md](batching.md) tells how batching was tuned. A pipeline that is "
-        "not planned is the same one behind a transformer of the user's own. Ratios compare within this run; another "
-        "machine gives other figures.\n"
+        "What is asked for is a ratio, and the machine's pace changes while a round goes over all servers: so ours, "
+        f"the {ALTERNATIVES} quickest alternatives of the rounds and the constant app run at once afterwards, and each "
+        f"is driven for {facts['seconds']} s in each of {TURNS} turns. What was found is the median over turns of the "
+        "ratio to the best alternative of the turn; the start has no rival, its figure is the median of all "
+        "starts.\n\n"
+        "Figures of every server are medians over rounds. Latencies are as requests saw them: wrk's correction for "
+        "coordinated omission, which adds requests that nobody sent, is taken back. Memory is that of all processes "
+        "after the load, shared pages counted once. [batching.md](batching.md) tells how batching was tuned. A "
+        "pipeline that is not planned is the same one behind a transformer of the user's own. Ratios compare within "
+        "this run; another machine gives other figures.\n"
     )
 
 

@@ -71,7 +71,7 @@ def field(index: int, column: Column) -> str:
 
 
 def hint_of(column: Column) -> str:
-    """What the column means, which values it may have, and an example."""
+    """What the column means, if its label does not say the same; which values it may have, and an example."""
     dated = column.kind in ("date", "datetime")
     rules = [
         f"{words[dated]} {getattr(column, name)}" for name, words in BOUNDS.items() if getattr(column, name) is not None
@@ -84,7 +84,10 @@ def hint_of(column: Column) -> str:
     if column.kind == "datetime":
         parts.append("in UTC")
     told = ", ".join(parts)
-    sentences = [column.description.rstrip("."), told[:1].upper() + told[1:]]
+    meaning = column.description.rstrip(".")
+    if meaning == label_of(column.name):  # it stands above the hint
+        meaning = ""
+    sentences = [meaning, told[:1].upper() + told[1:]]
     return " ".join(f"{sentence}." for sentence in sentences if sentence)
 
 

@@ -14,17 +14,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv6Address, ip_address
-from typing import TYPE_CHECKING, TypeVar
-
-import limits
-from limits.errors import StorageError
+from typing import TypeVar
 
 from serving.security import refusals
+from serving.security.rate import parse
 from serving.security.settings import LimitSettings
-
-if TYPE_CHECKING:
-    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
-    from redis.asyncio import ConnectionPool
 
 log = logging.getLogger("skline.security")
 Result = TypeVar("Result")
@@ -40,7 +34,7 @@ class RateLimiter:
     Parameters
     ----------
     rate : str
-        As `limits` reads it: 100/second, 6000/minute, 100 per 5 minutes.
+        Such as 100/second, 6000/minute, 100 per 5 minutes.
     store : str or None
         A redis:// URL. While Redis does not answer, this process counts alone and requests go on.
 
@@ -58,22 +52,17 @@ class RateLimiter:
         self.rate = rate
         self.remote = store is not None
         self.refused = self.store_failures = 0
-        self._item = limits.parse(rate)
-        self._amount = self._item.amount
-        self._seconds = self._item.get_expiry()
+        self._amount, self._seconds = parse(rate)
         self._counts: dict[str, int] = {}
         self._window_ends = -math.inf
         self._ticks, self._rest_until = ticks, -math.inf
         self._failing = False
-        self._pool: ConnectionPool | None = None
-        self._there: RemoteWindow | None = None
-        if store is not None:
-            self._pool, self._there = _connect(store)
+        self._there: Remote | None = None if store is None else Remote(store, self._amount, self._seconds)
 
     async def close(self) -> None:
         """Close the connections to Redis, if there are any."""
-        if self._pool is not None:
-            await self._pool.aclose()
+        if self._there is not None:
+            await self._there.close()
 
     def check(self, caller: str) -> None:
         """Count a request in this process's memory; Refused (429) if it is one too many."""
@@ -94,16 +83,15 @@ class RateLimiter:
             return
         try:
             async with asyncio.timeout(2 * PATIENCE):
-                inside = await self._there.hit(self._item, caller)
-                reset = 0.0 if inside else (await self._there.get_window_stats(self._item, caller)).reset_time
-        except (StorageError, TimeoutError) as error:
+                reset = await self._there.count(caller)
+        except (self._there.failure, TimeoutError) as error:
             self._failed(error)
             self.check(caller)
             return
         if self._failing:
             self._failing = False
             log.info("the rate limit's store answers again; counts are shared")
-        if not inside:
+        if reset is not None:
             self.refused += 1
             raise refusals.too_often(self.rate, self._seconds_to(reset))
 
@@ -124,21 +112,43 @@ class RateLimiter:
         return max(1, min(math.ceil(reset - time.time()), self._seconds))
 
 
-def _connect(url: str) -> "tuple[ConnectionPool, RemoteWindow]":
-    """Make connections to Redis that give up in time, and the counter that uses them."""
-    from limits.aio.storage import RedisStorage
-    from limits.aio.strategies import FixedWindowRateLimiter as RemoteWindow
-    from redis.asyncio import ConnectionPool
+class Remote:
+    """Counts in Redis, over connections that give up in time.
 
-    pool = ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
-    storage = RedisStorage(
-        "async+redis://",
-        wrap_exceptions=True,
-        implementation="redispy",
-        key_prefix="skline",
-        connection_pool=pool,  # type: ignore[arg-type] # limits' annotation forgets it
-    )
-    return pool, RemoteWindow(storage)
+    Attributes
+    ----------
+    failure : type
+        What `count` raises if Redis does not answer.
+    """
+
+    def __init__(self, url: str, amount: int, seconds: int) -> None:
+        from limits import RateLimitItemPerSecond
+        from limits.aio.storage import RedisStorage
+        from limits.aio.strategies import FixedWindowRateLimiter
+        from limits.errors import StorageError
+        from redis.asyncio import ConnectionPool
+
+        self.failure = StorageError
+        self._item = RateLimitItemPerSecond(amount, seconds)
+        self._pool = ConnectionPool.from_url(url, socket_timeout=PATIENCE, socket_connect_timeout=PATIENCE)
+        storage = RedisStorage(
+            "async+redis://",
+            wrap_exceptions=True,
+            implementation="redispy",
+            key_prefix="skline",
+            connection_pool=self._pool,  # type: ignore[arg-type] # limits' annotation forgets it
+        )
+        self._window = FixedWindowRateLimiter(storage)
+
+    async def count(self, caller: str) -> float | None:
+        """Count a request; return None if it is within the rate, else when the window ends, in seconds since 1970."""
+        if await self._window.hit(self._item, caller):
+            return None
+        return (await self._window.get_window_stats(self._item, caller)).reset_time
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._pool.aclose()
 
 
 class Slots:

@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from serving.security.rate import parse
 from skline.keys import KEY_FILE
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?<!/)")
@@ -63,15 +64,10 @@ class LimitSettings(Section):
     @field_validator("rate")
     @classmethod
     def _rate_is_a_rate(cls, rate: str | None) -> str | None:
-        import limits
-
         if rate == "off":
             return None
         if rate is not None:
-            try:
-                limits.parse(rate)
-            except ValueError:
-                raise ValueError("write a rate as 100/second, 6000/minute or 100 per 5 minutes") from None
+            parse(rate)
         return rate
 
     @field_validator("store")

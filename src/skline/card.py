@@ -11,6 +11,7 @@ from typing import Any
 
 from skline import html
 from skline.contract.spec import Column, Contract
+from skline.numbers import interval, short
 from skline.settings import Settings
 
 #: A paragraph, a list of points, or a table: one mapping a row.
@@ -110,17 +111,17 @@ def _quality(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> list[dic
     ends = (details.get("intervals") or {}).get("model") or {}
     rows = []
     for metric, value in metrics["model"].items():
-        row = {"metric": metric, "model": f"{value:.4f}"}
+        row = {"metric": metric, "model": short(value)}
         if ends:
             row["95 % interval"] = between(ends.get(metric))
-        row |= {name: f"{metrics[name][metric]:.4f}" for name in ("linear", "dummy") if name in metrics}
+        row |= {name: short(metrics[name][metric]) for name in ("linear", "dummy") if name in metrics}
         rows.append(row)
     return rows
 
 
 def between(ends: Any) -> str:
     """An interval as text."""
-    return f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "none"
+    return interval(*ends) if ends else "none"
 
 
 def _how(details: Mapping[str, Any]) -> Iterator[str]:
@@ -134,7 +135,7 @@ def _how(details: Mapping[str, Any]) -> Iterator[str]:
         yield f"{how}: {calibration['reason']}."
     if covered := details.get("coverage"):
         yield (
-            f"With each number an interval of ±{covered['half_width']:.6g} is given, made to hold "
+            f"With each number an interval of ±{short(covered['half_width'])} is given, made to hold "
             f"{covered['level']:.0%} of true values; it held {covered['coverage']:.1%} of the test part's."
         )
 
@@ -146,7 +147,7 @@ def _segments(details: Mapping[str, Any]) -> list[dict[str, Any]]:
         {
             "segment": f"{each['column']} = {each['value']}",
             "rows": each["rows"],
-            metric: "none" if each[metric] is None else f"{each[metric]:.4f}",
+            metric: short(each[metric]),
             "95 % interval": between(each["intervals"].get(metric)),
         }
         for each in details.get("segments") or []
@@ -159,13 +160,13 @@ def _limits(details: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[st
     judged = [each for each in details.get("segments") or [] if each.get(metric) is not None]
     if judged:
         worse_first = sorted(judged, key=lambda each: each[metric], reverse=metric in ("rmse", "mae", "median_ae"))
-        named = ", ".join(f"{each['column']} {each['value']} ({each[metric]:.4f})" for each in worse_first[:WEAKEST])
+        named = ", ".join(f"{each['column']} {each['value']} ({short(each[metric])})" for each in worse_first[:WEAKEST])
         yield f"It is weakest in {named}, by {metric}."
     if small := details.get("small_segments"):
         yield f"Not judged for want of rows: {sum(small.values())} segments of {', '.join(small)}."
     for gap in details.get("gaps") or []:
         yield (
-            f"{gap['rate'].replace('_', ' ')} by `{gap['column']}` differs by {gap['gap']:.4f}, between "
+            f"{gap['rate'].replace('_', ' ')} by `{gap['column']}` differs by {short(gap['gap'])}, between "
             f"{gap['highest']} and {gap['lowest']}."
         )
     first, last = (parts.get(name, {}).get("class_shares") for name in ("train", "test"))

@@ -10,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+#: What `dvc repro` writes and git keeps: when a pipeline is fitted, earlier stages have changed some of it already.
+RESULTS = ("dvc.lock", "artifact.sha256", "reports")
 LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
 
 
@@ -25,14 +27,16 @@ def origin() -> dict[str, Any]:
 
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
-    """Commit and whether the tree differs from it; (None, None) outside git."""
+    """Commit, and whether files differ from it that the line itself does not write; (None, None) outside git."""
 
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603, S607
         return done.stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+        others = [".", *(f":(exclude){name}" for name in RESULTS)]
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", *others)
+        return git("rev-parse", "HEAD"), bool(changed)
     except (OSError, subprocess.CalledProcessError):
         return None, None
 

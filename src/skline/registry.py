@@ -6,6 +6,7 @@ are made here, from what `dvc.lock` says, and found again by a fingerprint that 
 
 import os
 import re
+import sqlite3
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -104,8 +105,16 @@ def client(tracking_uri: str, timeout: float, failed: str = NOT_RECORDED) -> Ite
         mlflow.set_tracking_uri(tracking_uri)
         yield mlflow.MlflowClient()
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise SklineError(failed.format(uri=shown(tracking_uri), reason=reason)) from error
+        raise SklineError(failed.format(uri=shown(tracking_uri), reason=reason_of(error))) from error
+
+
+def reason_of(error: BaseException) -> str:
+    """Why a store cannot be used, in one line: what the system or SQLite said, without what was asked of it."""
+    root = error
+    while (inner := root.__cause__ or root.__context__) is not None:
+        root = inner
+    told = root if isinstance(root, OSError | sqlite3.Error) else error
+    return " ".join(str(told).split())[:300]
 
 
 def shown(tracking_uri: str) -> str:

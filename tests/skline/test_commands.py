@@ -36,6 +36,25 @@ def test_output_is_not_lost_at_the_early_exit() -> None:
     assert (done.returncode, len(done.stdout)) == (0, 100_001)
 
 
+@pytest.mark.parametrize("options", [[], ["-u"]])
+def test_a_reader_who_has_read_enough_ends_it_quietly(options: list[str]) -> None:
+    code = "from skline.process import run; run(lambda: [print('x' * 1000) for _ in range(1000)] and None)"
+    with subprocess.Popen(
+        [sys.executable, *options, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=demo.ROOT
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == ""
+        assert process.wait() == 141
+
+
+def test_another_pipe_that_breaks_is_a_defect() -> None:
+    code = "from skline.process import run\ndef main():\n    raise BrokenPipeError('elsewhere')\nrun(main)"
+    assert "BrokenPipeError: elsewhere" in python("-c", code).stderr
+
+
 def test_serve_refuses_an_artifact_that_is_not_there(tmp_path: Path) -> None:
     done = python("-m", "skline.cli", "serve", "--artifact", str(tmp_path), "--digest", "0" * 64)
     assert done.returncode == 1

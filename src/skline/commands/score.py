@@ -62,8 +62,12 @@ def carry_out(arguments: argparse.Namespace) -> int:
 
         engine = on_cluster(arguments.artifact, digest, arguments.scheduler, jobs)
     counts = score_table(table, PartScorer(arguments.artifact, digest, keep), arguments.out, engine)
-    print(f"{counts.scored:,} rows scored into {arguments.out}")
+    print(f"{_rows(counts.scored)} scored into {arguments.out}")
     if not counts.rejected:
         return 0
-    print(f"{counts.rejected:,} rows rejected into {counts.side_file}, with the reasons")
+    print(f"{_rows(counts.rejected)} rejected into {counts.side_file}, with the reasons")
     return SOME_REJECTED
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row{'' if count == 1 else 's'}"

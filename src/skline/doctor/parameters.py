@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from skline import paths
 from skline.doctor.finding import Finding, several
+from skline.doctor.leftovers import is_template
 from skline.doctor.repository import git
 from skline.errors import SklineError
 from skline.settings import Project, Settings
@@ -28,7 +29,7 @@ def check() -> list[Finding]:
     return [
         Finding("ok", f"params.yaml is valid; {len(unset)} settings are at their defaults (src/skline/settings.py)"),
         *_unwatched(given),
-        *_new(unset),
+        *([] if is_template() else _new(unset)),
         *_placeholders(settings),
     ]
 
@@ -117,7 +118,7 @@ def _placeholders(settings: Settings) -> list[Finding]:
     ]
     if not empty:
         return []
-    what = (
-        f"{several(empty)} {'has' if len(empty) == 1 else 'have'} no value of their own yet; the model card shows them"
-    )
-    return [Finding("look", what.replace("their own", "its own") if len(empty) == 1 else what, "say it in params.yaml")]
+    said = "has no value of its own yet; the model card shows it"
+    if len(empty) > 1:
+        said = "have no values of their own yet; the model card shows them"
+    return [Finding("look", f"{several(empty)} {said}", "say it in params.yaml")]

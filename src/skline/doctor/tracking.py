@@ -62,7 +62,7 @@ def _sqlite(uri: str) -> Finding:
             f"MLflow's store {path} does not answer: {error}",
             "restore it, or move it away and `uv run dvc repro -f register`",
         )
-    return Finding("ok", f"MLflow's store {path} has {runs} runs")
+    return Finding("ok", f"MLflow's store {path} has {runs} {'run' if runs == 1 else 'runs'}")
 
 
 def _server(uri: str) -> Finding:

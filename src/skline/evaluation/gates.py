@@ -9,6 +9,7 @@ from skline.evaluation.champion import Comparison
 from skline.evaluation.costs import Costs
 from skline.evaluation.sampled import LOWER
 from skline.evaluation.verdict import Finding
+from skline.numbers import interval, short
 from skline.settings_evaluation import Gates
 
 
@@ -155,11 +156,12 @@ def _champion(gates: Gates, comparison: Comparison | SklineError | None, sha256:
         passed=found.low > limit,
         found=found.low,
         limit=limit,
-        reason=f"{found.metric} gains {found.value:+.4f} ({found.low:+.4f} to {found.high:+.4f}) over "
-        f"{comparison.version} on the same {found.rows:,} rows: {improved}; the low end must be above {limit:g}",
+        reason=f"{found.metric} gains {short(found.value, signed=True)} "
+        f"({interval(found.low, found.high, signed=True)}) over {comparison.version} on the same {found.rows:,} rows: "
+        f"{improved}; the low end must be above {limit:g}",
     )
     sure = [each for each in comparison.worse_segments if each.sure]
-    named = ", ".join(f"{each.column} {each.value} {each.difference.value:+.4f}" for each in sure)
+    named = ", ".join(f"{each.column} {each.value} {short(each.difference.value, signed=True)}" for each in sure)
     yield Finding(
         gate="champion by segment",
         passed=not sure,
@@ -194,7 +196,7 @@ def _segments(gates: Gates, details: Mapping[str, Any], metric: str) -> Iterator
         )
         return
     worst = (max if metric in LOWER else min)(judged, key=lambda each: float(each[metric]))
-    words = f"{metric} is worst in {worst['column']} {worst['value']}: {worst[metric]:.4f} on {worst['rows']:,} rows"
+    words = f"{metric} is worst in {worst['column']} {worst['value']}: {short(worst[metric])} on {worst['rows']:,} rows"
     yield (_at_most if metric in LOWER else _at_least)("worst segment", worst[metric], gates.worst_segment, words)
 
 
@@ -223,4 +225,4 @@ def _calibration(gates: Gates, metrics: Mapping[str, Any]) -> Iterator[Finding]:
 
 def _short(value: Any) -> str:
     found = number(value)
-    return "no number" if found is None else f"{found:.4f}"
+    return "no number" if found is None else short(found)

@@ -79,14 +79,14 @@ def _left_out(guesses: list[Guess]) -> str:
     return f"{text}#: Columns of the source that are known too late to be inputs, and why.\nLEAKS = {{\n{lines}}}\n"
 
 
+def _one_line(text: str) -> str:
+    """Blanks as single spaces; what cannot be printed, a null byte for one, as U+FFFD: Python reads no such source."""
+    return "".join(char if char.isprintable() else "\ufffd" for char in " ".join(text.split()))
+
+
 def _comment(text: str) -> str:
     """Write a comment of one line."""
-    return f"#   {cut(one_line(text), WIDTH - 4)}\n"
-
-
-def one_line(text: str) -> str:
-    """Leave out what no source file may hold."""
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return f"#   {cut(_one_line(text), WIDTH - 4)}\n"
 
 
 def wide(text: str) -> int:
@@ -107,7 +107,7 @@ def cut(text: str, room: int) -> str:
 
 def docstring(text: str) -> str:
     """Write a docstring of one line."""
-    text = one_line(text).replace('"""', "'''")
+    text = _one_line(text).replace('"""', "'''")
     text = cut(text, max(20, WIDTH - 13 - text.count("\\"))).replace("\\", "\\\\")
     return f'"""{text}{" " if text.endswith(chr(34)) else ""}"""'
 

@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skline.numbers import interval, short
+
 Array = npt.NDArray[np.float64]
 #: The normal distribution's two-sided 95 %.
 Z95 = 1.959963984540054
@@ -90,10 +92,11 @@ def compare(
 def in_words(found: Mapping[str, Any]) -> list[str]:
     """A comparison for people."""
     apart = found["score_difference"]
+    mean = short(apart["mean"], signed=True)
     lines = [
         f"{found['rows']:,} rows; the same prediction on {found['agreement']:.1%}",
-        f"scores differ by {apart['mean']:+.4f} on average, {apart['mean_absolute']:.4f} without regard to sign",
-        f"and by {apart['p95_absolute']:.4f} at the 95th percentile, {apart['max_absolute']:.4f} at most",
+        f"scores differ by {mean} on average, {short(apart['mean_absolute'])} without regard to sign",
+        f"and by {short(apart['p95_absolute'])} at the 95th percentile, {short(apart['max_absolute'])} at most",
     ]
     known = found["labelled"]
     if known is None:
@@ -102,8 +105,10 @@ def in_words(found: Mapping[str, Any]) -> list[str]:
     verdict = (
         "the challenger is better" if high < 0 else "the champion is better" if low > 0 else "no difference is shown"
     )
+    both = f"{short(known['champion'])} and {short(known['challenger'])}"
+    difference = f"{short(known['difference'], signed=True)} (95 % {interval(low, high, signed=True)})"
     return [
         *lines,
-        f"{known['kpi']} on {known['rows']:,} labelled rows: {known['champion']:.4f} and {known['challenger']:.4f}",
-        f"challenger less champion {known['difference']:+.4f} (95 % {low:+.4f} to {high:+.4f}): {verdict}",
+        f"{known['kpi']} on {known['rows']:,} labelled rows: {both}",
+        f"challenger less champion {difference}: {verdict}",
     ]

@@ -17,6 +17,9 @@ Result = TypeVar("Result")
 #: Names that may stand for a version.
 ALIASES = ("champion", "challenger", "previous")
 
+REMEDY = "what serves goes on serving; see that it runs, and that MLFLOW_TRACKING_URI says where"
+UNUSABLE = "the registry at {uri} cannot be used: {reason}; " + REMEDY
+
 
 @dataclass(frozen=True)
 class Version:
@@ -118,10 +121,11 @@ class Registry:
             importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
 
         def talk() -> Result:
-            with client(self.uri, self.timeout, "the registry at {uri} cannot be used: {reason}") as mlflow_client:
+            with client(self.uri, self.timeout, UNUSABLE) as mlflow_client:
                 return question(mlflow_client)
 
-        return within(seconds, talk, f"the registry at {shown(self.uri)} does not answer within {seconds:g} s")
+        late = f"the registry at {shown(self.uri)} does not answer within {seconds:g} s; {REMEDY}"
+        return within(seconds, talk, late)
 
 
 def within(seconds: float, work: Callable[[], Result], late: str) -> Result:

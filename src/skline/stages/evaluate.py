@@ -184,6 +184,7 @@ def main() -> None:
     import joblib
 
     from skline.files import read_contract, read_json, read_table, write_json, write_text
+    from skline.numbers import interval, short
     from skline.settings import Settings
 
     settings, contract = Settings.load(), read_contract(paths.CONTRACT)
@@ -201,4 +202,4 @@ def main() -> None:
     print(f"{len(golden.rows)} golden rows equal in a new process")
     ends = result.details["intervals"]["model"]
     for name, value in result.metrics["model"].items():
-        print(f"{name} {value:.4f}, {ends[name][0]:.4f} to {ends[name][1]:.4f}")
+        print(f"{name} {short(value)}, {interval(*ends[name])}")

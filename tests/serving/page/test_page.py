@@ -100,6 +100,8 @@ def test_words_of_the_contract_are_text_and_never_markup() -> None:
         (Column(name="a", kind="date", minimum="2020-01-01", example="2026-03-01"),
          "Not before 2020-01-01, for example 2026-03-01."),
         (Column(name="a", kind="datetime", description="When"), "When. In UTC."),
+        (Column(name="monthly_fee", kind="number", description="Monthly fee", example=1.5), "For example 1.5."),
+        (Column(name="newsletter", kind="boolean", description="Newsletter", example=True), ""),
         (Column(name="a", kind="string", description="Where", choices=("x", "y"), example="x"), "Where."),
     ],
 )  # fmt: skip

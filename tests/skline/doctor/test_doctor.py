@@ -75,7 +75,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "src/model/pipeline.py": "",
         "data/source/prices.csv": "size,price,other\n1,2,3\n",
         ".dvc/config": "[core]\n    analytics = false\n",
-        ".copier-answers.yml": "_commit: v1.0.0\n",
+        ".copier-answers.yml": "_commit: v1.0.0\n_src_path: https://example.invalid/skline.git\n",
     }
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -220,6 +220,14 @@ BROKEN: dict[str, Broken] = {
         lambda: Path(".copier-answers.yml").unlink(),
         leftovers.check, "look", ".copier-answers.yml", "docs/template.md",
     ),
+    "an update from a version that is nowhere": (
+        lambda: write(".copier-answers.yml", "_commit: cd89ff6\n_src_path: .\n"),
+        leftovers.check, "look", "the template . has no version cd89ff6", "docs/template.md",
+    ),
+    "an update from nowhere": (
+        lambda: write(".copier-answers.yml", "{}\n"),
+        leftovers.check, "look", "does not say which version", "docs/template.md",
+    ),
     "a demo that nobody replaced": (
         lambda: edit("params.yaml", "data/source/prices.csv", f"package:{leftovers.DEMO}/x.csv"),
         leftovers.check, "look", "still the template's demo", "skline init",
@@ -245,6 +253,14 @@ def test_a_driver_that_is_not_installed_is_missed_before_the_line_runs(monkeypat
     assert [finding.remedy for finding in table.check()] == ["uv sync --group sql"]
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("version", ["HEAD", "v1"])
+def test_a_version_that_the_template_has_is_sound(version: str) -> None:
+    git("tag", "v1")
+    write(".copier-answers.yml", f"_commit: {version}\n_src_path: .\n")
+    assert [finding.level for finding in leftovers.check()] == ["ok"]
+
+
 def test_a_file_of_the_demo_is_known_by_its_bytes(project: Path) -> None:
     import hashlib
 
@@ -266,6 +282,9 @@ def test_settings_that_an_update_brought_are_listed_with_default_and_meaning(pro
     [line] = [line for line in finding.details if "golden" in line]
     assert line.startswith("train.golden_rows: 64   Validation rows")
     assert finding.level == "look"
+    write("copier.yml", "")  # the template itself, with its demo, gets no updates
+    edit("params.yaml", "data/source/prices.csv", f"package:{leftovers.DEMO}/x.csv")
+    assert {finding.level for finding in parameters.check()} == {"ok"}
 
 
 def test_an_artifact_is_held_against_its_digest_and_the_libraries(

@@ -2,7 +2,7 @@
 
 import keyword
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skline.contract.derive import derive_module
@@ -35,6 +35,7 @@ def test_a_literal_is_the_text_it_stands_for(text: str) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(NAMES)
+@example(["a\x00b\x1b", "c"])
 def test_the_contract_has_the_columns_names_as_they_are(names: list[str]) -> None:
     import pandas as pd
 

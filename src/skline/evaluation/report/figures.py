@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
 
+from skline.numbers import compact
+
 WIDTH, HEIGHT = 340, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 42
 INK, GREY, GRID = "#1d5fa7", "#7d8894", "#e3e7eb"
@@ -43,11 +45,11 @@ class Axes:
         for value in ticks(*self.x):
             x, y = self.at(value, self.y[0])
             parts.append(f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="{GRID}"/>')
-            parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{value:g}</text>')
+            parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{compact(value)}</text>')
         for value in ticks(*self.y):
             x, y = self.at(self.x[0], value)
             parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
-            parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{value:g}</text>')
+            parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{compact(value)}</text>')
         middle = (LEFT + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
         height = (TOP + HEIGHT - BOTTOM) / 2
@@ -150,6 +152,6 @@ def rows(found: Sequence[Row], says: str, mark: float | None = None) -> str:
             f'<span class="track" aria-hidden="true">{inside}</span>'
             f'<span class="value">{escape(row.text)}</span><span class="more">{escape(row.more)}</span></div>'
         )
-    ends = f"<i>{low + edge:.3g}</i><i>{high - edge:.3g}</i>"
+    ends = f"<i>{compact(low + edge)}</i><i>{compact(high - edge)}</i>"
     lines.append(f'<div class="row scale" aria-hidden="true"><span></span><span>{ends}</span></div>')
     return f'<div class="rows" role="list" aria-label="{escape(says)}">\n' + "\n".join(lines) + "\n</div>"

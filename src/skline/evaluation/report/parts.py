@@ -10,8 +10,9 @@ from skline.artifact import Artifact
 from skline.evaluation.champion import Comparison
 from skline.evaluation.report import figures
 from skline.evaluation.report.figures import Row
-from skline.evaluation.report.quality import NAMES, between, short
+from skline.evaluation.report.quality import NAMES, between
 from skline.evaluation.verdict import Verdict
+from skline.numbers import interval, short
 from skline.settings import Settings
 
 #: A column with more segments shows the smallest ones folded away.
@@ -28,12 +29,14 @@ def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
         return [f"<p>This artifact is the champion {escape(comparison.version)}.</p>"]
     metric = NAMES.get(found.metric, found.metric)
     says = f"How much better by {metric} than {comparison.version}, on the same {found.rows:,} rows"
-    rows = [Row("all rows", found.value, found.low, found.high, f"{found.value:+.4f}",
-                f"{found.low:+.4f} to {found.high:+.4f}")]  # fmt: skip
+    rows = [Row("all rows", found.value, found.low, found.high, short(found.value, signed=True),
+                interval(found.low, found.high, signed=True))]  # fmt: skip
     for each in comparison.worse_segments:
         part = each.difference
-        text = f"{part.low:+.4f} to {part.high:+.4f}"
-        rows.append(Row(f"{each.column} {each.value}", part.value, part.low, part.high, f"{part.value:+.4f}", text))
+        text = interval(part.low, part.high, signed=True)
+        rows.append(
+            Row(f"{each.column} {each.value}", part.value, part.low, part.high, short(part.value, signed=True), text)
+        )
     words = {
         True: "It is better beyond chance.",
         False: "No improvement is shown: the interval reaches zero or less.",
@@ -100,7 +103,7 @@ def importance(details: Mapping[str, Any]) -> list[str]:
     """What permuting each input costs."""
     name = NAMES.get(details["metric"], details["metric"])
     rows = [
-        Row(each["column"], each["mean"], each["low"], each["high"], f"{each['mean']:.4f}")
+        Row(each["column"], each["mean"], each["low"], each["high"], short(each["mean"]))
         for each in details["importance"]
     ]
     if not rows:

@@ -11,6 +11,7 @@ from skline.contract.spec import Contract
 from skline.evaluation.champion import Comparison
 from skline.evaluation.report import figures as charts
 from skline.evaluation.report.figures import Axes, Row
+from skline.numbers import interval, short
 
 Plots = Mapping[str, pd.DataFrame]
 NAMES = {
@@ -37,16 +38,9 @@ FIRST = {
 }
 
 
-def short(value: float | None) -> str:
-    """A number with four digits that count."""
-    if value is None:
-        return "none"
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:,.4g}"
-
-
 def between(ends: Any) -> str:
     """An interval."""
-    return f"{short(ends[0])} to {short(ends[1])}" if ends else "none"
+    return interval(*ends) if ends else "none"
 
 
 def numbers(metrics: Mapping[str, Any], details: Mapping[str, Any], comparison: Comparison | None) -> list[str]:
@@ -68,8 +62,8 @@ def numbers(metrics: Mapping[str, Any], details: Mapping[str, Any], comparison: 
     )
     metric = NAMES.get(details["metric"], details["metric"])
     beside = [
-        Row(f"than the {name}", each["value"], each["low"], each["high"], f"{each['value']:+.4f}",
-            f"{each['low']:+.4f} to {each['high']:+.4f}")
+        Row(f"than the {name}", each["value"], each["low"], each["high"], short(each["value"], signed=True),
+            interval(each["low"], each["high"], signed=True))
         for name, each in details["against"].items() if each
     ]  # fmt: skip
     title = f"How much better by {metric}, on the same rows"
@@ -158,16 +152,16 @@ def operating(plots: Plots, details: Mapping[str, Any], contract: Contract) -> l
     if calibration := tuning.get("calibration"):
         found.append(f"<h3>Calibration: {escape(calibration['method'])}</h3><p>{escape(calibration['reason'])}.</p>")
     if before := details.get("uncalibrated"):
-        said = ", ".join(f"{NAMES[name]} {value:.4f}" for name, value in before.items())
+        said = ", ".join(f"{NAMES[name]} {short(value)}" for name, value in before.items())
         found.append(
             f"<p>Without it the test part gets: {said}. It is fitted on the validation part: where the share of yes "
             "moves on afterwards, probabilities are off by as much, calibrated or not.</p>"
         )
     if covered := details.get("coverage"):
         found.append(
-            f"<p>Each prediction comes with ±<b>{covered['half_width']:.6g}</b>, made to hold {covered['level']:.0%} "
-            f"of true values (split conformal, {covered['rows']:,} validation rows). On the test part it holds "
-            f"<b>{covered['coverage']:.1%}</b> ({covered['low']:.1%} to {covered['high']:.1%}).</p>"
+            f"<p>Each prediction comes with ±<b>{short(covered['half_width'])}</b>, made to hold "
+            f"{covered['level']:.0%} of true values (split conformal, {covered['rows']:,} validation rows). On the "
+            f"test part it holds <b>{covered['coverage']:.1%}</b> ({covered['low']:.1%} to {covered['high']:.1%}).</p>"
         )
     return found
 

@@ -1,0 +1,93 @@
+"""The report of a regression: its numbers can be read, its groups are compared, and it fits a phone."""
+
+import os
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from playwright.sync_api import sync_playwright
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OrdinalEncoder
+
+from skline.artifact import Artifact
+from skline.contract.spec import Column, Contract
+from skline.evaluation.report import page
+from skline.evaluation.verdict import Finding, Verdict
+from skline.settings import Settings
+from skline.settings_evaluation import Evaluate
+from skline.stages import evaluate
+from skline.stages.split import report
+from skline.tuning.tune import tune
+from tests import demo
+
+CONTRACT = Contract(
+    title="Flats",
+    columns=(
+        Column(name="area", kind="number", example=70.0),
+        Column(name="heating", kind="string", example="gas", segment=True, sensitive=True),
+        Column(name="price", kind="number", role="target"),
+    ),
+    task="regression",
+)
+
+
+def flats(seed: int, count: int = 700) -> pd.DataFrame:
+    """Prices of some 180,000, which are noisier where people heat with oil."""
+    random = np.random.default_rng(seed)
+    heating = random.choice(["gas", "oil"], count)
+    area = random.gamma(9, 10, count)
+    noise = random.normal(0, np.where(heating == "oil", 30_000, 3_000))
+    return pd.DataFrame({"area": area, "heating": pd.array(heating, dtype="str"), "price": 2_000.0 * area + noise})
+
+
+@pytest.fixture(scope="module")
+def html(packaged: demo.Packaged) -> str:
+    parts = {name: flats(seed) for seed, name in enumerate(("train", "validation", "test"))}
+    codes = make_column_transformer((OrdinalEncoder(), ["heating"]), remainder="passthrough")
+    model = make_pipeline(codes, HistGradientBoostingRegressor(max_iter=30))
+    model.fit(parts["train"][CONTRACT.input_names], parts["train"]["price"])
+    fitted, tuning = tune(model, parts["validation"], CONTRACT, method="auto", threshold=0.5, level=0.9, seed=1)
+    found = evaluate.evaluate(
+        fitted, parts["train"], parts["test"], CONTRACT,
+        Evaluate(resamples=100, min_segment_rows=50, seeds=1), seed=1, tuning=tuning,
+    )  # fmt: skip
+    settings = Settings.load(demo.ROOT / "params.yaml")
+    artifact = replace(Artifact.open(packaged.folder, packaged.digest), contract=CONTRACT)
+    verdict = Verdict(artifact_sha256=artifact.digest, findings=(Finding(gate="rows", passed=True, reason="700"),))
+    return page.write(
+        settings, artifact, verdict, None, metrics=found.metrics, details=found.details, plots=found.plots,
+        lineage={"source": "flats.csv", "rows": 2_100}, parts=report(parts, CONTRACT),
+    )  # fmt: skip
+
+
+def test_numbers_have_thousands_and_no_exponents(html: str) -> None:
+    assert "e+0" not in html
+    assert "Root mean" in html or "RMSE" in html
+    assert "200k</text>" in html
+
+
+def test_groups_of_a_sensitive_column_are_compared(html: str) -> None:
+    gaps = html.split("<h2>Gaps between groups</h2>")[1].split("</section>", maxsplit=1)[0]
+    assert "heating" in gaps
+    assert gaps.index("oil (") < gaps.index("gas (")
+
+
+def test_it_fits_a_phone(html: str, tmp_path: Path) -> None:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.fail("no Chromium") if os.environ.get("CI") else pytest.skip("no Chromium is installed")
+    (tmp_path / "report.html").write_text(html)
+    with sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
+        tab = browser.new_page(viewport={"width": 360, "height": 800})
+        tab.goto((tmp_path / "report.html").as_uri())
+        for details in tab.locator("details").all():
+            details.evaluate("element => element.open = true")
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 360
+        browser.close()

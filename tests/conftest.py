@@ -12,6 +12,7 @@ import pytest
 from serving.app import create_app
 from serving.settings import ServiceSettings
 from tests import demo
+from tests.postgres import Server
 from tests.serving.loopback import served
 
 
@@ -29,6 +30,13 @@ def _own_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
     return demo.package(tmp_path_factory.mktemp("packaged") / "artifact")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    server = Server()
+    yield server
+    server.end()
 
 
 def running(app: Any) -> AbstractContextManager[httpx.Client]:

@@ -20,7 +20,8 @@ from skline.profile import profile
 from skline.scoring import scorer, stored
 from skline.scoring.choose import golden_rows
 from skline.scoring.golden import answer, answer_alone, read_rows
-from skline.settings import Settings, Source
+from skline.settings import Settings
+from skline.settings_source import Source
 from skline.stages.ingest import ingest, read
 from skline.stages.split import split
 from skline.stages.train import train

@@ -14,7 +14,8 @@ from tests.demo import ROOT
 DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 #: Modules that carry results but decide none: a change in them leaves every output as it was.
 PLUMBING = {"skline", "skline.errors", "skline.files", "skline.paths", "skline.process", "skline.progress",
-            "skline.section", "skline.settings", "skline.settings_evaluation", "skline.stages", "model"}  # fmt: skip
+            "skline.section", "skline.settings", "skline.settings_evaluation", "skline.settings_source",
+            "skline.stages", "model"}  # fmt: skip
 
 
 def path_of(module: str) -> Path | None:
@@ -59,6 +60,15 @@ def test_a_stage_depends_on_all_code_that_decides_its_result(stage: str) -> None
         if stage == "register" and module in ("skline.contract", "skline.registry"):
             continue
         assert any(path == dep or dep in path.parents for dep in deps), f"{stage} imports {module}; add it to dvc.yaml"
+
+
+def test_only_the_tests_of_the_model_are_about_the_model_of_the_project() -> None:
+    strangers = [
+        path
+        for path in (ROOT / "tests").rglob("*.py")
+        if path.parent.name != "model" and re.search(r"^(from|import) model\b", path.read_text(encoding="utf-8"), re.M)
+    ]
+    assert strangers == [], "a project has another model: take that of tests/world"
 
 
 @pytest.mark.parametrize("stage", DVC)

@@ -1,5 +1,6 @@
 """How a stage or a command starts and ends: quickly, and with errors for people."""
 
+import errno
 import gc
 import os
 import select
@@ -8,6 +9,9 @@ from collections.abc import Callable
 from typing import Any, NoReturn, cast
 
 from skline.errors import SklineError
+
+#: Every file is written under another name first, and takes its place when it is whole (`skline.files`).
+AFTERWARDS = "free some space and run it again. No file was left half-written: each is whole, or as it was before"
 
 
 def run(main: Callable[[], int | None], without: tuple[str, ...] = ()) -> NoReturn:
@@ -20,6 +24,8 @@ def run(main: Callable[[], int | None], without: tuple[str, ...] = ()) -> NoRetu
     calls and writes, and for five stages that saved 14 % of the time. Not so under a coverage
     measurement, which writes its file at exit. A SklineError becomes one line on stderr and status 1. A reader
     that has read enough (`| head`) ends it quietly, with the status that the shell gives to SIGPIPE.
+    measurement, which writes its file at exit. A SklineError becomes one line on stderr and status 1, and so does a
+    full disk.
     """
     for name in without:
         sys.modules.setdefault(name, cast("Any", None))
@@ -37,11 +43,32 @@ def run(main: Callable[[], int | None], without: tuple[str, ...] = ()) -> NoRetu
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
+    except Exception as error:
+        if not out_of_space(error):
+            raise
+        print(f"error: the disk is full, or a quota is used up ({told(error)}); {AFTERWARDS}", file=sys.stderr)
+        status = 1
     sys.stdout.flush()
     sys.stderr.flush()
     if measured:
         sys.exit(status)
     os._exit(status)
+
+
+def out_of_space(error: BaseException | None) -> bool:
+    """Whether an error, or what it came from, is that no more could be written."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            return True
+        if getattr(error, "sqlite_errorname", None) == "SQLITE_FULL":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def told(error: BaseException) -> str:
+    """Write an error in one line."""
+    return " ".join(str(error).split())[:300]
 
 
 def _reader_is_gone() -> bool:

@@ -14,6 +14,7 @@ from skline import paths
 from skline.errors import SklineError
 from skline.section import Section, Share
 from skline.settings_evaluation import NUMBER, OBJECTIVE, Evaluate, Gates
+from skline.settings_source import Source
 
 
 class Project(Section):
@@ -24,24 +25,6 @@ class Project(Section):
     )
     title: str = Field(default="", description="Title of the API and the model card")
     intended_use: str = Field(default="", description="One or two sentences for the model card")
-
-
-class Source(Section):
-    """Where the table comes from."""
-
-    uri: str = Field(description="A path, an fsspec URL, or package:NAME/FILE for a file inside a Python package")
-    member: str | None = Field(default=None, description="Which file of a zip archive, if it holds several")
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
-    encoding: str = Field(default="utf-8", description="Of CSV files")
-    missing: tuple[str, ...] = Field(
-        default=("", "NA", "N/A", "n/a", "NaN", "nan", "null", "NULL", "None", "NaT"),
-        description="What stands for a missing value in CSV files",
-    )
-    trim: bool = Field(default=False, description="Leave out blanks around the names and cells of CSV files")
-    snapshot: str | None = Field(
-        default=None,
-        description="Change it to read a source again that DVC cannot watch (anything but data/source)",
-    )
 
 
 class Validate(Section):
@@ -204,6 +187,8 @@ class Settings(Section):
             raise SklineError(f"{path} is no valid YAML: {' '.join(str(error).split())}") from None
         try:
             return cls.model_validate(values)
+        except SklineError as error:
+            raise SklineError(f"{path}: {error}") from None
         except ValidationError as error:
             raise SklineError(f"{path}: " + "; ".join(_fault(cls, dict(e)) for e in error.errors())) from None
 

@@ -16,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 
-from model.pipeline import build_pipeline
 from skline.logs.read import read_labelled
 from skline.logs.settings import LogSettings
 from skline.release import journal
@@ -24,6 +23,7 @@ from skline.stages.train import train
 from tests import demo
 from tests.serving.releases import in_force
 from tests.skline.release.project import Project, make
+from tests.world.pipeline import build_pipeline
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 

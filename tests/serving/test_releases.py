@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from model.pipeline import build_pipeline
 from skline.artifact import write
 from skline.errors import SklineError
 from skline.files import write_bytes, write_text
@@ -16,6 +15,7 @@ from tests import demo
 from tests.serving.releases import World, in_force, version_of, wait_for
 from tests.serving.test_logged import rows_of
 from tests.serving.test_scorers import metric
+from tests.world.pipeline import build_pipeline
 
 
 @pytest.fixture(scope="module")

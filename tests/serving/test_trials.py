@@ -11,7 +11,6 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from model.pipeline import build_pipeline
 from skline.release.experiment import Experiment, Step, bucket
 from skline.settings import Guards
 from skline.stages.train import train
@@ -19,6 +18,7 @@ from tests import demo
 from tests.serving.releases import World, in_force, version_of, wait_for
 from tests.serving.test_logged import rows_of
 from tests.serving.test_scorers import metric
+from tests.world.pipeline import build_pipeline
 
 #: One row asked again and again has one score from each arm, and those are as far apart as can be.
 LENIENT = Guards(min_rows=100_000)

@@ -16,6 +16,7 @@ class Made:
     target: str
     leaks: tuple[str, ...] = ()
     ids: tuple[str, ...] = ()
+    useless: tuple[str, ...] = ()
     task: str = "binary"
     split: str = "random"
     csv: dict[str, object] = field(default_factory=dict)
@@ -112,6 +113,19 @@ def unicode_names() -> Made:
     return Made(frame.assign(**{"Абонент ушёл": np.where(score > 0, "да", "нет")}), "Абонент ушёл")
 
 
+def scripts() -> Made:
+    """Names and categories in several scripts, whose letters are as wide as two, or look like Latin ones."""
+    frame, score, random = signal(300, 15)
+    frame.columns = ["顧客の年間購入金額" * 5, "Ηλικία πελάτη", "Сумма покупок", "Категория клиента"]
+    frame["Категория клиента"] = random.choice(["постоянный", "случайный", "новый"], 300)
+    frame["商品カテゴリー"] = random.choice(
+        ["食料品と飲料のまとめ買いセット", "家電製品", "書籍・雑誌", "衣料品"] * 2, 300
+    )
+    frame["всегда одно"] = "да"
+    frame["離反"] = np.where(score > 0, "はい", "いいえ")
+    return Made(frame, "離反", useless=("всегда одно",))
+
+
 def punctuation() -> Made:
     frame, score, random = signal(300, 11)
     frame.columns = ["Price ($)", "share, %", 'the "best" one', "what's/that?"]
@@ -158,6 +172,6 @@ TABLES: dict[str, Callable[[], Made]] = {
     make.__name__: make
     for make in (
         binary, three_classes, regression, time_ordered, grouped, missing_everywhere, dates, leak, sum_leak,
-        unicode_names, punctuation, keywords, wide, fifty_rows,
+        unicode_names, scripts, punctuation, keywords, wide, fifty_rows,
     )
 }  # fmt: skip

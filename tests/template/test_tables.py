@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -118,6 +119,23 @@ def test_a_table_goes_the_whole_way(tmp_path: Path, name: str) -> None:
     run(root, "pytest", "-q", "-p", "no:cacheprovider", "-n", "0", "tests/model", "tests/test_project.py")
 
 
+@pytest.mark.slow
+def test_what_comes_with_a_project_is_tested_as_well_there_as_here(tmp_path: Path) -> None:
+    """Another task, another dialect: the tests of what reads params.yaml or fits models are the ones to be misled."""
+    root, _ = made(tmp_path, TABLES["regression"]())
+    parts = ("skline/batch", "skline/stages", "skline/init", "serving/test_releases.py", "serving/test_trials.py")
+    run(root, "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", *(f"tests/{part}" for part in parts))
+
+
+def check_style(files: dict[Path, str]) -> None:
+    """What init writes is clean by the rules of the project, whatever the script of the names."""
+    for path, text in files.items():
+        for words in (["check"], ["format", "--check"]) if path.suffix == ".py" else []:
+            command = [sys.executable, "-m", "ruff", *words, "--stdin-filename", str(ROOT / path)]
+            done = subprocess.run(command, cwd=ROOT, input=text, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_init_names_leaks_and_ids_and_only_those(tmp_path: Path, name: str) -> None:
     from skline.init.run import Wishes, make_plan
@@ -128,8 +146,30 @@ def test_init_names_leaks_and_ids_and_only_those(tmp_path: Path, name: str) -> N
     assert plan.contract.task == table.task
     assert {guess.name for guess in plan.guesses if guess.part == "leak"} == set(table.leaks)
     assert {guess.name for guess in plan.guesses if guess.part == "id"} == set(table.ids)
-    assert not [guess.name for guess in plan.guesses if guess.part == "left out"]
+    assert {guess.name for guess in plan.guesses if guess.part == "left out"} == set(table.useless)
     assert yaml.safe_load(plan.files[Path("params.yaml")])["split"]["kind"] == table.split
+    check_style(plan.files)
+
+
+@pytest.mark.parametrize(
+    ("asked", "split"),
+    [({}, "group"), ({"time": "day"}, "time"), ({"group": "patient_id"}, "group"),
+     ({"time": "day", "group": "patient_id"}, "group")],
+)  # fmt: skip
+def test_what_is_asked_for_splits_before_what_is_guessed_and_groups_before_time(
+    tmp_path: Path, asked: dict[str, str], split: str
+) -> None:
+    from skline.init.run import Wishes, make_plan
+
+    table = TABLES["grouped"]()
+    days = pd.date_range("2023-01-01", periods=len(table.frame), freq="D").strftime("%Y-%m-%d")
+    path = Made(table.frame.assign(day=days), table.target).write(tmp_path / "t.csv")
+    plan = make_plan(path, "data/source/t.csv", Wishes(str(path), table.target, **asked))  # type: ignore[arg-type]
+    assert yaml.safe_load(plan.files[Path("params.yaml")])["split"]["kind"] == split
+    assert [column.name for column in plan.contract.with_role("group")] == ["patient_id"] * (split == "group")
+    assert "patient_id" not in plan.contract.input_names
+    assert ("event_time" in [column.name for column in plan.contract.columns]) == ("time" in asked)
+    assert any("not by time" in remark for remark in plan.remarks) == (len(asked) == 2)
 
 
 def test_the_demo_goes_whole_and_a_second_init_changes_nothing(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from skline.errors import SklineError
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.tables import choose_member, csv_header, refuse_duplicates, trimmed
 
 #: Rows of a part of a Parquet file, and bytes of a part of a CSV.

@@ -1,6 +1,7 @@
 """The contract against the data: does it still describe what the line read, and has the source its columns."""
 
 import importlib
+import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,7 +13,7 @@ from skline.contract.spec import Contract
 from skline.doctor.finding import Finding
 from skline.errors import SklineError
 from skline.settings import Settings
-from skline.settings import Source as SourceSettings
+from skline.settings_source import Source as SourceSettings
 
 #: The user's own files.
 MODEL = Path("src/model")
@@ -58,6 +59,7 @@ def _data(contract: Contract) -> list[Finding]:
 def _source(contract: Contract, prepared: ModuleType) -> list[Finding]:
     """Take the source's header through ingest, without rows: a column that is missing is missed at once."""
     from skline.contract.table import KINDS
+    from skline.settings_source import POSTGRESQL
     from skline.sources.locate import PACKAGE, local_file
     from skline.stages.ingest import ingest
 
@@ -65,6 +67,8 @@ def _source(contract: Contract, prepared: ModuleType) -> list[Finding]:
         settings = Settings.load().source
     except SklineError:
         return []  # the check of params.yaml tells
+    if settings.uri.startswith(POSTGRESQL) and importlib.util.find_spec("adbc_driver_postgresql") is None:
+        return [Finding("broken", "the source is PostgreSQL, and its driver is not installed", "uv sync --group sql")]
     if "://" in settings.uri and not settings.uri.startswith(PACKAGE):
         return []  # elsewhere: the line asks for it when it runs
     try:

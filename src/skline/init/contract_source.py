@@ -2,6 +2,7 @@
 
 import datetime as dt
 import re
+import unicodedata
 from typing import Any
 
 import pandas as pd
@@ -85,14 +86,29 @@ def _one_line(text: str) -> str:
 
 def _comment(text: str) -> str:
     """Write a comment of one line."""
-    text = _one_line(text)
-    return f"#   {text if len(text) <= WIDTH - 4 else text[: WIDTH - 5] + '…'}\n"
+    return f"#   {cut(_one_line(text), WIDTH - 4)}\n"
+
+
+def wide(text: str) -> int:
+    """Columns that a text takes on the screen, as ruff counts them: two for a letter of Chinese."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
+
+
+def cut(text: str, room: int) -> str:
+    """Shorten a text to so many columns."""
+    if wide(text) <= room:
+        return text
+    while wide(text) >= room:
+        text = text[:-1]
+    return f"{text}…"
 
 
 def docstring(text: str) -> str:
     """Write a docstring of one line."""
-    text = _one_line(text).replace("\\", "\\\\").replace('"""', "'''")
-    text = text if len(text) < WIDTH - 12 else text[: WIDTH - 13] + "…"
+    text = _one_line(text).replace('"""', "'''")
+    text = cut(text, max(20, WIDTH - 13 - text.count("\\"))).replace("\\", "\\\\")
     return f'"""{text}{" " if text.endswith(chr(34)) else ""}"""'
 
 
@@ -120,10 +136,10 @@ def declaration(guess: Guess, attribute: str) -> str:
 def call(head: str, arguments: list[str]) -> str:
     """Write a call on one line, or on three, or with a line an argument, whichever fits first."""
     line = f"{head}{', '.join(arguments)})\n"
-    if len(line) <= WIDTH + 1:
+    if wide(line) <= WIDTH + 1:
         return line
     inner = f"        {', '.join(arguments)}\n"
-    if len(inner) <= WIDTH + 1:
+    if wide(inner) <= WIDTH + 1:
         return f"{head}\n{inner}    )\n"
     return f"{head}\n{''.join(_argument(argument) for argument in arguments)}    )\n"
 
@@ -132,10 +148,10 @@ def _argument(argument: str) -> str:
     """Write an argument on a line of its own, a long list with a line an item."""
     line = f"        {argument},\n"
     found = re.fullmatch(r"(\w+=)\[(.*)\]", argument)
-    if len(line) <= WIDTH + 1 or found is None:
+    if wide(line) <= WIDTH + 1 or found is None:
         return line
     inner = f"            {found[2]}\n"
-    if len(inner) > WIDTH + 1:
+    if wide(inner) > WIDTH + 1:
         inner = "".join(
             f"            {item},\n" for item in re.findall(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|[^,\s]+', found[2])
         )
@@ -160,7 +176,7 @@ def literal(value: Any) -> str:
 def describe(guess: Guess) -> str:
     """Say what a column means, as far as its name tells."""
     text = words(guess.name)
-    text = text if len(text) <= 80 else text[:79] + "…"
+    text = cut(text, 80)
     if guess.written and guess.written.endswith("%") and guess.kind in ("integer", "number"):
         return f"{text}, in percent"
     if guess.kind == "datetime":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from skline.errors import SklineError
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.tables import opened
 
 #: In the order of trust where two fit equally well.

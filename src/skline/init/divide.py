@@ -18,6 +18,11 @@ WORSE = (
     "no split by {} leaves every class in every part; the split is random, and the model will look better than it is"
 )
 
+NOT_BY_TIME = (
+    "the split is by group and not by time: a model that has seen a group looks better on its later rows than it will "
+    "on new groups; if later rows of known groups are what it will meet, leave --group out"
+)
+
 
 def choose_split(
     rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_group: bool
@@ -40,7 +45,7 @@ def choose_split(
                     {"seed": seed} if seed != 17 else {}
                 )
                 if _works(rows, contract, settings):
-                    return settings, "whole groups in one part each", None
+                    return settings, "whole groups in one part each", NOT_BY_TIME if by_time else None
         look = WORSE.format("group")
     elif by_time:
         for validation, test in SHARES:

@@ -99,6 +99,18 @@ def section(values: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def block(text: str) -> str:
+    """Write text of several lines as it stands, where YAML can, below a key of a section."""
+    import yaml
+
+    written = "|-\n" + "\n".join(f"    {line}".rstrip(" ") for line in text.split("\n"))
+    try:
+        same = yaml.safe_load(f"  key: {written}\n")["key"] == text
+    except yaml.YAMLError:
+        same = False
+    return written if same else json.dumps(text, ensure_ascii=False)
+
+
 def scalar(value: Any) -> str:
     """Write a value in YAML, text in double quotes where it could be read as something else."""
     import yaml
@@ -109,6 +121,8 @@ def scalar(value: Any) -> str:
         return "true" if value else "false"
     if not isinstance(value, str):
         return repr(value)
+    if "\n" in value:
+        return block(value)
     if re.fullmatch(r"[A-Za-z0-9][\w ./-]*", value) and value == value.strip() and yaml.safe_load(value) == value:
         return value
     return json.dumps(value, ensure_ascii=False)

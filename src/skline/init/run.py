@@ -4,7 +4,6 @@ import dataclasses
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
@@ -24,7 +23,9 @@ from skline.init.roles import find_group, find_ids, find_time, leave_out_useless
 from skline.init.table import Table, load
 from skline.init.task import Decided, decide
 from skline.init.trial import imported, tried
-from skline.sources.locate import local_file
+from skline.settings_source import Source
+from skline.sources import sql
+from skline.sources.locate import PACKAGE, local_table
 
 #: What the column is called that an input is copied to for the split by time.
 EVENT_TIME = "event_time"
@@ -43,6 +44,7 @@ class Wishes:
     name: str | None = None
     delimiter: str | None = None
     encoding: str | None = None
+    query: str | None = None
     force: bool = False
 
 
@@ -69,8 +71,8 @@ def init(root: Path, wishes: Wishes) -> None:
         If the table cannot work, or a file was edited; then nothing is written.
     """
     project.check_root(root)
-    remote = "://" in wishes.table or wishes.table.startswith("package:")
-    with local_table(wishes.table) as path:
+    remote = "://" in wishes.table or wishes.table.startswith(PACKAGE)
+    with local_table(source_of(wishes)) as path:
         place = None if remote else project.copy_table(root, path)
         plan = make_plan(path, wishes.table if place is None else place.as_posix(), wishes)
         if not wishes.force:
@@ -82,21 +84,21 @@ def init(root: Path, wishes: Wishes) -> None:
     tell(plan, done)
 
 
-def local_table(table: str) -> Any:
-    """Give a local path to the table, for a `with`; SklineError names what is not there."""
-    if "://" in table or table.startswith("package:"):
-        return local_file(table)
-    path = Path(table).expanduser()
-    if not path.is_file():
+def source_of(wishes: Wishes) -> Source:
+    """Say where the table is, as params.yaml would; SklineError names a file that is not there."""
+    here = "://" not in wishes.table and not wishes.table.startswith(PACKAGE)
+    if here and not Path(wishes.table).expanduser().is_file():
         raise SklineError(
-            f"there is no file {table!r}; give the path of a csv, tsv or Parquet file (gz and zip as well)"
+            f"there is no file {wishes.table!r}; give the path of a csv, tsv or Parquet file (gz and zip as well), a "
+            "URL, or a database's with --query"
         )
-    return local_file(str(path))
+    return Source(uri=wishes.table, query=wishes.query)
 
 
 def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
     """Guess everything, write the files' texts, and try them on the table."""
-    table = load(path, uri, wishes.delimiter, wishes.encoding)
+    table = load(path, uri, wishes.delimiter, wishes.encoding, wishes.query)
+    called = Path(uri).name if wishes.query is None else sql.name_of(uri)
     guesses, target = table.guesses, named(table, wishes.target, "--target")
     target.part = "target"
     for option in ("time", "group", "id"):
@@ -113,8 +115,8 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
     for guess in guesses:
         if guess.part == "input":
             describe(guess)
-    name = slug_of(wishes.name or Path(uri).name.split(".")[0])
-    text = contract_source(guesses, target, event_time, Path(uri).name)
+    name = slug_of(wishes.name or called.split(".")[0])
+    text = contract_source(guesses, target, event_time, called)
     with imported(text) as declared:
         contract = derive_module(declared)
         source_text = source_source(event_time.name if event_time else None, time.name if time else None)
@@ -169,6 +171,11 @@ def assign_parts(table: Table, target: Guess, decided: Decided, wishes: Wishes) 
             f"--time: {wishes.time!r} is missing in {int(time.values.isna().sum()):,} rows; fill it or leave --time out"
         )
     group = find_group(guesses, wishes.group)
+    if group is not None and wishes.time is not None and wishes.group is None:
+        # What is asked for comes before what is guessed, and no group may be in two parts of a split.
+        group.leave_out("left out", f"{group.reasons[-1]}; the split is by time, as asked")
+        group.looks[-1:] = ["say --group as well, if rows of one of them must stay together in the split"]
+        group = None
     find_ids(guesses, wishes.id, table.repeated)
     leave_out_useless(guesses, target)
     inputs = [guess for guess in guesses if guess.part == "input"]

@@ -12,7 +12,7 @@ from skline.errors import SklineError
 from skline.init.dialect import find_dialect, ragged_line
 from skline.init.guess import Guess
 from skline.init.kinds import read_column
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.tables import header, read_source
 
 #: Guesses are made on at most so many rows, evenly spread; whether an id repeats is looked up in all.
@@ -30,8 +30,10 @@ class Table(NamedTuple):
     remarks: list[str]
 
 
-def load(path: Path, uri: str, delimiter: str | None = None, encoding: str | None = None) -> Table:
-    """Read the file at `path`, which the project will know as `uri`.
+def load(
+    path: Path, uri: str, delimiter: str | None = None, encoding: str | None = None, query: str | None = None
+) -> Table:
+    """Read the file at `path`, which the project will know as `uri`, or as what `query` gives there.
 
     Raises
     ------
@@ -39,7 +41,8 @@ def load(path: Path, uri: str, delimiter: str | None = None, encoding: str | Non
         If it cannot be read, has no rows, lines of unequal length, or two columns of one name.
     """
     dialect = find_dialect(path, delimiter=delimiter, encoding=encoding)
-    source = Source(uri=uri, **dialect.source)
+    settings = {"uri": uri} | ({} if query is None else {"query": query}) | dialect.source
+    source = Source.model_validate(settings)
     columns = header(path, source)
     try:
         cells, _ = read_source(path, source, columns)
@@ -71,7 +74,6 @@ def load(path: Path, uri: str, delimiter: str | None = None, encoding: str | Non
                 looks=[reading.look] if reading.look else [],
             )
         )
-    settings = {"uri": uri} | dialect.source
     if missing:
         settings["missing"] = [*source.missing, *sorted(missing - set(source.missing))]
     return Table(cells, guesses, settings, n_rows, _repeated(whole, guesses), remarks)

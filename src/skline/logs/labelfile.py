@@ -12,7 +12,7 @@ from skline.contract.parse import parse_column
 from skline.contract.spec import Contract, Kind
 from skline.errors import SklineError
 from skline.logs.labels import Appended, Label, Labels, Refused
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.tables import read_source
 
 COLUMNS = ("prediction_id", "entity", "event_time", "label")

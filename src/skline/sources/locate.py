@@ -1,4 +1,4 @@
-"""Find the file a source names and make it a local one."""
+"""Find the file a source names, or make one of what a query gives."""
 
 import importlib.util
 import tempfile
@@ -7,8 +7,29 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.errors import SklineError
+from skline.settings_source import Source
+from skline.sources import sql
 
 PACKAGE = "package:"
+
+
+@contextmanager
+def local_table(source: Source) -> Iterator[Path]:
+    """Yield a local path to a source's table; what a query gives is a temporary Parquet file, gone afterwards.
+
+    Raises
+    ------
+    SklineError
+        As `local_file`, and as `skline.sources.sql.write_result`.
+    """
+    if source.query is None:
+        with local_file(source.uri) as path:
+            yield path
+        return
+    with tempfile.TemporaryDirectory(prefix="skline-") as folder:
+        path = Path(folder) / "query.parquet"
+        sql.write_result(source.uri, source.query, path)
+        yield path
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 import pyarrow as pa
 
 from skline.errors import SklineError
-from skline.settings import Source
+from skline.settings_source import Source
 
 Cells = TypeVar("Cells", pa.Table, pa.RecordBatch)
 

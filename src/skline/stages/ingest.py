@@ -17,7 +17,7 @@ from skline.contract.spec import Column, Contract, Kind
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
-    from skline.settings import Source
+    from skline.settings_source import Source
 
 
 class Ingested(NamedTuple):
@@ -132,10 +132,10 @@ def _named(missing: list[str], present: list[str]) -> str:
 def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
     """Fetch the source and read the wanted columns; also every column's name, and facts for the lineage."""
     from skline.files import sha256
-    from skline.sources.locate import local_file
+    from skline.sources.locate import local_table
     from skline.sources.tables import read_source
 
-    with local_file(source.uri) as path:
+    with local_table(source) as path:
         table, columns = read_source(path, source, wanted)
         facts: dict[str, object] = {
             "source": source.uri,
@@ -143,6 +143,8 @@ def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
         }
+        if source.query is not None:
+            facts["query"] = source.query
     return table, columns, facts
 
 

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from skline.batch.judge import Judge
 from skline.batch.read import ENCODED
 from skline.scoring.texts import Texts
-from skline.settings import Source
+from skline.settings_source import Source
 from tests.skline.contract.test_requests import EVERY_ROW, EVERYTHING, EXAMPLE
 
 JUDGE = Judge(EVERYTHING)

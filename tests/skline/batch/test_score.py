@@ -31,6 +31,11 @@ from skline.contract.table import Table, column
 from tests import demo
 
 INPUTS = demo.contract().input_names
+CONFINED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 BAD = {3: ("carrier", "??"), 5: ("distance", "-1"), 8: ("sched_dep_time", ""), 9: ("flight_date", "2013-02-30")}
 
 
@@ -43,10 +48,16 @@ def text(frame: pd.DataFrame) -> pd.DataFrame:
     return frame.assign(flight_date=frame["flight_date"].dt.strftime("%Y-%m-%d"))
 
 
-def skline_score(packaged: demo.Packaged, table: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
+def skline_score(
+    packaged: demo.Packaged, table: Path, out: Path, *more: str, room: int | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the command; no file may become longer than `room` bytes, as if the disk were full then."""
     command = [sys.executable, "-m", "skline.cli", "score", table, "--out", out]
     command += ["--artifact", packaged.folder, "--digest", packaged.digest, *more]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False)
+    if room is not None:
+        command = [sys.executable, "-c", CONFINED, room, *command]
+    # Where no params.yaml tells how this project's own table is written.
+    return subprocess.run(list(map(str, command)), cwd=table.parent, capture_output=True, text=True, check=False)
 
 
 def score(packaged: demo.Packaged, table: Path, out: Path, keep: str = "", jobs: int = 2, **form: Any) -> Any:
@@ -124,6 +135,20 @@ def test_every_format_gives_the_same_scores(name: str, packaged: demo.Packaged, 
     score(packaged, parquet, tmp_path / "p.parquet")
     found = pd.read_csv(tmp_path / "s.csv.gz")
     pd.testing.assert_frame_equal(found, pd.read_parquet(tmp_path / "p.parquet"), check_exact=True)
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "scores.csv", "scores.csv.gz"])
+def test_a_full_disk_is_told_in_one_line_and_leaves_what_was_there(
+    name: str, packaged: demo.Packaged, parquet: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out" / name
+    out.parent.mkdir()
+    out.write_text("of an earlier run")
+    done = skline_score(packaged, parquet, out, room=2048)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: the disk is full, or a quota is used up (")
+    assert done.stderr.count("\n") == 1
+    assert [path.read_text() for path in out.parent.iterdir()] == ["of an earlier run"]
 
 
 def test_a_killed_run_leaves_no_output(packaged: demo.Packaged, tmp_path: Path) -> None:

@@ -122,6 +122,10 @@ BROKEN: dict[str, Broken] = {
         lambda: edit("pyproject.toml", 'requires-python = ">=3.11"', 'requires-python = ">=3.99"'),
         environment.check, "broken", "asks for >=3.99", "uv sync --python 3.99",
     ),
+    "a password for all to read": (
+        lambda: edit("params.yaml", "data/source/prices.csv", "postgresql://ann:secret@h/db, query: TABLE t"),
+        parameters.check, "broken", "source.uri holds a password", "correct it in params.yaml",
+    ),
     "an old library": (
         lambda: edit("pyproject.toml", '"joblib>=1.5"', '"joblib>=99"'),
         environment.check, "broken", "joblib is", "uv sync",
@@ -239,6 +243,14 @@ def test_what_is_wrong_is_named_with_its_remedy(case: str) -> None:
     found = check()
     assert any(f.level == level and what in f.what and remedy in f.remedy for f in found), found
     assert "secret" not in str(found)
+
+
+@pytest.mark.usefixtures("project")
+def test_a_driver_that_is_not_installed_is_missed_before_the_line_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    edit("params.yaml", "data/source/prices.csv", "postgresql://h/db, query: TABLE t")
+    assert [finding.level for finding in table.check()] == ["ok"]
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    assert [finding.remedy for finding in table.check()] == ["uv sync --group sql"]
 
 
 @pytest.mark.usefixtures("project")

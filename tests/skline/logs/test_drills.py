@@ -18,7 +18,8 @@ from skline.logs.read import read_predictions
 from skline.logs.settings import LogSettings
 from skline.logs.writer import PredictionLog
 from tests.demo import ROOT
-from tests.skline.logs.conftest import Server, prediction, until
+from tests.postgres import Server
+from tests.skline.logs.conftest import prediction, until
 
 
 class Load:

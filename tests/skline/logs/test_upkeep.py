@@ -18,7 +18,8 @@ from skline.logs.read import read_labelled, read_labels, read_predictions
 from skline.logs.records import Encoder, Prediction, Row, to_us
 from skline.logs.settings import LogSettings
 from tests.demo import ROOT
-from tests.skline.logs.conftest import CONTRACT, Server, prediction
+from tests.postgres import Server
+from tests.skline.logs.conftest import CONTRACT, prediction
 
 TODAY = upkeep.today()
 ONE = dt.timedelta(days=1)

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from model.pipeline import build_pipeline
 from skline.artifact import Artifact
 from skline.release import journal
 from skline.stages.train import train
 from tests import demo
 from tests.skline.release.project import Project, make
+from tests.world.pipeline import build_pipeline
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from skline.errors import SklineError
-from skline.settings import Source
+from skline.settings_source import Source
 from skline.sources.locate import local_file, package_file
 from skline.sources.tables import read_source
 

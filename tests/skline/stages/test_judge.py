@@ -11,7 +11,6 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
 
-from model.pipeline import build_pipeline
 from skline import paths
 from skline.artifact import Artifact
 from skline.errors import SklineError
@@ -25,6 +24,7 @@ from skline.stages.split import report
 from skline.stages.train import train
 from skline.tuning.tune import tune
 from tests import demo
+from tests.world.pipeline import build_pipeline
 
 SETTINGS = Evaluate(resamples=100, min_segment_rows=100, baseline_rows=1_000, seeds=1, learning_curve=True,
                     crossings=(("carrier", "origin"),))  # fmt: skip

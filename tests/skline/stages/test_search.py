@@ -16,7 +16,8 @@ from skline.errors import SklineError
 from skline.search.found import NO_SEARCH, Found
 from skline.search.search import make_folds, search
 from skline.search.space import candidates, default_space
-from skline.settings import Search, Settings, Source, Split, Train
+from skline.settings import Search, Settings, Split, Train
+from skline.settings_source import Source
 from skline.stages.train import find, train
 
 CONTRACT = Contract(

@@ -158,6 +158,7 @@ def data(lineage: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
         rows.append(row)
     facts = {
         "Source": lineage.get("source"),
+        "Query": lineage.get("query"),
         "Read": lineage.get("read_at"),
         "Rows": f"{lineage['rows']:,}" if "rows" in lineage else None,
         "Sha256": lineage.get("sha256"),

@@ -1,0 +1,209 @@
+"""A query's result is a table like any other, exact and read part by part; a password is nobody's but the user's."""
+
+import datetime as dt
+import sqlite3
+import sys
+import tracemalloc
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+
+from skline.errors import SklineError
+from skline.settings import Settings
+from skline.settings_source import Source
+from skline.sources import sql
+from skline.sources.locate import local_table
+from skline.stages.ingest import read
+from tests.postgres import Server
+
+ROWS = """
+    CREATE TYPE mood AS ENUM ('calm', 'cross');
+    CREATE TABLE t (number int, amount numeric(30, 4), paid bool, day date, at timestamptz, label text, mood mood,
+                    key uuid, price real, size numeric);
+    INSERT INTO t VALUES
+        (1, 12345678901234567890.1234, true, '2024-02-29', '2024-02-29 12:00+02', 'ä', 'calm',
+         '00000000-0000-0000-0000-000000000001', 1.5, 7),
+        (NULL, NULL, NULL, NULL, NULL, '', NULL, NULL, NULL, 'NaN');
+"""
+GIVEN = {
+    "number": [1, None],
+    "amount": ["12345678901234567890.1234", None],
+    "paid": [True, None],
+    "day": [dt.date(2024, 2, 29), None],
+    "at": [dt.datetime(2024, 2, 29, 10, tzinfo=dt.UTC), None],
+    "label": ["ä", None],
+    "mood": ["calm", None],
+    "key": ["00000000-0000-0000-0000-000000000001", None],
+    "price": [1.5, None],
+    "size": ["7", None],
+}
+
+
+@pytest.fixture(scope="module")
+def database(server: Server) -> str:
+    url = server.database()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(ROWS.encode())
+    return url
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Callable[[str], str]:
+    """Make a file of SQLite."""
+
+    def make(script: str) -> str:
+        path = tmp_path / "a file.db"
+        with sqlite3.connect(path) as connection:
+            connection.executescript(script)
+        connection.close()
+        return f"sqlite:///{path}"
+
+    return make
+
+
+def given(uri: str, query: str) -> dict[str, list[object]]:
+    with local_table(Source(uri=uri, query=query)) as path:
+        table = pq.read_table(path).to_pydict()
+    assert not path.exists()
+    return dict(table)
+
+
+@pytest.mark.parametrize("query", ["SELECT * FROM t", "TABLE t ;", "SELECT * FROM t -- all of them", "TABLE t\n;\n"])
+def test_what_postgresql_holds_arrives_as_it_is(database: str, query: str) -> None:
+    assert given(database, query) == GIVEN
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (NULL), ('')", [1, None, None]),
+        ("CREATE TABLE t (a INTEGER); INSERT INTO t VALUES (1), (2.5)", [1.0, 2.5]),
+        ("CREATE TABLE t (a); INSERT INTO t VALUES (1), ('é'), (2.5), ('')", ["1", "é", "2.5", None]),
+        ("CREATE TABLE t (a); INSERT INTO t VALUES (NULL)", [None]),
+        ("CREATE TABLE t (a); INSERT INTO t VALUES (x'00ff'), ('b')", [b"\x00\xff", b"b"]),
+    ],
+)
+def test_a_column_of_sqlite_has_the_type_that_all_its_values_fit(
+    file: Callable[[str], str], script: str, expected: list[object]
+) -> None:
+    assert given(file(script), "SELECT a FROM t -- all") == {"a": expected}
+
+
+def test_a_value_of_another_type_after_many_rows_is_no_surprise(file: Callable[[str], str]) -> None:
+    uri = file('CREATE TABLE t ("a ""b")')
+    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+        connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (sql.ROWS + 10) + [("late",)])
+    connection.close()
+    assert given(uri, "SELECT * FROM t")['a "b'][-2:] == [None, "late"]
+
+
+def test_a_long_result_is_never_in_memory_as_a_whole(database: str, tmp_path: Path) -> None:
+    import pyarrow as pa
+
+    query = "SELECT g AS a, repeat('x', 200) || g AS b FROM generate_series(1, 300000) g"  # 62 MB
+    tracemalloc.start()
+    before = pa.default_memory_pool().max_memory()
+    sql.write_result(database, query, tmp_path / "t.parquet")
+    assert tracemalloc.get_traced_memory()[1] < 20e6
+    tracemalloc.stop()
+    assert pa.default_memory_pool().max_memory() - before < 60e6
+    assert pq.read_metadata(tmp_path / "t.parquet").num_rows == 300_000
+
+
+def test_the_lineage_says_what_was_asked(database: str) -> None:
+    query = "SELECT number, amount FROM t WHERE number = 1"
+    table, columns, facts = read(Source(uri=database, query=query), ["number"])
+    assert (table.num_rows, table.column_names, columns) == (1, ["number"], ["number", "amount"])
+    assert facts["query"] == query
+    assert facts["source"] == database
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("SELECT * FROM nowhere", 'relation "nowhere" does not exist'),
+        ("SELEKT 1", "syntax error"),
+        ("SELECT 1 AS a, 2 AS a", r"more than one column called \['a'\]"),
+        ("SELECT 1 AS a WHERE false", "gives no rows"),
+        ("SELECT 1 / (400000 - g) AS a FROM generate_series(1, 500000) g", "division by zero"),
+        ("DELETE FROM t RETURNING number", "read-only transaction"),
+        ("SELECT 1 AS a; DELETE FROM t", "multiple commands"),
+        ("SELECT '$3.00'::money AS a", "'a' is of the type money"),
+        ("SELECT interval '1 day' AS a", "'a' is of the type interval"),
+        ("SELECT 'infinity'::timestamp AS a", "'a' holds infinity"),
+        ("SELECT '-infinity'::date AS a", "'a' holds infinity"),
+    ],
+)
+def test_what_postgresql_refuses_is_said_in_one_line(database: str, query: str, said: str) -> None:
+    with pytest.raises(SklineError, match=said) as caught, local_table(Source(uri=database, query=query)):
+        pass
+    assert "\n" not in str(caught.value)
+    assert "Query was" not in str(caught.value)
+    assert given(database, "SELECT count(*) AS n FROM t") == {"n": [2]}
+
+
+def test_what_sqlite_refuses_is_said_in_one_line(file: Callable[[str], str]) -> None:
+    uri = file("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
+    for query, said in {
+        "SELECT * FROM nowhere": "no such table",
+        "SELECT a, a FROM t": "more than one column",
+        "SELECT a FROM t WHERE false": "gives no rows",
+        "DELETE FROM t RETURNING a": "readonly",
+        "SELECT 1 AS a; SELECT 2": "one statement",
+    }.items():
+        with pytest.raises(SklineError, match=said), local_table(Source(uri=uri, query=query)):
+            pass
+    with pytest.raises(SklineError, match="there is no file"), local_table(Source(uri=f"{uri}x", query="SELECT 1")):
+        pass
+
+
+def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
+    with (
+        pytest.raises(SklineError, match="uv sync --group sql"),
+        local_table(Source(uri="postgresql://h/x", query="TABLE t")),
+    ):
+        pass
+
+
+def test_a_server_that_is_not_there_is_said() -> None:
+    with (
+        pytest.raises(SklineError, match="Connection refused"),
+        local_table(Source(uri="postgresql://127.0.0.1:1/x", query="TABLE t")),
+    ):
+        pass
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://ann:hush@host/db",
+        "postgres://ann:hu/sh@host/db",
+        "postgresql://host/db?user=ann&password=hush",
+        "postgresql://host/db?sslpassword=hush",
+    ],
+)
+def test_a_password_in_the_settings_is_refused_and_not_repeated(uri: str, tmp_path: Path) -> None:
+    params = tmp_path / "params.yaml"
+    params.write_text(f"source:\n  uri: {uri}\n  query: TABLE t\n", encoding="utf-8")
+    with pytest.raises(SklineError, match=r"params.yaml: source.uri holds a password.*PGPASSWORD") as caught:
+        Settings.load(params)
+    assert "hu" not in str(caught.value).replace("that", "")
+
+
+@pytest.mark.parametrize(
+    ("uri", "query", "said"),
+    [
+        ("postgresql://host/db", None, "wants a query"),
+        ("sqlite:///t.db", " ", "wants a query"),
+        ("data/source/t.csv", "SELECT 1", "source.query is for"),
+        ("mysql://host/db", "SELECT 1", "export another database's table"),
+    ],
+)
+def test_a_query_belongs_to_a_database(uri: str, query: str | None, said: str) -> None:
+    with pytest.raises(SklineError, match=said):
+        Source(uri=uri, query=query)
+    Source(uri="postgresql://ann@[::1]:5432/db?passfile=secret", query="TABLE t")

@@ -9,7 +9,6 @@ from typing import Any
 import httpx
 import pytest
 
-from model.pipeline import build_pipeline
 from serving.security.settings import SecuritySettings
 from serving.settings import ReviewSettings
 from skline import keys
@@ -18,6 +17,7 @@ from skline.stages.train import train
 from tests import demo
 from tests.serving.releases import World, in_force
 from tests.serving.test_slow_clients import until
+from tests.world.pipeline import build_pipeline
 
 pytestmark = pytest.mark.slow
 

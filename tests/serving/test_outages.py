@@ -19,10 +19,10 @@ import redis as redis_client
 from skline.logs.read import read_predictions
 from skline.logs.settings import LogSettings
 from tests import demo
+from tests.postgres import Server
 from tests.serving.security.test_limits import Redis
 from tests.serving.test_drain import process
 from tests.serving.test_slow_clients import scraped, until
-from tests.skline.logs.conftest import Server
 from tests.skline.logs.test_drills import small_disk
 
 pytestmark = pytest.mark.slow

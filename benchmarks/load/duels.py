@@ -1,15 +1,17 @@
-"""What is compared, taken side by side: ours and its rivals run at once and are driven in turn, a second or two each.
+"""What is compared, taken side by side: ours and its rivals run at once and are driven in turn, a few seconds each.
 
 A machine that others use too changes its pace within minutes, and a round over all servers takes minutes. Here both
-sides of a ratio are taken within seconds of each other. A server that is not asked anything takes next to no time.
+sides of a ratio are taken within seconds of each other. Servers whose turn it is not are held still: some of them look
+for work all the time.
 """
 
+import signal
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.load.measure import BATCH, MANY, ONE, Opened, Reading, opened
-from benchmarks.load.processes import ServerFailed
+from benchmarks.load.measure import BATCH, MANY, ONE, Opened, Reading, opened, settle
+from benchmarks.load.processes import ServerFailed, tell
 from benchmarks.load.summary import CONSTANT, Medians
 from benchmarks.load.workload import Workload
 from benchmarks.servers.base import Server
@@ -73,9 +75,14 @@ def contenders(servers: Sequence[Server], figures: Medians, workload: str, measu
 def in_turn(there: Sequence[Opened], measure: str, seconds: int) -> list[Reading]:
     """Drive servers that run, one after another, TURNS times, in an order that rotates."""
     readings = []
+    for one in there:
+        tell(one.pid, signal.SIGSTOP)
     for turn in range(TURNS):
         first = turn % len(there)
         for one in [*there[first:], *there[:first]]:
+            tell(one.pid, signal.SIGCONT)
+            settle(one.server, one.workload, one.port)
             found = one.take(measure, seconds) or {}
+            tell(one.pid, signal.SIGSTOP)
             readings += [Reading(one.server.name, one.workload.name, turn, what, v) for what, v in found.items()]
     return readings

@@ -39,6 +39,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     """End a process and its descendants: first politely, then those that are left, each by its id."""
     below = descendants(process.pid)
     try:
+        tell(process.pid, signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -50,6 +51,13 @@ def stop(process: subprocess.Popen[bytes]) -> None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
+
+
+def tell(pid: int, what: signal.Signals) -> None:
+    """Send a signal to a process and its descendants: SIGSTOP holds them still, SIGCONT lets them go on."""
+    for each in (pid, *descendants(pid)):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, what)
 
 
 def descendants(pid: int) -> list[int]:

@@ -1,5 +1,6 @@
 """Whatever is started is stopped, and nothing else."""
 
+import signal
 import sys
 import textwrap
 import time
@@ -7,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.load.processes import ServerFailed, running, until
+from benchmarks.load.processes import ServerFailed, running, tell, until
 
 # A server whose worker has left its group and is deaf to SIGTERM.
 SERVER = textwrap.dedent("""
@@ -20,9 +21,13 @@ SERVER = textwrap.dedent("""
 """)
 
 
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def alive(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return state_of(pid) != "Z"
     except FileNotFoundError:
         return False
 
@@ -56,3 +61,13 @@ def test_a_server_that_ends_is_told_by_its_last_words(tmp_path: Path) -> None:
         pytest.raises(ServerFailed, match="status 1 before it answered: no such model: …$"),
     ):
         until(lambda: False, process, time.perf_counter(), 30, log)
+
+
+def test_a_server_that_is_held_still_is_stopped_all_the_same(tmp_path: Path) -> None:
+    with running([sys.executable, "-c", "import time; time.sleep(600)"], {}, tmp_path, tmp_path / "log") as process:
+        tell(process.pid, signal.SIGSTOP)
+        deadline = time.monotonic() + 10
+        while (state := state_of(process.pid)) != "T" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert state == "T"
+    assert process.poll() is not None

@@ -177,7 +177,7 @@ def test_a_clone_that_was_never_rendered_joins_the_updates_as_documented(improve
     project = begun(tmp_path / "churn")
     [removing] = re.findall(r"^    git (rm .*?)\n\n", page, re.M | re.S)
     git(project, *removing.replace("\\\n", "").split())
-    [joining] = re.findall(r"^    uvx copier (copy --vcs-ref v1\.0\.0 .*) https://\S+ \.$", page, re.M)
+    [joining] = re.findall(r"^    uvx copier (copy --vcs-ref v1\.0\.0 .*) TEMPLATE \.$", page, re.M)
     copier(project, *joining.replace("'", "").split(), str(improved), ".")
     assert git(project, "status", "--porcelain", "-uall", "--", ".copier-answers.yml").startswith("??")
     assert "D  copier.yml" in git(project, "status", "--porcelain")

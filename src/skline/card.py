@@ -11,7 +11,7 @@ from typing import Any
 
 from skline import html
 from skline.contract.spec import Column, Contract
-from skline.numbers import interval, short
+from skline.numbers import between, short
 from skline.settings import Settings
 
 #: A paragraph, a list of points, or a table: one mapping a row.
@@ -117,11 +117,6 @@ def _quality(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> list[dic
         row |= {name: short(metrics[name][metric]) for name in ("linear", "dummy") if name in metrics}
         rows.append(row)
     return rows
-
-
-def between(ends: Any) -> str:
-    """An interval as text."""
-    return interval(*ends) if ends else "none"
 
 
 def _how(details: Mapping[str, Any]) -> Iterator[str]:

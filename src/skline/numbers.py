@@ -1,5 +1,7 @@
 """Numbers as people read them: four digits that count, whatever the size."""
 
+from collections.abc import Sequence
+
 
 def short(value: float | None, *, signed: bool = False) -> str:
     """Write a number: 0.6681, 12.35, 21,320; with its sign if asked for; "none" for None.
@@ -21,6 +23,11 @@ def short(value: float | None, *, signed: bool = False) -> str:
 def interval(low: float, high: float, *, signed: bool = False) -> str:
     """Write the ends of an interval."""
     return f"{short(low, signed=signed)} to {short(high, signed=signed)}"
+
+
+def between(ends: Sequence[float] | None) -> str:
+    """Write the ends of an interval; "none" where there is none."""
+    return interval(*ends) if ends else "none"
 
 
 def compact(value: float) -> str:

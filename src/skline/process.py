@@ -22,10 +22,9 @@ def run(main: Callable[[], int | None], without: tuple[str, ...] = ()) -> NoRetu
 
     The garbage collector is off and the interpreter is not taken down object by object: a stage reads,
     calls and writes, and for five stages that saved 14 % of the time. Not so under a coverage
-    measurement, which writes its file at exit. A SklineError becomes one line on stderr and status 1. A reader
-    that has read enough (`| head`) ends it quietly, with the status that the shell gives to SIGPIPE.
     measurement, which writes its file at exit. A SklineError becomes one line on stderr and status 1, and so does a
-    full disk.
+    full disk. A reader that has read enough (`| head`) ends it quietly, with the status that the shell gives to
+    SIGPIPE.
     """
     for name in without:
         sys.modules.setdefault(name, cast("Any", None))

@@ -16,6 +16,7 @@ from typing import Any
 
 from skline.errors import SklineError
 from skline.files import sha256_json
+from skline.process import told
 from skline.search.found import NO_SEARCH, Found
 
 FINGERPRINT = "skline.fingerprint"
@@ -113,8 +114,7 @@ def reason_of(error: BaseException) -> str:
     root = error
     while (inner := root.__cause__ or root.__context__) is not None:
         root = inner
-    told = root if isinstance(root, OSError | sqlite3.Error) else error
-    return " ".join(str(told).split())[:300]
+    return told(root if isinstance(root, OSError | sqlite3.Error) else error)
 
 
 def shown(tracking_uri: str) -> str:

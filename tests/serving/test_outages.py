@@ -1,6 +1,5 @@
 """What a running service leans on goes away and comes back: it answers all the while, says so, and loses nothing."""
 
-import itertools
 import resource
 import shutil
 import signal
@@ -23,7 +22,7 @@ from tests.postgres import Server
 from tests.serving.security.test_limits import Redis
 from tests.serving.test_drain import process
 from tests.serving.test_slow_clients import scraped, until
-from tests.skline.logs.test_drills import small_disk
+from tests.skline.logs.test_drills import full, small_disk
 
 pytestmark = pytest.mark.slow
 
@@ -156,20 +155,8 @@ def test_a_locked_log(
 @pytest.mark.parametrize("queue", [{}, {"LOG__QUEUE_ROWS": SMALL_QUEUE}], ids=["enough room", "a full queue"])
 def test_a_full_disk(packaged: demo.Packaged, example: dict[str, Any], log: LogSettings, queue: dict[str, str]) -> None:
     folder = Path(log.database).parent
-
-    def away(_: object) -> Iterator[None]:
-        ballast = folder / "ballast"
-        with ballast.open("wb", buffering=0) as file:
-            try:
-                for size in itertools.repeat(4096):
-                    file.write(b"x" * size)
-            except OSError:
-                pass  # full
-        yield
-        ballast.unlink()
-
     with small_disk(folder, "8m"):
-        said, dropped = outage(packaged, example, log, away, **queue)
+        said, dropped = outage(packaged, example, log, lambda _: full(folder), **queue)
     assert "database or disk is full" in said
     assert bool(queue) == (dropped > 0)
 

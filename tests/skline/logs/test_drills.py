@@ -127,22 +127,23 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run([*leave, "umount", str(folder)], check=True)
 
 
+def full(folder: Path) -> Iterator[None]:
+    """The disk of `folder` is full until it is asked for the next."""
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        try:
+            for size in itertools.repeat(4096):
+                file.write(b"x" * size)
+        except OSError:
+            pass  # full
+    yield
+    ballast.unlink()
+
+
 def test_a_full_disk(sqlite: LogSettings) -> None:
     folder = Path(sqlite.database).parent
     with small_disk(folder, "4m"):
-
-        def away() -> Iterator[None]:
-            ballast = folder / "ballast"
-            with ballast.open("wb", buffering=0) as file:
-                try:
-                    for size in itertools.repeat(4096):
-                        file.write(b"x" * size)
-                except OSError:
-                    pass  # full
-            yield
-            ballast.unlink()
-
-        goes_away_and_comes_back(sqlite, away())
+        goes_away_and_comes_back(sqlite, full(folder))
 
 
 def test_a_file_that_may_not_grow(sqlite: LogSettings, tmp_path: Path) -> None:

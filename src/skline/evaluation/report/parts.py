@@ -10,9 +10,9 @@ from skline.artifact import Artifact
 from skline.evaluation.champion import Comparison
 from skline.evaluation.report import figures
 from skline.evaluation.report.figures import Row
-from skline.evaluation.report.quality import NAMES, between
+from skline.evaluation.report.quality import NAMES
 from skline.evaluation.verdict import Verdict
-from skline.numbers import interval, short
+from skline.numbers import between, interval, short
 from skline.settings import Settings
 
 #: A column with more segments shows the smallest ones folded away.

@@ -11,7 +11,7 @@ from skline.contract.spec import Contract
 from skline.evaluation.champion import Comparison
 from skline.evaluation.report import figures as charts
 from skline.evaluation.report.figures import Axes, Row
-from skline.numbers import interval, short
+from skline.numbers import between, interval, short
 
 Plots = Mapping[str, pd.DataFrame]
 NAMES = {
@@ -36,11 +36,6 @@ FIRST = {
     "multiclass": ("accuracy", "roc_auc", "f1", "ece"),
     "regression": ("rmse", "mae", "median_ae", "r2"),
 }
-
-
-def between(ends: Any) -> str:
-    """An interval."""
-    return interval(*ends) if ends else "none"
 
 
 def numbers(metrics: Mapping[str, Any], details: Mapping[str, Any], comparison: Comparison | None) -> list[str]:

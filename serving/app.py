@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from serving import connections, errors, wanted
+from serving.bodies import SMALL
 from serving.connections import Connections
 from serving.counts import counts
 from serving.drain import before_end
@@ -69,7 +70,7 @@ def create_app(settings: ServiceSettings | None = None) -> Service:
     measured.registry.register(counts(guard, slots, app.state.room, predictor, app.state.connections))
     errors.install(app)
     service.include_lean(predict.make_router(predictor, settings))
-    service.include_now("/predict", predict.predict_now(predictor, settings.max_body_bytes))
+    service.include_soon("/predict", predictor.together.answer, min(SMALL, settings.max_body_bytes))
     for router in (
         page.make_router(lambda request: request.app.state.models.artifact, tls=settings.security.tls),
         health.router,

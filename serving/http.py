@@ -2,36 +2,44 @@
 
 uvicorn makes a task and a few objects for each request, and writes an answer's head and its body one after the
 other. For an answer that takes less time than all that, here is a way without: a request that has come whole is
-answered where it was read, in one write. Everything else goes uvicorn's way, where the head waits for the body, as
-ASGI allows, and they go out together.
+handed to the application as it is, and answered in one write. Everything else goes uvicorn's way, where the head
+waits for the body, as ASGI allows, and they go out together.
 """
 
 import asyncio
+from functools import partial
 from typing import Any, Protocol
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from serving.asked import Asked
 from serving.connections import MOST_HEAD_BYTES, MOST_HEADERS, MOST_OVERHEAD_BYTES, STATE, Connections
 from serving.responses import Json
 
 
-class Immediate(Protocol):
-    """An ASGI application that can answer some requests without waiting."""
+class Quick(Protocol):
+    """An ASGI application that can answer some requests on the short way."""
 
-    #: Paths of the POST routes that it may answer so.
-    immediate: frozenset[bytes]
+    #: The path of the POST route that it may answer so, if there is one, and the bytes that a body may have.
+    soon: tuple[bytes, int] | None
 
-    def answer_now(self, path: str, scope: dict[str, Any], body: bytes) -> Json | None:
-        """Answer a request, or return None: then it is to be called the usual way, with the same scope."""
+    def answer_soon(self, asked: Asked) -> None:
+        """Answer a request, now or later."""
 
 
-class Answered:
-    """What uvicorn's cycle is once its request was answered; a new one for each, so that they can be told apart."""
+class Pending:
+    """What uvicorn's cycle is while a request is on the short way; a new one for each, so that they can be told apart.
 
-    __slots__ = ()
-    response_complete = True
+    uvicorn sets `disconnected` when the client is gone, and `keep_alive` to false when the server ends.
+    """
+
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
     more_body = False
     message_event = asyncio.Event()
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_complete = False
 
 
 class Joining:
@@ -74,9 +82,9 @@ class Joining:
 class ShortProtocol(HttpToolsProtocol):
     """uvicorn's protocol with the short way; its connections are counted and watched by the application's.
 
-    A request is taken for the short way if it is a POST of HTTP/1.1 to a path of the application's `immediate` and
-    nothing before it on the connection is unanswered. If its body does not come in one piece with its head, or the
-    application has no answer at once, uvicorn goes on with it as if it had just come.
+    A request is taken for the short way if it is a POST of HTTP/1.1 to the path of the application's `soon` and
+    nothing before it on the connection is unanswered. If its body does not come in one piece with its head, or is
+    larger than the application wants it, uvicorn goes on with it as if it had just come.
     """
 
     #: Of the application; None where it keeps no count.
@@ -90,7 +98,9 @@ class ShortProtocol(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
-        self._immediate: frozenset[bytes] = getattr(self.app, "immediate", frozenset())
+        soon: tuple[bytes, int] | None = getattr(self.app, "soon", None)
+        self._soon_path: bytes | None = soon[0] if soon else None
+        self._most_bytes = soon[1] if soon else 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
@@ -124,7 +134,7 @@ class ShortProtocol(HttpToolsProtocol):
         """Take the short way, or uvicorn's."""
         parser = self.parser
         if (
-            self.url in self._immediate
+            self.url == self._soon_path
             and parser.get_method() == b"POST"
             and parser.get_http_version() == "1.1"
             and not parser.should_upgrade()
@@ -150,19 +160,25 @@ class ShortProtocol(HttpToolsProtocol):
             super().on_message_complete()
             return
         body = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        answer = self.app.answer_now(self.url.decode("ascii"), self.scope, body)
-        if answer is None:
+        if len(body) > self._most_bytes:
             self._leave_short_way()
             super().on_message_complete()
             return
-        self._held, self.cycle = None, Answered()  # type: ignore[assignment]
-        self._write(answer, keep_alive=self.parser.should_keep_alive())
-        self.on_response_complete()
+        pending = Pending(keep_alive=self.parser.should_keep_alive())
+        self._held, self.cycle = None, pending  # type: ignore[assignment]
+        self.app.answer_soon(Asked(self.scope, body, partial(self._answer, pending)))
 
     def on_response_complete(self) -> None:
         """End an answer; to HEAD there is nothing after the head."""
         self._joining.flush()
         super().on_response_complete()
+
+    def _answer(self, pending: Pending, answer: Json) -> None:
+        """End the short way of a request."""
+        pending.response_complete = True
+        if not pending.disconnected:
+            self._write(answer, keep_alive=pending.keep_alive)
+            self.on_response_complete()
 
     def _leave_short_way(self) -> None:
         """Let uvicorn go on with the request, as if its head had just come and then what there is of its body."""

@@ -71,7 +71,8 @@ class Metrics:
         self._seen: dict[str, frozenset[str]] = {}
         self._predicted = cache(lambda prediction: self._predictions.labels(_text(prediction)))
         self._timed = cache(lambda route, path, status: self._requests.labels(route, path, str(status)))
-        self._request_batch, self._micro_batch = (self._batches.labels(source) for source in ("request", "micro"))
+        # Rows of one request; of requests that came in the same turn of the loop; of requests that waited.
+        self._batch = {source: self._batches.labels(source) for source in ("request", "turn", "micro")}
 
     def loaded(self, artifact: Artifact, scorer: Scorer) -> None:
         """Name the model that answers from now on, and what its training saw."""
@@ -108,7 +109,7 @@ class Metrics:
 
     def micro_batch(self, rows: int) -> None:
         """Count a batch of single rows that were scored together."""
-        self._micro_batch.observe(rows)
+        self._batch["micro"].observe(rows)
 
     def fallback(self, link: str, rows: int) -> None:
         """Count rows that a fallback answered, or nobody."""
@@ -127,9 +128,9 @@ class Metrics:
             if row[name] not in seen and row[name] is not None:
                 self._unseen.labels(name).inc()
 
-    def rows(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any]) -> None:
-        """Count the predictions of a batch, `values` being its scores as numbers."""
-        self._request_batch.observe(len(rows))
+    def rows(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any], source: str) -> None:
+        """Count the predictions of a batch, `values` being its scores as numbers; `source` says what made it one."""
+        self._batch[source].observe(len(rows))
         if self._classes:
             for prediction, count in Tally(scores.predictions.tolist()).items():
                 self._predicted(prediction).inc(count)
@@ -140,10 +141,9 @@ class Metrics:
             if missing:
                 self._missing.labels(name).inc(missing)
         for name, seen in self._seen.items():
-            given = list(map(itemgetter(name), rows))
-            unseen = sum(given.count(value) for value in set(given).difference(seen, (None,)))
+            unseen = set(map(itemgetter(name), rows)).difference(seen, (None,))
             if unseen:
-                self._unseen.labels(name).inc(unseen)
+                self._unseen.labels(name).inc(sum(row[name] in unseen for row in rows))
 
 
 class Counts(Collector):

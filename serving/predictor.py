@@ -19,6 +19,7 @@ from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
 from serving.settings import ServiceSettings
+from serving.together import Together
 from serving.trials import Trials
 from skline.logs.records import Prediction, new_prediction_id, new_prediction_ids, now_us
 from skline.logs.writer import NotDurable, PredictionLog
@@ -44,7 +45,8 @@ class Predictor:
         self._explaining = Explaining(slots)
         self._chain = Chain(build_chain(settings.fallback, models), metrics)
         self._trials = Trials(self, settings)
-        self._waits_for_log = written.settings.mode == "sync"
+        self.together = Together(self)
+        self.logs, self.waits_for_log = written.settings.mode != "off", written.settings.mode == "sync"
         # Batches take turns: they would only contend for the interpreter, and single rows with them.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="batch")
 
@@ -60,37 +62,20 @@ class Predictor:
         """
         model = self._model()
         row = self.bodies.read_row(body) if len(body) <= SMALL else await self.beside(self.bodies.read_row, body)
+        return await self.answer_read(model, row, visit, explain=explain)
+
+    async def answer_read(
+        self, model: Model | None, row: Row, visit: Visit | None, *, explain: bool = False
+    ) -> Content:
+        """Answer a row that is validated; raises as `answer_row` does."""
         if model is not None and model.trial is not None:
             return await self._trials.answer_row(model, model.trial, row, visit, explain=explain)
         answer, answers = await self.score_row(model, row)
-        content, written = self._answered(row, answer, answers, visit)
-        await self.write_down([written])
+        content, written = self.answered(row, answer, answers, visit)
+        if written is not None:
+            await self.write_down([written])
         if explain:
             content |= await self.explained(model if model and answers is model.answers else None, row)
-        return content
-
-    def answer_now(self, body: bytes, visit: Visit) -> Content | None:
-        """Answer a JSON object as `answer_row` does if nothing has to be waited for; None otherwise.
-
-        Waited for are experiments, the pipeline's batches, the log in sync mode, and fallbacks.
-        """
-        model = self.models.current
-        if model is None or model.trial is not None or self._waits_for_log:
-            return None
-        score = model.scorer.score_now
-        if score is None or len(body) > SMALL:
-            return None
-        row = self.bodies.read_row(body)
-        try:
-            answer = score(row)
-        except ValueError as error:
-            raise not_scorable(error) from error
-        except Exception as error:  # noqa: BLE001 - it is asked again on the other way, which can fall back
-            log.debug("asked again: %s", failure(error))
-            return None
-        check_row(answer)
-        content, written = self._answered(row, answer, model.answers, visit)
-        self.log.put(written)
         return content
 
     async def answer_rows(self, body: bytes, visit: Visit | None = None) -> bytes:
@@ -117,7 +102,7 @@ class Predictor:
     async def finish(self, batch: Batch) -> None:
         """Count the rows of a batch, and write them down."""
         if batch.rows:
-            self.metrics.rows(batch.rows, batch.scores, batch.values)
+            self.metrics.rows(batch.rows, batch.scores, batch.values, source="request")
             await self.write_down(batch.records)
 
     @property
@@ -141,6 +126,7 @@ class Predictor:
 
     async def close(self) -> None:
         """Answer what waits, end the threads, and write down what is not written yet."""
+        await self.together.close()
         await self.models.close()
         self._thread.shutdown()
         self._explaining.close()
@@ -150,17 +136,17 @@ class Predictor:
         """Do what takes long in the thread for batches."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)
 
-    def _answered(
+    def answered(
         self, row: Row, answer: RowAnswer, answers: Answers, visit: Visit | None
-    ) -> tuple[Content, Prediction]:
-        """What a row is answered, and what is written down of it; it is counted."""
+    ) -> tuple[Content, Prediction | None]:
+        """What a row is answered, and what is written down of it if anything is; it is counted."""
         content = answers.one(answer, new_prediction_id())
         score, now, reviewed = score_of(answer), now_us(), 0
         if self.reviews:
             reviewed = self.review.of(score, now)
             content["review"] = bool(reviewed)
         self.metrics.row(row, answer[0], score)
-        return content, record(row, content, answers, now, reviewed, visit)
+        return content, record(row, content, answers, now, reviewed, visit) if self.logs else None
 
     def _read_and_score(
         self, read: Read, model: Model | None, visit: Visit | None, write: Writer | None
@@ -192,7 +178,7 @@ class Predictor:
         now, values = now_us(), scores_of(scores)
         contents = answers.many(scores, new_prediction_ids(len(rows)))
         reviewed = self.reviewed(contents, values, now)
-        written = [] if self.log.settings.mode == "off" else records(rows, contents, answers, now, reviewed, visit)
+        written = records(rows, contents, answers, now, reviewed, visit) if self.logs else []
         return Batch(rows, scores, values, answers, contents, written, b"" if write is None else write(contents))
 
     def reviewed(self, contents: Sequence[Content], values: FloatArray, now: int) -> Sequence[int]:
@@ -206,7 +192,7 @@ class Predictor:
 
     async def write_down(self, records: Sequence[Prediction]) -> None:
         """Hand answers to the log; in sync mode they are durable before anybody sees them."""
-        if self._waits_for_log:
+        if self.waits_for_log:
             try:
                 await self.log.append(records)
             except NotDurable as error:

@@ -1,6 +1,6 @@
 """What is made of scores: answers to the rows of a batch, and rows of the log."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -97,15 +97,20 @@ def records(
     answers: Answers,
     now: int,
     reviewed: Sequence[int],
-    visit: Visit | None,
+    visits: Visit | Sequence[Visit] | None,
 ) -> list[Prediction]:
-    """Answers of one request as rows of the log; what they share is the same object in each."""
-    latency = None if visit is None else int((perf_counter() - visit.began) * 1e6)
-    request = None if visit is None else visit.trace.request_id.decode()
+    """Answers of one request, or of one a row, as rows of the log; what they share is the same object in each."""
+    if isinstance(visits, Sequence):
+        moment = perf_counter()
+        latencies: Iterable[int | None] = [int((moment - visit.began) * 1e6) for visit in visits]
+        requests: Iterable[str | None] = [visit.trace.request_id.decode() for visit in visits]
+    else:
+        latencies = repeat(None if visits is None else int((perf_counter() - visits.began) * 1e6))
+        requests = repeat(None if visits is None else visits.trace.request_id.decode())
     ids, predictions = map(itemgetter("prediction_id"), contents), map(itemgetter("prediction"), contents)
     chances = repeat(None) if answers.labels is None else map(itemgetter("probabilities"), contents)
     before = map(repeat, (now, answers.version, answers.digest, answers.path))
-    after = map(repeat, (latency, request, None, None))
+    after = (latencies, requests, repeat(None), repeat(None))
     unused = map(repeat, _UNUSED)
     columns = zip(ids, *before, rows, predictions, chances, *after, reviewed, *unused)  # noqa: B905 - repeat has no end
     return list(map(_prediction, columns))

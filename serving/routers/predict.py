@@ -8,10 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from serving.answers import write
 from serving.errors import RequestRefused
 from serving.predictor import Predictor
-from serving.requests import check_body, read_body, visit_of
+from serving.requests import read_body, visit_of
 from serving.responses import Json
-from serving.security.guard import Visit
-from serving.service import Now
 from serving.settings import ServiceSettings
 from skline.contract.requests import prediction_type
 from skline.contract.spec import Contract
@@ -82,19 +80,6 @@ def make_router(predictor: Predictor, settings: ServiceSettings) -> APIRouter:
         return Json(await predictor.answer_rows(body, visit_of(request)))
 
     return router
-
-
-def predict_now(predictor: Predictor, limit: int) -> Now:
-    """Make the function that answers `/predict` when nothing has to be waited for; the same as the route."""
-
-    def answer(body: bytes, visit: Visit) -> bytes | None:
-        if len(body) > limit:
-            return None
-        check_body(body, visit.sent.items())
-        content = predictor.answer_now(body, visit)
-        return None if content is None else write(content)
-
-    return answer
 
 
 def wants_explanation(request: Request) -> bool:

@@ -60,9 +60,9 @@ class Guard:
         self.remote = self.limiter is not None and self.limiter.remote
         self._json = headers.of_json(tls=security.tls)
 
-    def begin(self, sent: Iterable[RawHeader]) -> Visit:
-        """Give a request (the raw headers of its ASGI scope) its ids and its answer's headers."""
-        began = time.perf_counter()
+    def begin(self, sent: Iterable[RawHeader], came: float | None = None) -> Visit:
+        """Give a request (the raw headers of its ASGI scope) its ids and its answer's headers; it came now, or then."""
+        began = time.perf_counter() if came is None else came
         found = dict(sent)
         trace = begin(found.get(b"x-request-id", b""), found.get(b"traceparent", b""))
         answer = [*self._json, (b"x-request-id", trace.request_id)]

@@ -115,7 +115,7 @@ def test_a_connection_stays_open_or_not_as_the_client_says(client: httpx.Client,
     [kept, last] = talk(client, asking() + asking(BODY, "connection: close"), answers=2)
     assert "connection" not in kept[1]
     assert last[1]["connection"] == "close"
-    assert short == [200, 200]
+    assert short == [200], "the second came before the first was answered"
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
         connection.sendall(asking(BODY, "connection: close") + asking())
         content = b"".join(iter(lambda: connection.recv(65536), b""))
@@ -156,7 +156,7 @@ def strict(packaged: demo.Packaged) -> Iterator[httpx.Client]:
 
 
 def test_the_rate_is_counted_once_a_request(strict: httpx.Client, short: list[int]) -> None:
-    answers = talk(strict, asking() * 4, answers=4)
+    answers = [talk(strict, asking())[0] for _ in range(4)]
     assert [status for status, _, _ in answers] == short == [200, 200, 200, 429]
     assert int(answers[3][1]["retry-after"]) > 0
 
@@ -167,9 +167,8 @@ def test_a_model_that_fails_is_asked_again_where_others_can_answer(
     monkeypatch.setattr(
         "serving.scorers.Planned.score_now", property(lambda _: lambda row: row["a column that is not there"])
     )
-    answers = talk(strict, asking() * 4, answers=4)
-    assert [status for status, _, _ in answers] == [200, 200, 200, 429], "each is admitted once"
-    assert short == []
+    answers = [talk(strict, asking())[0] for _ in range(4)]
+    assert [status for status, _, _ in answers] == short == [200, 200, 200, 429], "each is admitted once"
 
 
 def test_many_requests_on_one_connection_are_no_endless_head(client: httpx.Client) -> None:

@@ -79,7 +79,7 @@ class Ensemble(Margin):
         for start in range(0, batch.size, CHUNK):
             rows = slice(start, start + CHUNK)
             positions = self.lookups.positions_of(batch, rows)
-            terms = self.lookups.leaf_values.take(positions, axis=0)
+            terms = self.lookups.leaf_values.take(positions, axis=0, mode="clip")
             terms = terms.reshape(len(positions), -1, self.columns)
             sums[rows] = np.add.accumulate(terms, axis=1)[:, -1]
         if self.divisor is not None:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 from skline.contract.spec import Value
 from skline.errors import SklineError
@@ -28,12 +29,16 @@ class Closed(SklineError):
     """The batcher is closed, and takes no more rows."""
 
 
+#: Takes a row's answer, or the exception that the pipeline raises on it.
+Done = Callable[[RowAnswer | Exception], None]
+
+
 @dataclass(eq=False)
 class _Waiting:
-    """A row and who waits for its answer."""
+    """A row and who takes its answer."""
 
     row: Row
-    answer: asyncio.Future[RowAnswer]
+    done: Done
 
 
 class MicroBatcher:
@@ -71,8 +76,8 @@ class MicroBatcher:
         """Rows that wait for the batch in the thread to end."""
         return len(self._waiting)
 
-    async def score(self, row: Row) -> RowAnswer:
-        """Return the row's prediction and probabilities.
+    def submit(self, row: Row, done: Done) -> _Waiting:
+        """Take a row; `done` is called in the event loop with its prediction and probabilities.
 
         Raises
         ------
@@ -80,19 +85,23 @@ class MicroBatcher:
             If too many rows wait already.
         Closed
             After `close`.
-        Exception
-            What the pipeline raises on this row.
         """
         if self._closed:
             raise Closed("the scorer is closed, the process is shutting down; ask another replica")
         if len(self._waiting) >= self._queue:
             raise QueueFull(f"{self._queue} rows wait to be scored; try again later, or add replicas")
-        waiting = _Waiting(row, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(row, done)
         self._waiting.append(waiting)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
+        return waiting
+
+    async def score(self, row: Row) -> RowAnswer:
+        """Return the row's prediction and probabilities; raises as `submit` does, and as the pipeline on this row."""
+        answer: asyncio.Future[RowAnswer] = asyncio.get_running_loop().create_future()
+        waiting = self.submit(row, partial(_settle, answer))
         try:
-            return await waiting.answer
+            return await answer
         except asyncio.CancelledError:
             if waiting in self._waiting:
                 self._waiting.remove(waiting)
@@ -112,15 +121,13 @@ class MicroBatcher:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
-            batch = [waiting for waiting in batch if not waiting.answer.done()]
-            if not batch:
-                continue
             rows = [waiting.row for waiting in batch]
             try:
                 answers = await loop.run_in_executor(self._thread, self._answers, rows)
             except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, or waits for ever)
                 answers = [error] * len(batch)
-            _deliver(batch, answers)
+            for waiting, answer in zip(batch, answers, strict=True):
+                waiting.done(answer)
             if len(batch) > 1 and self._wait:
                 await self._gather(min(self._largest, len(batch) + len(self._waiting)))
 
@@ -155,12 +162,11 @@ def _split(scores: Scores, count: int) -> list[RowAnswer | Exception]:
     return list(zip(predictions, map(tuple, scores.probabilities.tolist()), strict=True))
 
 
-def _deliver(batch: list[_Waiting], answers: list[RowAnswer | Exception]) -> None:
-    """Give every answer to whoever still waits for it."""
-    for waiting, answer in zip(batch, answers, strict=True):
-        if waiting.answer.done():
-            continue
-        if isinstance(answer, Exception):
-            waiting.answer.set_exception(answer)
-        else:
-            waiting.answer.set_result(answer)
+def _settle(future: asyncio.Future[RowAnswer], answer: RowAnswer | Exception) -> None:
+    """Give an answer to whoever still waits for it."""
+    if future.done():
+        return
+    if isinstance(answer, Exception):
+        future.set_exception(answer)
+    else:
+        future.set_result(answer)

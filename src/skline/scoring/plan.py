@@ -6,6 +6,7 @@ from data or from the fitted estimators are constants in its namespace, and no t
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any
 
@@ -57,6 +58,8 @@ class Plan:
     exactness : {"bits", "ulp"}
         "bits": every answer equals the pipeline's for the same rows, bit for bit. "ulp": the pipeline itself
         gives a row other last bits alone than in a batch; the plan gives within 4 ulp what it gives alone.
+    batchwise : bool
+        Whether a row's last bits may depend on the other rows in its batch, as the pipeline's own do.
     classes : ndarray or None
         The classes in the order of the probabilities; None for regressors.
     score_tuple : callable
@@ -85,6 +88,11 @@ class Plan:
         self.__dict__.update(state)
         self.score_tuple, self.score_row = _compile(self._names, self._reading, self._model)
 
+    @property
+    def batchwise(self) -> bool:
+        """Whether a row's last bits may depend on the other rows in its batch."""
+        return self._model.link.batchwise
+
     def score_rows(self, rows: Sequence[Mapping[str, Value]]) -> Scores:
         """Score rows of plain values (mappings as in `score_row`).
 
@@ -93,11 +101,12 @@ class Plan:
         RowRefused
             If the pipeline would raise on one of them.
         """
-        if len(rows) <= FEW_ROWS and rows and not self._model.link.batchwise:
+        if len(rows) <= FEW_ROWS and rows and not self.batchwise:
             return self._collect([self.score_row(row) for row in rows])
-        return self._score(
-            lambda i: _column(list(map(itemgetter(self._names[i]), rows)), self.columns[i].storage), len(rows)
-        )
+        width = len(self._names)
+        # One pass over the rows: a column of it at a time would come upon each of them when it is in no cache any more.
+        values = list(chain.from_iterable(map(_pick(self._names), rows)))
+        return self._score(lambda i: _column(values[i::width], self.columns[i].storage), len(rows))
 
     def score_columns(self, columns: Mapping[str, Array | Texts]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.
@@ -132,15 +141,23 @@ def _compile(
     reading.emit(source)
     margin = model.margin.emit(source)
     source.namespace["answer"] = model.link.answer
-    source.namespace["pick"] = itemgetter(*names)
+    source.namespace["pick"] = _pick(names)
     given = "".join(f"r{index}, " for index in range(len(names)))
     body = "\n    ".join([*source.lines, f"return answer({margin})"])
-    picked = "pick(row)" if len(names) > 1 else "(pick(row),)"
-    text = (
-        f"def score_tuple(row):\n    {given}= row\n    {body}\ndef score_row(row):\n    {given}= {picked}\n    {body}\n"
+    text = "".join(
+        f"def {name}(row):\n    {given}= {values}\n    {body}\n"
+        for name, values in (("score_tuple", "row"), ("score_row", "pick(row)"))
     )
     exec(compile(text, "<row plan>", "exec"), source.namespace)  # noqa: S102 (see the module's docstring)
     return source.namespace["score_tuple"], source.namespace["score_row"]
+
+
+def _pick(names: Sequence[str]) -> Callable[[Mapping[str, Value]], tuple[Value, ...]]:
+    """Return a function that takes the values of some names out of a row."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    [name] = names
+    return lambda row: (row[name],)
 
 
 def _column(values: list[Any], storage: str) -> Any:

@@ -155,9 +155,11 @@ def test_the_fallback_asks_once_and_answers_the_same(name: str, task: str) -> No
     columns = ColumnTransformer([("n", step, ["number", "whole"])])
     pipeline = fit(make_pipeline(columns, model), "positive" if task == "regression" else task)
     rows = make_rows(30, 5)
+    score = pipeline_scorer(pipeline, COLUMNS)
+    score(rows[3:9])  # what is planned is proved on the first rows, and answers the next ones
     for chosen in (rows[:1], rows):
         expected = score_with_pipeline(pipeline, COLUMNS, chosen)
-        found = pipeline_scorer(pipeline, COLUMNS)(chosen)
+        found = score(chosen)
         assert expected.predictions.tolist() == found.predictions.tolist()
         if expected.probabilities is None:
             assert found.probabilities is None

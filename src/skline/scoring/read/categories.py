@@ -22,7 +22,7 @@ UNSEEN = "\x00unseen"
 def read_ordinal_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     """One number for each category."""
     codes, encoded = _encode(reading, step, matrix)
-    return Matrix(tuple(Table(code, _distinct(encoded, i, code.size)) for i, code in enumerate(codes)), "array")
+    return Matrix(tuple(_table(code, encoded, i) for i, code in enumerate(codes)), "array")
 
 
 def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
@@ -33,7 +33,7 @@ def read_one_hot_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     cells: list[Cell] = []
     for code, width in zip(codes, step._n_features_outs, strict=True):
         first = len(cells)
-        cells.extend(Table(code, _distinct(encoded, first + j, code.size)) for j in range(width))
+        cells.extend(_table(code, encoded, first + j) for j in range(width))
     return Matrix(tuple(cells), "sparse" if step.sparse_output else "array")
 
 
@@ -41,7 +41,7 @@ def read_target_encoder(reading: Reading, step: Any, matrix: Matrix) -> Matrix:
     """The target's mean in each category; one column a class where there are several classes."""
     codes, encoded = _encode(reading, step, matrix)
     width = encoded.shape[1] // len(codes)
-    cells = (Table(codes[j // width], _distinct(encoded, j, codes[j // width].size)) for j in range(encoded.shape[1]))
+    cells = (_table(codes[j // width], encoded, j) for j in range(encoded.shape[1]))
     return Matrix(tuple(cells), "array")
 
 
@@ -101,13 +101,17 @@ class CategoryCode(Code):
     @override
     def values(self, batch: Batch) -> Any:
         if isinstance(self.cell, Table):
-            codes = self._codes(_keys(self.cell.entries))[batch.of(self.cell.code)]
+            codes = self.of_entries(self.cell)[batch.of(self.cell.code)]
         else:
             given = batch.of(self.cell)
             codes = each(given if self.cell.dtype == "str" else _keys(given), self._codes)
         if self.unknown is None and np.any(codes < 0):
             self._refuse(next(islice(iter(batch.of(self.cell)), int(np.argmax(codes < 0)), None)))
         return codes
+
+    def of_entries(self, table: Table) -> Array:
+        """Codes of a table's entries."""
+        return self._codes(_keys(table.entries))
 
     def _codes(self, keys: Iterable[Any]) -> Array:
         """Codes of some values, -1 for one that must be refused."""
@@ -206,7 +210,9 @@ def _ask(step: Any, matrix: Matrix, columns: list[list[Any]]) -> Any:
         return step.transform(np.column_stack([column.to_numpy() for column in series]))
 
 
-def _distinct(encoded: Any, column: int, size: int) -> Array:
-    """The encoder's answers for one output column: one for each code."""
-    answers: Array = np.array(encoded[:size, column])
-    return answers
+def _table(code: CategoryCode, encoded: Any, column: int) -> Table:
+    """The encoder's answers for one output column: one for each code, or for each code that those are made of."""
+    answers: Array = np.array(encoded[: code.size, column])
+    if isinstance(code.cell, Table) and code.unknown is not None:
+        return Table(code.cell.code, answers[code.of_entries(code.cell)])
+    return Table(code, answers)

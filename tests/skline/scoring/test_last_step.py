@@ -1,0 +1,141 @@
+"""The last step of a pipeline is asked by its plan where that gives its own bits, and by itself everywhere else."""
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.ensemble import (
+    GradientBoostingClassifier,
+    HistGradientBoostingClassifier,
+    HistGradientBoostingRegressor,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import FixedThresholdClassifier
+from sklearn.neighbors import KNeighborsClassifier
+
+from skline.scoring.answers import NotPlannable
+from skline.scoring.equality import equal
+from skline.scoring.last_step import LastStep
+from skline.scoring.reference import score_with
+
+FEATURES = 4
+#: Numbers of every size, nothing, and both zeros; forests refuse what float32 cannot hold.
+NUMBERS = st.floats(-1e30, 1e30) | st.sampled_from([0.0, -0.0, float("nan"), 5e-324, 1.0, 2.0])
+TABLES = arrays.arrays(np.float64, st.tuples(st.integers(1, 20), st.just(FEATURES)), elements=NUMBERS)
+
+
+def table(rows: int = 300) -> Any:
+    rng = np.random.default_rng(3)
+    data = rng.normal(size=(rows, FEATURES)).round(2)
+    data[:, 3] = rng.integers(0, 5, rows)
+    data[rng.random(rows) < 0.1, 0] = np.nan
+    return data
+
+
+def fitted(estimator: Any, classes: int = 2) -> Any:
+    data = table()
+    filled = np.nan_to_num(data)
+    target = (filled[:, 0] + filled[:, 3] > 1).astype(int) if classes == 2 else (filled[:, 3] % classes).astype(int)
+    return estimator.fit(data, target)
+
+
+def wrapped() -> Any:
+    trees = fitted(HistGradientBoostingClassifier(max_iter=8, categorical_features=[3]))
+    calibrated = fitted(CalibratedClassifierCV(FrozenEstimator(trees), method="isotonic"))
+    return fitted(FixedThresholdClassifier(FrozenEstimator(calibrated), threshold=0.3, response_method="predict_proba"))
+
+
+ESTIMATORS = {
+    "boosting": fitted(HistGradientBoostingClassifier(max_iter=8)),
+    "three classes": fitted(HistGradientBoostingClassifier(max_iter=8), 3),
+    "regression": fitted(HistGradientBoostingRegressor(max_iter=8)),
+    "categories, calibration and a threshold": wrapped(),
+    "forest": fitted(RandomForestClassifier(n_estimators=9, random_state=0)),
+    "forest of three": fitted(RandomForestClassifier(n_estimators=9, random_state=0), 3),
+    "forest of numbers": fitted(RandomForestRegressor(n_estimators=9, random_state=0)),
+}
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+@settings(max_examples=40, deadline=None)
+@given(data=TABLES)
+def test_its_plan_gives_its_bits(name: str, data: Any) -> None:
+    estimator = ESTIMATORS[name]
+    step = LastStep(estimator, FEATURES)
+    step.score(table(20))
+    assert step.planned
+    assert equal(score_with(estimator, data), step.score(data), "bits")
+
+
+def test_after_the_first_array_the_estimator_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator = clone(ESTIMATORS["boosting"])
+    fitted(estimator)
+    step, data = LastStep(estimator, FEATURES), table(20)
+    expected = step.score(data)
+    monkeypatch.setattr(estimator, "predict", lambda _: pytest.fail("it was asked"))
+    assert equal(expected, step.score(data), "bits")
+
+
+def test_what_the_plan_was_not_made_for_is_asked_of_the_estimator() -> None:
+    from scipy.sparse import csr_array
+
+    estimator = ESTIMATORS["forest"]
+    step = LastStep(estimator, FEATURES)
+    step.score(table(20))
+    filled = np.nan_to_num(table(20))
+    for data in (filled.astype(np.float32), csr_array(filled), filled.tolist(), filled[:, ::-1].copy(order="F")):
+        assert equal(score_with(estimator, data), step.score(data), "bits")
+    for wrong in (filled[:, :3], filled[:0]):
+        with pytest.raises(ValueError, match=r"features|minimum of 1"):
+            step.score(wrong)
+
+
+@pytest.mark.filterwarnings("ignore:overflow encountered in cast")
+def test_what_the_estimator_refuses_is_refused() -> None:
+    step = LastStep(ESTIMATORS["forest"], FEATURES)
+    step.score(table(20))
+    for extreme in (np.inf, 1e300):
+        data = table(20)
+        data[7, 1] = extreme
+        for refuse in (step.score, ESTIMATORS["forest"].predict):
+            with pytest.raises(ValueError):  # noqa: PT011 - the words are not the same
+                refuse(data)
+
+
+def test_a_plan_that_answers_otherwise_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    estimator = ESTIMATORS["boosting"]
+    step, data = LastStep(estimator, FEATURES), table(20)
+    monkeypatch.setattr("skline.scoring.model.Binary.answers", lambda _, margins: score_with(estimator, data[::-1]))
+    with caplog.at_level(logging.WARNING):
+        assert equal(score_with(estimator, data), step.score(data), "bits")
+    assert not step.planned
+    assert "HistGradientBoostingClassifier is not used: its answers differ" in caplog.text
+    assert equal(score_with(estimator, data), step.score(data), "bits")
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        LogisticRegression().fit(np.nan_to_num(table()), np.arange(300) % 2),
+        Ridge().fit(np.nan_to_num(table()), np.arange(300.0)),
+        KNeighborsClassifier().fit(np.nan_to_num(table()), np.arange(300) % 2),
+        GradientBoostingClassifier(n_estimators=3, init=LogisticRegression()).fit(
+            np.nan_to_num(table()), np.arange(300) % 2
+        ),
+    ],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_what_no_plan_knows_to_the_bit_is_not_planned(estimator: Any) -> None:
+    with pytest.raises(NotPlannable):
+        LastStep(estimator, FEATURES)

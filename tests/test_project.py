@@ -15,7 +15,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 #: Modules that carry results but decide none: a change in them leaves every output as it was.
 PLUMBING = {"skline", "skline.errors", "skline.files", "skline.paths", "skline.process", "skline.progress",
             "skline.section", "skline.settings", "skline.settings_evaluation", "skline.settings_source",
-            "skline.stages", "model"}  # fmt: skip
+            "skline.settings_threshold", "skline.stages", "model"}  # fmt: skip
 
 
 def path_of(module: str) -> Path | None:

@@ -13,8 +13,9 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 from skline import paths
 from skline.errors import SklineError
 from skline.section import Section, Share
-from skline.settings_evaluation import NUMBER, OBJECTIVE, Evaluate, Gates
+from skline.settings_evaluation import Evaluate, Gates
 from skline.settings_source import Source
+from skline.settings_threshold import NUMBER, OBJECTIVE, Wanted
 
 
 class Project(Section):
@@ -107,6 +108,10 @@ class Train(Section):
     search: Search = Search()
     calibrate: Literal["auto", "off", "sigmoid", "isotonic"] = Field(
         default="auto", description="Whether a classifier's probabilities are calibrated on the validation part"
+    )
+    threshold: Wanted = Field(
+        default=0.5,
+        description="Probability from which a binary model says yes, in /predict too; or an objective: see Objective",
     )
     interval: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.9, description="Share of true values that a regressor's prediction intervals are to hold"

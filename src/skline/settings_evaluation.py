@@ -1,60 +1,17 @@
 """The sections of params.yaml that say how a model is judged (`evaluate`) and what it must reach (`gates`)."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import Field, model_validator
 
-from skline.section import Section, Share
+from skline.section import NotNegative, Positive, Section, Share
 
-Positive = Annotated[float, Field(gt=0)]
-NotNegative = Annotated[float, Field(ge=0)]
 Gap = Literal["selection_rate", "true_positive_rate", "false_positive_rate", "error"]
-
-
-class Objective(Section):
-    """What the operating threshold of a binary model is to make best, on the validation part."""
-
-    objective: Literal["fbeta", "cost", "recall"]
-    beta: Positive = Field(default=1.0, description="fbeta: recall counts beta times as much as precision")
-    false_positive: NotNegative = Field(default=1.0, description="cost: of a false alarm")
-    false_negative: NotNegative = Field(default=1.0, description="cost: of a case that is missed")
-    floor: Share = Field(default=0.8, description="recall: the best precision among thresholds that reach this recall")
-
-    @model_validator(mode="after")
-    def _cost_is_one(self) -> Self:
-        if self.objective == "cost" and not self.false_positive + self.false_negative:
-            raise ValueError("a cost objective needs a false_positive or a false_negative above 0")
-        return self
-
-    def words(self) -> str:
-        """Say what is made best."""
-        match self.objective:
-            case "fbeta":
-                return f"best F{self.beta:g}"
-            case "cost":
-                return f"least cost, {self.false_positive:g} a false alarm and {self.false_negative:g} a missed case"
-        return f"best precision at a recall of at least {self.floor:g}"
-
-
-def _form(value: object) -> str:
-    """Which of its two forms a threshold has, so that a fault is told of this one alone."""
-    return OBJECTIVE if isinstance(value, dict | Objective) else NUMBER
-
-
-NUMBER, OBJECTIVE = "(number)", "(objective)"
-Wanted = Annotated[
-    Annotated[Share, Tag(NUMBER)] | Annotated[Objective, Tag(OBJECTIVE)],
-    Discriminator(_form),
-]
 
 
 class Evaluate(Section):
     """How the model is judged."""
 
-    threshold: Wanted = Field(
-        default=0.5,
-        description="Probability from which a binary model says yes, in /predict too; or an objective: see Objective",
-    )
     metric: str | None = Field(
         default=None, description="What models are compared by; default: roc_auc, for a regression rmse"
     )
@@ -80,6 +37,13 @@ class Evaluate(Section):
     learning_curve: bool = Field(
         default=False, description="Fit again on 10, 25 and 50 % of the training rows; takes as long as one fit"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _threshold_is_of_training(cls, given: Any) -> Any:
+        if isinstance(given, dict) and "threshold" in given:
+            raise ValueError("the threshold is set in training: move it to the section train, as train.threshold")
+        return given
 
 
 class Champion(Section):

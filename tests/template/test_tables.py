@@ -147,8 +147,26 @@ def test_init_names_leaks_and_ids_and_only_those(tmp_path: Path, name: str) -> N
     assert {guess.name for guess in plan.guesses if guess.part == "leak"} == set(table.leaks)
     assert {guess.name for guess in plan.guesses if guess.part == "id"} == set(table.ids)
     assert {guess.name for guess in plan.guesses if guess.part == "left out"} == set(table.useless)
-    assert yaml.safe_load(plan.files[Path("params.yaml")])["split"]["kind"] == table.split
+    params = yaml.safe_load(plan.files[Path("params.yaml")])
+    assert params["split"]["kind"] == table.split
+    assert ("threshold" in params["train"]) == (table.task == "binary"), "nothing else has a threshold"
     check_style(plan.files)
+
+
+@pytest.mark.parametrize("name", ["binary", "three_classes", "regression"])
+def test_doctor_has_nothing_against_the_settings_that_init_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    from skline.doctor import parameters
+    from skline.init.run import Wishes, make_plan
+
+    table = TABLES[name]()
+    path = table.write(tmp_path / "t.csv")
+    plan = make_plan(path, "data/source/t.csv", Wishes(table=str(path), target=table.target))
+    (tmp_path / "params.yaml").write_text(plan.files[Path("params.yaml")])
+    shutil.copy(ROOT / "dvc.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert [finding.what for finding in parameters.check() if finding.level == "broken"] == []
 
 
 @pytest.mark.parametrize(

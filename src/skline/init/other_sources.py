@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from skline.contract.spec import Task
 from skline.init.contract_source import literal
 from skline.settings import Settings
 
@@ -48,7 +49,7 @@ split:
 {split}
 
 train:
-  seed: 17
+{train}
 
 evaluate:
 {evaluate}
@@ -77,12 +78,20 @@ def params_source(
     split: Mapping[str, Any],
     gates: Mapping[str, Any],
     test_rows: int,
+    task: Task,
 ) -> str:
     """Return the text of params.yaml; sections without a wish of their own stand there empty, for DVC wants them."""
-    # DVC wants a threshold, also where there is none to choose.
-    evaluate = {"threshold": 0.5, "min_segment_rows": max(20, min(200, test_rows // 10))}
+    train: dict[str, Any] = {"seed": 17}
+    if task == "binary":  # nothing else has a threshold
+        train["threshold"] = 0.5
+    evaluate = {"min_segment_rows": max(20, min(200, test_rows // 10))}
     text = PARAMS.format(
-        name=name, title=scalar(title), source=section(source), split=section(split), evaluate=section(evaluate)
+        name=name,
+        title=scalar(title),
+        source=section(source),
+        split=section(split),
+        train=section(train),
+        evaluate=section(evaluate),
     )
     if gates:
         text += f"\ngates:  # for a test part of about {test_rows} rows\n{section(gates)}\n"

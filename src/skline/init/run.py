@@ -135,6 +135,7 @@ def make_plan(path: Path, uri: str, wishes: Wishes) -> Plan:
             split,
             choose_gates(rows[contract.target.name], contract.task, len(rows) // 5),
             len(rows) // 5,
+            contract.task,
         ),
     }
     remarks = [*table.remarks, *remarks, *([look] if look else [])]

@@ -153,7 +153,7 @@ def main() -> None:
         validation,
         contract,
         method=settings.train.calibrate,
-        threshold=settings.evaluate.threshold,
+        threshold=settings.train.threshold,
         level=settings.train.interval,
         seed=settings.train.seed,
     )

@@ -9,7 +9,7 @@ from sklearn.metrics import make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
 from skline.errors import SklineError
-from skline.settings_evaluation import Objective
+from skline.settings_threshold import Objective
 from skline.tuning.record import Threshold
 
 #: So many thresholds are tried: quantiles of the validation part's probabilities.
@@ -44,7 +44,7 @@ def set_threshold(
         if wanted == 0.5:
             return estimator, Threshold(value=0.5, objective="the model's own rule")
         raise SklineError(
-            f"evaluate.threshold: {type(estimator).__name__} gives no probabilities; leave the threshold out"
+            f"train.threshold: {type(estimator).__name__} gives no probabilities; leave the threshold out"
         )
     if isinstance(wanted, Objective):
         chances = estimator.predict_proba(X)[:, 1]

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.scoring.reference import prepared_for_last_step
-from skline.settings_evaluation import Objective
+from skline.settings_threshold import Objective
 from skline.tuning.calibrate import Method, calibrate
 from skline.tuning.conformal import interval
 from skline.tuning.record import Tuning

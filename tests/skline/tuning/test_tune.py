@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 
 from skline.errors import SklineError
 from skline.scoring.reference import score_frame
-from skline.settings_evaluation import Objective
+from skline.settings_threshold import Objective
 from skline.tuning.calibrate import calibrate
 from skline.tuning.conformal import interval
 from skline.tuning.threshold import set_threshold

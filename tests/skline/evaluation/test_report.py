@@ -56,7 +56,7 @@ def html(packaged: demo.Packaged) -> str:
         fitted, parts["train"], parts["test"], CONTRACT,
         Evaluate(resamples=100, min_segment_rows=50, seeds=1), seed=1, tuning=tuning,
     )  # fmt: skip
-    settings = Settings.load(demo.ROOT / "params.yaml")
+    settings = Settings.load(demo.PARAMS)
     artifact = replace(Artifact.open(packaged.folder, packaged.digest), contract=CONTRACT)
     verdict = Verdict(artifact_sha256=artifact.digest, findings=(Finding(gate="rows", passed=True, reason="700"),))
     return page.write(

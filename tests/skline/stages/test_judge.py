@@ -120,7 +120,7 @@ def test_the_gate_lets_through_what_passed_and_nothing_else(artifact: Artifact, 
 
 
 def written(artifact: Artifact, found: evaluate.Evaluated, verdict: Verdict, comparison: Any) -> str:
-    settings = Settings.load(demo.ROOT / "params.yaml")
+    settings = Settings.load(demo.PARAMS)
     return page.write(
         settings, artifact, verdict, comparison, metrics=found.metrics, details=found.details, plots=found.plots,
         lineage={"source": "<b>here</b>", "rows": 5_000}, parts=report(demo.parts(), demo.contract()),

@@ -8,12 +8,17 @@ from typing import Any
 
 import httpx
 import pytest
+from hypothesis import HealthCheck, settings
 
 from serving.app import create_app
 from serving.settings import ServiceSettings
 from tests import demo
 from tests.postgres import Server
 from tests.serving.loopback import served
+
+# A busy machine is no fault of the code: no test fails by the clock.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")

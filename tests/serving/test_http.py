@@ -99,7 +99,7 @@ def test_both_ways_give_the_same_answer(
     assert at_once[0] == status
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(cuts=st.lists(st.integers(0, len(asking()) * 2), max_size=6))
 def test_however_the_bytes_come_each_request_is_answered_in_its_turn(client: httpx.Client, cuts: list[int]) -> None:
     other = json.dumps(ROW | {"distance": 7}).encode()

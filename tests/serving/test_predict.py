@@ -108,7 +108,7 @@ def test_nan_and_infinity_name_their_field(client: httpx.Client, example: dict[s
     assert (response.status_code, response.json()["detail"][0]["loc"]) == (422, ["body", "distance"])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.fixed_dictionaries(
         {},

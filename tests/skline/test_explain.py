@@ -164,7 +164,7 @@ def test_the_pipeline_itself_gives_what_its_plan_gives(mixed: Any) -> None:
 
 
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 5, 11, 14]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_contributions_add_up_to_the_score_in_both_methods(seed: int, count: int) -> None:
     table = np.random.default_rng(seed).normal(size=(5, count))
     function = tangled(seed, count)

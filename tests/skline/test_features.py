@@ -5,7 +5,7 @@ import datetime as dt
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from skline.features import PARTS, TextFeatures, TimeFeatures, minutes_of_day, time_part
@@ -69,7 +69,6 @@ TEXTS = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(TEXTS)
 def test_one_text_gets_the_bits_it_gets_among_many(texts: list[str | None]) -> None:
     frame = pd.DataFrame({"t": pd.array(texts, dtype="str")})

@@ -195,7 +195,7 @@ BODIES = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BODIES.map(lambda body: json.dumps(body).encode()) | st.binary(max_size=60), st.booleans())
 def test_nothing_sent_is_a_fault_of_the_server(client: httpx.Client, body: bytes, as_csv: bool) -> None:
     answer = post(client, body, "text/csv" if as_csv else "application/json")
@@ -203,7 +203,7 @@ def test_nothing_sent_is_a_fault_of_the_server(client: httpx.Client, body: bytes
     assert answer.status_code == 200 or answer.json()["detail"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=40) | st.lists(st.sampled_from([*ROW, ",", "\n", '"', "1", "UA", ""])).map("".join))
 def test_any_text_is_a_table_or_refused(text: str) -> None:
     try:

@@ -250,7 +250,7 @@ ASKED = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ASKED | VALUE, st.binary(max_size=20), st.none() | st.integers(-1, 50) | st.just("all"))
 def test_nothing_sent_is_a_fault_of_the_server(client: httpx.Client, asked: Any, tail: bytes, length: Any) -> None:
     head = json.dumps(asked).encode()
@@ -260,7 +260,7 @@ def test_nothing_sent_is_a_fault_of_the_server(client: httpx.Client, asked: Any,
     assert answer.status_code == 200 or answer.json()["error"]
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.binary(max_size=40), st.integers(0, 60), st.sampled_from(["BYTES", "FP64", "BOOL", "INT8"]))
 def test_any_bytes_are_a_tensor_or_refused(tail: bytes, count: int, datatype: str) -> None:
     body, length = request(size=len(tail), tail=tail, shape=[count], datatype=datatype)

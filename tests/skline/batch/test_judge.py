@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pyarrow import csv
 from pydantic import ValidationError
@@ -69,7 +69,7 @@ def columns_named(reasons: list[str]) -> set[str]:
     return {c.name for c in EVERYTHING.inputs if any(reason.startswith(f"{c.name}: ") for reason in reasons)}
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=150)
 @given(rows(), st.booleans())
 @example([VALID | {"day": None}, VALID, VALID | {"ratio": float("inf"), "shape": "A1\n"}], True)
 def test_columns_are_judged_as_predict_judges_rows(table: list[dict[str, Any]], encoded: bool) -> None:
@@ -95,7 +95,7 @@ def test_columns_are_judged_as_predict_judges_rows(table: list[dict[str, Any]], 
             assert found == [dt.datetime(v.year, v.month, v.day) if column.kind == "date" else v for v in kept]
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100)
 @given(rows())
 def test_the_same_rows_written_as_csv_are_judged_the_same(table: list[dict[str, Any]]) -> None:
     texts = [row for row in table for value in row.values() if isinstance(value, str) and not _plain(value)]

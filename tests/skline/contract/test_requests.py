@@ -9,7 +9,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pyarrow
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -107,7 +107,7 @@ def cell(c: Column, value: Any) -> pd.Series:
 
 
 @pytest.mark.parametrize("name", [c.name for c in EVERYTHING.inputs])
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(data=st.data())
 def test_a_value_is_accepted_by_both_or_by_neither(name: str, data: st.DataObject) -> None:
     kind = EVERYTHING[name].kind
@@ -120,7 +120,7 @@ def test_a_value_is_accepted_by_both_or_by_neither(name: str, data: st.DataObjec
     assert row_is_accepted(EVERYTHING, row) == table_is_accepted(Everything, EVERYTHING, row)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.fixed_dictionaries(
         {

@@ -18,7 +18,7 @@ def agree(found: dict[str, np.ndarray], expected: list[dict[str, float]], names:
         assert found[name] == pytest.approx([each[name] for each in expected], abs=1e-9), name
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(worlds)
 def test_binary(world: tuple[int, int, int]) -> None:
     n, seed, digits = world
@@ -32,7 +32,7 @@ def test_binary(world: tuple[int, int, int]) -> None:
     agree(model.metrics(rows), each, set(each[0]) - {"ece"})  # whose bins are those of the rows as they are
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(worlds)
 def test_multiclass(world: tuple[int, int, int]) -> None:
     n, seed, _ = world
@@ -45,7 +45,7 @@ def test_multiclass(world: tuple[int, int, int]) -> None:
     agree(model.metrics(rows), each, set(each[0]) - {"ece"})
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(worlds, st.floats(-1e6, 1e6))
 def test_regression(world: tuple[int, int, int], middle: float) -> None:
     n, seed, _ = world

@@ -33,7 +33,7 @@ def test_a_literal_is_the_text_it_stands_for(text: str) -> None:
     assert eval(literal(text)) == text  # noqa: S307
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(NAMES)
 @example(["a\x00b\x1b", "c"])
 def test_the_contract_has_the_columns_names_as_they_are(names: list[str]) -> None:

@@ -66,7 +66,7 @@ def test_labels_find_predictions_by_entity_and_event_time(settings: LogSettings,
     assert "17" not in [row["entity"] for row in read_labels(settings).to_pylist()]
 
 
-@limits(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(sends=st.lists(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.integers(0, 1))), max_size=6))
 def test_however_labels_are_sent_the_last_new_content_counts(
     sqlite: LogSettings, sends: list[list[tuple[str, bool, int]]]

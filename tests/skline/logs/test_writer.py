@@ -79,7 +79,7 @@ CELLS = {
 }
 
 
-@limits(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@limits(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.fixed_dictionaries({column.name: cells for column, cells in CELLS.items()}), min_size=1))
 def test_logged_inputs_read_back_as_the_frame_that_was_scored_to_the_last_bit(
     settings: LogSettings, rows: list[dict[str, object]]

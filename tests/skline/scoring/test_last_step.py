@@ -66,7 +66,7 @@ ESTIMATORS = {
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=TABLES)
 def test_its_plan_gives_its_bits(name: str, data: Any) -> None:
     estimator = ESTIMATORS[name]

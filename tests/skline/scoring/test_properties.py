@@ -178,7 +178,7 @@ def pipelines(draw: Any, task: str) -> Any:
     return make_pipeline(columns, estimator)
 
 
-@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_a_plan_equals_its_pipeline(data: st.DataObject) -> None:
     task = data.draw(st.sampled_from(["binary", "multiclass", "regression"]))

@@ -52,7 +52,7 @@ def rows(n: int) -> pd.DataFrame:
     )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(200, 600),
     st.integers(0, 5),

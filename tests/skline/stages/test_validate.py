@@ -134,7 +134,7 @@ def test_no_accepted_row_stops_whatever_the_limit() -> None:
         refuse_too_many(run({"n": 50}).report, 1.0)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.lists(
         st.fixed_dictionaries(

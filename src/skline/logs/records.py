@@ -115,9 +115,14 @@ class Encoder:
         self._event = settings.event_time_column
         self._hasher = hasher
 
+    @property
+    def plain(self) -> bool:
+        """Whether rows are written as they are: all inputs, and no column of them names an entity or a time."""
+        return self._columns is None and self._entity is None and self._event is None
+
     def many(self, records: Sequence[Prediction]) -> list[Row]:
         """Encode predictions, column by column; raises as `__call__` does, without naming which."""
-        if self._columns is not None or self._entity is not None or self._event is not None or len(records) < 2:
+        if not self.plain or len(records) < 2:
             return [self(record) for record in records]
         columns: list[Sequence[Any]] = list(zip(*records, strict=True))
         if any(whose is not None for whose in columns[WHOSE]):

@@ -16,6 +16,9 @@ from serving.asked import Asked
 from serving.connections import MOST_HEAD_BYTES, MOST_HEADERS, MOST_OVERHEAD_BYTES, STATE, Connections
 from serving.responses import Json
 
+#: From so many bytes on a body is copied, to be joined to its head, in more time than two writes take.
+LARGE = 64 * 2**10
+
 
 class Quick(Protocol):
     """An ASGI application that can answer some requests on the short way."""
@@ -58,7 +61,11 @@ class Joining:
     def write(self, data: bytes) -> None:
         """Send data, after the head if one is held; hold it if it is a head."""
         if self._head:
-            data, self._head = self._head + data, b""
+            head, self._head = self._head, b""
+            if len(data) > LARGE:
+                self.inner.write(head)
+            else:
+                data = head + data
         elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1":
             self._head = data
             return

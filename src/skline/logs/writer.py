@@ -10,11 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from skline.errors import SklineError
 from skline.logs.answered import Answered
 from skline.logs.entity import EntityHasher
 from skline.logs.queue import NotDurable, RowQueue, Single, Ticket, Waiting, runs, wake
-from skline.logs.records import Encoder, Prediction, Row
+from skline.logs.records import Encoder, Prediction
 from skline.logs.settings import LogSettings
 from skline.logs.stats import Counts, LogStats
 from skline.logs.store import RowsRefused, Store, open_store
@@ -194,7 +193,7 @@ class PredictionLog:
         refused: list[tuple[Ticket | None, Exception]],
     ) -> None:
         """Write rows one by one or together; add who waited for each to the ones or the others."""
-        fit, unfit = self._encoded(batch)
+        fit, unfit = self._encode.fitting(batch)
         refused += unfit
         try:
             store.write("predictions", [row for row, _ in fit])
@@ -206,30 +205,6 @@ class PredictionLog:
                     written.append(ticket)
                 except RowsRefused as error:
                     refused.append((ticket, error))
-
-    def _encoded(
-        self, batch: list[Single]
-    ) -> tuple[list[tuple[Row, Ticket | None]], list[tuple[Ticket | None, Exception]]]:
-        """Rows as the store takes them, and those that can never be stored."""
-        rows: list[Row] | None = None
-        try:
-            rows = self._encode.many([record for record, _ in batch])
-        except (OSError, SklineError):
-            raise  # the entities' key: no fault of a row
-        except Exception as error:  # noqa: BLE001 (one of them cannot be encoded; which one is found out below)
-            log.debug("a batch is encoded row by row: %s", type(error).__name__)
-        if rows is not None:
-            return [(row, ticket) for row, (_, ticket) in zip(rows, batch, strict=True)], []
-        fit: list[tuple[Row, Ticket | None]] = []
-        refused: list[tuple[Ticket | None, Exception]] = []
-        for record, ticket in batch:
-            try:
-                fit.append((self._encode(record), ticket))
-            except (OSError, SklineError):
-                raise
-            except Exception as error:  # noqa: BLE001 (a row that fails once fails always, and must not stop the others)
-                refused.append((ticket, error))
-        return fit, refused
 
     def _settle(self, written: list[Ticket | None], refused: list[tuple[Ticket | None, Exception]]) -> None:
         """Count a batch, and wake who waited for it."""

@@ -7,6 +7,7 @@ waits for the body, as ASGI allows, and they go out together.
 """
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
@@ -15,6 +16,11 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.asked import Asked
 from serving.connections import MOST_HEAD_BYTES, MOST_HEADERS, MOST_OVERHEAD_BYTES, STATE, Connections
 from serving.responses import Json
+
+#: How long what comes after an answer that ends the connection is read and thrown away.
+LINGER_SECONDS = 2.0
+#: From so many bytes on a body is copied, to be joined to its head, in more time than two writes take.
+LARGE = 64 * 2**10
 
 
 class Quick(Protocol):
@@ -47,18 +53,31 @@ class Joining:
 
     A head is known by its beginning and its end; 100 Continue is none, as nothing may come after it for long.
     Everything but writing and closing is the inner transport's own.
+
+    Parameters
+    ----------
+    inner : Transport
+    unread : callable
+        Whether the client is still sending what nobody wants to read. Then closing lingers: the client is told that
+        nothing more will come, and what it sends goes nowhere until it ends, or LINGER_SECONDS have passed. The
+        system answers what comes to a closed connection by a reset, which takes back an answer that was not read yet.
     """
 
-    __slots__ = ("_head", "inner")
+    __slots__ = ("_head", "_unread", "inner", "lingering")
 
-    def __init__(self, inner: asyncio.Transport) -> None:
-        self.inner = inner
+    def __init__(self, inner: asyncio.Transport, unread: Callable[[], bool]) -> None:
+        self.inner, self._unread = inner, unread
         self._head = b""
+        self.lingering = False
 
     def write(self, data: bytes) -> None:
         """Send data, after the head if one is held; hold it if it is a head."""
         if self._head:
-            data, self._head = self._head + data, b""
+            head, self._head = self._head, b""
+            if len(data) > LARGE:
+                self.inner.write(head)
+            else:
+                data = head + data
         elif data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1":
             self._head = data
             return
@@ -70,9 +89,19 @@ class Joining:
             self.write(b"")
 
     def close(self) -> None:
-        """Send the head if one is held, and close."""
+        """Send the head if one is held, and close, or begin to."""
         self.flush()
-        self.inner.close()
+        if self.lingering or self.inner.is_closing() or not self.inner.can_write_eof() or not self._unread():
+            self.inner.close()
+            return
+        self.lingering = True
+        self.inner.write_eof()
+        self.inner.resume_reading()
+        asyncio.get_running_loop().call_later(LINGER_SECONDS, self.inner.close)
+
+    def is_closing(self) -> bool:
+        """Whether nothing more will be sent."""
+        return self.lingering or self.inner.is_closing()
 
     def __getattr__(self, name: str) -> Any:
         """Everything else is the inner transport's."""
@@ -104,7 +133,7 @@ class ShortProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin a connection."""
-        self._joining = Joining(transport)
+        self._joining = Joining(transport, lambda: self.cycle is not None and self.cycle.more_body)
         super().connection_made(self._joining)  # type: ignore[arg-type]
         self._connections = self.app_state.get(STATE)
         if self._connections is not None:
@@ -118,6 +147,8 @@ class ShortProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Read what has come. The parser would keep a head, or a line after a body, that never ends."""
+        if self._joining.lingering:
+            return
         super().data_received(data)
         if self._held is not None:
             self._leave_short_way()

@@ -137,7 +137,7 @@ class Metrics:
         if self._scores is not None:
             self._scores.observe_many(values)
         for name in self._nullable:
-            missing = sum(row[name] is None for row in rows)
+            missing = list(map(itemgetter(name), rows)).count(None)
             if missing:
                 self._missing.labels(name).inc(missing)
         for name, seen in self._seen.items():

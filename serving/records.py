@@ -1,6 +1,6 @@
 """What is made of scores: answers to the rows of a batch, and rows of the log."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -13,6 +13,7 @@ import numpy as np
 from serving.answers import Answers, Content, write
 from serving.bodies import Row
 from serving.security.guard import Visit
+from skline.logs.answered import Answered
 from skline.logs.records import Prediction
 from skline.scoring.answers import FloatArray, Scores
 
@@ -40,7 +41,7 @@ class Batch:
         Who gave them.
     contents : list of dict
         What each row is answered.
-    records : list of Prediction
+    records : sequence of Prediction
         What is to be written down.
     written : bytes
         The whole answer, where it was asked for.
@@ -51,7 +52,7 @@ class Batch:
     values: FloatArray
     answers: Answers
     contents: list[Content]
-    records: list[Prediction]
+    records: Sequence[Prediction]
     written: bytes
 
 
@@ -97,20 +98,41 @@ def records(
     answers: Answers,
     now: int,
     reviewed: Sequence[int],
-    visits: Visit | Sequence[Visit] | None,
+    visit: Visit | None,
+) -> Sequence[Prediction]:
+    """Answers of one request as rows of the log."""
+    shared = Prediction(
+        "",
+        now,
+        answers.version,
+        answers.digest,
+        answers.path,
+        {},
+        0,
+        None,
+        None if visit is None else int((perf_counter() - visit.began) * 1e6),
+        None if visit is None else visit.trace.request_id.decode(),
+    )
+    return Answered(shared, rows, contents, reviewed)
+
+
+def records_of_each(
+    rows: Sequence[Row],
+    contents: Sequence[Content],
+    answers: Answers,
+    now: int,
+    reviewed: Sequence[int],
+    visits: Sequence[Visit],
 ) -> list[Prediction]:
-    """Answers of one request, or of one a row, as rows of the log; what they share is the same object in each."""
-    if isinstance(visits, Sequence):
-        moment = perf_counter()
-        latencies: Iterable[int | None] = [int((moment - visit.began) * 1e6) for visit in visits]
-        requests: Iterable[str | None] = [visit.trace.request_id.decode() for visit in visits]
-    else:
-        latencies = repeat(None if visits is None else int((perf_counter() - visits.began) * 1e6))
-        requests = repeat(None if visits is None else visits.trace.request_id.decode())
+    """Answers of one request a row as rows of the log; what they share is the same object in each."""
+    moment = perf_counter()
+    latencies = [int((moment - visit.began) * 1e6) for visit in visits]
+    requests = [visit.trace.request_id.decode() for visit in visits]
     ids, predictions = map(itemgetter("prediction_id"), contents), map(itemgetter("prediction"), contents)
     chances = repeat(None) if answers.labels is None else map(itemgetter("probabilities"), contents)
     before = map(repeat, (now, answers.version, answers.digest, answers.path))
-    after = (latencies, requests, repeat(None), repeat(None))
     unused = map(repeat, _UNUSED)
-    columns = zip(ids, *before, rows, predictions, chances, *after, reviewed, *unused)  # noqa: B905 - repeat has no end
+    columns = zip(
+        ids, *before, rows, predictions, chances, latencies, requests, repeat(None), repeat(None), reviewed, *unused
+    )
     return list(map(_prediction, columns))

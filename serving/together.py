@@ -17,7 +17,7 @@ from serving.asked import Asked
 from serving.bodies import Row
 from serving.fallbacks import failure
 from serving.model import Model
-from serving.records import records
+from serving.records import records_of_each
 from serving.requests import check_body
 from serving.security.tracing import CURRENT
 from skline.logs.records import new_prediction_ids, now_us
@@ -95,7 +95,7 @@ class Together:
         reviewed = predictor.reviewed(contents, values, now)
         if predictor.logs:
             visits = [one.visit for _, one in read]
-            predictor.log.put_many(records(rows, contents, model.answers, now, reviewed, visits))
+            predictor.log.put_many(records_of_each(rows, contents, model.answers, now, reviewed, visits))
         predictor.metrics.rows(rows, scores, values, source="turn")
         for (_, one), content in zip(read, contents, strict=True):
             give(one, write(content))

@@ -5,6 +5,7 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
@@ -38,6 +39,13 @@ def short(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return seen
 
 
+@contextmanager
+def connected(client: httpx.Client) -> Iterator[socket.socket]:
+    """Connect to where the client's requests go."""
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        yield connection
+
+
 def asking(body: bytes = BODY, *headers: str, path: str = "/predict", version: str = "1.1") -> bytes:
     """Write a POST request."""
     lines = [f"POST {path} HTTP/{version}", "host: a", f"content-length: {len(body)}", *headers, "", ""]
@@ -46,7 +54,7 @@ def asking(body: bytes = BODY, *headers: str, path: str = "/predict", version: s
 
 def talk(client: httpx.Client, *parts: bytes, answers: int = 1) -> list[tuple[int, dict[str, str], bytes]]:
     """Send parts one by one on one connection; return status, headers and body of each answer."""
-    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+    with connected(client) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for part in parts:
             connection.sendall(part)
@@ -116,7 +124,7 @@ def test_a_connection_stays_open_or_not_as_the_client_says(client: httpx.Client,
     assert "connection" not in kept[1]
     assert last[1]["connection"] == "close"
     assert short == [200], "the second came before the first was answered"
-    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+    with connected(client) as connection:
         connection.sendall(asking(BODY, "connection: close") + asking())
         content = b"".join(iter(lambda: connection.recv(65536), b""))
     assert content.count(b"HTTP/1.1 200") == 1
@@ -186,3 +194,28 @@ def test_an_answer_without_a_body_is_sent_when_it_is_complete(method: str, statu
     # The end of a kept connection would send it too.
     with served(app, timeout_keep_alive=3600) as client:
         assert [client.request(method, "/").status_code for _ in range(3)] == [status] * 3
+
+
+def test_who_is_refused_in_the_middle_of_a_large_body_hears_why(packaged: demo.Packaged, serve: Any) -> None:
+    client = serve(packaged.folder, packaged.digest, max_body_bytes=100_000)
+    chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
+    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    for _ in range(5):
+        with connected(client) as connection:
+            connection.sendall(head)
+            for _ in range(300):  # ten megabytes; who sends without listening must not be cut off in between
+                connection.sendall(chunk)
+            status, headers, _ = read_answer(connection.makefile("rb"))
+            assert (status, headers["connection"]) == (413, "close")
+            assert connection.recv(1) == b"", "nothing more comes"
+
+
+def test_a_body_without_an_end_is_listened_to_for_a_moment_alone(
+    packaged: demo.Packaged, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.http.LINGER_SECONDS", 0.05)
+    client = serve(packaged.folder, packaged.digest, max_body_bytes=100_000)
+    with connected(client) as connection, pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        for _ in range(100_000):
+            connection.sendall(b"8000\r\n" + b" " * 0x8000 + b"\r\n")

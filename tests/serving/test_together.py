@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import socket
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from serving.settings import ServiceSettings
 from skline.scoring.answers import RowRefused
 from tests import demo
 from tests.conftest import running, wait_until_loaded
-from tests.serving.test_http import BODY, ROW, asking, read_answer
+from tests.serving.test_http import BODY, ROW, asking, connected, read_answer
 from tests.serving.test_scorers import metric
 
 SCOPE = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
@@ -278,10 +277,3 @@ def test_a_client_that_does_not_wait_does_no_harm(running_service: Running, capl
         release.set()
     assert running_service.client.post("/predict", json=ROW).status_code == 200
     assert not caplog.records
-
-
-@contextmanager
-def connected(client: httpx.Client) -> Iterator[Any]:
-
-    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
-        yield connection

@@ -2,10 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
-from itertools import repeat
+from collections.abc import Iterable, Iterator
+from itertools import groupby, repeat
 
 from skline.errors import SklineError
+from skline.logs.answered import Answered
 from skline.logs.records import Prediction
 
 
@@ -40,7 +41,10 @@ class Ticket:
             self.future.set_exception(NotDurable(self.refusal))
 
 
-Waiting = tuple[Prediction, Ticket | None]
+#: One of the predictions of a request that is not taken apart yet.
+Part = tuple[Answered, int]
+Single = tuple[Prediction, Ticket | None]
+Waiting = Single | tuple[Part, None]
 
 
 class RowQueue:
@@ -71,10 +75,32 @@ class RowQueue:
         self._rows.extend(zip(records, repeat(ticket)))
         return len(records)
 
+    def extend_by(self, answered: Answered) -> int:
+        """Add the rows of a request as `extend` does."""
+        count = max(min(len(answered), self.size - len(self._rows)), 0)
+        self._rows.extend(zip(zip(repeat(answered), range(count)), repeat(None)))
+        return count
+
     def take(self, most: int) -> list[Waiting]:
         """Remove and return up to `most` rows, the oldest first; for the writer's thread."""
         rows = self._rows
         return [rows.popleft() for _ in range(min(most, len(rows)))]
+
+
+def runs(batch: Iterable[Waiting]) -> Iterator[tuple[Answered, int, int] | list[Single]]:
+    """Split rows into those of one request each, from one place in it to another, and others."""
+    for answered, waiting in groupby(batch, key=_request):
+        if answered is None:
+            yield [(row, ticket) for row, ticket in waiting if isinstance(row, Prediction)]
+        else:
+            places = [row[1] for row, _ in waiting if not isinstance(row, Prediction)]
+            yield answered, places[0], places[-1] + 1
+
+
+def _request(waiting: Waiting) -> Answered | None:
+    """The request that a row is a part of."""
+    row = waiting[0]
+    return None if isinstance(row, Prediction) else row[0]
 
 
 def wake(tickets: Iterable[Ticket]) -> None:

@@ -1,19 +1,24 @@
 """What one row of each log holds, and how it is written: one definition for every store."""
 
 import datetime as dt
+import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import orjson
 
 from skline.contract.spec import Scalar, Value
+from skline.errors import SklineError
 from skline.logs.entity import EntityHasher
 from skline.logs.settings import LogSettings
 from skline.randomness import RandomHex
 
+log = logging.getLogger("skline.log")
+
+Whose = TypeVar("Whose")
 #: A row as a store takes it: text, int or None, in the order of the table's columns.
 Row = tuple[str | int | None, ...]
 _RANDOM = RandomHex(10)
@@ -115,9 +120,14 @@ class Encoder:
         self._event = settings.event_time_column
         self._hasher = hasher
 
+    @property
+    def plain(self) -> bool:
+        """Whether rows are written as they are: all inputs, and no column of them names an entity or a time."""
+        return self._columns is None and self._entity is None and self._event is None
+
     def many(self, records: Sequence[Prediction]) -> list[Row]:
         """Encode predictions, column by column; raises as `__call__` does, without naming which."""
-        if self._columns is not None or self._entity is not None or self._event is not None or len(records) < 2:
+        if not self.plain or len(records) < 2:
             return [self(record) for record in records]
         columns: list[Sequence[Any]] = list(zip(*records, strict=True))
         if any(whose is not None for whose in columns[WHOSE]):
@@ -127,6 +137,35 @@ class Encoder:
         columns[CHANCES] = [None if each is None else orjson.dumps(each).decode() for each in columns[CHANCES]]
         columns[REVIEWED] = list(map(int, columns[REVIEWED]))
         return list(zip(*columns, strict=True))
+
+    def fitting(
+        self, batch: Sequence[tuple[Prediction, Whose]]
+    ) -> tuple[list[tuple[Row, Whose]], list[tuple[Whose, Exception]]]:
+        """Encode predictions, each with somebody whose it is; say apart whose can never be stored, and why.
+
+        Raises
+        ------
+        OSError, SklineError
+            If the entities' key can be neither read nor made, which is no fault of a row.
+        """
+        try:
+            rows = self.many([record for record, _ in batch])
+        except (OSError, SklineError):
+            raise
+        except Exception as error:  # noqa: BLE001 (one of them cannot be encoded; which one is found out below)
+            log.debug("a batch is encoded row by row: %s", type(error).__name__)
+        else:
+            return [(row, whose) for row, (_, whose) in zip(rows, batch, strict=True)], []
+        fit: list[tuple[Row, Whose]] = []
+        refused: list[tuple[Whose, Exception]] = []
+        for record, whose in batch:
+            try:
+                fit.append((self(record), whose))
+            except (OSError, SklineError):
+                raise
+            except Exception as error:  # noqa: BLE001 (a row that fails once fails always, and must not stop the others)
+                refused.append((whose, error))
+        return fit, refused
 
     def __call__(self, record: Prediction) -> Row:
         """Encode one prediction.

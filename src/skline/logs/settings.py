@@ -24,7 +24,7 @@ class LogSettings(BaseModel):
         description="Path of a SQLite file on a local disk, or postgresql://…",
     )
     queue_rows: int = Field(default=20_000, ge=1, description="Rows that may wait; more are dropped and counted")
-    batch_rows: int = Field(default=500, ge=1, le=10_000, description="Rows of one commit, at most")
+    batch_rows: int = Field(default=1_000, ge=1, le=10_000, description="Rows of one commit, at most")
     batch_ms: int = Field(default=200, ge=1, le=10_000, description="Milliseconds before a smaller batch is written")
     sync_ms: int = Field(default=2_000, ge=1, description="Milliseconds that a caller in sync mode waits")
     drain_seconds: float = Field(default=10.0, ge=0, description="Seconds that closing may take to write what waits")

@@ -5,13 +5,14 @@ The file must be on a local disk: WAL shares memory between processes, which net
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import orjson
 
+from skline.logs.answered import DIFFERING, Answered
 from skline.logs.records import Row
 from skline.logs.store import CHUNK, TABLES, RowsRefused, Store, StoreUnavailable, Table
 
@@ -59,15 +60,36 @@ class SqliteStore(Store):
         self._files = self._identity()
 
     def write(self, table: Table, rows: Sequence[Row]) -> int:
-        """Insert rows in one transaction, if the file at the path is still the one that was opened."""
+        """Insert rows in one transaction, into the file at the path if it is still the one that was opened."""
         with self._told():
-            self._check_in_place()
             before = self._open.total_changes
             with self._transaction():
                 if not self._insert_alike(table, rows):
                     self._insert(table, rows)
             self._check_in_place()
             return self._open.total_changes - before
+
+    def write_answered(self, answered: Answered, start: int, stop: int) -> bool:
+        """Insert some predictions of a request, of which SQLite takes apart itself what differs.
+
+        That needs the interpreter's lock for a moment, not for every value.
+        """
+        try:
+            text = answered.as_json(start, stop).decode()
+        except TypeError:
+            return False  # one of them cannot be stored; which, is found out row by row
+        places = {
+            name: f"value {'->' if kept else '->>'} {place}" for place, (name, kept) in enumerate(DIFFERING.items())
+        }
+        if answered.shared.probabilities is None and "probabilities" not in answered.contents[start]:
+            places["probabilities"] = "NULL"
+        names = tuple(TABLES["predictions"])
+        values = [value for name, value in zip(names, answered.shared, strict=True) if name not in places]
+        with self._told():
+            # One statement, and so a transaction: every call into SQLite waits for the interpreter's lock at its end.
+            self._open.execute(_insert_json("predictions", names, places), [*values, text])
+            self._check_in_place()
+        return True
 
     def _insert(self, table: Table, rows: Sequence[Row]) -> None:
         """Insert rows, many to a statement."""
@@ -98,7 +120,8 @@ class SqliteStore(Store):
             text = orjson.dumps(list(zip(*(columns[index] for index in differing), strict=True))).decode()
         except TypeError:
             return False  # no JSON; whether SQLite takes it, it says itself
-        self._open.execute(_insert_json(table, names, tuple(differing)), [*values, text])
+        places = {names[index]: f"value ->> {place}" for place, index in enumerate(differing)}
+        self._open.execute(_insert_json(table, names, places), [*values, text])
         return True
 
     def take(self, since: int, until: int, keep: Callable[[Iterator[list[Row]]], object]) -> int:
@@ -189,10 +212,9 @@ class SqliteStore(Store):
             raise StoreUnavailable(f"{self._path} was replaced by another file since it was opened")
 
 
-def _insert_json(table: str, names: tuple[str, ...], differing: tuple[int, ...]) -> str:
-    """Write the INSERT of rows that are alike in all but some columns, which come as the last parameter."""
-    places = {index: f"value ->> {place}" for place, index in enumerate(differing)}
-    chosen = ", ".join(places.get(index, "?") for index in range(len(names)))
+def _insert_json(table: str, names: Sequence[str], places: Mapping[str, str]) -> str:
+    """Write the INSERT of rows that are alike in all columns but some, which come as the last parameter."""
+    chosen = ", ".join(places.get(name, "?") for name in names)
     # `WHERE true` tells the parser that ON CONFLICT belongs to the INSERT.
     return (
         f"INSERT INTO {table} ({', '.join(names)}) SELECT {chosen} FROM json_each(?) "  # noqa: S608

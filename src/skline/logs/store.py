@@ -6,6 +6,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple
 
 from skline.errors import SklineError
+from skline.logs.answered import Answered
 from skline.logs.records import LABELS, PREDICTIONS, Row
 from skline.logs.settings import LogSettings
 
@@ -56,6 +57,10 @@ class Store(abc.ABC):
     @abc.abstractmethod
     def close(self) -> None:
         """End the connection; never raises."""
+
+    def write_answered(self, answered: Answered, start: int, stop: int) -> bool:  # noqa: ARG002 - see the docstring
+        """Insert some predictions of a request as `write` does; False if this store has no better way than `write`."""
+        return False
 
     @abc.abstractmethod
     def _told(self) -> AbstractContextManager[None]:

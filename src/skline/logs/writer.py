@@ -10,10 +10,10 @@ import threading
 import time
 from collections.abc import Sequence
 
-from skline.errors import SklineError
+from skline.logs.answered import Answered
 from skline.logs.entity import EntityHasher
-from skline.logs.queue import NotDurable, RowQueue, Ticket, Waiting, wake
-from skline.logs.records import Encoder, Prediction, Row
+from skline.logs.queue import NotDurable, RowQueue, Single, Ticket, Waiting, runs, wake
+from skline.logs.records import Encoder, Prediction
 from skline.logs.settings import LogSettings
 from skline.logs.stats import Counts, LogStats
 from skline.logs.store import RowsRefused, Store, open_store
@@ -66,7 +66,12 @@ class PredictionLog:
         """Hand over the rows of a batch, as `put`; returns how many were taken, the first ones."""
         if self._off:
             return len(records)
-        taken = 0 if self._closing.is_set() else self._queue.extend(list(records))
+        if self._closing.is_set():
+            taken = 0
+        elif isinstance(records, Answered):
+            taken = self._queue.extend_by(records)
+        else:
+            taken = self._queue.extend(list(records))
         if taken < len(records):
             self._counts.drop(len(records) - taken)
         if len(self._queue) >= self._enough:
@@ -160,43 +165,46 @@ class PredictionLog:
         """Write a batch; rows that can never be written are refused, one by one, and the others written."""
         if self._store is None:
             self._store = open_store(self.settings, durable=self.settings.mode == "sync")
-        fit, refused = self._encoded(batch)
+        written: list[Ticket | None] = []
+        refused: list[tuple[Ticket | None, Exception]] = []
+        for run in runs(batch):
+            if isinstance(run, list):
+                self._write_rows(self._store, run, written, refused)
+                continue
+            answered, start, stop = run
+            if self._write_answered(self._store, answered, start, stop):
+                written += [None] * (stop - start)
+            else:
+                self._write_rows(self._store, [(row, None) for row in answered[start:stop]], written, refused)
+        self._settle(written, refused)
+
+    def _write_answered(self, store: Store, answered: Answered, start: int, stop: int) -> bool:
+        """Write rows of a request as they are; False if they have to be made first, or one cannot be written."""
         try:
-            self._store.write("predictions", [row for row, _ in fit])
-            written = [ticket for _, ticket in fit]
+            return self._encode.plain and store.write_answered(answered, start, stop)
         except RowsRefused:
-            written = []
+            return False
+
+    def _write_rows(
+        self,
+        store: Store,
+        batch: list[Single],
+        written: list[Ticket | None],
+        refused: list[tuple[Ticket | None, Exception]],
+    ) -> None:
+        """Write rows one by one or together; add who waited for each to the ones or the others."""
+        fit, unfit = self._encode.fitting(batch)
+        refused += unfit
+        try:
+            store.write("predictions", [row for row, _ in fit])
+            written += [ticket for _, ticket in fit]
+        except RowsRefused:
             for row, ticket in fit:
                 try:
-                    self._store.write("predictions", [row])
+                    store.write("predictions", [row])
                     written.append(ticket)
                 except RowsRefused as error:
                     refused.append((ticket, error))
-        self._settle(written, refused)
-
-    def _encoded(
-        self, batch: list[Waiting]
-    ) -> tuple[list[tuple[Row, Ticket | None]], list[tuple[Ticket | None, Exception]]]:
-        """Rows as the store takes them, and those that can never be stored."""
-        rows: list[Row] | None = None
-        try:
-            rows = self._encode.many([record for record, _ in batch])
-        except (OSError, SklineError):
-            raise  # the entities' key: no fault of a row
-        except Exception as error:  # noqa: BLE001 (one of them cannot be encoded; which one is found out below)
-            log.debug("a batch is encoded row by row: %s", type(error).__name__)
-        if rows is not None:
-            return [(row, ticket) for row, (_, ticket) in zip(rows, batch, strict=True)], []
-        fit: list[tuple[Row, Ticket | None]] = []
-        refused: list[tuple[Ticket | None, Exception]] = []
-        for record, ticket in batch:
-            try:
-                fit.append((self._encode(record), ticket))
-            except (OSError, SklineError):
-                raise
-            except Exception as error:  # noqa: BLE001 (a row that fails once fails always, and must not stop the others)
-                refused.append((ticket, error))
-        return fit, refused
 
     def _settle(self, written: list[Ticket | None], refused: list[tuple[Ticket | None, Exception]]) -> None:
         """Count a batch, and wake who waited for it."""

@@ -55,7 +55,7 @@ def stored(path: Path, handed_over: Sequence[Prediction], **other: Any) -> list[
         return [row[1:] for row in connection.execute("SELECT * FROM predictions ORDER BY prediction_id")]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(rows=ROWS, classes=st.booleans())
 def test_together_rows_are_stored_as_they_are_one_by_one(
     tmp_path_factory: pytest.TempPathFactory, rows: list[Any], classes: bool

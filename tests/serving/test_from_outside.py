@@ -8,6 +8,7 @@ import socket
 import sqlite3
 import struct
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -21,7 +22,6 @@ import pytest
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
 
-from skline.cli import main
 from tests import demo
 from tests.serving.releases import World
 from tests.serving.test_drain import process
@@ -85,14 +85,12 @@ def logged(database: Path, ids: set[str], seconds: float = 10) -> dict[str, dict
         time.sleep(0.05)
 
 
-def new_key(file: Path, name: str, scopes: str, capsys: Any = None) -> str:
-    import contextlib
-    import io
-
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out):
-        main(["key", "new", "--file", str(file), "--name", name, "--scopes", scopes])
-    return re.search(r"\S{40,}", out.getvalue())[0]
+def new_key(file: Path, name: str, scopes: str) -> str:
+    command = [sys.executable, "-m", "skline.cli", "key", "new", "--file", str(file), "--name", name, "--scopes", scopes]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, cwd=demo.ROOT).stdout
+    found = re.search(r"skl_\w{40,}", told)
+    assert found, told
+    return found[0]
 
 
 @contextmanager
@@ -198,6 +196,8 @@ def test_crowd_sync(packaged: demo.Packaged, tmp_path: Path) -> None:
                 got.append(line.answer())
             except (ConnectionError, OSError):
                 pass
+        for line in lines:
+            line.close()
         print(len(got))
         logged(tmp_path / "log.db", {a.json["prediction_id"] for a in got}, 0)
 
@@ -460,7 +460,7 @@ def test_canary(packaged: demo.Packaged, unplanned: demo.Packaged, tmp_path: Pat
             world.begin(another, "shadow")
         (tmp_path / kind).mkdir()
         with service(tmp_path / kind, packaged, RELEASE=str(world.releases.manifest)) as (running, client):
-            assert client.get("/info").json()["experiment"], client.get("/info").json()
+            world.releases.manifest.exists() and print(world.releases.manifest.read_text()); i = client.get("/info").json(); print({k: v for k, v in i.items() if k != "manifest"}); assert i["experiment"]
             asked = rows(300)
             heads = [{"x-entity-id": f"e{n % 100}"} for n in range(300)]
             alone = [client.post("/predict", json=row, headers=h).json() for row, h in zip(asked, heads)]

@@ -4,9 +4,10 @@ import json
 import os
 import signal
 import socket
+import struct
 import subprocess
-from collections.abc import Iterable, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 import httpx
@@ -56,6 +57,15 @@ class Line:
         self._file.close()
         self._socket.close()
 
+    def finish(self) -> None:
+        """Say that nothing more will come, and go on listening."""
+        self._socket.shutdown(socket.SHUT_WR)
+
+    def reset(self) -> None:
+        """End the connection without a farewell."""
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.close()
+
     def answer(self) -> Answer:
         """Read one answer; raises ConnectionError if the other side closed before it was whole."""
         status = int(self._line()[9:12])
@@ -65,7 +75,7 @@ class Line:
             assert name.lower() not in headers, f"{name} twice"
             headers[name.lower()] = value
         if status == 100:
-            return Answer(status, headers, b"")
+            return self.answer()
         length = int(headers["content-length"])
         body = self._file.read(length)
         if len(body) < length:
@@ -83,17 +93,24 @@ class Line:
         return line[:-2].decode("latin-1")
 
 
-def at_once(url: httpx.URL, server: "subprocess.Popen[str]", sent: Sequence[bytes | Iterable[bytes]]) -> list[Answer]:
-    """Send each on a connection of its own while the server is held still, so that it finds all of them at once."""
+@contextmanager
+def held(server: "subprocess.Popen[str]") -> Iterator[None]:
+    """Hold a process still, so that afterwards it finds at once whatever was sent meanwhile."""
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+def at_once(url: httpx.URL, server: "subprocess.Popen[str]", sent: Sequence[bytes]) -> list[Answer]:
+    """Send each on a connection of its own, so that the server finds all of them at the same moment."""
     with ExitStack() as stack:
         lines = [stack.enter_context(Line(url)) for _ in sent]
         for line in lines:  # so that the connections are taken before the server is held
-            line.send(b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n")
+            line.send(request(b"", "/health/live", method="GET"))
         assert {line.answer().status for line in lines} == {200}
-        os.kill(server.pid, signal.SIGSTOP)
-        try:
+        with held(server):
             for line, data in zip(lines, sent, strict=True):
-                line.send(data if isinstance(data, bytes) else b"".join(data))
-        finally:
-            os.kill(server.pid, signal.SIGCONT)
+                line.send(data)
         return [line.answer() for line in lines]

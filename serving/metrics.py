@@ -87,7 +87,6 @@ class Metrics:
             }
         )
         self._refused.set(artifact.manifest.scoring.path == "plan" and scoring.path != "plan")
-        self.ready.set(1)
         self._nullable = [column.name for column in artifact.contract.inputs if column.nullable]
         self._seen = seen_categories(artifact)
         for name in artifact.contract.input_names:

@@ -60,6 +60,7 @@ class Models:
         self.refused: str | None = None
         self.ending = False
         self._begin_with = release
+        self._begun = False  # whether the release that was found is in force, with its challenger, or refused
         self._settings, self._metrics, self._written = settings, metrics, written
         self._unfit: dict[str, str] = {}
         self._aborted = Aborted(settings.log.folder / "aborted-canaries.jsonl")
@@ -80,6 +81,8 @@ class Models:
         """Load what is to be served first, and from then on watch for something new."""
         if await self._try(self.first) and self._begin_with is not None:
             await self._look_safely()
+        self._begun = True
+        self._tell_ready()
         settings = self._settings
         if settings.watch_seconds and (settings.release_path is not None or settings.artifact_digest is None):
             self._watching = asyncio.create_task(self._watch(settings.watch_seconds))
@@ -87,7 +90,7 @@ class Models:
     def end(self) -> None:
         """Say that this process will end: requests are still answered, but none should be sent."""
         self.ending = True
-        self._metrics.ready.set(0)
+        self._tell_ready()
 
     @property
     def unready(self) -> str | None:
@@ -96,7 +99,7 @@ class Models:
             return "the process is ending"
         if self.current is None:
             return self.refused or "the model is being loaded"
-        return None
+        return None if self._begun else "the model is being loaded"
 
     async def look(self) -> None:
         """Serve what the release manifest, or else the digest file, names now, if that is new and can be served."""
@@ -210,6 +213,7 @@ class Models:
         self.refused = None
         if current is None or current.artifact.digest != model.artifact.digest:
             self._metrics.loaded(model.artifact, model.scorer)
+            self._tell_ready()
         kept = self._in_memory()
         gone = {digest: one for digest, one in before.items() if digest not in kept}
         shadow = None if old_trial is None or old_trial is model.trial else old_trial.shadow
@@ -223,6 +227,9 @@ class Models:
             await asyncio.to_thread(shadow.close)
         for model in gone.values():
             await model.scorer.close()
+
+    def _tell_ready(self) -> None:
+        self._metrics.ready.set(self.unready is None)
 
     def _in_memory(self) -> dict[str, Model]:
         """The models that are loaded, by digest."""

@@ -1,6 +1,7 @@
 """A service that is told to end says so first, and answers what it has begun."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -86,3 +87,15 @@ def test_a_second_signal_skips_the_wait(packaged: demo.Packaged) -> None:
             time.sleep(0.01)
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == -signal.SIGTERM
+
+
+def test_a_service_collects_its_garbage_though_commands_begin_without(packaged: demo.Packaged) -> None:
+    def collections(client: httpx.Client) -> float:
+        [count] = re.findall(r'python_gc_collections_total\{generation="0"\} (\S+)', client.get("/metrics").text)
+        return float(count)
+
+    with process(packaged) as (_, client):
+        before = collections(client)
+        for _ in range(60):  # whose answer is made anew, out of many objects
+            client.get("/openapi.json")
+        assert collections(client) > before

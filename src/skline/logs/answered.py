@@ -1,6 +1,7 @@
 """The answers to the rows of one request, kept together until they are written.
 
-Making a row of the log of each, only to write them all into one statement, took a third of the time of a batch.
+Making a row of the log of each, only to write them all into one statement, was a sixth of what held the interpreter's
+lock while batches were answered.
 """
 
 from collections.abc import Mapping, Sequence

@@ -33,7 +33,6 @@ class Asked:
         self.answered = False
 
     def answer(self, response: Json) -> None:
-        """Send the answer; a request has one, and any more go nowhere."""
-        if not self.answered:
-            self.answered = True
-            self._reply(response)
+        """Send the answer; a request has one."""
+        self.answered = True
+        self._reply(response)

@@ -9,7 +9,7 @@ waits for the body, as ASGI allows, and they go out together.
 import asyncio
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -21,16 +21,6 @@ from serving.responses import Json
 LINGER_SECONDS = 2.0
 #: From so many bytes on a body is copied, to be joined to its head, in more time than two writes take.
 LARGE = 64 * 2**10
-
-
-class Quick(Protocol):
-    """An ASGI application that can answer some requests on the short way."""
-
-    #: The path of the POST route that it may answer so, if there is one, and the bytes that a body may have.
-    soon: tuple[bytes, int] | None
-
-    def answer_soon(self, asked: Asked) -> None:
-        """Answer a request, now or later."""
 
 
 class Pending:

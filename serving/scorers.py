@@ -30,12 +30,8 @@ class Scorer(Protocol):
     def together(self) -> bool:
         """Whether rows get the same answers from `score_rows` as from `score_row`, to the last bit."""
 
-    @property
-    def score_now(self) -> Callable[[Row], RowAnswer] | None:
-        """Score one row without waiting, as `score_row` does; None if that cannot be."""
-
-    def score_later(self, row: Row, done: Done) -> None:
-        """Have one row scored, as `score_row` does, and hand the answer to `done`."""
+    def submit(self, row: Row, done: Done) -> None:
+        """Have one row scored, as `score_row` does, and hand `done` the answer, or what was raised, now or later."""
 
     @property
     def waiting(self) -> int:
@@ -58,14 +54,13 @@ class Planned:
         """Whether a row's answer cannot depend on its neighbours."""
         return self.plan.exactness == "bits" and not self.plan.batchwise
 
-    @property
-    def score_now(self) -> Callable[[Row], RowAnswer]:
-        """Score one row."""
-        return self.plan.score_row
-
-    def score_later(self, row: Row, done: Done) -> None:
+    def submit(self, row: Row, done: Done) -> None:
         """Score one row now."""
-        done(self.plan.score_row(row))
+        try:
+            scored: RowAnswer | Exception = self.plan.score_row(row)
+        except Exception as error:  # noqa: BLE001 - it is handed on
+            scored = error
+        done(scored)
 
     async def score_row(self, row: Row) -> RowAnswer:
         """Score one row."""
@@ -89,7 +84,7 @@ class Pipelined:
         from skline.scoring.golden import read_rows
 
         self.scoring = scoring
-        self.score_now, self.together = None, False
+        self.together = False
         self.score_rows = pipeline_scorer(pipeline, artifact.contract.inputs)
         # Shortcuts prove themselves on the first rows, which shall not be a caller's.
         self.score_rows(read_rows(artifact.contract, artifact.golden.rows))
@@ -109,9 +104,12 @@ class Pipelined:
         """Score one row in the next batch; microbatch.QueueFull if too many wait."""
         return await self._batcher.score(row)
 
-    def score_later(self, row: Row, done: Done) -> None:
-        """Score one row in the next batch; raises as `score_row` does if it cannot be taken."""
-        self._batcher.submit(row, done)
+    def submit(self, row: Row, done: Done) -> None:
+        """Score one row in the next batch."""
+        try:
+            self._batcher.submit(row, done)
+        except Exception as error:  # noqa: BLE001 - it is handed on
+            done(error)
 
     async def close(self) -> None:
         """Score what waits, and end the thread."""

@@ -54,12 +54,8 @@ class Together:
         if model is None or model.trial is not None or predictor.waits_for_log:
             for row, one in read:
                 self._wait(model, row, one, give)
-        elif model.scorer.score_now is None:
-            for row, one in read:
-                self._score_later(model, row, one, give)
         elif len(read) < BATCH or not model.scorer.together:
-            for row, one in read:
-                self._score_now(model, row, one, give)
+            self._score_each(model, read, give)
         else:
             self._score_all(model, read, give)
 
@@ -87,8 +83,7 @@ class Together:
             check_rows(scores)
         except Exception as error:  # noqa: BLE001 - see the docstring
             log.debug("scored one by one: %s", failure(error))
-            for row, one in read:
-                self._score_now(model, row, one, give)
+            self._score_each(model, read, give)
             return
         now, values = now_us(), scores_of(scores)
         contents = model.answers.many(scores, new_prediction_ids(len(rows)))
@@ -100,22 +95,10 @@ class Together:
         for (_, one), content in zip(read, contents, strict=True):
             give(one, write(content))
 
-    def _score_now(self, model: Model, row: Row, one: Asked, give: Give) -> None:
-        """Score a row."""
-        score = model.scorer.score_now
-        assert score is not None  # noqa: S101 - `answer` has looked
-        try:
-            scored: RowAnswer | Exception = score(row)
-        except Exception as error:  # noqa: BLE001 - it is handed on
-            scored = error
-        self._scored(model, row, one, give, scored)
-
-    def _score_later(self, model: Model, row: Row, one: Asked, give: Give) -> None:
-        """Have a row scored with those of other requests."""
-        try:
-            model.scorer.score_later(row, partial(self._scored, model, row, one, give))
-        except Exception as error:  # noqa: BLE001 - it is handed on
-            self._scored(model, row, one, give, error)
+    def _score_each(self, model: Model, read: Sequence[Read], give: Give) -> None:
+        """Score rows one by one, now or with those of other requests."""
+        for row, one in read:
+            model.scorer.submit(row, partial(self._scored, model, row, one, give))
 
     def _scored(self, model: Model, row: Row, one: Asked, give: Give, scored: RowAnswer | Exception) -> None:
         """Answer with what the model said; if it failed, it is asked again on the way that can fall back."""

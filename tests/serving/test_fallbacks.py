@@ -27,13 +27,16 @@ class Broken:
     """A scorer that fails."""
 
     waiting = 0
-    score_now = None
+    together = False
 
     def __init__(self, scorer: Any) -> None:
         self.scoring = scorer.scoring
 
     async def score_row(self, row: Any) -> Any:
         raise RuntimeError(f"secret {row}")
+
+    def submit(self, row: Any, done: Any) -> None:
+        done(RuntimeError(f"secret {row}"))
 
     def score_rows(self, rows: Any) -> Any:
         raise RuntimeError(f"secret {rows}")

@@ -172,9 +172,7 @@ def test_the_rate_is_counted_once_a_request(strict: httpx.Client, short: list[in
 def test_a_model_that_fails_is_asked_again_where_others_can_answer(
     strict: httpx.Client, short: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        "serving.scorers.Planned.score_now", property(lambda _: lambda row: row["a column that is not there"])
-    )
+    monkeypatch.setattr("serving.scorers.Planned.submit", lambda _, row, done: done(KeyError("a column")))
     answers = [talk(strict, asking())[0] for _ in range(4)]
     assert [status for status, _, _ in answers] == short == [200, 200, 200, 429], "each is admitted once"
 

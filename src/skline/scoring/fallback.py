@@ -58,14 +58,15 @@ def _last_step(pipeline: Any) -> Callable[[Any], Scores]:
     is_pipeline = qualified_name(pipeline) == "sklearn.pipeline.Pipeline"
     estimator = pipeline.steps[-1][1] if is_pipeline else pipeline
     features = getattr(estimator, "n_features_in_", None)
+    unplanned = partial(_margin(estimator), estimator)
     if is_pipeline and features is not None and get_config()["transform_output"] == "default":
         try:
-            return LastStep(estimator, features).score
+            return LastStep(estimator, features, unplanned).score
         except NotPlannable as error:
             log.debug("%s is asked itself: %s", type(estimator).__name__, error)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong in reading it, it can still be asked
             log.warning("%s is asked itself: reading it failed with %s", type(estimator).__name__, type(error).__name__)
-    return partial(_margin(estimator), estimator)
+    return unplanned
 
 
 def _margin(estimator: Any) -> Callable[[Any, Any], Scores]:

@@ -4,6 +4,7 @@ Preparing a row in a transformer of the user's own stays scikit-learn's work; wh
 """
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -26,15 +27,22 @@ class LastStep:
     The plan is proved on the first array: unless every bit is the estimator's, it is not used again.
     """
 
-    def __init__(self, estimator: Any, features: int) -> None:
+    def __init__(self, estimator: Any, features: int, unplanned: Callable[[Any], Scores]) -> None:
         """Plan an estimator that was fitted on so many features.
+
+        Parameters
+        ----------
+        estimator : estimator
+        features : int
+        unplanned : callable
+            How it is asked for what the plan does not take, or once the plan is not used.
 
         Raises
         ------
         NotPlannable
             If it is not one whose arithmetic is known to the bit.
         """
-        self._estimator, self._features = estimator, features
+        self._estimator, self._features, self._unplanned = estimator, features, unplanned
         self._reading = Reading()
         cells = tuple(Input(index, "float64") for index in range(features))
         self._model: Model | None = read_model(self._reading, estimator, Matrix(cells, "array"))
@@ -51,7 +59,7 @@ class LastStep:
         """Score what the steps before have made of some rows; raises ValueError where the estimator would."""
         model = self._model
         if model is None or not self._takes(data):
-            return score_with(self._estimator, data)
+            return self._unplanned(data)
         if self._proved:
             return self._planned_scores(model, data)
         expected = score_with(self._estimator, data)

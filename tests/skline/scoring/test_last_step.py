@@ -1,6 +1,7 @@
 """The last step of a pipeline is asked by its plan where that gives its own bits, and by itself everywhere else."""
 
 import logging
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,9 +22,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skline.scoring.answers import NotPlannable
 from skline.scoring.equality import equal
+from skline.scoring.fallback import frame_scorer
 from skline.scoring.last_step import LastStep
 from skline.scoring.reference import score_with
 
@@ -65,12 +69,17 @@ ESTIMATORS = {
 }
 
 
+def planned(estimator: Any) -> LastStep:
+    """The estimator, as the last step of a pipeline."""
+    return LastStep(estimator, FEATURES, partial(score_with, estimator))
+
+
 @pytest.mark.parametrize("name", ESTIMATORS)
 @settings(max_examples=40)
 @given(data=TABLES)
 def test_its_plan_gives_its_bits(name: str, data: Any) -> None:
     estimator = ESTIMATORS[name]
-    step = LastStep(estimator, FEATURES)
+    step = planned(estimator)
     step.score(table(20))
     assert step.planned
     assert equal(score_with(estimator, data), step.score(data), "bits")
@@ -79,7 +88,7 @@ def test_its_plan_gives_its_bits(name: str, data: Any) -> None:
 def test_after_the_first_array_the_estimator_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     estimator = clone(ESTIMATORS["boosting"])
     fitted(estimator)
-    step, data = LastStep(estimator, FEATURES), table(20)
+    step, data = planned(estimator), table(20)
     expected = step.score(data)
     monkeypatch.setattr(estimator, "predict", lambda _: pytest.fail("it was asked"))
     assert equal(expected, step.score(data), "bits")
@@ -89,7 +98,7 @@ def test_what_the_plan_was_not_made_for_is_asked_of_the_estimator() -> None:
     from scipy.sparse import csr_array
 
     estimator = ESTIMATORS["forest"]
-    step = LastStep(estimator, FEATURES)
+    step = planned(estimator)
     step.score(table(20))
     filled = np.nan_to_num(table(20))
     for data in (filled.astype(np.float32), csr_array(filled), filled.tolist(), filled[:, ::-1].copy(order="F")):
@@ -99,9 +108,19 @@ def test_what_the_plan_was_not_made_for_is_asked_of_the_estimator() -> None:
             step.score(wrong)
 
 
+def test_what_the_plan_was_not_made_for_is_asked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    estimator = clone(ESTIMATORS["forest"])
+    fitted(estimator)
+    score = frame_scorer(Pipeline([("numbers", FunctionTransformer(np.float32)), ("model", estimator)]))
+    data = np.nan_to_num(table(20))
+    expected = score_with(estimator, data.astype(np.float32))
+    monkeypatch.setattr(estimator, "predict", lambda _: pytest.fail("it was asked twice"))
+    assert equal(expected, score(data), "bits")
+
+
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_what_the_estimator_refuses_is_refused() -> None:
-    step = LastStep(ESTIMATORS["forest"], FEATURES)
+    step = planned(ESTIMATORS["forest"])
     step.score(table(20))
     for extreme in (np.inf, 1e300):
         data = table(20)
@@ -115,7 +134,7 @@ def test_a_plan_that_answers_otherwise_is_not_used(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     estimator = ESTIMATORS["boosting"]
-    step, data = LastStep(estimator, FEATURES), table(20)
+    step, data = planned(estimator), table(20)
     monkeypatch.setattr("skline.scoring.model.Binary.answers", lambda _, margins: score_with(estimator, data[::-1]))
     with caplog.at_level(logging.WARNING):
         assert equal(score_with(estimator, data), step.score(data), "bits")
@@ -138,4 +157,4 @@ def test_a_plan_that_answers_otherwise_is_not_used(
 )
 def test_what_no_plan_knows_to_the_bit_is_not_planned(estimator: Any) -> None:
     with pytest.raises(NotPlannable):
-        LastStep(estimator, FEATURES)
+        planned(estimator)

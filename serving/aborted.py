@@ -27,10 +27,17 @@ class Canary(BaseModel):
 
 
 class Aborted:
-    """The file; each line is a `Canary`."""
+    """The file; each line is a `Canary`.
+
+    Attributes
+    ----------
+    failures : int
+        How often the file could be neither read nor written.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.failures = 0
         self._read: tuple[int, int] | None = None
         self._known: dict[tuple[str, str, str], str] = {}
 
@@ -44,6 +51,7 @@ class Aborted:
         except FileNotFoundError:
             self._read, self._known = None, {}
         except OSError as error:
+            self.failures += 1
             log.warning("%s cannot be read (%s): a canary that was taken back may be asked", self._path, error.strerror)
         return self._known.get((experiment.name, experiment.salt, arm.sha256))
 
@@ -60,6 +68,7 @@ class Aborted:
             finally:
                 os.close(handle)
         except OSError as error:
+            self.failures += 1
             log.warning(
                 "%s cannot be written (%s): after a restart the canary is asked again; end it with `skline abort`",
                 self._path,

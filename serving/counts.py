@@ -43,6 +43,7 @@ class Readings:
             "log": self._predictor.log.stats().failed_batches,
             "limits": 0 if self._guard.limiter is None else self._guard.limiter.store_failures,
             "keys": self._guard.keys.reload_failures,
+            "aborted_canaries": self._predictor.models.aborted.failures,
         }
 
     def queues(self) -> Mapping[str, float]:

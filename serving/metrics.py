@@ -1,6 +1,7 @@
 """What is measured, for Prometheus: requests, predictions, inputs, and which path answers.
 
-All of it is updated on the event loop, and a prediction costs a few microseconds of it.
+All of it is updated on the event loop, and a prediction costs a few microseconds of it; a batch is gone through in the
+thread that answers it.
 """
 
 from bisect import bisect_left
@@ -8,7 +9,7 @@ from collections import Counter as Tally
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from prometheus_client import (
@@ -32,6 +33,16 @@ from skline.scoring.answers import Scores
 SECONDS = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 SHARES = tuple(round(step / 20, 2) for step in range(1, 21))
+
+
+class Tallied(NamedTuple):
+    """What is counted of a batch: its rows, them by prediction, their scores, and its values by what is odd in them."""
+
+    rows: int
+    predictions: Mapping[Any, int]
+    scores: np.ndarray[Any, Any]
+    missing: Mapping[str, int]
+    unseen: Mapping[str, int]
 
 
 class Metrics:
@@ -137,22 +148,27 @@ class Metrics:
             if row[name] not in seen and row[name] is not None:
                 self._unseen.labels(name).inc()
 
-    def rows(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any], source: str) -> None:
-        """Count the predictions of a batch, `values` being its scores as numbers; `source` says what made it one."""
-        self._batch[source].observe(len(rows))
-        if self._classes:
-            for prediction, count in Tally(scores.predictions.tolist()).items():
-                self._predicted(prediction).inc(count)
-        if self._scores is not None:
-            self._scores.observe_many(values)
-        for name in self._nullable:
-            missing = list(map(itemgetter(name), rows)).count(None)
-            if missing:
-                self._missing.labels(name).inc(missing)
+    def tally(self, rows: Sequence[Row], scores: Scores, values: np.ndarray[Any, Any]) -> Tallied:
+        """Go through the predictions of a batch, `values` being its scores as numbers. From any thread."""
+        missing = {name: list(map(itemgetter(name), rows)).count(None) for name in self._nullable}
+        unseen = {}
         for name, seen in self._seen.items():
-            unseen = set(map(itemgetter(name), rows)).difference(seen, (None,))
-            if unseen:
-                self._unseen.labels(name).inc(sum(row[name] in unseen for row in rows))
+            others = set(map(itemgetter(name), rows)).difference(seen, (None,))
+            unseen[name] = sum(row[name] in others for row in rows) if others else 0
+        predictions = Tally(scores.predictions.tolist()) if self._classes else {}
+        return Tallied(len(rows), predictions, values, missing, unseen)
+
+    def rows(self, tallied: Tallied, source: str) -> None:
+        """Count the predictions of a batch; `source` says what made it one."""
+        self._batch[source].observe(tallied.rows)
+        for prediction, count in tallied.predictions.items():
+            self._predicted(prediction).inc(count)
+        if self._scores is not None:
+            self._scores.observe_many(tallied.scores)
+        for counter, found in ((self._missing, tallied.missing), (self._unseen, tallied.unseen)):
+            for name, count in found.items():
+                if count:
+                    counter.labels(name).inc(count)
 
 
 class Counts(Collector):

@@ -42,6 +42,8 @@ class Models:
         Why what was found last is not served.
     ending : bool
         Whether this process was told to end.
+    aborted : Aborted
+        Canaries that were taken back.
     """
 
     def __init__(
@@ -59,11 +61,11 @@ class Models:
         self.flags = Flags() if release is None else release.flags
         self.refused: str | None = None
         self.ending = False
+        self.aborted = Aborted(settings.log.folder / "aborted-canaries.jsonl")
         self._begin_with = release
         self._begun = False  # whether the release that was found is in force, with its challenger, or refused
         self._settings, self._metrics, self._written = settings, metrics, written
         self._unfit: dict[str, str] = {}
-        self._aborted = Aborted(settings.log.folder / "aborted-canaries.jsonl")
         self._watching: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
 
@@ -183,7 +185,7 @@ class Models:
         shadow = None
         if experiment.kind == "shadow":
             shadow = Shadow(challenger, columns, self._settings.shadow_queue, self._written)
-        return Trial(experiment, arm, challenger, columns, shadow, score_bounds(champion), self._aborted, allowed)
+        return Trial(experiment, arm, challenger, columns, shadow, score_bounds(champion), self.aborted, allowed)
 
     async def _load(self, artifact: Artifact) -> Model:
         """Load an artifact, and prove it; ArtifactRefused if it cannot serve, without trying a second time."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of
@@ -14,13 +15,14 @@ from serving.fallbacks import Chain, build_chain, failure, joined
 from serving.metrics import Metrics
 from serving.model import Model
 from serving.models import Models
-from serving.records import Batch, Read, Unanswered, Writer, as_json, no_rows, record, records
+from serving.records import Batch, Read, Unanswered, Writer, as_json, batch_of, no_rows, record, records_of_one
 from serving.review import Review
 from serving.security.guard import Visit
 from serving.security.limits import Slots
 from serving.settings import ServiceSettings
 from serving.together import Together
 from serving.trials import Trials
+from skline.logs.answered import Answered
 from skline.logs.records import Prediction, new_prediction_id, new_prediction_ids, now_us
 from skline.logs.writer import NotDurable, PredictionLog
 from skline.scoring.answers import FloatArray, RowAnswer, Scores
@@ -101,8 +103,8 @@ class Predictor:
 
     async def finish(self, batch: Batch) -> None:
         """Count the rows of a batch, and write them down."""
-        if batch.rows:
-            self.metrics.rows(batch.rows, batch.scores, batch.values, source="request")
+        if batch.tallied is not None:
+            self.metrics.rows(batch.tallied, source="request")
             await self.write_down(batch.records)
 
     @property
@@ -178,8 +180,27 @@ class Predictor:
         now, values = now_us(), scores_of(scores)
         contents = answers.many(scores, new_prediction_ids(len(rows)))
         reviewed = self.reviewed(contents, values, now)
-        written = records(rows, contents, answers, now, reviewed, visit) if self.logs else []
-        return Batch(rows, scores, values, answers, contents, written, b"" if write is None else write(contents))
+        tallied = self.metrics.tally(rows, scores, values)
+        written = self._records(rows, contents, answers, now, reviewed, visit)
+        return batch_of(scores, answers, contents, written, write, tallied)
+
+    def _records(
+        self,
+        rows: Sequence[Row],
+        contents: Sequence[Content],
+        answers: Answers,
+        now: int,
+        reviewed: Sequence[int],
+        visit: Visit | None,
+    ) -> Sequence[Prediction] | Answered:
+        """What is written down of a batch, together if it can be."""
+        if not self.logs:
+            return []
+        if self.log.whole:
+            with suppress(TypeError):  # which row cannot be written is found out, and counted, by the log
+                return records_of_one(rows, contents, answers, now, reviewed, visit)
+        each = zip(rows, contents, reviewed, strict=True)
+        return [record(row, content, answers, now, reason, visit) for row, content, reason in each]
 
     def reviewed(self, contents: Sequence[Content], values: FloatArray, now: int) -> Sequence[int]:
         """Say of each answer whether it is reviewed, and return why."""
@@ -190,9 +211,11 @@ class Predictor:
             content["review"] = bool(reason)
         return reasons
 
-    async def write_down(self, records: Sequence[Prediction]) -> None:
+    async def write_down(self, records: Sequence[Prediction] | Answered) -> None:
         """Hand answers to the log; in sync mode they are durable before anybody sees them."""
-        if self.waits_for_log:
+        if isinstance(records, Answered):
+            self.log.put_answered(records)
+        elif self.waits_for_log:
             try:
                 await self.log.append(records)
             except NotDurable as error:

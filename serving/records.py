@@ -12,10 +12,11 @@ import numpy as np
 
 from serving.answers import Answers, Content, write
 from serving.bodies import Row
+from serving.metrics import Tallied
 from serving.security.guard import Visit
 from skline.logs.answered import Answered
 from skline.logs.records import Prediction
-from skline.scoring.answers import FloatArray, Scores
+from skline.scoring.answers import Scores
 
 #: Gives the rows of a batch.
 Read = Callable[[], Sequence[Row]]
@@ -35,25 +36,24 @@ class Batch:
 
     Attributes
     ----------
-    values : float64 of shape (n,)
-        The scores, one number a row.
     answers : Answers
         Who gave them.
     contents : list of dict
-        What each row is answered.
-    records : sequence of Prediction
+        What each row is answered, unless it was written.
+    records : sequence of Prediction, or Answered
         What is to be written down.
     written : bytes
         The whole answer, where it was asked for.
+    tallied : Tallied or None
+        What is to be counted; None if there are no rows.
     """
 
-    rows: Sequence[Row]
     scores: Scores
-    values: FloatArray
     answers: Answers
     contents: list[Content]
-    records: Sequence[Prediction]
+    records: Sequence[Prediction] | Answered
     written: bytes
+    tallied: Tallied | None
 
 
 @dataclass(frozen=True)
@@ -66,8 +66,25 @@ class Unanswered:
 
 def no_rows(answers: Answers, write: Writer | None) -> Batch:
     """Answer a batch without rows."""
-    nothing = np.empty(0)
-    return Batch((), Scores(nothing, None), nothing, answers, [], [], b"" if write is None else write([]))
+    return batch_of(Scores(np.empty(0), None), answers, [], [], write, None)
+
+
+def batch_of(
+    scores: Scores,
+    answers: Answers,
+    contents: list[Content],
+    records: Sequence[Prediction] | Answered,
+    write: Writer | None,
+    tallied: Tallied | None,
+) -> Batch:
+    """Write the answer if that is asked for.
+
+    What it was written from stays behind then: it is thrown away sooner by the thread that made it, than fetched for
+    that into another's cache.
+    """
+    if write is None:
+        return Batch(scores, answers, contents, records, b"", tallied)
+    return Batch(scores, answers, [], records, write(contents), tallied)
 
 
 def as_json(contents: Sequence[Content]) -> bytes:
@@ -92,28 +109,17 @@ def record(row: Row, content: Content, answers: Answers, now: int, reviewed: int
     )
 
 
-def records(
+def records_of_one(
     rows: Sequence[Row],
     contents: Sequence[Content],
     answers: Answers,
     now: int,
     reviewed: Sequence[int],
     visit: Visit | None,
-) -> Sequence[Prediction]:
-    """Answers of one request as rows of the log."""
-    shared = Prediction(
-        "",
-        now,
-        answers.version,
-        answers.digest,
-        answers.path,
-        {},
-        0,
-        None,
-        None if visit is None else int((perf_counter() - visit.began) * 1e6),
-        None if visit is None else visit.trace.request_id.decode(),
-    )
-    return Answered(shared, rows, contents, reviewed)
+) -> Answered:
+    """Answers of one request as rows of the log that stay together; raises TypeError if JSON cannot hold one."""
+    nobody: Content = {"prediction_id": "", "prediction": 0}
+    return Answered(record({}, nobody, answers, now, 0, visit), rows, contents, reviewed)
 
 
 def records_of_each(

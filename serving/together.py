@@ -91,7 +91,7 @@ class Together:
         if predictor.logs:
             visits = [one.visit for _, one in read]
             predictor.log.put_many(records_of_each(rows, contents, model.answers, now, reviewed, visits))
-        predictor.metrics.rows(rows, scores, values, source="turn")
+        predictor.metrics.rows(predictor.metrics.tally(rows, scores, values), source="turn")
         for (_, one), content in zip(read, contents, strict=True):
             give(one, write(content))
 

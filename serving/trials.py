@@ -14,7 +14,7 @@ from serving.answers import Answers, Content, check_row, check_rows, score_of, s
 from serving.bodies import Row
 from serving.errors import RequestRefused
 from serving.model import Model
-from serving.records import Batch, Writer, no_rows, record
+from serving.records import Batch, Writer, batch_of, no_rows, record
 from serving.security.guard import Visit
 from serving.settings import ServiceSettings
 from serving.trial import Place, Trial
@@ -80,8 +80,8 @@ class Trials:
         contents, records = await predictor.beside(self._contents, trial, rows, places, parts, sent, visit)
         merged = _merged([(where, scores) for where, scores, _, _ in parts])
         who = _both([answers for _, _, answers, _ in parts])
-        written = b"" if write is None else await predictor.beside(write, contents)
-        batch = Batch(rows, merged, scores_of(merged), who, contents, records, written)
+        tallied = predictor.metrics.tally(rows, merged, scores_of(merged))
+        batch = await predictor.beside(batch_of, merged, who, contents, records, write, tallied)
         await predictor.finish(batch)
         if trial.shadow is not None and trial.allowed:
             trial.shadow.offer(records)

@@ -26,19 +26,17 @@ PARTS = ("year", *CYCLES, "days")
 def time_part(stamps: npt.NDArray[np.datetime64], part: str) -> FloatArray:
     """Read one part out of datetime64[us] of shape (n,); float64, NaN where missing."""
     days = stamps.astype("datetime64[D]")
-    months = stamps.astype("datetime64[M]")
-    years = stamps.astype("datetime64[Y]")
     match part:
         case "year":
-            values = years.astype(np.int64) + 1970
+            values = days.astype("datetime64[Y]").astype(np.int64) + 1970
         case "month":
-            values = months.astype(np.int64) % 12 + 1
+            values = days.astype("datetime64[M]").astype(np.int64) % 12 + 1
         case "day":
-            values = (days - months.astype("datetime64[D]")).astype(np.int64) + 1
+            values = (days - days.astype("datetime64[M]").astype("datetime64[D]")).astype(np.int64) + 1
         case "weekday":
             values = (days.astype(np.int64) + 3) % 7
         case "day_of_year":
-            values = (days - years.astype("datetime64[D]")).astype(np.int64) + 1
+            values = (days - days.astype("datetime64[Y]").astype("datetime64[D]")).astype(np.int64) + 1
         case "hour":
             values = (stamps - days).astype("timedelta64[h]").astype(np.int64)
         case "minute":

@@ -227,6 +227,17 @@ def test_a_canary_that_was_taken_back_stays_so_after_a_restart_and_in_every_proc
     assert sum(line.endswith(b"}") for line in lines) == 2, "one a canary, whole although one before was cut off"
 
 
+def test_a_canary_is_taken_back_where_that_cannot_be_written_down_and_it_is_counted(
+    world: World, brittle: demo.Packaged, example: dict[str, Any], tmp_path: Path
+) -> None:
+    (tmp_path / "aborted-canaries.jsonl").mkdir()
+    with world.serving() as client:
+        in_force(client, world.begin(brittle, "canary", 40))
+        ask_until_aborted(client, example | {"distance": 4000})
+        assert client.get("/info").json()["experiment"]["weight"] == 0
+        assert metric(client, 'skline_store_failures_total{store="aborted_canaries"}') >= 1
+
+
 def test_a_ramp_goes_on_by_itself(world: World, another: demo.Packaged) -> None:
     steps = (Step(after_seconds=0, weight=500), Step(after_seconds=1, weight=5000))
     with world.serving() as client:

@@ -8,8 +8,8 @@ from tests.demo import ROOT
 SET_UP = """
 import pickle, sys
 from skline.lazy import Deferred, defer
-from skline.stages.__main__ import STATISTICS
-defer("scipy.stats", STATISTICS)
+from skline.stages.__main__ import SCIKIT_LEARN
+defer(*SCIKIT_LEARN)
 """
 
 

@@ -1,25 +1,21 @@
-"""The answers to the rows of one request, kept together until they are written.
+"""The answers to the rows of one request, as they wait to be written.
 
-Making a row of the log of each, only to write them all into one statement, was a sixth of what held the interpreter's
-lock while batches were answered.
+They are turned into text by who makes them, while they are in his processor's cache: the writer has a thread of its
+own, which would fetch thousands of objects from another cache, with the interpreter's lock in its hands.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import repeat
 from operator import itemgetter
-from typing import Any, overload
+from typing import Any
 
 import orjson
 
 from skline.contract.spec import Value
-from skline.logs.records import Prediction
-
-#: The columns in which predictions of one request differ, and whether they are kept as JSON text.
-DIFFERING = {"prediction_id": False, "inputs": True, "prediction": True, "probabilities": True, "review": False}
+from skline.logs.records import ID_DIGITS, Prediction
 
 
-class Answered(Sequence[Prediction]):
-    """The answers to the rows of one request, as predictions that are made when somebody asks for one.
+class Answered:
+    """Predictions that differ in few columns, as JSON of these.
 
     Parameters
     ----------
@@ -30,9 +26,24 @@ class Answered(Sequence[Prediction]):
     contents : sequence of dict
         The answers: `prediction_id`, `prediction` and, of classifiers, `probabilities`.
     reviewed : sequence of int
+
+    Raises
+    ------
+    TypeError
+        If one of them holds what JSON cannot.
+
+    Attributes
+    ----------
+    shared : Prediction
+    ids : bytes
+        All prediction ids, one after the other.
+    names : tuple of str
+        The columns besides in which they differ.
+    text : str
+        A JSON array that has, for each of them, an array of what it holds in these columns.
     """
 
-    __slots__ = ("contents", "reviewed", "rows", "shared")
+    __slots__ = ("_size", "ids", "names", "shared", "text")
 
     def __init__(
         self,
@@ -41,38 +52,27 @@ class Answered(Sequence[Prediction]):
         contents: Sequence[Mapping[str, Any]],
         reviewed: Sequence[int],
     ) -> None:
-        self.shared, self.rows, self.contents, self.reviewed = shared, rows, contents, reviewed
+        columns: dict[str, Any] = {"inputs": rows, "prediction": map(itemgetter("prediction"), contents)}
+        if "probabilities" in contents[0]:
+            columns["probabilities"] = map(itemgetter("probabilities"), contents)
+        if len(set(reviewed)) > 1:
+            columns["review"] = reviewed
+        self.shared = shared._replace(review=reviewed[0])
+        self.ids = "".join(map(itemgetter("prediction_id"), contents)).encode()
+        self.names = tuple(columns)
+        self.text = orjson.dumps(list(zip(*columns.values(), strict=True))).decode()
+        self._size = len(rows)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return self._size
 
-    @overload
-    def __getitem__(self, index: int) -> Prediction: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Prediction]: ...
-    def __getitem__(self, index: int | slice) -> Prediction | list[Prediction]:
-        """Make one of them, or some."""
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
-        content = self.contents[index]
-        return self.shared._replace(
-            prediction_id=content["prediction_id"],
-            inputs=self.rows[index],
-            prediction=content["prediction"],
-            probabilities=content.get("probabilities"),
-            review=self.reviewed[index],
-        )
-
-    def as_json(self, start: int, stop: int) -> bytes:
-        """Write what differs in some of them as a JSON array of arrays, in the order of DIFFERING.
-
-        Raises
-        ------
-        TypeError
-            If one of them holds what JSON cannot.
-        """
-        contents = self.contents[start:stop]
-        ids, predictions = map(itemgetter("prediction_id"), contents), map(itemgetter("prediction"), contents)
-        chances = map(itemgetter("probabilities"), contents) if "probabilities" in contents[0] else repeat(None)
-        columns = ids, self.rows[start:stop], predictions, chances, self.reviewed[start:stop]
-        return orjson.dumps(list(zip(*columns)))  # noqa: B905 - repeat has no end
+    def predictions(self) -> list[Prediction]:
+        """Give them one by one; dates and times among the inputs are as JSON has them."""
+        ids = self.ids.decode()
+        return [
+            self.shared._replace(
+                prediction_id=ids[place * ID_DIGITS : (place + 1) * ID_DIGITS],
+                **dict(zip(self.names, values, strict=True)),
+            )
+            for place, values in enumerate(orjson.loads(self.text))
+        ]

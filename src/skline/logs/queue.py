@@ -3,7 +3,8 @@
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Iterator
-from itertools import groupby, repeat
+from itertools import repeat
+from threading import Lock
 
 from skline.errors import SklineError
 from skline.logs.answered import Answered
@@ -41,66 +42,88 @@ class Ticket:
             self.future.set_exception(NotDurable(self.refusal))
 
 
-#: One of the predictions of a request that is not taken apart yet.
-Part = tuple[Answered, int]
 Single = tuple[Prediction, Ticket | None]
-Waiting = Single | tuple[Part, None]
+#: What goes into the queue at once: a row, or many.
+Waiting = Single | Answered
 
 
 class RowQueue:
-    """Rows between any number of threads that ask and one that writes; adding never waits.
+    """Rows between any number of threads that ask and one that writes; adding never waits for that one.
 
-    Without a lock: appending to a deque is atomic, and several threads may at worst exceed `size` by one row each.
+    Several threads that ask may at worst exceed `size` by what each of them adds.
     """
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._rows: deque[Waiting] = deque()
+        self._waiting: deque[Waiting] = deque()
+        self._lock = Lock()
+        self._added = self._taken = 0
 
     def __len__(self) -> int:
-        return len(self._rows)
+        return self._added - self._taken
 
     def add(self, record: Prediction) -> bool:
         """Add a row nobody waits for; False if the queue is full."""
-        if len(self._rows) >= self.size:
+        if len(self) >= self.size:
             return False
-        self._rows.append((record, None))
+        self._count(1)
+        self._waiting.append((record, None))
         return True
 
     def extend(self, records: list[Prediction], ticket: Ticket | None = None) -> int:
         """Add as many rows as there is room for, from the first on; return how many. A ticket's rows all go in."""
-        room = self.size - len(self._rows)
-        if ticket is None and room < len(records):
-            records = records[: max(room, 0)]
-        self._rows.extend(zip(records, repeat(ticket)))
+        if ticket is None:
+            records = records[: max(self.size - len(self), 0)]
+        self._count(len(records))
+        self._waiting.extend(zip(records, repeat(ticket)))
         return len(records)
 
-    def extend_by(self, answered: Answered) -> int:
-        """Add the rows of a request as `extend` does."""
-        count = max(min(len(answered), self.size - len(self._rows)), 0)
-        self._rows.extend(zip(zip(repeat(answered), range(count)), repeat(None)))
-        return count
+    def add_all(self, answered: Answered) -> bool:
+        """Add the rows of a request, which stay together; False if the queue is full."""
+        if len(self) >= self.size:
+            return False
+        self._count(len(answered))
+        self._waiting.append(answered)
+        return True
 
     def take(self, most: int) -> list[Waiting]:
-        """Remove and return up to `most` rows, the oldest first; for the writer's thread."""
-        rows = self._rows
-        return [rows.popleft() for _ in range(min(most, len(rows)))]
+        """Remove and return up to `most` rows, the oldest first; for the writer's thread.
+
+        If those of the oldest request alone are more, they are returned.
+        """
+        taken: list[Waiting] = []
+        rows = 0
+        while self._waiting and (not taken or rows + rows_of(self._waiting[0]) <= most):
+            waiting = self._waiting.popleft()
+            taken.append(waiting)
+            rows += rows_of(waiting)
+        self._taken += rows
+        return taken
+
+    def _count(self, rows: int) -> None:
+        """Count rows, before they can be taken."""
+        with self._lock:
+            self._added += rows
 
 
-def runs(batch: Iterable[Waiting]) -> Iterator[tuple[Answered, int, int] | list[Single]]:
-    """Split rows into those of one request each, from one place in it to another, and others."""
-    for answered, waiting in groupby(batch, key=_request):
-        if answered is None:
-            yield [(row, ticket) for row, ticket in waiting if isinstance(row, Prediction)]
+def rows_of(waiting: Waiting) -> int:
+    """How many rows went into the queue at once."""
+    return len(waiting) if isinstance(waiting, Answered) else 1
+
+
+def runs(batch: Iterable[Waiting]) -> Iterator[Answered | list[Single]]:
+    """Put rows that follow each other together; those of one request are together already."""
+    singles: list[Single] = []
+    for waiting in batch:
+        if isinstance(waiting, Answered):
+            if singles:
+                yield singles
+                singles = []
+            yield waiting
         else:
-            places = [row[1] for row, _ in waiting if not isinstance(row, Prediction)]
-            yield answered, places[0], places[-1] + 1
-
-
-def _request(waiting: Waiting) -> Answered | None:
-    """The request that a row is a part of."""
-    row = waiting[0]
-    return None if isinstance(row, Prediction) else row[0]
+            singles.append(waiting)
+    if singles:
+        yield singles
 
 
 def wake(tickets: Iterable[Ticket]) -> None:

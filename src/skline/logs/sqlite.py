@@ -12,8 +12,8 @@ from typing import Any
 
 import orjson
 
-from skline.logs.answered import DIFFERING, Answered
-from skline.logs.records import Row
+from skline.logs.answered import Answered
+from skline.logs.records import ID_DIGITS, Row
 from skline.logs.store import CHUNK, TABLES, RowsRefused, Store, StoreUnavailable, Table
 
 #: Rows of one INSERT. The interpreter's lock is let go once a statement, not once a row, and few texts are prepared.
@@ -69,25 +69,19 @@ class SqliteStore(Store):
             self._check_in_place()
             return self._open.total_changes - before
 
-    def write_answered(self, answered: Answered, start: int, stop: int) -> bool:
-        """Insert some predictions of a request, of which SQLite takes apart itself what differs.
+    def write_answered(self, answered: Answered) -> bool:
+        """Insert the predictions of a request, of which SQLite takes apart itself what differs.
 
         That needs the interpreter's lock for a moment, not for every value.
         """
-        try:
-            text = answered.as_json(start, stop).decode()
-        except TypeError:
-            return False  # one of them cannot be stored; which, is found out row by row
-        places = {
-            name: f"value {'->' if kept else '->>'} {place}" for place, (name, kept) in enumerate(DIFFERING.items())
-        }
-        if answered.shared.probabilities is None and "probabilities" not in answered.contents[start]:
-            places["probabilities"] = "NULL"
         names = tuple(TABLES["predictions"])
+        places = {"prediction_id": f"CAST(substr(?1, key * {ID_DIGITS} + 1, {ID_DIGITS}) AS TEXT)"}
+        for place, name in enumerate(answered.names):
+            places[name] = f"value {'->>' if name == 'review' else '->'} {place}"
         values = [value for name, value in zip(names, answered.shared, strict=True) if name not in places]
         with self._told():
             # One statement, and so a transaction: every call into SQLite waits for the interpreter's lock at its end.
-            self._open.execute(_insert_json("predictions", names, places), [*values, text])
+            self._open.execute(_insert_json("predictions", names, places), [answered.ids, *values, answered.text])
             self._check_in_place()
         return True
 

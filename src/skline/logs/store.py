@@ -58,8 +58,8 @@ class Store(abc.ABC):
     def close(self) -> None:
         """End the connection; never raises."""
 
-    def write_answered(self, answered: Answered, start: int, stop: int) -> bool:  # noqa: ARG002 - see the docstring
-        """Insert some predictions of a request as `write` does; False if this store has no better way than `write`."""
+    def write_answered(self, answered: Answered) -> bool:  # noqa: ARG002 - see the docstring
+        """Insert the predictions of a request as `write` does; False if this store has no better way than `write`."""
         return False
 
     @abc.abstractmethod

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from skline.logs.answered import Answered
 from skline.logs.entity import EntityHasher
-from skline.logs.queue import NotDurable, RowQueue, Single, Ticket, Waiting, runs, wake
+from skline.logs.queue import NotDurable, RowQueue, Single, Ticket, Waiting, rows_of, runs, wake
 from skline.logs.records import Encoder, Prediction
 from skline.logs.settings import LogSettings
 from skline.logs.stats import Counts, LogStats
@@ -48,6 +48,11 @@ class PredictionLog:
         if not self._off:
             self._thread.start()
 
+    @property
+    def whole(self) -> bool:
+        """Whether the rows of a request can be handed over together: nothing is to be done to each, nobody waits."""
+        return self.settings.mode == "async" and self._encode.plain
+
     def put(self, record: Prediction) -> bool:
         """Hand over one row; returns at once, whatever the store does, and never raises. From any thread.
 
@@ -66,17 +71,21 @@ class PredictionLog:
         """Hand over the rows of a batch, as `put`; returns how many were taken, the first ones."""
         if self._off:
             return len(records)
-        if self._closing.is_set():
-            taken = 0
-        elif isinstance(records, Answered):
-            taken = self._queue.extend_by(records)
-        else:
-            taken = self._queue.extend(list(records))
+        taken = 0 if self._closing.is_set() else self._queue.extend(list(records))
         if taken < len(records):
             self._counts.drop(len(records) - taken)
         if len(self._queue) >= self._enough:
             self._wake.set()
         return taken
+
+    def put_answered(self, answered: Answered) -> bool:
+        """Hand over the rows of one request, as `put`: all of them, or none. Only where `whole` says so."""
+        if self._closing.is_set() or not self._queue.add_all(answered):
+            self._counts.drop(len(answered))
+            return False
+        if len(self._queue) >= self._enough:
+            self._wake.set()
+        return True
 
     async def append(self, records: Sequence[Prediction]) -> None:
         """Hand over the rows of one answer; in sync mode return when they are durable, else at once.
@@ -132,7 +141,6 @@ class PredictionLog:
             self._wake.wait(None if self._enough == 1 else self.settings.batch_ms / 1000)
             self._wake.clear()
             while batch := self._queue.take(self.settings.batch_rows):
-                self._counts.in_hand = len(batch)
                 self._deliver(batch)
                 self._counts.in_hand = 0
                 if len(self._queue) < self._enough and not self._closing.is_set():
@@ -145,7 +153,7 @@ class PredictionLog:
         """Write a batch, however long the store is away; closing sets an end to it."""
         pause = FIRST_PAUSE
         while batch := [waiting for waiting in batch if not self._is_abandoned(waiting)]:
-            self._counts.in_hand = len(batch)
+            self._counts.in_hand = rows = sum(map(rows_of, batch))
             try:
                 self._write(batch)
             except Exception as error:  # noqa: BLE001 (if this thread ended, the log would end with it, unnoticed)
@@ -155,7 +163,7 @@ class PredictionLog:
                 return
             left = self._deadline - time.monotonic()
             if left <= 0:
-                self._counts.drop(len(batch))
+                self._counts.drop(rows)
                 return
             # When closing, `wait` would return at once.
             time.sleep(min(pause, left)) if self._closing.is_set() else self._closing.wait(pause)
@@ -168,20 +176,18 @@ class PredictionLog:
         written: list[Ticket | None] = []
         refused: list[tuple[Ticket | None, Exception]] = []
         for run in runs(batch):
-            if isinstance(run, list):
+            if not isinstance(run, Answered):
                 self._write_rows(self._store, run, written, refused)
-                continue
-            answered, start, stop = run
-            if self._write_answered(self._store, answered, start, stop):
-                written += [None] * (stop - start)
+            elif self._write_answered(self._store, run):
+                written += [None] * len(run)
             else:
-                self._write_rows(self._store, [(row, None) for row in answered[start:stop]], written, refused)
+                self._write_rows(self._store, [(row, None) for row in run.predictions()], written, refused)
         self._settle(written, refused)
 
-    def _write_answered(self, store: Store, answered: Answered, start: int, stop: int) -> bool:
+    def _write_answered(self, store: Store, answered: Answered) -> bool:
         """Write rows of a request as they are; False if they have to be made first, or one cannot be written."""
         try:
-            return self._encode.plain and store.write_answered(answered, start, stop)
+            return store.write_answered(answered)
         except RowsRefused:
             return False
 
@@ -219,8 +225,7 @@ class PredictionLog:
 
     def _is_abandoned(self, waiting: Waiting) -> bool:
         """Whether nobody waits any longer for a row somebody did wait for; count it then."""
-        ticket = waiting[1]
-        if ticket is None or not ticket.abandoned:
+        if isinstance(waiting, Answered) or waiting[1] is None or not waiting[1].abandoned:
             return False
         self._counts.abandoned += 1
         return True

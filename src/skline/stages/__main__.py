@@ -11,20 +11,27 @@ WITHOUT = {
     # Both import the contract, and pandera looks for what its own extras work with.
     "ingest": ("dask", "hypothesis"),
     "validate": ("dask", "hypothesis"),
-    "register": ("pandas", "scipy"),  # MLflow, for data sets of its own
+    # MLflow, for data sets and a file system that are not used here; Mako, which Alembic imports, to colour its errors.
+    "register": ("pandas", "scipy", "pyarrow", "pygments"),
 }
-#: Stages that use scikit-learn, whose start takes these names out of scipy.stats: a third of it.
-SCIKIT_LEARN = ("train", "evaluate", "judge")
-STATISTICS = ("chi2", "gmean", "rankdata", "spearmanr")
+#: A package that a stage's libraries take only these names out of at their start, and use later or never.
+SCIKIT_LEARN = ("scipy.stats", ("chi2", "gmean", "rankdata", "spearmanr"))
+LATER = {
+    "train": SCIKIT_LEARN,
+    "evaluate": SCIKIT_LEARN,
+    "judge": SCIKIT_LEARN,
+    "register": ("fastapi", ("HTTPException",)),  # MLflow's gateway, which is a server
+}
 
 
 def main() -> None:
     """Import the stage that the command line names, and run it."""
     stage = sys.argv[1]
-    if stage in SCIKIT_LEARN:
+    if LATER.get(stage) is SCIKIT_LEARN:
         # First, because pickle looks for a function of scipy.special in every module in turn, and asks it of each.
         importlib.import_module("scipy.special")
-        defer("scipy.stats", STATISTICS)
+    if stage in LATER:
+        defer(*LATER[stage])
     importlib.import_module(f"skline.stages.{stage}").main()
 
 

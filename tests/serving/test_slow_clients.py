@@ -133,28 +133,41 @@ async def ask_anew(url: str, example: dict[str, object]) -> int:
     return 6
 
 
-async def ask(url: str, example: dict[str, object], crowd: asyncio.subprocess.Process) -> list[int]:
-    """Ask, by new connections and by one that is kept, as long as the crowd is there; the tries it took."""
+async def ask_by_new_ones(url: str, example: dict[str, object], crowd: asyncio.subprocess.Process) -> list[int]:
+    """Ask by new connections as long as the crowd is there; the tries it took."""
     tries = []
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as kept:
-        while crowd.returncode is None:
-            tries.append(await ask_anew(url, example))
-            assert (await kept.post("/predict", json=example)).status_code == 200
-            await asyncio.sleep(0.2)
+    while crowd.returncode is None:
+        tries.append(await ask_anew(url, example))
+        await asyncio.sleep(0.2)
     return tries
 
 
-async def ask_amid_a_crowd(url: str, example: dict[str, object], size: int) -> tuple[list[int], dict[str, int]]:
-    """Ask while `size` slow clients are there, in a process of their own; the tries it took, and what they say."""
+async def ask_again(kept: httpx.AsyncClient, example: dict[str, object], crowd: asyncio.subprocess.Process) -> int:
+    """Ask by a connection that is kept as long as the crowd is there; how often it was answered."""
+    answers = 0
+    while crowd.returncode is None:
+        assert (await kept.post("/predict", json=example)).status_code == 200
+        answers += 1
+        await asyncio.sleep(0.2)
+    return answers
+
+
+async def ask_amid_a_crowd(url: str, example: dict[str, object], size: int) -> tuple[list[int], int, dict[str, int]]:
+    """Ask while `size` slow clients are there, in a process of their own.
+
+    Returns the tries that new connections took, the answers on one that is kept, and what the crowd says.
+    """
     command = [sys.executable, "-m", "tests.serving.crowd", url, str(size), "30"]
-    crowd = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=demo.ROOT)
-    try:
-        tries = await ask(url, example, crowd)
-        said, _ = await crowd.communicate()
-    finally:
-        if crowd.returncode is None:
-            crowd.kill()
-    return tries, orjson.loads(said)
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as kept:
+        assert (await kept.post("/predict", json=example)).status_code == 200, "it has asked before the crowd comes"
+        crowd = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=demo.ROOT)
+        try:
+            tries, answers = await asyncio.gather(ask_by_new_ones(url, example, crowd), ask_again(kept, example, crowd))
+            said, _ = await crowd.communicate()
+        finally:
+            if crowd.returncode is None:
+                crowd.kill()
+    return tries, answers, orjson.loads(said)
 
 
 @pytest.mark.slow
@@ -168,10 +181,10 @@ def test_ten_thousand_slow_clients_do_not_stop_an_honest_one(
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < size + 100:
         pytest.skip(f"a process may not open {size + 100} files here (ulimit -Hn)")
     with process(packaged, files=files, LIMITS__RATE="off") as (running, client):
-        tries, crowd = asyncio.run(ask_amid_a_crowd(str(client.base_url), example, size))
+        tries, answers, crowd = asyncio.run(ask_amid_a_crowd(str(client.base_url), example, size))
         assert max(tries) <= most_tries, tries
         assert crowd["opened"] >= size
         reasons = scraped(client, CLOSED)
         assert reasons["excess"] > 0
         assert running.poll() is None
-        print(f"{len(tries)} new connections in {sum(tries)} tries, as many kept, amid {crowd}; closed {reasons}")
+        print(f"{len(tries)} new connections in {sum(tries)} tries, {answers} answers on one, amid {crowd}; {reasons}")

@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import closing
+from contextlib import closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,14 @@ pytestmark = pytest.mark.slow
 
 def workers(running: "subprocess.Popen[str]") -> list[int]:
     children = Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()
-    return [int(child) for child in children if "spawn_main" in Path(f"/proc/{child}/cmdline").read_text()]
+    return [int(child) for child in children if "spawn_main" in command_of(child)]
+
+
+def command_of(process: str) -> str:
+    """How a process was started; nothing if it has ended meanwhile."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{process}/cmdline").read_text()
+    return ""
 
 
 def fresh(url: httpx.URL, path: str, row: dict[str, Any] | None = None) -> tuple[int, bytes]:

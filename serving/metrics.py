@@ -155,8 +155,7 @@ class Metrics:
         for name, seen in self._seen.items():
             others = set(map(itemgetter(name), rows)).difference(seen, (None,))
             unseen[name] = sum(row[name] in others for row in rows) if others else 0
-        predictions = Tally(scores.predictions.tolist()) if self._classes else {}
-        return Tallied(len(rows), predictions, values, missing, unseen)
+        return Tallied(len(rows), Tally(scores.predictions.tolist() if self._classes else ()), values, missing, unseen)
 
     def rows(self, tallied: Tallied, source: str) -> None:
         """Count the predictions of a batch; `source` says what made it one."""

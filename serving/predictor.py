@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from serving.answers import Answers, Content, check_row, check_rows, not_scorable, score_of, scores_of
@@ -181,26 +180,10 @@ class Predictor:
         contents = answers.many(scores, new_prediction_ids(len(rows)))
         reviewed = self.reviewed(contents, values, now)
         tallied = self.metrics.tally(rows, scores, values)
-        written = self._records(rows, contents, answers, now, reviewed, visit)
+        written: Sequence[Prediction] | Answered = []
+        if self.logs:
+            written = records_of_one(rows, contents, answers, now, reviewed, visit, whole=self.log.whole)
         return batch_of(scores, answers, contents, written, write, tallied)
-
-    def _records(
-        self,
-        rows: Sequence[Row],
-        contents: Sequence[Content],
-        answers: Answers,
-        now: int,
-        reviewed: Sequence[int],
-        visit: Visit | None,
-    ) -> Sequence[Prediction] | Answered:
-        """What is written down of a batch, together if it can be."""
-        if not self.logs:
-            return []
-        if self.log.whole:
-            with suppress(TypeError):  # which row cannot be written is found out, and counted, by the log
-                return records_of_one(rows, contents, answers, now, reviewed, visit)
-        each = zip(rows, contents, reviewed, strict=True)
-        return [record(row, content, answers, now, reason, visit) for row, content, reason in each]
 
     def reviewed(self, contents: Sequence[Content], values: FloatArray, now: int) -> Sequence[int]:
         """Say of each answer whether it is reviewed, and return why."""

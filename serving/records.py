@@ -1,6 +1,7 @@
 """What is made of scores: answers to the rows of a batch, and rows of the log."""
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from itertools import repeat
@@ -116,10 +117,16 @@ def records_of_one(
     now: int,
     reviewed: Sequence[int],
     visit: Visit | None,
-) -> Answered:
-    """Answers of one request as rows of the log that stay together; raises TypeError if JSON cannot hold one."""
-    nobody: Content = {"prediction_id": "", "prediction": 0}
-    return Answered(record({}, nobody, answers, now, 0, visit), rows, contents, reviewed)
+    *,
+    whole: bool,
+) -> Sequence[Prediction] | Answered:
+    """Answers of one request as rows of the log, as one entry of it if they may be `whole`."""
+    if whole:
+        nobody: Content = {"prediction_id": "", "prediction": 0}
+        with suppress(TypeError):  # JSON cannot hold one; which, is found out, and counted, by the log
+            return Answered(record({}, nobody, answers, now, 0, visit), rows, contents, reviewed)
+    each = zip(rows, contents, reviewed, strict=True)
+    return [record(row, content, answers, now, reason, visit) for row, content, reason in each]
 
 
 def records_of_each(

@@ -75,7 +75,7 @@ class SqliteStore(Store):
         That needs the interpreter's lock for a moment, not for every value.
         """
         names = tuple(TABLES["predictions"])
-        places = {"prediction_id": f"CAST(substr(?1, key * {ID_DIGITS} + 1, {ID_DIGITS}) AS TEXT)"}
+        places = {"prediction_id": f"CAST(substr(?, key * {ID_DIGITS} + 1, {ID_DIGITS}) AS TEXT)"}
         for place, name in enumerate(answered.names):
             places[name] = f"value {'->>' if name == 'review' else '->'} {place}"
         values = [value for name, value in zip(names, answered.shared, strict=True) if name not in places]

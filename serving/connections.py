@@ -10,8 +10,9 @@ import logging
 import sys
 from collections.abc import Mapping
 from enum import IntEnum
+from math import inf
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from serving.security.settings import LimitSettings
 
@@ -20,13 +21,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("skline.serving")
 
-#: What a connection was seen waiting for, in which request, and since when.
-Seen = tuple["Phase", object, float]
-
 #: Under this name the server's protocols find the connections of their application.
 STATE = "connections"
 #: Seconds from look to look.
 LOOK_EVERY = 1.0
+#: Seconds for which a connection that has asked in more than one look need not ask again to keep its place.
+REGULAR_SECONDS = 3.0
 #: File descriptors that are kept for everything but connections: the log's files, sockets, what is being read.
 RESERVED = 100
 #: A request's head that comes in parts may have so many bytes after the first part, and so many headers.
@@ -47,13 +47,26 @@ class Phase(IntEnum):
     WORK = 5
 
 
+class Seen(NamedTuple):
+    """What a connection was seen waiting for, in which request and since when, and whether it asks again and again."""
+
+    phase: Phase
+    cycle: object
+    since: float
+    regular: bool = False
+
+    def same(self, connection: "ShortProtocol") -> bool:
+        """Whether it waits for the same thing still."""
+        return self.phase is phase_of(connection) and self.cycle is connection.cycle
+
+
 class Connections:
     """The open connections of one process, oldest first.
 
     When there are as many as there may be and one more comes, the oldest that has not sent a whole request's head yet
-    is closed for it, then the oldest that has not moved since the last look; a connection that is worked on never is.
-    So thousands of slow clients take the places of one another, and an honest one, who asks as soon as it is
-    connected, is answered.
+    is closed for it, then the oldest that has not moved since the last look, then others, and last of all those that
+    ask again and again; a connection that is worked on never is. So thousands of slow clients take the places of one
+    another, and an honest one, who asks as soon as it is connected, is answered.
 
     Attributes
     ----------
@@ -73,7 +86,7 @@ class Connections:
         self._open: dict[ShortProtocol, Seen | None] = {}
         #: Those that may not have sent a whole head yet, and those that stalled at the last look of `_next_to_go`.
         self._new: dict[ShortProtocol, None] = {}
-        self._stalled: list[tuple[ShortProtocol, Phase, object]] = []
+        self._stalled: list[tuple[ShortProtocol, Seen]] = []
         self._looking: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -115,11 +128,14 @@ class Connections:
     def look(self, now: float) -> None:
         """Close those that have waited too long for the same thing; `now` is of a clock that only rises."""
         for connection, seen in list(self._open.items()):
-            phase = phase_of(connection)
-            if seen is None or seen[:2] != (phase, connection.cycle):
-                self._open[connection] = phase, connection.cycle, now
-            elif now - seen[2] >= self._patience.get(phase, now):
-                self._drop(connection, "unread" if phase is Phase.READER else "slow_head")
+            if seen is None or not seen.same(connection):
+                again = seen is not None and seen.cycle is not None and seen.cycle is not connection.cycle
+                regular = again or (seen is not None and seen.regular)
+                self._open[connection] = Seen(phase_of(connection), connection.cycle, now, regular)
+            elif now - seen.since >= self._patience.get(seen.phase, inf):
+                self._drop(connection, "unread" if seen.phase is Phase.READER else "slow_head")
+            elif seen.regular and now - seen.since >= REGULAR_SECONDS:
+                self._open[connection] = seen._replace(regular=False)
 
     def _drop(self, connection: "ShortProtocol", reason: str) -> None:
         """Close at once: what is still to be sent would keep it open as long as nobody reads it."""
@@ -136,22 +152,25 @@ class Connections:
             del self._new[connection]
         for _ in range(2):
             while self._stalled:
-                connection, *then = self._stalled.pop()
-                if connection in self._open and then == [phase_of(connection), connection.cycle]:
+                connection, found = self._stalled.pop()
+                if connection in self._open and found.same(connection):
                     return connection
             self._stalled = self._find_stalled()
         return None
 
-    def _find_stalled(self) -> "list[tuple[ShortProtocol, Phase, object]]":
-        """All that wait for their client, and for what; those that have to go first are the last."""
-        found = []
-        for connection, seen in self._open.items():
-            phase = phase_of(connection)
-            if phase is not Phase.WORK:
-                moving = seen is None or seen[:2] != (phase, connection.cycle)
-                found.append((moving, phase, connection))
-        found.sort(key=lambda one: one[:2])  # stable: the oldest stay first
-        return [(connection, phase, connection.cycle) for _, phase, connection in reversed(found)]
+    def _find_stalled(self) -> "list[tuple[ShortProtocol, Seen]]":
+        """All that wait for their client, and for what; those that have to go first are the last.
+
+        Those that ask again and again are found only if there are no others: more may come until their turn.
+        """
+        waiting = [(one, seen) for one, seen in self._open.items() if phase_of(one) is not Phase.WORK]
+        waiting = [(one, seen) for one, seen in waiting if seen is None or not seen.regular] or waiting
+        found = [
+            (seen is None or not seen.same(one), one, Seen(phase_of(one), one.cycle, monotonic()))
+            for one, seen in waiting
+        ]
+        found.sort(key=lambda each: (each[0], each[2].phase))  # stable: the oldest stay first
+        return [(one, now) for _, one, now in reversed(found)]
 
     async def _look_again_and_again(self) -> None:
         while True:

@@ -123,6 +123,55 @@ def test_for_one_more_the_one_that_has_said_nothing_goes(service: httpx.Client) 
         connection.close()
 
 
+def ask_and_keep(connection: socket.socket) -> None:
+    connection.sendall(FIRST)
+    assert b"200 OK" in connection.recv(65536)
+
+
+def begin_request(client: httpx.Client) -> socket.socket:
+    """Send a head that is whole, and wait until it was read."""
+    connection = connect(client, b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n")
+    time.sleep(0.01)
+    return connection
+
+
+def test_one_that_asks_again_and_again_stays_whatever_comes(service: httpx.Client) -> None:
+    """Though it is the oldest, and in the middle of a request, as are all others."""
+    kept = connect(service)
+    for _ in range(10):
+        ask_and_keep(kept)
+        time.sleep(0.05)
+    kept.sendall(b"POST /ping HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n")
+    begun = [begin_request(service) for _ in range(16)]
+    kept.sendall(b"x")
+    assert kept.recv(65536).startswith(b"HTTP/1.1 405 ")
+    begun += [begin_request(service) for _ in range(16)]
+    ask_and_keep(kept)
+    assert scraped(service, CLOSED)["excess"] >= 24
+    for connection in [kept, *begun]:
+        connection.close()
+
+
+def test_one_that_asked_again_and_again_goes_when_it_asks_no_more(
+    service: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("serving.connections.REGULAR_SECONDS", 0.1)
+    regular = [connect(service) for _ in range(7)]
+    for _ in range(10):
+        for connection in regular:
+            ask_and_keep(connection)
+        time.sleep(0.05)
+    time.sleep(0.5)
+    newer = []
+    for _ in range(6):
+        newer.append(connect(service))
+        ask_and_keep(newer[-1])
+    for connection in newer:
+        ask_and_keep(connection)
+    for connection in regular + newer:
+        connection.close()
+
+
 async def ask_anew(url: str, example: dict[str, object]) -> int:
     """Ask by new connections until one is answered; how many it took, 6 if five were not."""
     for tried in range(1, 6):
@@ -159,7 +208,9 @@ async def ask_amid_a_crowd(url: str, example: dict[str, object], size: int) -> t
     """
     command = [sys.executable, "-m", "tests.serving.crowd", url, str(size), "30"]
     async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60) as kept:
-        assert (await kept.post("/predict", json=example)).status_code == 200, "it has asked before the crowd comes"
+        for _ in range(10):
+            assert (await kept.post("/predict", json=example)).status_code == 200, "it has asked before the crowd comes"
+            await asyncio.sleep(0.3)
         crowd = await asyncio.create_subprocess_exec(*command, stdout=subprocess.PIPE, cwd=demo.ROOT)
         try:
             tries, answers = await asyncio.gather(ask_by_new_ones(url, example, crowd), ask_again(kept, example, crowd))

@@ -1,13 +1,17 @@
-"""A package that is loaded when it is used, not when it is imported.
+"""What libraries do at their own start, done later or once.
 
-Some libraries import large packages at their own start that a stage never uses. `importlib.util.LazyLoader` does not
-help where they write `from package import name`, because that asks the package for the name at once.
+Some import large packages that a stage never uses. `importlib.util.LazyLoader` does not help where they write
+`from package import name`, because that asks the package for the name at once. And some ask again and again which
+plugins are installed.
 """
 
+import functools
 import importlib
+import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -29,6 +33,25 @@ def defer(name: str, later: Sequence[str]) -> None:
     if name not in sys.modules and spec is not None:
         sys.modules[name] = Deferred(spec, later)
         sys.meta_path.insert(0, _Submodules())
+
+
+@contextmanager
+def entry_points_read_once() -> Iterator[None]:
+    """Let `importlib.metadata.entry_points` read what is installed once, not each time that a library asks for plugins.
+
+    Each time it opens a file or more of every package: MLflow asks nine times, before it has done anything.
+    """
+    asked = importlib.metadata.entry_points
+    read = functools.cache(asked)
+
+    def select(**wanted: Any) -> Any:
+        return read().select(**wanted)
+
+    vars(importlib.metadata).update(entry_points=select)
+    try:
+        yield
+    finally:
+        vars(importlib.metadata).update(entry_points=asked)
 
 
 class Deferred(ModuleType):

@@ -1,8 +1,12 @@
-"""A deferred package costs nothing while scikit-learn starts, and is itself for whoever uses it."""
+"""A deferred package costs nothing at the start, and is itself for whoever uses it; plugins are read once."""
 
+import importlib.metadata
 import subprocess
 import sys
 
+import pytest
+
+from skline.lazy import entry_points_read_once
 from tests.demo import ROOT
 
 SET_UP = """
@@ -56,3 +60,20 @@ from scipy import stats
 from scipy.stats.distributions import expon
 assert expon is stats.expon
 """)
+
+
+def test_what_is_installed_is_read_once_for_all_who_ask_for_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads: list[str] = []
+    packages = importlib.metadata.distributions
+    monkeypatch.setattr("importlib.metadata.distributions", lambda: reads.append("read") or packages())
+    before = importlib.metadata.entry_points
+    expected = tuple(before(group="console_scripts", name="skline"))
+    assert len(expected) == 1
+    reads.clear()
+    with entry_points_read_once():
+        for _ in range(3):
+            found = importlib.metadata.entry_points
+            assert tuple(found(group="console_scripts", name="skline")) == expected
+            assert not found(group="no.such.group")
+    assert reads == ["read"]
+    assert importlib.metadata.entry_points is before

@@ -7,7 +7,6 @@ plugins are installed.
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Iterator, Sequence
@@ -30,9 +29,13 @@ def defer(name: str, later: Sequence[str]) -> None:
         and so does a submodule.
     """
     spec = importlib.util.find_spec(name)
-    if name not in sys.modules and spec is not None:
-        sys.modules[name] = Deferred(spec, later)
-        sys.meta_path.insert(0, _Submodules())
+    if name in sys.modules or spec is None:
+        return
+    deferred = sys.modules[name] = Deferred(spec, later)
+    sys.meta_path.insert(0, _Submodules())
+    outer, _, inner = name.rpartition(".")
+    if outer:
+        setattr(sys.modules[outer], inner, deferred)
 
 
 @contextmanager
@@ -41,17 +44,19 @@ def entry_points_read_once() -> Iterator[None]:
 
     Each time it opens a file or more of every package: MLflow asks nine times, before it has done anything.
     """
-    asked = importlib.metadata.entry_points
+    from importlib import metadata
+
+    asked = metadata.entry_points
     read = functools.cache(asked)
 
     def select(**wanted: Any) -> Any:
         return read().select(**wanted)
 
-    vars(importlib.metadata).update(entry_points=select)
+    vars(metadata).update(entry_points=select)
     try:
         yield
     finally:
-        vars(importlib.metadata).update(entry_points=asked)
+        vars(metadata).update(entry_points=asked)
 
 
 class Deferred(ModuleType):

@@ -13,7 +13,8 @@ SET_UP = """
 import pickle, sys
 from skline.lazy import Deferred, defer
 from skline.stages.__main__ import SCIKIT_LEARN
-defer(*SCIKIT_LEARN)
+for package, names in SCIKIT_LEARN:
+    defer(package, names)
 """
 
 
@@ -27,7 +28,8 @@ def test_the_stages_start_without_loading_it() -> None:
     python("""
 import skline.stages.train, skline.stages.evaluate, sklearn.ensemble, sklearn.linear_model, sklearn.metrics
 assert isinstance(sys.modules["scipy.stats"], Deferred)
-assert not [name for name in sys.modules if name.startswith("scipy.stats.")]
+assert isinstance(sys.modules["numpy.f2py"], Deferred)
+assert not [name for name in sys.modules if name.startswith(("scipy.stats.", "numpy.f2py."))]
 """)
 
 
@@ -40,6 +42,15 @@ import scipy.stats
 assert not isinstance(scipy.stats, Deferred)
 assert chi2.cdf(1, 2) == scipy.stats.chi2.cdf(1, 2)
 assert pickle.loads(pickle.dumps(rankdata)) is scipy.stats.rankdata
+""")
+
+
+def test_a_deferred_part_of_a_package_is_had_from_it() -> None:
+    python("""
+import numpy
+assert numpy.f2py.get_include().endswith("src")
+import numpy.f2py as named
+assert not isinstance(named, Deferred) and named is numpy.f2py is sys.modules["numpy.f2py"]
 """)
 
 

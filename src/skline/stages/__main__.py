@@ -11,27 +11,33 @@ WITHOUT = {
     # Both import the contract, and pandera looks for what its own extras work with.
     "ingest": ("dask", "hypothesis"),
     "validate": ("dask", "hypothesis"),
-    # MLflow, for data sets and a file system that are not used here; Mako, which Alembic imports, to colour its errors.
-    "register": ("pandas", "scipy", "pyarrow", "pygments"),
+    # MLflow, for data sets and a file system that are not used here, and OpenTelemetry, for names of processes; Mako,
+    # which Alembic imports, to colour its errors.
+    "register": ("pandas", "scipy", "pyarrow", "psutil", "pygments"),
 }
-#: A package that a stage's libraries take only these names out of at their start, and use later or never.
-SCIKIT_LEARN = ("scipy.stats", ("chi2", "gmean", "rankdata", "spearmanr"))
+#: Packages that a stage's libraries take only these names out of at their start, and use later or never.
+SCIKIT_LEARN = (
+    ("numpy.f2py", ()),  # SciPy takes all of NumPy
+    ("scipy.stats", ("chi2", "gmean", "rankdata", "spearmanr")),
+)
 LATER = {
     "train": SCIKIT_LEARN,
     "evaluate": SCIKIT_LEARN,
     "judge": SCIKIT_LEARN,
-    "register": ("fastapi", ("HTTPException",)),  # MLflow's gateway, which is a server
+    "register": (("fastapi", ("HTTPException",)),),  # MLflow's gateway, which is a server
 }
 
 
 def main() -> None:
     """Import the stage that the command line names, and run it."""
     stage = sys.argv[1]
+    for package, names in LATER.get(stage, ()):
+        defer(package, names)
     if LATER.get(stage) is SCIKIT_LEARN:
-        # First, because pickle looks for a function of scipy.special in every module in turn, and asks it of each.
+        # pickle looks for a function of scipy.special in each module in turn, and asks it of each: it must come first.
         importlib.import_module("scipy.special")
-    if stage in LATER:
-        defer(*LATER[stage])
+        for package, _ in SCIKIT_LEARN:
+            sys.modules[package] = sys.modules.pop(package)
     importlib.import_module(f"skline.stages.{stage}").main()
 
 

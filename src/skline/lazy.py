@@ -9,8 +9,7 @@ import functools
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -38,25 +37,20 @@ def defer(name: str, later: Sequence[str]) -> None:
         setattr(sys.modules[outer], inner, deferred)
 
 
-@contextmanager
-def entry_points_read_once() -> Iterator[None]:
+def read_entry_points_once() -> None:
     """Let `importlib.metadata.entry_points` read what is installed once, not each time that a library asks for plugins.
 
-    Each time it opens a file or more of every package: MLflow asks nine times, before it has done anything.
+    Each time it opens a file or more of every package: MLflow asks nine times, before it has done anything. It is for a
+    process that installs nothing while it runs, and stays so until its end.
     """
     from importlib import metadata
 
-    asked = metadata.entry_points
-    read = functools.cache(asked)
+    read = functools.cache(metadata.entry_points)
 
     def select(**wanted: Any) -> Any:
         return read().select(**wanted)
 
     vars(metadata).update(entry_points=select)
-    try:
-        yield
-    finally:
-        vars(metadata).update(entry_points=asked)
 
 
 class Deferred(ModuleType):

@@ -16,7 +16,6 @@ from typing import Any
 
 from skline.errors import SklineError
 from skline.files import sha256_json
-from skline.lazy import entry_points_read_once
 from skline.process import told
 from skline.search.found import NO_SEARCH, Found
 
@@ -96,19 +95,18 @@ def client(tracking_uri: str, timeout: float, failed: str = NOT_RECORDED) -> Ite
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", str(max(1, round(timeout / 2))))
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    with entry_points_read_once():
-        import logging
+    import logging
 
-        import mlflow
-        import sqlalchemy.exc
+    import mlflow
+    import sqlalchemy.exc
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its tracebacks say what the SklineError says
-        try:
-            mlflow.set_tracking_uri(tracking_uri)
-            yield mlflow.MlflowClient()
-        except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-            raise SklineError(failed.format(uri=shown(tracking_uri), reason=reason_of(error))) from error
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # its tracebacks say what the SklineError says
+    try:
+        mlflow.set_tracking_uri(tracking_uri)
+        yield mlflow.MlflowClient()
+    except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
+        raise SklineError(failed.format(uri=shown(tracking_uri), reason=reason_of(error))) from error
 
 
 def reason_of(error: BaseException) -> str:

@@ -1,12 +1,8 @@
 """A deferred package costs nothing at the start, and is itself for whoever uses it; plugins are read once."""
 
-import importlib.metadata
 import subprocess
 import sys
 
-import pytest
-
-from skline.lazy import entry_points_read_once
 from tests.demo import ROOT
 
 SET_UP = """
@@ -73,18 +69,16 @@ assert expon is stats.expon
 """)
 
 
-def test_what_is_installed_is_read_once_for_all_who_ask_for_plugins(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads: list[str] = []
-    packages = importlib.metadata.distributions
-    monkeypatch.setattr("importlib.metadata.distributions", lambda: reads.append("read") or packages())
-    before = importlib.metadata.entry_points
-    expected = tuple(before(group="console_scripts", name="skline"))
-    assert len(expected) == 1
-    reads.clear()
-    with entry_points_read_once():
-        for _ in range(3):
-            found = importlib.metadata.entry_points
-            assert tuple(found(group="console_scripts", name="skline")) == expected
-            assert not found(group="no.such.group")
-    assert reads == ["read"]
-    assert importlib.metadata.entry_points is before
+def test_what_is_installed_is_read_once_for_all_who_ask_for_plugins() -> None:
+    python("""
+from importlib import metadata
+from skline.lazy import read_entry_points_once
+expected = tuple(metadata.entry_points(group="console_scripts", name="skline"))
+reads, distributions = [], metadata.distributions
+metadata.distributions = lambda: reads.append("read") or distributions()
+read_entry_points_once()
+for _ in range(3):
+    assert tuple(metadata.entry_points(group="console_scripts", name="skline")) == expected
+    assert not metadata.entry_points(group="no.such.group")
+assert (len(expected), reads) == (1, ["read"])
+""")

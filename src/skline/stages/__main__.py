@@ -3,7 +3,7 @@
 import importlib
 import sys
 
-from skline.lazy import defer
+from skline.lazy import defer, read_entry_points_once
 from skline.process import run
 
 #: Packages that a stage's libraries import only because they are installed, and that the stage has no use for.
@@ -26,6 +26,8 @@ LATER = {
     "judge": SCIKIT_LEARN,
     "register": (("fastapi", ("HTTPException",)),),  # MLflow's gateway, which is a server
 }
+#: Stages whose libraries ask again and again which plugins are installed.
+ASKS_FOR_PLUGINS = ("register",)
 
 
 def main() -> None:
@@ -33,6 +35,8 @@ def main() -> None:
     stage = sys.argv[1]
     for package, names in LATER.get(stage, ()):
         defer(package, names)
+    if stage in ASKS_FOR_PLUGINS:
+        read_entry_points_once()
     if LATER.get(stage) is SCIKIT_LEARN:
         # pickle looks for a function of scipy.special in each module in turn, and asks it of each: it must come first.
         importlib.import_module("scipy.special")

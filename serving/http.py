@@ -7,6 +7,7 @@ waits for the body, as ASGI allows, and they go out together.
 """
 
 import asyncio
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -16,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from serving.asked import Asked
 from serving.connections import MOST_HEAD_BYTES, MOST_HEADERS, MOST_OVERHEAD_BYTES, STATE, Connections
 from serving.responses import Json
+from serving.upgrade import new_parser, without_wish
 
 #: How long what comes after an answer that ends the connection is read and thrown away.
 LINGER_SECONDS = 2.0
@@ -113,6 +115,8 @@ class ShortProtocol(HttpToolsProtocol):
     _overhead = 0
     #: The body of the request that is on the short way; None if none is.
     _held: list[bytes] | None = None
+    #: Where what follows a head that asks for another protocol begins in the data; None if there is no such head.
+    _wish_ends: int | None = None
     _defaults: tuple[list[tuple[bytes, bytes]], bytes] | None = None
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -140,6 +144,11 @@ class ShortProtocol(HttpToolsProtocol):
         if self._joining.lingering:
             return
         super().data_received(data)
+        while self._wish_ends is not None:
+            head = without_wish(self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers)
+            data = head + data[self._wish_ends :]
+            self._wish_ends, self.parser = None, new_parser(self)
+            super().data_received(data)
         if self._held is not None:
             self._leave_short_way()
         scope = self.scope
@@ -165,7 +174,7 @@ class ShortProtocol(HttpToolsProtocol):
         ):
             self._held = []
             self.scope["method"] = "POST"
-        else:
+        elif not self._has_wish():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -178,7 +187,8 @@ class ShortProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Answer the request that has come whole."""
         if self._held is None:
-            super().on_message_complete()
+            if not self._has_wish():
+                super().on_message_complete()
             return
         body = self._held[0] if len(self._held) == 1 else b"".join(self._held)
         if len(body) > self._most_bytes:
@@ -193,6 +203,20 @@ class ShortProtocol(HttpToolsProtocol):
         """End an answer; to HEAD there is nothing after the head."""
         self._joining.flush()
         super().on_response_complete()
+
+    def _has_wish(self) -> bool:
+        """Whether the head that has just come is to be read again; a CONNECT says nothing else."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _should_upgrade(self) -> bool:
+        """Never change the protocol."""
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Note where the parser has stopped; uvicorn calls it while it handles what the parser raised."""
+        stopped = sys.exc_info()[1]
+        if stopped is not None and self._has_wish():
+            self._wish_ends = stopped.args[0]
 
     def _answer(self, pending: Pending, answer: Json) -> None:
         """End the short way of a request."""

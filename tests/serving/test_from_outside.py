@@ -327,6 +327,22 @@ def test_requests_that_are_cut_at_any_byte_are_the_same_requests(plain: Service)
                 assert (answer.status, answer.headers["x-request-id"], said(answer.json)) == (200, str(n), alone[n])
 
 
+def test_who_asks_for_another_protocol_is_answered_in_this_one(plain: Service) -> None:
+    """As Java's client does with its first request, whose body may come after its head."""
+    _, client = plain
+    row = rows(1)[0]
+    alone = said(client.post("/predict", json=row).json())
+    wish = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAAB"}
+    whole = request(row, x_request_id="first", **wish)
+    for cut in (0, 30, whole.index(b"\r\n\r\n") + 4, len(whole) - 5):
+        with Line(client.base_url) as line:
+            line.send(whole[:cut])
+            assert client.get("/health/live").status_code == 200  # the first part has been read
+            line.send(whole[cut:] + whole + request(row, connection="close, upgrade", upgrade="websocket"))
+            assert [said(line.answer().json) for _ in range(3)] == [alone] * 3
+            assert line.ended()
+
+
 def test_who_leaves_before_the_answer_takes_nothing_from_those_who_stay(plain: Service, folder: Path) -> None:
     running, client = plain
     asked = rows(100, 7000)

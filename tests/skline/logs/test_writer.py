@@ -166,7 +166,7 @@ def test_a_row_that_can_never_be_stored_stops_no_other(settings: LogSettings, ca
 
 @pytest.mark.parametrize("mode", ["async", "sync", "off"])
 def test_modes(settings: LogSettings, mode: str) -> None:
-    settings = settings.model_copy(update={"mode": mode, "batch_ms": 10_000})
+    settings = settings.model_copy(update={"mode": mode, "batch_ms": 10_000, "sync_ms": 20_000})
     log = PredictionLog(settings)
     asyncio.run(log.append([prediction(), prediction()]))
     assert len(rows_of(settings)) == (2 if mode == "sync" else 0)
@@ -175,7 +175,7 @@ def test_modes(settings: LogSettings, mode: str) -> None:
 
 
 def test_in_sync_mode_many_answers_share_a_commit(settings: LogSettings) -> None:
-    log = PredictionLog(settings.model_copy(update={"mode": "sync"}))
+    log = PredictionLog(settings.model_copy(update={"mode": "sync", "sync_ms": 20_000}))
     commits = 0
     write = log._write
 
@@ -215,7 +215,7 @@ def test_in_sync_mode_what_is_not_durable_in_time_is_an_error_and_never_written(
 
 
 def test_in_sync_mode_a_row_that_can_never_be_stored_is_an_error_of_its_own_answer_alone(settings: LogSettings) -> None:
-    log = PredictionLog(settings.model_copy(update={"mode": "sync"}))
+    log = PredictionLog(settings.model_copy(update={"mode": "sync", "sync_ms": 20_000}))
 
     async def main() -> list[object]:
         answers = ([prediction()], [prediction(), prediction(inputs={"a": object()})], [prediction()])

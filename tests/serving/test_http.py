@@ -211,7 +211,7 @@ def test_who_is_refused_in_the_middle_of_a_large_body_hears_why(packaged: demo.P
 def test_a_body_without_an_end_is_listened_to_for_a_moment_alone(
     packaged: demo.Packaged, serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("serving.http.LINGER_SECONDS", 0.05)
+    monkeypatch.setattr("serving.joining.LINGER_SECONDS", 0.05)
     client = serve(packaged.folder, packaged.digest, max_body_bytes=100_000)
     with connected(client) as connection, pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
         connection.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")

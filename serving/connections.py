@@ -8,7 +8,7 @@ second; a request costs nothing more.
 import asyncio
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from math import inf
 from time import monotonic
@@ -25,8 +25,10 @@ log = logging.getLogger("skline.serving")
 STATE = "connections"
 #: Seconds from look to look.
 LOOK_EVERY = 1.0
-#: Seconds for which a connection that has asked in more than one look need not ask again to keep its place.
+#: Seconds within which a connection has to ask again, and again, to keep its place.
 REGULAR_SECONDS = 3.0
+#: The share of all places that can be kept so; the others are there for who comes new.
+REGULAR_SHARE = 0.75
 #: File descriptors that are kept for everything but connections: the log's files, sockets, what is being read.
 RESERVED = 100
 #: A request's head that comes in parts may have so many bytes after the first part, and so many headers.
@@ -48,16 +50,28 @@ class Phase(IntEnum):
 
 
 class Seen(NamedTuple):
-    """What a connection was seen waiting for, in which request and since when, and whether it asks again and again."""
+    """What a connection was seen waiting for, in which request and since when, and when it had asked once more."""
 
     phase: Phase
     cycle: object
     since: float
-    regular: bool = False
+    asked_again: float = -inf
 
-    def same(self, connection: "ShortProtocol") -> bool:
-        """Whether it waits for the same thing still."""
-        return self.phase is phase_of(connection) and self.cycle is connection.cycle
+    def next(self, phase: Phase, cycle: object, now: float) -> "Seen":
+        """What is seen at a later look; while a request is worked on, nobody can ask once more."""
+        asked_again = self.asked_again
+        if cycle is not self.cycle:
+            asked_again = asked_again if self.cycle is None else now
+        elif phase is self.phase and phase is not Phase.WORK:
+            return self
+        elif phase is Phase.WORK and self.regular(now):
+            asked_again = now
+        since = self.since if cycle is self.cycle and phase is self.phase else now
+        return Seen(phase, cycle, since, asked_again)
+
+    def regular(self, now: float) -> bool:
+        """Whether it asks again and again."""
+        return now - self.asked_again < REGULAR_SECONDS
 
 
 class Connections:
@@ -65,8 +79,8 @@ class Connections:
 
     When there are as many as there may be and one more comes, the oldest that has not sent a whole request's head yet
     is closed for it, then the oldest that has not moved since the last look, then others, and last of all those that
-    ask again and again; a connection that is worked on never is. So thousands of slow clients take the places of one
-    another, and an honest one, who asks as soon as it is connected, is answered.
+    ask again and again, if they are not too many; a connection that is worked on never is. So thousands of slow clients
+    take the places of one another, and an honest one, who asks as soon as it is connected, is answered.
 
     Attributes
     ----------
@@ -84,9 +98,11 @@ class Connections:
         }
         #: What each was seen waiting for, and since when.
         self._open: dict[ShortProtocol, Seen | None] = {}
-        #: Those that may not have sent a whole head yet, and those that stalled at the last look of `_next_to_go`.
+        #: Those that do not ask again and again, or are too many; of them those that may not have sent a whole head,
+        #: and those that stalled at the last look of `_next_to_go`.
+        self._irregular: dict[ShortProtocol, None] = {}
         self._new: dict[ShortProtocol, None] = {}
-        self._stalled: list[tuple[ShortProtocol, Seen]] = []
+        self._stalled: list[tuple[ShortProtocol, Phase, object]] = []
         self._looking: asyncio.Task[None] | None = None
 
     def __len__(self) -> int:
@@ -106,11 +122,12 @@ class Connections:
         """Take a new connection in; another goes for it, or it goes itself, if there are too many."""
         if len(self._open) >= self.most:
             self._drop(self._next_to_go() or connection, "excess")
-        self._open[connection] = self._new[connection] = None
+        self._open[connection] = self._irregular[connection] = self._new[connection] = None
 
     def remove(self, connection: "ShortProtocol") -> None:
         """Forget a connection that is closed."""
         self._open.pop(connection, None)
+        self._irregular.pop(connection, None)
         self._new.pop(connection, None)
 
     def too_big(self, connection: "ShortProtocol") -> None:
@@ -127,15 +144,16 @@ class Connections:
 
     def look(self, now: float) -> None:
         """Close those that have waited too long for the same thing; `now` is of a clock that only rises."""
-        for connection, seen in list(self._open.items()):
-            if seen is None or not seen.same(connection):
-                again = seen is not None and seen.cycle is not None and seen.cycle is not connection.cycle
-                regular = again or (seen is not None and seen.regular)
-                self._open[connection] = Seen(phase_of(connection), connection.cycle, now, regular)
-            elif now - seen.since >= self._patience.get(seen.phase, inf):
+        for connection, before in list(self._open.items()):
+            phase, cycle = phase_of(connection), connection.cycle
+            seen = Seen(phase, cycle, now) if before is None else before.next(phase, cycle, now)
+            self._open[connection] = seen
+            if now - seen.since >= self._patience.get(seen.phase, inf):
                 self._drop(connection, "unread" if seen.phase is Phase.READER else "slow_head")
-            elif seen.regular and now - seen.since >= REGULAR_SECONDS:
-                self._open[connection] = seen._replace(regular=False)
+            elif not seen.regular(now):
+                self._irregular.setdefault(connection)
+            elif len(self._open) - len(self._irregular) < REGULAR_SHARE * self.most:
+                self._irregular.pop(connection, None)
 
     def _drop(self, connection: "ShortProtocol", reason: str) -> None:
         """Close at once: what is still to be sent would keep it open as long as nobody reads it."""
@@ -152,25 +170,29 @@ class Connections:
             del self._new[connection]
         for _ in range(2):
             while self._stalled:
-                connection, found = self._stalled.pop()
-                if connection in self._open and found.same(connection):
+                connection, *then = self._stalled.pop()
+                if connection in self._open and then == [phase_of(connection), connection.cycle]:
                     return connection
             self._stalled = self._find_stalled()
         return None
 
-    def _find_stalled(self) -> "list[tuple[ShortProtocol, Seen]]":
+    def _find_stalled(self) -> "list[tuple[ShortProtocol, Phase, object]]":
         """All that wait for their client, and for what; those that have to go first are the last.
 
-        Those that ask again and again are found only if there are no others: more may come until their turn.
+        Of those that ask again and again one is found, and only if there are no others: more may come until the next
+        has to go.
         """
-        waiting = [(one, seen) for one, seen in self._open.items() if phase_of(one) is not Phase.WORK]
-        waiting = [(one, seen) for one, seen in waiting if seen is None or not seen.regular] or waiting
-        found = [
-            (seen is None or not seen.same(one), one, Seen(phase_of(one), one.cycle, monotonic()))
-            for one, seen in waiting
-        ]
-        found.sort(key=lambda each: (each[0], each[2].phase))  # stable: the oldest stay first
-        return [(one, now) for _, one, now in reversed(found)]
+        return self._waiting(self._irregular) or self._waiting(self._open)[-1:]
+
+    def _waiting(self, connections: "Iterable[ShortProtocol]") -> "list[tuple[ShortProtocol, Phase, object]]":
+        found = []
+        for connection in connections:
+            phase, seen = phase_of(connection), self._open[connection]
+            if phase is not Phase.WORK:
+                moving = seen is None or seen[:2] != (phase, connection.cycle)
+                found.append((moving, phase, connection))
+        found.sort(key=lambda one: one[:2])  # stable: the oldest stay first
+        return [(connection, phase, connection.cycle) for _, phase, connection in reversed(found)]
 
     async def _look_again_and_again(self) -> None:
         while True:

@@ -152,6 +152,26 @@ def test_one_that_asks_again_and_again_stays_whatever_comes(service: httpx.Clien
         connection.close()
 
 
+def test_of_those_that_ask_again_and_again_three_quarters_of_the_places_stay(service: httpx.Client) -> None:
+    regular = []
+    for _ in range(8):
+        regular.append(connect(service))
+        ask_and_keep(regular[-1])
+    for _ in range(10):
+        for connection in regular:
+            ask_and_keep(connection)
+        time.sleep(0.05)
+    begun = [begin_request(service) for _ in range(16)]
+    answered = 0
+    for connection in regular:
+        with contextlib.suppress(ConnectionError, AssertionError):
+            ask_and_keep(connection)
+            answered += 1
+    assert answered == 6
+    for connection in regular + begun:
+        connection.close()
+
+
 def test_one_that_asked_again_and_again_goes_when_it_asks_no_more(
     service: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

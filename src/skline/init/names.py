@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 from skline.contract.table import Table
 
-#: Names that the generated module uses itself.
-TAKEN = {"dt", "column", "int", "float", "bool", "str", *dir(Table)}
+#: Names that the generated module uses itself, and those of every class and table.
+TAKEN = {"dt", "column", "int", "float", "bool", "str", *dir(Table), *dir(type(Table))}
 
 
 def attributes(names: Iterable[str]) -> dict[str, str]:

@@ -13,10 +13,13 @@ from skline.init.names import attributes
 from skline.init.trial import imported
 
 NAMES = st.lists(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20), min_size=2, unique=True)
-AWKWARD = st.sampled_from([*keyword.kwlist, *dir(Table), "int", "str", "dt", "column", "id", "json", "1", "a b"])
+AWKWARD = st.sampled_from(
+    [*keyword.kwlist, *dir(Table), *dir(type(Table)), "int", "str", "dt", "column", "id", "json", "1", "a b"]
+)
 
 
 @given(st.lists(st.text(max_size=10) | AWKWARD, unique=True, max_size=12))
+@example(["mro", "MRO"])
 def test_attributes_are_identifiers_each_only_once(names: list[str]) -> None:
     given_names = attributes(names)
     assert list(given_names) == names

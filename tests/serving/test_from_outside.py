@@ -28,7 +28,7 @@ from skline.stages.train import train
 from tests import conftest, demo
 from tests.serving.releases import World, version_of
 from tests.serving.test_drain import process
-from tests.serving.wire import Answer, Line, at_once, held, request
+from tests.serving.wire import H2C, Answer, Line, at_once, held, request
 from tests.world.pipeline import build_pipeline
 
 Running = Any
@@ -332,8 +332,7 @@ def test_who_asks_for_another_protocol_is_answered_in_this_one(plain: Service) -
     _, client = plain
     row = rows(1)[0]
     alone = said(client.post("/predict", json=row).json())
-    wish = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAAB"}
-    whole = request(row, x_request_id="first", **wish)
+    whole = request(row, x_request_id="first", **H2C)
     for cut in (0, 30, whole.index(b"\r\n\r\n") + 4, len(whole) - 5):
         with Line(client.base_url) as line:
             line.send(whole[:cut])

@@ -129,7 +129,7 @@ def ask_and_keep(connection: socket.socket) -> None:
 
 
 def begin_request(client: httpx.Client) -> socket.socket:
-    """Send a head that is whole, and wait until it was read."""
+    """Send a head that is whole, and give the service a moment to read it."""
     connection = connect(client, b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n")
     time.sleep(0.01)
     return connection

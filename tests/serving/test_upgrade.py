@@ -13,10 +13,7 @@ from serving.upgrade import without_wish
 from tests import demo
 from tests.conftest import wait_until_loaded
 from tests.serving.loopback import served
-from tests.serving.wire import Line, request
-
-#: What Java's client and `curl --http2` send with a first request.
-H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAAB"}
+from tests.serving.wire import H2C, Line, request
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 
 import httpx
 
+#: What Java's client and `curl --http2` send with a first request.
+H2C = {"connection": "Upgrade, HTTP2-Settings", "upgrade": "h2c", "http2_settings": "AAEAAEAAAAIAAAAB"}
+
 
 class Answer(NamedTuple):
     """What came back: status, headers by their names in lower case, and the body."""

@@ -1,1 +1,1 @@
-"""What is fast, against what; each script here is one command."""
+"""Measurements of speed and of the default pipelines, against alternatives; each script is one command."""

@@ -1,9 +1,9 @@
-"""How to set up the batching of the alternatives that have it, so that `benchmarks.serving` meets them at their best.
+"""Find the best batching settings of the alternatives that have batching, for `benchmarks.serving`.
 
     uv run python -m benchmarks.batching
 
-Tries each setting with 64 concurrent connections, as `benchmarks.serving` would, and writes
-docs/benchmarks/batching.md. What was chosen of each stands in benchmarks/servers/__init__.py.
+Measures each setting with 64 concurrent connections, as `benchmarks.serving` does, and writes
+docs/benchmarks/batching.md. The chosen settings are in benchmarks/servers/__init__.py.
 """
 
 import argparse
@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from benchmarks.load import report, venvs, workload, wrk
-from benchmarks.load.measure import MANY, ONE, visit
+from benchmarks.load.measure import MANY, ONE, measure_server
 from benchmarks.load.processes import ServerFailed
-from benchmarks.servers import every_server
+from benchmarks.servers import all_servers
 from benchmarks.servers.base import Server
 from benchmarks.servers.bento import BentoMl
 from benchmarks.servers.lit import LitServe
 from benchmarks.servers.mlservers import MlServer
-from benchmarks.serving import CACHE, DOCS, ROOT, say
+from benchmarks.serving import CACHE, DOCS, ROOT, log
 from skline.errors import SklineError
 from skline.files import write_text
 
@@ -35,13 +35,13 @@ CANDIDATES: tuple[Server, ...] = (
 
 
 def main() -> int:
-    """Try every candidate in interleaved rounds; return the exit status."""
+    """Measure every candidate in interleaved rounds; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.batching", description=__doc__)
-    parser.add_argument("--rounds", type=int, default=3, help="how often each setting is tried (%(default)s)")
-    parser.add_argument("--seconds", type=int, default=2, help="how long each figure is measured (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds in which each setting is measured (%(default)s)")
+    parser.add_argument("--seconds", type=int, default=2, help="duration of each measurement (%(default)s)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    found: dict[Server, list[dict[str, float]]] = {server: [] for server in CANDIDATES}
+    results: dict[Server, list[dict[str, float]]] = {server: [] for server in CANDIDATES}
     failed: dict[Server, str] = {}
     try:
         wrk.version()
@@ -50,43 +50,45 @@ def main() -> int:
             for server in CANDIDATES:
                 try:
                     python = venvs.build(server.requirements, CACHE / "venvs", ROOT).python
-                    readings = visit(server, demo, python, CACHE / "runs", number, options.seconds, (ONE, MANY))
+                    readings = measure_server(
+                        server, demo, python, CACHE / "runs", number, options.seconds, (ONE, MANY)
+                    )
                 except (ServerFailed, venvs.NotInstallable) as error:
-                    failed[server] = report.cell(f"failed: {error}")
-                    say(f"round {number + 1}/{options.rounds} {server.setup}: {failed[server]}")
+                    failed[server] = report.escape_cell(f"failed: {error}")
+                    log(f"round {number + 1}/{options.rounds} {server.setup}: {failed[server]}")
                     continue
-                found[server].append({reading.what: reading.value for reading in readings})
-                say(f"round {number + 1}/{options.rounds} {server.setup}: {found[server][-1]['many rate']:,.0f}/s")
+                results[server].append({reading.figure: reading.value for reading in readings})
+                log(f"round {number + 1}/{options.rounds} {server.setup}: {results[server][-1]['many rate']:,.0f}/s")
     except (SklineError, KeyboardInterrupt) as error:
         print(f"benchmarks.batching: {error or 'interrupted'}", file=sys.stderr)
         return 1
-    write_text(DOCS / "batching.md", markdown(found, failed, options))
-    say(f"written: {DOCS / 'batching.md'}")
+    write_text(DOCS / "batching.md", markdown(results, failed, options))
+    log(f"written: {DOCS / 'batching.md'}")
     return 0
 
 
 def markdown(
-    found: Mapping[Server, Sequence[Mapping[str, float]]], failed: Mapping[Server, str], options: argparse.Namespace
+    results: Mapping[Server, Sequence[Mapping[str, float]]], failed: Mapping[Server, str], options: argparse.Namespace
 ) -> str:
-    """The page."""
-    chosen = "\n".join(f"- {s.title}: {s.setup}" for s in every_server() if s.name.endswith("batching"))
+    """Return the page with the results of each round by server, and the failures."""
+    chosen = "\n".join(f"- {s.title}: {s.setup}" for s in all_servers() if s.name.endswith("batching"))
     lines = ["| | setting | c = 1, req/s | c = 64, req/s | p99, ms | failed |", "|---|---|--:|--:|--:|--:|"]
-    for server, tries in found.items():
-        cells = [report.number(middle(tries, what)) for what in ("one rate", "many rate", "many p99_ms")]
-        cells.append(failed.get(server) or report.number(sum(each["many failed"] for each in tries)))
+    for server, rounds in results.items():
+        cells = [report.format_number(median_of(rounds, figure)) for figure in ("one rate", "many rate", "many p99_ms")]
+        cells.append(failed.get(server) or report.format_number(sum(values["many failed"] for values in rounds)))
         lines.append(f"| {server.title} | {server.setup} | {' | '.join(cells)} |")
     return (
-        "# Batching, tuned\n\n"
-        f"Written by `uv run python -m benchmarks.batching`: {report.machine()}. Medians of {options.rounds} "
-        f"interleaved rounds of {options.seconds} s a figure, in the way of [serving.md](serving.md). What was "
-        "chosen for the comparison there, by requests a second at concurrency 64 without failures (settings that are "
-        f"within a tenth of each other change places from run to run):\n\n{chosen}\n\n" + "\n".join(lines) + "\n"
+        "# Batching settings of the alternatives\n\n"
+        f"Written by `uv run python -m benchmarks.batching`: {report.describe_machine()}. Medians of {options.rounds} "
+        f"interleaved rounds of {options.seconds} s per measurement, as in [serving.md](serving.md). The settings "
+        "chosen for that comparison have the most requests per second at concurrency 64 without failures (the order of "
+        f"settings that differ by less than a tenth changes from run to run):\n\n{chosen}\n\n" + "\n".join(lines) + "\n"
     )
 
 
-def middle(tries: Sequence[Mapping[str, float]], what: str) -> float | None:
-    """The median of one figure, if there is any."""
-    return median(each[what] for each in tries) if tries else None
+def median_of(rounds: Sequence[Mapping[str, float]], figure: str) -> float | None:
+    """Return the median of a figure; None if every round failed."""
+    return median(values[figure] for values in rounds) if rounds else None
 
 
 if __name__ == "__main__":

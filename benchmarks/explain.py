@@ -1,8 +1,8 @@
-"""How long one explanation takes: the project's artifact, and models of other numbers of inputs.
+"""Measure the time of one explanation, of the project's artifact and of models with other numbers of inputs.
 
     uv run python -m benchmarks.explain
 
-prints a table; docs/explanations.md has the last one.
+prints a table; docs/explanations.md shows the last one.
 """
 
 import statistics
@@ -19,16 +19,16 @@ from skline.artifact import Artifact, read_digest
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Contract, Value
 from skline.explain import Explainer, ScoreRows
-from skline.scoring.answers import Scores
-from skline.scoring.golden import read_rows
-from skline.scoring.plan import build_plan
+from skline.scoring.golden_verification import parse_rows
+from skline.scoring.planning import build_plan
+from skline.scoring.scores import Scores
 
 ROUNDS = 30
 INPUTS = (5, 8, 10, 11, 20, 50, 200)
 
 
-def made_up(count: int) -> tuple[Explainer, dict[str, Value]]:
-    """Fit 120 trees to `count` numbers."""
+def synthetic(count: int) -> tuple[Explainer, dict[str, Value]]:
+    """Fit 120 trees to `count` numeric inputs; return the explainer and a row."""
     random = np.random.default_rng(0)
     table = random.normal(size=(5000, count))
     columns = [Column(name=f"x{index}", kind="number") for index in range(count)]
@@ -41,10 +41,10 @@ def made_up(count: int) -> tuple[Explainer, dict[str, Value]]:
 
 
 def packaged() -> tuple[Explainer, dict[str, Value]]:
-    """The artifact that `dvc repro` made."""
+    """Open the artifact that `dvc repro` made; return the explainer and a row."""
     artifact = Artifact.open(Path("artifact"), read_digest(Path("artifact.sha256")))
     plan = build_plan(artifact.load_pipeline(), artifact.contract.inputs)
-    rows = read_rows(artifact.contract, artifact.golden.rows)
+    rows = parse_rows(artifact.contract, artifact.golden.rows)
     return Explainer.from_artifact(artifact, counting(plan.score_rows)), rows[0]
 
 
@@ -52,7 +52,7 @@ scored = 0
 
 
 def counting(score_rows: ScoreRows) -> ScoreRows:
-    """Count the rows that are scored."""
+    """Wrap `score_rows` to count the rows that it scores."""
 
     def score(rows: Sequence[Mapping[str, Value]]) -> Scores:
         global scored  # noqa: PLW0603 (one number, for the table)
@@ -66,16 +66,16 @@ def main() -> None:
     """Print the table."""
     print("| model | inputs | method | background | rows scored | ms, median | ms, worst |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
-    cases = [("the artifact's", packaged()), *(("120 trees", made_up(count)) for count in INPUTS)]
+    cases = [("artifact", packaged()), *(("120 trees", synthetic(count)) for count in INPUTS)]
     for name, (explainer, row) in cases:
-        found = explainer.explain(row)
+        explanation = explainer.explain(row)
         times = []
         for _ in range(ROUNDS):
             start = time.perf_counter()
             explainer.explain(row)
             times.append(1000 * (time.perf_counter() - start))
         print(
-            f"| {name} | {len(row)} | {found.method} | {found.background_rows} | {scored:,} "
+            f"| {name} | {len(row)} | {explanation.method} | {explanation.background_rows} | {scored:,} "
             f"| {statistics.median(times):.0f} | {max(times):.0f} |"
         )
 

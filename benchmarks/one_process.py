@@ -1,4 +1,4 @@
-"""What one would write without a line: read, validate, fit, evaluate and dump in one process, no cache, no record."""
+"""The pipeline as one script: read, validate, fit, evaluate and dump in one process, without cache or records."""
 
 import sys
 from pathlib import Path
@@ -16,7 +16,7 @@ from skline.tuning.tune import tune
 
 
 def main() -> None:
-    """Do it all on the flights, and write the pipeline into the folder given."""
+    """Run all steps on the flights, and write the pipeline into the folder named on the command line."""
     from model import contract as declared
     from model.source import prepare
 

@@ -1,10 +1,10 @@
-"""How long the line takes, against one script that does the same in one process.
+"""Compare the time of the DVC pipeline with that of one script that does the same in one process.
 
 `uv run python benchmarks/pipeline.py [--rounds N]`
 
-Both run from scratch in interleaved rounds; what counts is the ratio of the medians. Also the start of each stage:
-every import that it makes while it runs, as `-X importtime` counts them, beside that of `import pandas` alone, because
-one machine imports in half the time of another. Writes docs/benchmarks/pipeline.md.
+Both run from scratch in interleaved rounds; the result is the ratio of the medians. Also measures the imports of each
+stage, as `-X importtime` counts them, relative to `import pandas` alone, since machines differ in how fast they import.
+Writes docs/benchmarks/pipeline.md.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parent.parent
-#: What the starts are compared with.
+#: The unit of the stages' import times.
 PANDAS = "import pandas"
 COPIED = (
     "src",
@@ -31,6 +31,7 @@ COPIED = (
     "data/source",
     "releases/.gitignore",
     "dvc.yaml",
+    "engine.json",
     "params.yaml",
     ".dvc/config",
     ".dvcignore",
@@ -39,7 +40,7 @@ COPIED = (
 
 
 def timed(command: list[str], folder: Path) -> tuple[float, str]:
-    """Run a command in a project; return its wall time in seconds and its standard error, or stop if it fails."""
+    """Run a command in a project; return its wall time in seconds and its standard error, or exit if it fails."""
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     env = os.environ | {"PATH": path, "PYTHONPATH": f"{folder / 'src'}{os.pathsep}{folder}"}
     started = time.perf_counter()
@@ -49,14 +50,14 @@ def timed(command: list[str], folder: Path) -> tuple[float, str]:
     return time.perf_counter() - started, done.stderr
 
 
-def imports(folder: Path, *what: str) -> float:
-    """Run Python and return the seconds it spends on imports, those inside functions too."""
-    said = timed([sys.executable, "-X", "importtime", *what], folder)[1]
-    return sum(int(own) for own in re.findall(r"^import time: +(\d+) \|", said, re.M)) / 1e6
+def import_seconds(folder: Path, *arguments: str) -> float:
+    """Run Python and return the seconds that it spends on imports, including those inside functions."""
+    errors = timed([sys.executable, "-X", "importtime", *arguments], folder)[1]
+    return sum(int(own) for own in re.findall(r"^import time: +(\d+) \|", errors, re.M)) / 1e6
 
 
 def fresh_copy(folder: Path) -> Path:
-    """Copy the project without data, caches and results, as a git repository with compiled code."""
+    """Copy the project without data, caches and results into a git repository, and compile it."""
     for name in COPIED:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
@@ -67,18 +68,20 @@ def fresh_copy(folder: Path) -> Path:
 
 
 def measure(rounds: int) -> dict[str, list[float]]:
-    """Time both, in turn, and the start of every stage."""
+    """Time both alternately, and the imports of every stage; return the seconds by name."""
     times: dict[str, list[float]] = {"dvc repro": [], "one process": []}
     stages = list(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"])
-    starts = {PANDAS: ["-c", "import pandas"]} | {f"start of {name}": ["-m", "skline.stages", name] for name in stages}
+    starts = {PANDAS: ["-c", "import pandas"]} | {
+        f"start of {name}": ["-m", "skline.cli", "stage", name] for name in stages
+    }
     times |= {name: [] for name in starts}
     for number in range(rounds):
         with tempfile.TemporaryDirectory() as name:
             folder = fresh_copy(Path(name))
             times["dvc repro"].append(timed([sys.executable, "-m", "dvc", "repro"], folder)[0])
             times["one process"].append(timed([sys.executable, "-m", "benchmarks.one_process", name], folder)[0])
-            for what, command in starts.items():
-                times[what].append(imports(folder, *command))
+            for start, command in starts.items():
+                times[start].append(import_seconds(folder, *command))
         print(
             f"round {number + 1}: " + ", ".join(f"{key} {value[-1]:.2f} s" for key, value in times.items()),
             flush=True,
@@ -87,7 +90,7 @@ def measure(rounds: int) -> dict[str, list[float]]:
 
 
 def table(times: dict[str, list[float]]) -> str:
-    """Write the medians and the ratio as Markdown."""
+    """Return the page with the medians and their ratio as Markdown."""
     medians = {name: statistics.median(values) for name, values in times.items()}
     ratio = medians["dvc repro"] / medians["one process"]
     lines = ["| what | median, s | × import pandas | rounds, s |", "| --- | --- | --- | --- |"]
@@ -98,7 +101,7 @@ def table(times: dict[str, list[float]]) -> str:
     machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
     return "\n".join(
         [
-            "# The line against one process",
+            "# The DVC pipeline against one process",
             "",
             "`uv run python benchmarks/pipeline.py`: 336,776 flights from source to registered model by `dvc repro`,",
             "and a script that reads, validates, fits, evaluates and dumps the same in one process, from scratch,",
@@ -113,7 +116,7 @@ def table(times: dict[str, list[float]]) -> str:
 
 
 def main() -> None:
-    """Measure, print, and write the page."""
+    """Measure, and print and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     page = table(measure(parser.parse_args().rounds))

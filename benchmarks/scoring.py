@@ -1,9 +1,9 @@
-"""`skline score` against pandas and the pipeline: `uv run python -m benchmarks.scoring [--rows N] [--large N]`.
+"""Compare `skline score` with pandas and the pipeline: `uv run python -m benchmarks.scoring [--rows N] [--large N]`.
 
 Both read the same Parquet file (the flights of the demo, repeated) and write Parquet, each in a process of its own on
-the same core, in interleaved rounds; what counts is the ratio of the medians. Then `skline score` on all cores, and
-both once on a long table, with the memory they took at most. Writes docs/benchmarks/scoring.md. Wants what `dvc repro`
-leaves behind: data/validated and artifact/.
+the same core, in interleaved rounds; the result is the ratio of the medians. Then `skline score` runs on all cores, and
+both run once on a long table, with their peak memory. Writes docs/benchmarks/scoring.md. Needs data/validated and
+artifact/, which `dvc repro` makes.
 """
 
 import argparse
@@ -33,14 +33,14 @@ import joblib
 import pandas as pd
 table, out, *names = sys.argv[1:]
 pipeline = joblib.load("artifact/pipeline.joblib")
-chances = pipeline.predict_proba(pd.read_parquet(table, columns=names))
-pd.DataFrame(chances, columns=[f"probability_{c}".lower() for c in pipeline.classes_]).to_parquet(out)
+probabilities = pipeline.predict_proba(pd.read_parquet(table, columns=names))
+pd.DataFrame(probabilities, columns=[f"probability_{c}".lower() for c in pipeline.classes_]).to_parquet(out)
 """
 
 
 @dataclass(frozen=True)
-class Run:
-    """One run: wall time and processor time in seconds, and peak memory in MB."""
+class Measurement:
+    """One run of a command: wall time and processor time in seconds, and peak memory in MB."""
 
     wall: float
     processor: float
@@ -50,55 +50,55 @@ class Run:
 def main() -> None:
     """Measure, and write the page."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scoring", description=__doc__)
-    parser.add_argument("--rows", type=int, default=1_000_000, help="of the compared runs (%(default)s)")
-    parser.add_argument("--large", type=int, default=10_000_000, help="of the long table (%(default)s)")
-    parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
+    parser.add_argument("--rows", type=int, default=1_000_000, help="rows of the compared runs (%(default)s)")
+    parser.add_argument("--large", type=int, default=10_000_000, help="rows of the long table (%(default)s)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of the compared runs (%(default)s)")
     options = parser.parse_args()
     contract = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST)).contract
     cores = sorted(os.sched_getaffinity(0))
-    found: dict[str, list[Run]] = {}
+    results: dict[str, list[Measurement]] = {}
     with tempfile.TemporaryDirectory(prefix="skline-bench-") as name:
         folder = Path(name)
         for rows, rounds, tag in ((options.rows, options.rounds, ""), (options.large, 1, " large")):
             table = folder / f"{rows}.parquet"
             write_rows(table, rows)
-            ways = {
-                "score, one core": (score(table, folder / "ours.parquet", 1), cores[:1]),
-                "pandas, one core": (pandas(table, folder / "theirs.parquet", contract.input_names), cores[:1]),
-                "score, all cores": (score(table, folder / "ours.parquet", len(cores)), cores),
+            variants = {
+                "score, one core": (score_command(table, folder / "ours.parquet", 1), cores[:1]),
+                "pandas, one core": (pandas_command(table, folder / "theirs.parquet", contract.input_names), cores[:1]),
+                "score, all cores": (score_command(table, folder / "ours.parquet", len(cores)), cores),
             }
             for number in range(rounds):
-                for way, (command, allowed) in ways.items():
-                    run = measured(command, allowed)
-                    found.setdefault(way + tag, []).append(run)
-                    print(f"round {number + 1}, {rows:,} rows, {way}: {run}", flush=True)
-            same(folder / "ours.parquet", folder / "theirs.parquet")
-    write_text(PAGE, "\n".join(page(found, options, len(cores))))
+                for variant, (command, allowed) in variants.items():
+                    measurement = measure(command, allowed)
+                    results.setdefault(variant + tag, []).append(measurement)
+                    print(f"round {number + 1}, {rows:,} rows, {variant}: {measurement}", flush=True)
+            require_equal(folder / "ours.parquet", folder / "theirs.parquet")
+    write_text(PAGE, "\n".join(page(results, options, len(cores))))
 
 
 def write_rows(path: Path, rows: int) -> None:
-    """Repeat the flights up to so many rows."""
+    """Write a table of so many rows, by repeating the flights."""
     flights = pq.read_table(paths.VALIDATED)
     with pq.ParquetWriter(path, flights.schema) as writer:
-        left = rows
-        while left:
-            part = flights.slice(0, left)
+        remaining = rows
+        while remaining:
+            part = flights.slice(0, remaining)
             writer.write_table(part)
-            left -= part.num_rows
+            remaining -= part.num_rows
 
 
-def score(table: Path, out: Path, jobs: int) -> list[str]:
-    """`skline score`."""
+def score_command(table: Path, out: Path, jobs: int) -> list[str]:
+    """Return the command of `skline score`."""
     return [sys.executable, "-m", "skline.cli", "score", str(table), "--out", str(out), "--jobs", str(jobs)]
 
 
-def pandas(table: Path, out: Path, names: list[str]) -> list[str]:
-    """The script that it is compared with."""
+def pandas_command(table: Path, out: Path, names: list[str]) -> list[str]:
+    """Return the command of the script that it is compared with."""
     return [sys.executable, "-c", PANDAS, str(table), str(out), *names]
 
 
-def measured(command: list[str], cores: list[int]) -> Run:
-    """Run a command on some cores."""
+def measure(command: list[str], cores: list[int]) -> Measurement:
+    """Run a command on the given cores."""
     env = os.environ | {"OMP_NUM_THREADS": str(len(cores))}
     started = time.perf_counter()
     process = subprocess.Popen(["taskset", "-c", ",".join(map(str, cores)), *command], env=env)
@@ -106,37 +106,37 @@ def measured(command: list[str], cores: list[int]) -> Run:
     wall = time.perf_counter() - started
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return Run(wall, used.ru_utime + used.ru_stime, memory(used))
+    return Measurement(wall, used.ru_utime + used.ru_stime, peak_memory_mb(used))
 
 
-def memory(used: resource.struct_rusage) -> float:
-    """Peak resident memory in MB."""
+def peak_memory_mb(used: resource.struct_rusage) -> float:
+    """Return the peak resident memory in MB."""
     return used.ru_maxrss * 1024 / 1e6
 
 
-def same(ours: Path, theirs: Path) -> None:
-    """Stop if the probabilities differ in a bit."""
-    found = pq.read_table(ours, columns=pq.read_schema(theirs).names[:2])
-    if not found.equals(pq.read_table(theirs, columns=found.column_names).cast(found.schema)):
+def require_equal(ours: Path, theirs: Path) -> None:
+    """Exit if the probabilities differ in a bit."""
+    table = pq.read_table(ours, columns=pq.read_schema(theirs).names[:2])
+    if not table.equals(pq.read_table(theirs, columns=table.column_names).cast(table.schema)):
         raise SystemExit("the probabilities differ")
 
 
-def page(found: dict[str, list[Run]], options: argparse.Namespace, cores: int) -> Iterator[str]:
-    """Lines of the page."""
+def page(results: dict[str, list[Measurement]], options: argparse.Namespace, cores: int) -> Iterator[str]:
+    """Yield the lines of the page."""
 
-    def median(way: str, what: str) -> float:
-        return statistics.median(getattr(run, what) for run in found[way])
+    def median(variant: str, figure: str) -> float:
+        return statistics.median(getattr(run, figure) for run in results[variant])
 
-    def ratio(way: str, what: str) -> str:
-        return f"{median(f'pandas, one core{way}', what) / median(f'score, one core{way}', what):.1f}"
+    def ratio(tag: str, figure: str) -> str:
+        return f"{median(f'pandas, one core{tag}', figure) / median(f'score, one core{tag}', figure):.1f}"
 
     yield "# Batch scoring"
     yield ""
     yield f"Written by `uv run python -m benchmarks.scoring`: {cores} cores, Python {platform.python_version()}."
-    yield "`skline score`, and `pd.read_parquet` + `pipeline.predict_proba` + `to_parquet`, each a process of its own,"
-    yield "with its start, on the demo's flights repeated; the probabilities were compared, and are equal to the last"
-    yield "bit. `skline score` judges every row by the contract besides. Medians of interleaved rounds; a machine doing"
-    yield "other work meanwhile shows in the wall time, less so in the processor time."
+    yield "`skline score` is compared with `pd.read_parquet` + `pipeline.predict_proba` + `to_parquet`, each in a"
+    yield "process of its own, whose start counts, on the repeated flights of the demo. The probabilities are equal to"
+    yield "the last bit. `skline score` also checks every row against the contract. Figures are medians of interleaved"
+    yield "rounds; other work on the machine affects the wall time more than the processor time."
     yield ""
     yield f"**On one core pandas takes {ratio('', 'processor')} times the processor time of `skline score` for"
     yield f"{options.rows:,} rows ({ratio('', 'wall')} times as long), and {ratio(' large', 'processor')} times"
@@ -146,12 +146,12 @@ def page(found: dict[str, list[Run]], options: argparse.Namespace, cores: int) -
     yield ""
     yield "| | rows | rounds | wall, s | processor, s | rows/s | peak memory, MB |"
     yield "|---|--:|--:|--:|--:|--:|--:|"
-    for way, runs in found.items():
-        rows = options.large if way.endswith(" large") else options.rows
-        wall = median(way, "wall")
+    for variant, runs in results.items():
+        rows = options.large if variant.endswith(" large") else options.rows
+        wall = median(variant, "wall")
         yield (
-            f"| {way.removesuffix(' large')} | {rows:,} | {len(runs)} | {wall:.1f} | {median(way, 'processor'):.1f} "
-            f"| {rows / wall:,.0f} | {median(way, 'memory'):,.0f} |"
+            f"| {variant.removesuffix(' large')} | {rows:,} | {len(runs)} | {wall:.1f} "
+            f"| {median(variant, 'processor'):.1f} | {rows / wall:,.0f} | {median(variant, 'memory'):,.0f} |"
         )
     yield ""
 

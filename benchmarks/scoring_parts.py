@@ -1,4 +1,4 @@
-"""The estimators and transformers whose ways of being scored are compared."""
+"""The estimators and transformers that `benchmarks/scoring_paths.py` times."""
 
 from typing import Any
 
@@ -37,10 +37,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from skline.features import TextFeatures, TimeFeatures, minutes_of_day
 
 
-class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]
-    """A transformer of one's own, which no plan can know."""
+class CustomTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A transformer of the user's own, which no plan supports."""
 
-    def fit(self, X: Any, y: Any = None) -> "Own":  # noqa: ARG002
+    def fit(self, X: Any, y: Any = None) -> "CustomTransformer":  # noqa: ARG002
         """Learn nothing."""
         return self
 
@@ -49,7 +49,7 @@ class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return np.asarray(X, dtype=np.float64)
 
 
-OWN = Own()
+CUSTOM = CustomTransformer()
 TREES = HistGradientBoostingClassifier(early_stopping=False)
 FOREST: dict[str, Any] = {"n_estimators": 100, "random_state": 0, "min_samples_leaf": 5}
 ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
@@ -87,7 +87,7 @@ ESTIMATORS: list[tuple[str, Any, str]] = [
     ("DummyRegressor", DummyRegressor(), "regression"),
 ]
 
-#: Name, transformer, columns that it is given.
+#: Name, transformer, columns that it transforms.
 TRANSFORMERS: list[tuple[str, Any, list[str]]] = [
     ("ColumnTransformer, passthrough", "passthrough", ["clock", "distance"]),
     ("SimpleImputer", SimpleImputer(add_indicator=True), ["clock", "distance"]),
@@ -116,8 +116,8 @@ TRANSFORMERS: list[tuple[str, Any, list[str]]] = [
 ]
 
 
-def prepared(estimator: Any) -> Pipeline:
-    """The estimator behind what a table of flights needs."""
+def with_preprocessing(estimator: Any) -> Pipeline:
+    """Return the estimator behind the transformers that a table of flights needs."""
     codes = make_pipeline(ORDINAL, SimpleImputer(strategy="constant", fill_value=-1))
     columns = ColumnTransformer(
         [
@@ -130,6 +130,6 @@ def prepared(estimator: Any) -> Pipeline:
     return make_pipeline(columns, estimator)
 
 
-def in_front_of_trees(transformer: Any, columns: list[str]) -> Pipeline:
-    """The transformer alone in front of gradient-boosted trees."""
+def before_trees(transformer: Any, columns: list[str]) -> Pipeline:
+    """Return a pipeline of the transformer and gradient-boosted trees."""
     return make_pipeline(ColumnTransformer([("part", transformer, columns)]), TREES)

@@ -1,7 +1,7 @@
-"""Every estimator and transformer that a plan knows: its path, exactness and time, for docs/scoring.md.
+"""Measure every estimator and transformer that a plan supports: its path, exactness and time, for docs/scoring.md.
 
-Run `uv run python benchmarks/scoring_paths.py`. Plan and pipeline take turns, round by round, in one process;
-figures are medians of rounds, and the ratio is what to look at.
+Run `uv run python benchmarks/scoring_paths.py`. Plan and pipeline alternate in one process; figures are medians of
+rounds. Compare the ratios: absolute times depend on the machine.
 """
 
 import datetime as dt
@@ -13,13 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scoring_parts import ESTIMATORS, OWN, TRANSFORMERS, in_front_of_trees, prepared
+from scoring_parts import CUSTOM, ESTIMATORS, TRANSFORMERS, before_trees, with_preprocessing
 from threadpoolctl import threadpool_limits
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
-from skline.scoring.fallback import pipeline_scorer
-from skline.scoring.scorer import Choice, prepare
+from skline.scoring.pipeline_scorer import pipeline_scorer
+from skline.scoring.planning import ScoringChoice, choose_scoring
 
 PAGE = Path(__file__).parent.parent / "docs" / "scoring.md"
 START, END = "<!-- table: benchmarks/scoring_paths.py -->", "<!-- end of table -->"
@@ -34,7 +34,7 @@ COLUMNS = (
 
 
 def main() -> None:
-    """Time every part, and write the page's table."""
+    """Time every part, and replace the table in the page."""
     with threadpool_limits(1), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         lines = list(table())
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def table() -> Iterator[str]:
-    """Lines of the Markdown table."""
+    """Yield the lines of the Markdown table."""
     yield "| part | path | exactness | one row | pipeline | ratio | 1,000 rows | pipeline | ratio |"
     yield "|---|---|---|--:|--:|--:|--:|--:|--:|"
     rows = make_rows(4_000)
@@ -58,14 +58,14 @@ def table() -> Iterator[str]:
         "regression": np.exp(score / 4),
     }
     for name, estimator, task in ESTIMATORS:
-        yield line(name, prepared(estimator), rows, targets[task])
+        yield line(name, with_preprocessing(estimator), rows, targets[task])
     for name, transformer, columns in TRANSFORMERS:
-        yield line(name, in_front_of_trees(transformer, columns), rows, targets["binary"])
-    yield line("a transformer of one's own", in_front_of_trees(OWN, ["clock"]), rows, targets["binary"])
+        yield line(name, before_trees(transformer, columns), rows, targets["binary"])
+    yield line("a custom transformer", before_trees(CUSTOM, ["clock"]), rows, targets["binary"])
 
 
 def make_rows(count: int) -> list[dict[str, Value]]:
-    """Rows like those of a table of flights."""
+    """Make rows like those of a table of flights."""
     rng = np.random.default_rng(0)
     return [
         {
@@ -80,32 +80,32 @@ def make_rows(count: int) -> list[dict[str, Value]]:
 
 
 def line(name: str, pipeline: Any, rows: list[dict[str, Value]], target: Any) -> str:
-    """Fit, choose, time: one line of the table."""
+    """Fit the pipeline, choose the scoring path, time both paths; return a line of the table."""
     pipeline.fit(to_frame(COLUMNS, rows), target)
-    choice, plan = prepare(pipeline, COLUMNS, rows[:50])
+    choice, plan = choose_scoring(pipeline, COLUMNS, rows[:50])
     proba = getattr(pipeline, "predict_proba", pipeline.predict)
 
-    def ask(chosen: list[dict[str, Value]]) -> Any:
-        return proba(to_frame(COLUMNS, chosen))
+    def predict(batch: list[dict[str, Value]]) -> Any:
+        return proba(to_frame(COLUMNS, batch))
 
     if plan is None:
         score = pipeline_scorer(pipeline, COLUMNS)
-        one = interleaved(lambda i: score([rows[i]]), lambda i: ask([rows[i]]), 5, 5)
-        many = interleaved(lambda _: score(rows[:1000]), lambda _: ask(rows[:1000]), 1, 1)
+        one = interleaved(lambda i: score([rows[i]]), lambda i: predict([rows[i]]), 5, 5)
+        many = interleaved(lambda _: score(rows[:1000]), lambda _: predict(rows[:1000]), 1, 1)
     else:
-        one = interleaved(lambda i: plan.score_row(rows[i]), lambda i: ask([rows[i]]), 500, 5)
-        many = interleaved(lambda _: plan.score_rows(rows[:1000]), lambda _: ask(rows[:1000]), 1, 1)
+        one = interleaved(lambda i: plan.score_row(rows[i]), lambda i: predict([rows[i]]), 500, 5)
+        many = interleaved(lambda _: plan.score_rows(rows[:1000]), lambda _: predict(rows[:1000]), 1, 1)
     cells = [name, path_of(choice), choice.exactness, *figures(*one), *figures(*many)]
     return "| " + " | ".join(cells) + " |"
 
 
-def path_of(choice: Choice) -> str:
-    """How rows are scored, in words."""
+def path_of(choice: ScoringChoice) -> str:
+    """Describe how rows are scored."""
     return "row plan, array plan" if choice.path == "plan" else "pipeline"
 
 
 def figures(ours: float, theirs: float) -> list[str]:
-    """Two times and their ratio."""
+    """Format two times and their ratio."""
     return [
         duration(ours),
         duration(theirs),
@@ -114,21 +114,21 @@ def figures(ours: float, theirs: float) -> list[str]:
 
 
 def duration(seconds: float) -> str:
-    """Microseconds, or milliseconds where they are many."""
+    """Format seconds as microseconds, or from 1 ms as milliseconds."""
     return f"{seconds * 1e3:,.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:,.0f} µs"
 
 
 def interleaved(
     ours: Callable[[int], Any], theirs: Callable[[int], Any], our_calls: int, their_calls: int
 ) -> tuple[float, float]:
-    """Seconds a call for two ways of doing the same, taking turns; medians of ROUNDS."""
+    """Return the seconds per call of two functions, called alternately; medians of ROUNDS."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
-        for call, count, found in ((ours, our_calls, times[0]), (theirs, their_calls, times[1])):
+        for call, count, seconds in ((ours, our_calls, times[0]), (theirs, their_calls, times[1])):
             start = time.perf_counter()
             for index in range(count):
                 call(index)
-            found.append((time.perf_counter() - start) / count)
+            seconds.append((time.perf_counter() - start) / count)
     return statistics.median(times[0]), statistics.median(times[1])
 
 

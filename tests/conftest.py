@@ -10,20 +10,22 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, settings
 
-from serving.app import create_app
-from serving.settings import ServiceSettings
-from tests import demo
-from tests.postgres import Server
-from tests.serving.loopback import served
+from skline.serving.app import create_app
+from skline.serving.settings import ServiceSettings
+from skline.stages.train import train
+from tests.fixtures import demo
+from tests.fixtures.postgres import Server
+from tests.fixtures.sample_project.pipeline import build_pipeline
+from tests.fixtures.server import served
 
-# A busy machine is no fault of the code: no test fails by the clock.
+# On a busy machine examples take long, and no test should fail because of that.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _own_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Services of tests write their predictions down in a place of their own, and ask for no keys."""
+def _separate_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Give the services of tests a prediction log of their own, and no rate limit."""
     folder = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKLINE_LOG__DATABASE", str(folder / "predictions.db"))
@@ -38,6 +40,13 @@ def packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
 
 
 @pytest.fixture(scope="session")
+def other_packaged(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
+    """An artifact of the same contract with other predictions."""
+    fitted = train(demo.parts()["train"], demo.contract(), build_pipeline, {"model__max_iter": 3}, seed=17)
+    return demo.package(tmp_path_factory.mktemp("other") / "artifact", fitted)
+
+
+@pytest.fixture(scope="session")
 def server() -> Iterator[Server]:
     server = Server()
     yield server
@@ -45,12 +54,12 @@ def server() -> Iterator[Server]:
 
 
 def running(app: Any) -> AbstractContextManager[httpx.Client]:
-    """Run an application on a free port of loopback; gives a client once it answers."""
+    """Run an application on a free port of loopback; yield a client once it responds."""
     return served(app, log_level="warning", lifespan="on")
 
 
 def wait_until_loaded(client: httpx.Client) -> httpx.Response:
-    """Ask for readiness until the model is loaded or refused."""
+    """Poll /health/ready until the model is loaded or rejected; return the last response."""
     for _ in range(600):
         response = client.get("/health/ready")
         if response.status_code == 200 or response.json()["reason"] != "the model is being loaded":
@@ -61,7 +70,7 @@ def wait_until_loaded(client: httpx.Client) -> httpx.Response:
 
 @pytest.fixture(scope="module")
 def serve() -> Iterator[Callable[..., httpx.Client]]:
-    """Start services; each is stopped when the module's tests are done."""
+    """A function that starts services; they are stopped when the module's tests are done."""
     with ExitStack() as stack:
 
         def start(folder: Path, digest: str, **settings: int) -> httpx.Client:

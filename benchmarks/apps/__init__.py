@@ -1,1 +1,1 @@
-"""What runs inside the alternatives' own environments; nothing here is imported by the benchmark itself."""
+"""Code that runs in the alternatives' own environments; of it the benchmark itself imports `clip` only."""

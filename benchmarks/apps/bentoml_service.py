@@ -9,7 +9,7 @@ from benchmarks.apps.rows import load_pipeline, probabilities, row_type
 
 Row = row_type()
 BATCH, WAIT_MS = int(os.environ["BENCHMARK_BATCH"]), int(os.environ["BENCHMARK_WAIT_MS"])
-LEAN: dict[str, Any] = {
+OPTIONS: dict[str, Any] = {
     "workers": 1,
     "metrics": {"enabled": False},
     "logging": {"access": {"enabled": False}},
@@ -17,7 +17,7 @@ LEAN: dict[str, Any] = {
 }
 
 
-@bentoml.service(name="rows", **LEAN)
+@bentoml.service(name="rows", **OPTIONS)
 class Plain:
     """Scores each request by itself."""
 
@@ -35,7 +35,7 @@ class Plain:
         return probabilities(self.pipeline, rows)
 
 
-@bentoml.service(name="gathered_rows", **LEAN)
+@bentoml.service(name="batched_rows", **OPTIONS)
 class Batching:
     """Lets the dispatcher merge concurrent requests."""
 

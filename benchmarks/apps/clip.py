@@ -1,4 +1,4 @@
-"""A transformer that no plan can know, for the case in which the pipeline itself has to answer."""
+"""A transformer that no plan supports, for the case in which the pipeline itself has to predict."""
 
 from typing import Any, Self
 
@@ -17,7 +17,7 @@ class ClipToSeen(TransformerMixin, BaseEstimator):
     """
 
     def fit(self, X: pd.DataFrame, y: Any = None) -> Self:  # noqa: ARG002
-        """Remember the range of each numeric column."""
+        """Store the range of each numeric column."""
         numbers = X.select_dtypes("number")
         self.seen_ = {name: (float(numbers[name].min()), float(numbers[name].max())) for name in numbers}
         return self

@@ -1,4 +1,4 @@
-"""FastAPI with the project's request type and the shape of its response, and no model."""
+"""FastAPI with the project's request and response types, and no model."""
 
 from typing import Annotated
 
@@ -6,15 +6,15 @@ from fastapi import Body, FastAPI
 from pydantic import BaseModel, ConfigDict
 
 from benchmarks.apps.rows import FOLDER
-from skline.contract.requests import prediction_type, row_type
+from skline.contract.request_validation import field_type, prediction_type, row_type
 from skline.contract.spec import Contract
 
 CONTRACT = Contract.from_json((FOLDER / "contract.json").read_bytes())
-Row = row_type(CONTRACT)
+Row = row_type(CONTRACT, field_type)
 
 
-class Answer(BaseModel):
-    """What `/predict` answers."""
+class Prediction(BaseModel):
+    """The response of `/predict`."""
 
     model_config = ConfigDict(protected_namespaces=())
 
@@ -24,11 +24,11 @@ class Answer(BaseModel):
     prediction_id: str
 
 
-ANSWER = Answer.model_validate_json((FOLDER / "constant.json").read_bytes())
+CONSTANT = Prediction.model_validate_json((FOLDER / "constant.json").read_bytes())
 app = FastAPI()
 
 
 @app.post("/predict")
-async def predict(row: Annotated[Row, Body()]) -> Answer:  # noqa: ARG001
-    """Validate one row and answer a constant."""
-    return ANSWER
+async def predict(row: Annotated[Row, Body()]) -> Prediction:  # noqa: ARG001
+    """Validate one row and return a constant."""
+    return CONSTANT

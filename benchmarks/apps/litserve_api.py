@@ -29,24 +29,24 @@ class Pipeline(litserve.LitAPI):
         return probabilities(self.pipeline, x)
 
     def encode_response(self, output: Any) -> dict[str, Any]:
-        """Name the answer."""
+        """Return the probabilities as a JSON object."""
         return {"probabilities": output}
 
 
 class BatchedPipeline(Pipeline):
-    """Scores the rows of all requests at once and deals the answers out again."""
+    """Scores the rows of all requests at once, and returns to each request its own."""
 
     def batch(self, inputs: list[Rows]) -> list[Rows]:
-        """Keep the requests apart until they are scored."""
+        """Return the requests as they are, so that `predict` knows the rows of each."""
         return inputs
 
     def predict(self, x: list[Rows]) -> list[list[list[float]]]:
         """Score several requests together."""
-        answers = iter(probabilities(self.pipeline, list(chain.from_iterable(x))))
-        return [[next(answers) for _ in rows] for rows in x]
+        scored = iter(probabilities(self.pipeline, list(chain.from_iterable(x))))
+        return [[next(scored) for _ in rows] for rows in x]
 
     def unbatch(self, output: list[Any]) -> list[Any]:
-        """One answer a request."""
+        """Return the list of responses, one for each request."""
         return output
 
 

@@ -1,15 +1,15 @@
-"""The least an ASGI server can do: read the body, answer fixed bytes."""
+"""The minimal ASGI app: read the body, return fixed bytes."""
 
 from typing import Any
 
 from benchmarks.apps.rows import FOLDER
 
-ANSWER = (FOLDER / "constant.json").read_bytes()
-HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(ANSWER)).encode())]
+BODY = (FOLDER / "constant.json").read_bytes()
+HEADERS = [(b"content-type", b"application/json"), (b"content-length", str(len(BODY)).encode())]
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """Answer every request with the same bytes."""
+    """Return the same bytes for every request."""
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})
@@ -19,4 +19,4 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while (await receive()).get("more_body"):
         pass
     await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
-    await send({"type": "http.response.body", "body": ANSWER})
+    await send({"type": "http.response.body", "body": BODY})

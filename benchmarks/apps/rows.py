@@ -1,4 +1,4 @@
-"""The workload as a service's author would write it down: a pydantic row, the pipeline, a DataFrame."""
+"""The workload as the author of a service would write it: a pydantic row, the pipeline, a DataFrame."""
 
 import datetime as dt
 import json
@@ -23,7 +23,7 @@ TYPES: dict[str, Any] = {
 
 
 def row_type() -> type[BaseModel]:
-    """A pydantic model with one typed field a column."""
+    """Create a pydantic model with a typed field for each column."""
     fields: dict[str, Any] = {
         c["name"]: (TYPES[c["kind"]] | None, None) if c["nullable"] else (TYPES[c["kind"]], ...) for c in COLUMNS
     }
@@ -31,11 +31,11 @@ def row_type() -> type[BaseModel]:
 
 
 def load_pipeline() -> Any:
-    """The fitted pipeline."""
+    """Load the fitted pipeline."""
     return joblib.load(FOLDER / "pipeline.joblib")
 
 
 def probabilities(pipeline: Any, rows: list[BaseModel]) -> list[list[float]]:
-    """Score rows by way of a DataFrame; one list a row."""
-    answer: list[list[float]] = pipeline.predict_proba(pd.DataFrame([row.model_dump() for row in rows])).tolist()
-    return answer
+    """Score rows as a DataFrame; return a list for each row."""
+    scored: list[list[float]] = pipeline.predict_proba(pd.DataFrame([row.model_dump() for row in rows])).tolist()
+    return scored

@@ -1,4 +1,4 @@
-"""vetiver's API around the pipeline; its stock handler answers labels, this one probabilities."""
+"""vetiver's API around the pipeline, with a handler for probabilities; the standard one returns labels."""
 
 from typing import Any
 
@@ -9,16 +9,16 @@ from benchmarks.apps.rows import load_pipeline, row_type
 
 
 class Probabilities(BaseHandler):
-    """A handler whose answer is `predict_proba`."""
+    """A handler that returns `predict_proba`."""
 
     pip_name = "scikit-learn"
 
     def handler_predict(self, input_data: Any, check_prototype: bool) -> list[Any]:  # noqa: ARG002
         """Score a DataFrame of shape (n_rows, n_columns)."""
-        answer: list[Any] = self.model.predict_proba(input_data).tolist()
-        return answer
+        scored: list[Any] = self.model.predict_proba(input_data).tolist()
+        return scored
 
 
 model = VetiverModel(Probabilities(load_pipeline(), None), "pipeline")
-model.prototype = row_type()  # given as prototype_data, a class is refused
+model.prototype = row_type()  # the argument prototype_data does not accept a class
 app = VetiverAPI(model, check_prototype=True).app

@@ -1,1 +1,1 @@
-"""How servers are compared: the same workload, fresh processes, interleaved rounds, `wrk` as the client."""
+"""Comparison of servers: the same workload, fresh processes, interleaved rounds, and `wrk` as the client."""

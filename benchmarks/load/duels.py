@@ -1,8 +1,8 @@
-"""What is compared, taken side by side: ours and its rivals run at once and are driven in turn, a few seconds each.
+"""Side-by-side measurements: our server and its rivals run at once and are driven alternately, a few seconds each.
 
-A machine that others use too changes its pace within minutes, and a round over all servers takes minutes. Here both
-sides of a ratio are taken within seconds of each other. Servers whose turn it is not are held still: some of them look
-for work all the time.
+The speed of a shared machine changes within minutes, and a round over all servers takes minutes. Here both sides of a
+ratio are measured within seconds of each other. The servers that are not being driven are stopped by SIGSTOP, because
+some of them poll for work.
 """
 
 import signal
@@ -10,17 +10,17 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.load.measure import BATCH, MANY, ONE, Opened, Reading, opened, settle
-from benchmarks.load.processes import ServerFailed, tell
+from benchmarks.load.measure import BATCH, MANY, ONE, Reading, RunningServer, settle, start_server
+from benchmarks.load.processes import ServerFailed, send_signal
 from benchmarks.load.summary import CONSTANT, Medians
 from benchmarks.load.workload import Workload
 from benchmarks.servers.base import Server
 
 #: (workload, measure) of each duel.
 DUELS = (("demo", ONE), ("demo", MANY), ("demo", BATCH), ("custom", MANY))
-#: How often each server is driven.
+#: Times that each server is driven.
 TURNS = 7
-#: Alternatives that take part: the quickest of the rounds, and another, as the rounds may have been unfair to it.
+#: Alternatives in a duel: the fastest of the rounds, and the next, as the speed of the machine varies between rounds.
 ALTERNATIVES = 2
 
 
@@ -31,14 +31,14 @@ def duels(
     pythons: Mapping[str, Path],
     cache: Path,
     seconds: int,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> tuple[list[Reading], dict[str, str]]:
-    """Drive ours, its quickest alternatives by `figures` and the constant app in turn.
+    """Drive our server, its fastest alternatives by `figures` and the constant app alternately.
 
     Returns
     -------
     list of Reading, dict
-        Readings whose round is the turn, and the reason of each failure by what failed.
+        The readings, whose round is the turn, and the reason of each failure by the title of the duel.
     """
     readings: list[Reading] = []
     absent: dict[str, str] = {}
@@ -48,41 +48,44 @@ def duels(
             continue
         try:
             with ExitStack() as stack:
-                there = [
-                    stack.enter_context(opened(server, workloads[name], pythons[server.name], cache))
+                running = [
+                    stack.enter_context(start_server(server, workloads[name], pythons[server.name], cache))
                     for server in rivals
                 ]
-                readings += [Reading(one.server.name, name, 0, "start_seconds", one.start_seconds) for one in there]
-                readings += in_turn(there, measure, seconds)
+                readings += [
+                    Reading(server.server.name, name, 0, "start_seconds", server.start_seconds) for server in running
+                ]
+                readings += drive_alternately(running, measure, seconds)
         except ServerFailed as error:
             absent[f"side by side: {measure} ({name})"] = str(error)
-            say(f"side by side: {measure} ({name}) is left out: {error}")
+            log(f"side by side: {measure} ({name}) is skipped: {error}")
             continue
-        say(f"side by side: {measure} ({name}): {', '.join(server.name for server in rivals)}")
+        log(f"side by side: {measure} ({name}): {', '.join(server.name for server in rivals)}")
     return readings, absent
 
 
 def contenders(servers: Sequence[Server], figures: Medians, workload: str, measure: str) -> list[Server]:
-    """Ours, the constant app where it was measured, and the quickest alternatives."""
+    """Return our servers, the constant app and the fastest alternatives, of those that were measured."""
     rates = {server.name: figures.get((server.name, workload, f"{measure} rate")) for server in servers}
-    known = [server for server in servers if rates[server.name] is not None]
-    alternatives = [server for server in known if server.role == "alternative"]
+    measured = [server for server in servers if rates[server.name] is not None]
+    alternatives = [server for server in measured if server.role == "alternative"]
     alternatives.sort(key=lambda server: -(rates[server.name] or 0))
-    kept = [server for server in known if server.role == "ours" or server.name == CONSTANT]
-    return kept + alternatives[:ALTERNATIVES]
+    fixed = [server for server in measured if server.role == "ours" or server.name == CONSTANT]
+    return fixed + alternatives[:ALTERNATIVES]
 
 
-def in_turn(there: Sequence[Opened], measure: str, seconds: int) -> list[Reading]:
-    """Drive servers that run, one after another, TURNS times, in an order that rotates."""
+def drive_alternately(servers: Sequence[RunningServer], measure: str, seconds: int) -> list[Reading]:
+    """Drive each running server TURNS times, in an order that rotates, while the others are stopped."""
     readings = []
-    for one in there:
-        tell(one.pid, signal.SIGSTOP)
+    for running in servers:
+        send_signal(running.pid, signal.SIGSTOP)
     for turn in range(TURNS):
-        first = turn % len(there)
-        for one in [*there[first:], *there[:first]]:
-            tell(one.pid, signal.SIGCONT)
-            settle(one.server, one.workload, one.port)
-            found = one.take(measure, seconds) or {}
-            tell(one.pid, signal.SIGSTOP)
-            readings += [Reading(one.server.name, one.workload.name, turn, what, v) for what, v in found.items()]
+        first = turn % len(servers)
+        for running in [*servers[first:], *servers[:first]]:
+            send_signal(running.pid, signal.SIGCONT)
+            settle(running.server, running.workload, running.port)
+            figures = running.measure(measure, seconds) or {}
+            send_signal(running.pid, signal.SIGSTOP)
+            name, workload = running.server.name, running.workload.name
+            readings += [Reading(name, workload, turn, figure, value) for figure, value in figures.items()]
     return readings

@@ -1,4 +1,7 @@
-"""One visit to one server: a fresh process, the time to its first right answer, a proof, and the client."""
+"""Measurement of one server: start a process, time its first correct response, verify all responses, apply load.
+
+A server with wrong responses is never measured.
+"""
 
 import contextlib
 import json
@@ -13,34 +16,34 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.load import wrk
-from benchmarks.load.processes import ServerFailed, free_ports, memory_mb, post, running, until
+from benchmarks.load.processes import ServerFailed, free_ports, memory_mb, post, running, wait_until
 from benchmarks.load.workload import DISTINCT_ROWS, Workload
 from benchmarks.servers.base import Server, Site
 
 READY_SECONDS = 60.0
-PROVED_ROWS = 64
+VERIFIED_ROWS = 64
 WARM_UP_SECONDS = 1
 ONE, MANY, BATCH = "one", "many", "batch"
 #: Measure → concurrent connections.
 CONNECTIONS = {ONE: 1, MANY: 64, BATCH: 4}
-#: Requests answered one after another before the next measurement: what the last one left behind is worked off by then.
+#: Sequential requests before the next measurement; after them the queue of the last measurement is empty.
 SETTLING_REQUESTS = 3
 
 
 @dataclass(frozen=True)
 class Reading:
-    """One figure of one round: `what` is such as "many rate", "one p99_ms", "start_seconds", "memory_mb"."""
+    """One value of one round; `figure` is such as "many rate", "one p99_ms", "start_seconds" or "memory_mb"."""
 
     server: str
     workload: str
     round: int
-    what: str
+    figure: str
     value: float
 
 
 @dataclass(frozen=True)
-class Opened:
-    """A server that runs, whose answers were proved and that is warm; `bodies` are the requests' files by measure."""
+class RunningServer:
+    """A running server, verified and warmed up; `bodies` are the files of request bodies by measure."""
 
     server: Server
     workload: Workload
@@ -49,13 +52,13 @@ class Opened:
     start_seconds: float
     bodies: Mapping[str, Path]
 
-    def take(self, measure: str, seconds: int) -> dict[str, float] | None:
-        """Drive it and return its figures by name; None if it has no such route.
+    def measure(self, measure: str, seconds: int) -> dict[str, float] | None:
+        """Apply load and return the figures by name; None if the server has no route for the measure.
 
         Raises
         ------
         ServerFailed
-            If it answers wrongly afterwards.
+            If a response is wrong afterwards.
         """
         path = self.server.batch_path if measure == BATCH else self.server.path
         if path is None:
@@ -71,13 +74,13 @@ class Opened:
 
 
 @contextlib.contextmanager
-def opened(server: Server, workload: Workload, python: Path, cache: Path) -> Iterator[Opened]:
-    """Start the server in a folder of its own below `cache`, prove its answers, warm it up; stop it at the end.
+def start_server(server: Server, workload: Workload, python: Path, cache: Path) -> Iterator[RunningServer]:
+    """Start the server in a folder of its own below `cache`, verify its responses, warm it up; stop it at the end.
 
     Raises
     ------
     ServerFailed
-        If it does not start or a number is wrong; nothing is measured on a server that answers wrongly.
+        If it does not start or a probability is wrong.
     """
     folder = cache / f"{server.name}-{workload.name}"
     shutil.rmtree(folder, ignore_errors=True)
@@ -90,19 +93,19 @@ def opened(server: Server, workload: Workload, python: Path, cache: Path) -> Ite
     started = time.perf_counter()
     with running(server.command(site), server.environ(site), site.folder, site.log) as process:
 
-        def right() -> bool:
-            return not wrong(server, workload, site.port, [0])
+        def is_correct() -> bool:
+            return not check_response(server, workload, site.port, [0])
 
-        start_seconds = until(right, process, started, READY_SECONDS, site.log)
-        prove(server, workload, site.port)
-        with contextlib.suppress(wrk.NothingAnswered):  # it may take longer for its first answers
+        start_seconds = wait_until(is_correct, process, started, READY_SECONDS, site.log)
+        verify_responses(server, workload, site.port)
+        with contextlib.suppress(wrk.NoGoodResponse):  # its first responses may take longer than the warm-up
             wrk.drive(site.port, server.path, one, CONNECTIONS[MANY], WARM_UP_SECONDS, server.headers)
         settle(server, workload, site.port)
         bodies = {ONE: one, MANY: one, BATCH: many}
-        yield Opened(server, workload, site.port, process.pid, start_seconds, bodies)
+        yield RunningServer(server, workload, site.port, process.pid, start_seconds, bodies)
 
 
-def visit(
+def measure_server(
     server: Server,
     workload: Workload,
     python: Path,
@@ -111,64 +114,64 @@ def visit(
     seconds: int,
     measures: Sequence[str] = (ONE, MANY, BATCH),
 ) -> list[Reading]:
-    """Start the server, prove its answers, take `measures` of it in round `number`, stop it.
+    """Start the server, verify its responses, take the measures of round `number`, stop it.
 
     Raises
     ------
     ServerFailed
-        If it does not start or a number is wrong.
+        If it does not start or a probability is wrong.
     """
-    with opened(server, workload, python, cache) as there:
-        found = {"start_seconds": there.start_seconds}
+    with start_server(server, workload, python, cache) as running_server:
+        figures = {"start_seconds": running_server.start_seconds}
         for measure in measures:
-            found |= there.take(measure, seconds) or {}
-        found["memory_mb"] = memory_mb(there.pid)
-    return [Reading(server.name, workload.name, number, what, value) for what, value in found.items()]
+            figures |= running_server.measure(measure, seconds) or {}
+        figures["memory_mb"] = memory_mb(running_server.pid)
+    return [Reading(server.name, workload.name, number, figure, value) for figure, value in figures.items()]
 
 
 def settle(server: Server, workload: Workload, port: int) -> None:
-    """Wait until the server has worked off its queue; ServerFailed if it answers wrongly now."""
+    """Wait until the server's queue is empty; ServerFailed if a response is wrong."""
     for _ in range(SETTLING_REQUESTS):
-        if complaint := wrong(server, workload, port, [0]):
-            raise ServerFailed(f"after load it answered wrongly: {complaint}")
+        if error := check_response(server, workload, port, [0]):
+            raise ServerFailed(f"wrong response after load: {error}")
 
 
-def prove(server: Server, workload: Workload, port: int) -> None:
-    """Ask about PROVED_ROWS rows, sixteen at a time, and about one batch; every probability must be right.
+def verify_responses(server: Server, workload: Workload, port: int) -> None:
+    """Request VERIFIED_ROWS rows, sixteen at a time, and one batch; every probability must be that of the pipeline.
 
     Raises
     ------
     ServerFailed
-        With the first wrong answer.
+        With the first wrong response.
     """
-    questions: list[Sequence[int]] = [[index] for index in range(PROVED_ROWS)]
+    requests: list[Sequence[int]] = [[index] for index in range(VERIFIED_ROWS)]
     if server.batch_path is not None:
-        questions.append(range(len(workload.rows)))
+        requests.append(range(len(workload.rows)))
     with ThreadPoolExecutor(16) as pool:
-        complaints = list(filter(None, pool.map(lambda rows: wrong(server, workload, port, rows), questions)))
-    if complaints:
-        raise ServerFailed(f"{len(complaints)} of {len(questions)} answers were wrong; the first: {complaints[0]}")
+        errors = list(filter(None, pool.map(lambda rows: check_response(server, workload, port, rows), requests)))
+    if errors:
+        raise ServerFailed(f"{len(errors)} of {len(requests)} responses are wrong; the first: {errors[0]}")
 
 
-def wrong(server: Server, workload: Workload, port: int, indices: Sequence[int]) -> str:
-    """Ask about rows of the workload; return what is wrong with the answer, or an empty string."""
+def check_response(server: Server, workload: Workload, port: int, indices: Sequence[int]) -> str:
+    """Request rows of the workload; return the error in the response, or an empty string."""
     rows = [workload.rows[index] for index in indices]
     body, path = (server.body(rows), server.path) if len(rows) == 1 else (server.batch_body(rows), server.batch_path)
     status, content = post(port, str(path), json.dumps(body).encode(), server.headers)
     if status != 200:
         return f"status {status}, {content[:200].decode(errors='replace')}"
     try:
-        found = np.atleast_2d(np.asarray(server.probabilities(json.loads(content), workload), dtype=np.float64))
+        probabilities = np.atleast_2d(np.asarray(server.probabilities(json.loads(content), workload), dtype=np.float64))
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        return f"unreadable answer ({type(error).__name__}: {error}): {content[:200].decode(errors='replace')}"
-    constant = [0] * len(rows)
-    return difference(found, workload.probabilities[constant if server.role == "reference" else list(indices)])
+        return f"unreadable response ({type(error).__name__}: {error}): {content[:200].decode(errors='replace')}"
+    expected = [0] * len(rows) if server.role == "reference" else list(indices)
+    return difference(probabilities, workload.probabilities[expected])
 
 
-def difference(found: npt.NDArray[np.float64], right: npt.NDArray[np.float64]) -> str:
-    """Say how far answers are from the pipeline's, or nothing if they are the same bits: JSON keeps all of them."""
-    if found.shape != right.shape:
-        return f"{found.shape} probabilities instead of {right.shape}"
-    if np.array_equal(found, right):
+def difference(actual: npt.NDArray[np.float64], expected: npt.NDArray[np.float64]) -> str:
+    """Describe how probabilities differ from the pipeline's; empty if all bits are equal, which JSON preserves."""
+    if actual.shape != expected.shape:
+        return f"{actual.shape} probabilities instead of {expected.shape}"
+    if np.array_equal(actual, expected):
         return ""
-    return f"probabilities differ by up to {np.abs(found - right).max():.3g}"
+    return f"probabilities differ by up to {np.abs(actual - expected).max():.3g}"

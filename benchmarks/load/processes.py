@@ -1,4 +1,7 @@
-"""Start a server on loopback, ask it, weigh it, and stop it with everything it has started."""
+"""Start a server on loopback, send it requests, measure its memory, and stop it with all of its descendants.
+
+Other processes are never signalled.
+"""
 
 import contextlib
 import http.client
@@ -19,12 +22,12 @@ STOP_SECONDS = 5.0
 
 
 class ServerFailed(SklineError):
-    """A server that did not start, did not answer, or answered wrongly."""
+    """A server that did not start, did not respond, or sent a wrong response."""
 
 
 @contextlib.contextmanager
 def running(command: list[str], env: Mapping[str, str], cwd: Path, log: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Run `command` in a process group of its own with its output in `log`; stop all of it afterwards."""
+    """Run `command` in a process group of its own with its output in `log`; stop the group afterwards."""
     with log.open("wb") as output:
         process = subprocess.Popen(
             command, env=env, cwd=cwd, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
@@ -36,48 +39,48 @@ def running(command: list[str], env: Mapping[str, str], cwd: Path, log: Path) ->
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process and its descendants: first politely, then those that are left, each by its id."""
-    below = descendants(process.pid)
+    """Terminate a process and its descendants; kill those that do not end in time, each by its id."""
+    children = descendants(process.pid)
     try:
-        tell(process.pid, signal.SIGCONT)
+        send_signal(process.pid, signal.SIGCONT)
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-    finally:  # also when interrupted once more
+    finally:  # also after a second interrupt
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        for pid in below:  # some servers put their workers into groups of their own
+        for pid in children:  # some servers put their workers into groups of their own
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         process.wait()
 
 
-def tell(pid: int, what: signal.Signals) -> None:
-    """Send a signal to a process and its descendants: SIGSTOP holds them still, SIGCONT lets them go on."""
+def send_signal(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process and its descendants; SIGSTOP pauses them, SIGCONT resumes them."""
     for each in (pid, *descendants(pid)):
         with contextlib.suppress(ProcessLookupError):
-            os.kill(each, what)
+            os.kill(each, number)
 
 
 def descendants(pid: int) -> list[int]:
-    """Ids of the children of `pid`, their children, and so on."""
+    """Return the ids of the children of `pid`, their children, and so on."""
     children: dict[int, list[int]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parent = stat.read_text().rpartition(")")[2].split()[1]
             children.setdefault(int(parent), []).append(int(stat.parent.name))
-    found: list[int] = []
-    waiting = [pid]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
+    ids: list[int] = []
+    pending = [pid]
+    while pending:
+        next_level = children.get(pending.pop(), [])
+        ids += next_level
+        pending += next_level
+    return ids
 
 
 def memory_mb(pid: int) -> float:
-    """Resident memory of a process and its descendants in megabytes; shared pages are counted once (PSS)."""
+    """Return the resident memory of a process and its descendants in MB; shared pages count once (PSS)."""
     total = 0
     for each in (pid, *descendants(pid)):
         with contextlib.suppress(OSError):
@@ -86,29 +89,31 @@ def memory_mb(pid: int) -> float:
     return total * 1024 / 1e6
 
 
-def until(
-    answered: Callable[[], bool], process: subprocess.Popen[bytes], started: float, limit: float, log: Path
+def wait_until(
+    condition: Callable[[], bool], process: subprocess.Popen[bytes], started: float, limit: float, log: Path
 ) -> float:
-    """Ask until `answered` is true; return the seconds since `started` (of `time.perf_counter`).
+    """Poll until `condition` is true; return the seconds since `started` (of `time.perf_counter`).
 
     Raises
     ------
     ServerFailed
-        If the process ends or `limit` seconds pass first; the message has the end of its log.
+        If the process ends or `limit` seconds pass first; the message contains the end of its log.
     """
     while True:
         with contextlib.suppress(OSError, http.client.HTTPException):
-            if answered():
+            if condition():
                 return time.perf_counter() - started
         if process.poll() is not None:
-            raise ServerFailed(f"it ended with status {process.returncode} before it answered: {tail(log)}")
+            raise ServerFailed(
+                f"the server exited with status {process.returncode} before its first response: {tail(log)}"
+            )
         if time.perf_counter() - started > limit:
-            raise ServerFailed(f"no right answer within {limit:.0f} s: {tail(log)}")
+            raise ServerFailed(f"no correct response within {limit:.0f} s: {tail(log)}")
         time.sleep(POLL_SECONDS)
 
 
 def post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-    """POST JSON on a fresh loopback connection; return the status and the body of the answer."""
+    """POST JSON on a new loopback connection; return the status and the body of the response."""
     connection = http.client.HTTPConnection(HOST, port, timeout=30)
     try:
         connection.request("POST", path, body, {"Content-Type": "application/json"} | dict(headers))
@@ -119,7 +124,7 @@ def post(port: int, path: str, body: bytes, headers: Mapping[str, str]) -> tuple
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports on loopback that nobody listens on at the moment, all different."""
+    """Return different ports on loopback that are free at the moment."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for each in sockets:
@@ -128,6 +133,6 @@ def free_ports(count: int) -> list[int]:
 
 
 def tail(log: Path) -> str:
-    """The end of a log, on one line, without paths of this machine."""
+    """Return the end of a log, on one line, without absolute paths."""
     text = re.sub(r"(?<![\w.])(?:/[\w.+@-]+){2,}", "…", log.read_text(errors="replace"))
-    return " ".join(text.split())[-300:] or "its log is empty"
+    return " ".join(text.split())[-300:] or "the log is empty"

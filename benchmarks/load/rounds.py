@@ -1,15 +1,15 @@
-"""Interleaved rounds over all servers; one that fails is named and left out from there on."""
+"""Interleaved rounds over all servers; a server that fails is reported and skipped in the rounds that follow."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from benchmarks.load.measure import BATCH, MANY, ONE, Reading, visit
+from benchmarks.load.measure import BATCH, MANY, ONE, Reading, measure_server
 from benchmarks.load.processes import ServerFailed
 from benchmarks.load.workload import Workload
 from benchmarks.servers.base import Server
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 MEASURES = {"demo": (ONE, MANY, BATCH), "custom": (MANY,)}
 
 
@@ -20,9 +20,9 @@ def rounds(
     cache: Path,
     count: int,
     seconds: int,
-    say: Say,
+    log: Log,
 ) -> tuple[list[Reading], dict[str, str]]:
-    """Visit every server with every workload in each of `count` rounds, in an order that rotates.
+    """Measure every server with every workload in each of `count` rounds, in an order that rotates.
 
     Returns
     -------
@@ -32,28 +32,30 @@ def rounds(
     readings: list[Reading] = []
     absent: dict[str, str] = {}
     for number in range(count):
-        turn = number * len(servers) // count
-        for server in [*servers[turn:], *servers[:turn]]:
+        first = number * len(servers) // count
+        for server in [*servers[first:], *servers[:first]]:
             for name, workload in workloads.items():
                 key = f"{server.title} ({name})"
                 if key in absent or (server.role == "reference" and name != "demo"):
                     continue
-                began = time.perf_counter()
+                started = time.perf_counter()
                 try:
-                    found = visit(server, workload, pythons[server.name], cache, number, seconds, MEASURES[name])
+                    taken = measure_server(
+                        server, workload, pythons[server.name], cache, number, seconds, MEASURES[name]
+                    )
                 except ServerFailed as error:
                     absent[key] = f"in round {number + 1}, {error}"
-                    say(f"round {number + 1}/{count} {server.name} ({name}) is left out: {error}")
+                    log(f"round {number + 1}/{count} {server.name} ({name}) is skipped: {error}")
                     continue
-                readings += found
-                took = time.perf_counter() - began
-                say(f"round {number + 1}/{count} {server.name} ({name}): {line(found)} [{took:.0f} s]")
+                readings += taken
+                elapsed = time.perf_counter() - started
+                log(f"round {number + 1}/{count} {server.name} ({name}): {summary_line(taken)} [{elapsed:.0f} s]")
     return readings, absent
 
 
-def line(found: Sequence[Reading]) -> str:
-    """One visit in one line."""
-    values = {reading.what: reading.value for reading in found}
+def summary_line(readings: Sequence[Reading]) -> str:
+    """Format the readings of one server in one round on one line."""
+    values = {reading.figure: reading.value for reading in readings}
     parts = [f"start {values['start_seconds']:.2f} s"]
     for measure in [measure for measure in (ONE, MANY, BATCH) if f"{measure} rate" in values]:
         parts.append(f"{measure} {values[f'{measure} rate']:,.0f}/s (p99 {values[f'{measure} p99_ms']:.3g} ms)")

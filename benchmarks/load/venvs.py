@@ -1,4 +1,4 @@
-"""One environment for each server, built with uv below .cache/benchmarks and kept for the next run."""
+"""A virtual environment for each server, built with uv below .cache/benchmarks and reused by later runs."""
 
 import hashlib
 import importlib.metadata
@@ -15,56 +15,56 @@ from pathlib import Path
 
 from skline.errors import SklineError
 
-#: The pickled pipeline must be loaded by the versions that wrote it.
+#: A pickled pipeline can be loaded only by the versions that wrote it.
 PINNED = ("scikit-learn", "numpy", "pandas", "joblib", "scipy")
 INSTALL_SECONDS = 900
 
 
 class NotInstallable(SklineError):
-    """An alternative that this stack refuses; the message says why in one line."""
+    """The requirements of an alternative cannot be installed; the message is the reason, on one line."""
 
 
 @dataclass(frozen=True)
 class Environment:
-    """A built environment: its interpreter, and the version of every package in it by name."""
+    """A virtual environment: its interpreter, and the version of every package by name."""
 
     python: Path
     versions: dict[str, str]
 
 
 def build(requirements: tuple[str, ...], cache: Path, root: Path) -> Environment:
-    """Build an environment, or take the one that an earlier run built from the same requirements.
+    """Build an environment, or return the one that an earlier run built from the same requirements.
 
-    It has this Python, exactly our versions of scikit-learn, NumPy and pandas, nothing younger than the
-    project's own `exclude-newer`, and compiled bytecode.
+    It has this Python, our versions of scikit-learn, NumPy and pandas, no package newer than the project's own
+    `exclude-newer`, and compiled bytecode.
 
     Raises
     ------
     NotInstallable
-        If there is no way to install the requirements beside these.
+        If the requirements cannot be installed with these versions.
     """
     pins = [f"{package}=={importlib.metadata.version(package)}" for package in PINNED]
     newest = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["uv"]["exclude-newer"]
-    wanted = [*requirements, *pins, "--exclude-newer", newest]
-    key = hashlib.sha256(json.dumps([*wanted, platform.python_version()]).encode()).hexdigest()[:12]
-    folder = cache / f"{name_of(requirements[0])}-{key}"
+    specifiers = [*requirements, *pins, "--exclude-newer", newest]
+    key = hashlib.sha256(json.dumps([*specifiers, platform.python_version()]).encode()).hexdigest()[:12]
+    folder = cache / f"{package_name(requirements[0])}-{key}"
     python, done = folder / "bin" / "python", folder / "versions.json"
     if not done.is_file():
         shutil.rmtree(folder, ignore_errors=True)
         uv("venv", "--quiet", "--python", sys.executable, str(folder))
-        uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *wanted)
+        uv("pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *specifiers)
         listed = json.loads(uv("pip", "list", "--format", "json", "--python", str(python)))
         done.write_text(json.dumps({package["name"]: package["version"] for package in listed}))
     return Environment(python, json.loads(done.read_text()))
 
 
-def name_of(requirement: str) -> str:
-    """The package that a requirement asks for."""
+def package_name(requirement: str) -> str:
+    """Return the name of the package that a requirement names."""
     return re.split(r"[\[<>=!~; ]", requirement)[0]
 
 
 def uv(*arguments: str) -> str:
-    """Run uv and return what it prints."""
+    """Run uv and return its output."""
     if shutil.which("uv") is None:
         raise SklineError("`uv` is not on PATH; install it (`pip install uv`) and run again")
     env = {key: value for key, value in os.environ.items() if key != "VIRTUAL_ENV"}
@@ -80,7 +80,7 @@ def uv(*arguments: str) -> str:
 
 
 def shortened(text: str) -> str:
-    """A complaint on one line, without addresses or paths."""
+    """Return an error message on one line, without URLs and absolute paths."""
     text = re.sub(r"https?://\S+", "…", " ".join(text.split()))
     text = re.sub(r"(?<![\w.])(?:/[\w.+@-]+){2,}", "…", text)
     return text if len(text) <= 400 else f"{text[:397]}…"

@@ -1,4 +1,4 @@
-"""What every server is asked: a fitted pipeline, the rows of the requests, and the answers they must get."""
+"""The workload of every server: a fitted pipeline, the rows of the requests, and the expected probabilities."""
 
 import json
 from collections.abc import Callable
@@ -18,13 +18,13 @@ from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.scoring import stored
-from skline.scoring.golden import answer, read_rows
-from skline.scoring.scorer import choose
+from skline.scoring import plan_storage
+from skline.scoring.golden_verification import parse_rows, predict_golden_rows
+from skline.scoring.planning import choose_scoring
 
 Row = dict[str, Any]
 BATCH_ROWS = 1000
-#: Different one-row requests; they take turns, so that no server can live on one remembered answer.
+#: Different one-row requests, sent in turn, so that no server gains from caching one response.
 DISTINCT_ROWS = 256
 
 
@@ -32,7 +32,7 @@ DISTINCT_ROWS = 256
 class Workload:
     """One pipeline, packaged as an artifact for our server and as plain files in `folder` for the others.
 
-    `probabilities` is float64 of shape (BATCH_ROWS, n_classes): the fitted pipeline's own, for `rows`.
+    `probabilities` are those of the fitted pipeline for `rows`: float64 of shape (BATCH_ROWS, n_classes).
     """
 
     name: str
@@ -48,12 +48,12 @@ def prepare(root: Path, cache: Path) -> dict[str, Workload]:
     """Write the workloads "demo" and "custom" below `cache` and return them by name.
 
     "demo" is the project's artifact with rows of its test part. "custom" is the same pipeline behind a
-    transformer that no plan can know.
+    transformer that no plan supports.
 
     Raises
     ------
     SklineError
-        If the artifact or the test part is missing, or is not for this benchmark.
+        If the artifact or the test part is missing, or does not suit this benchmark.
     """
     test = root / "data" / "split" / "test.parquet"
     if not test.is_file():
@@ -62,10 +62,10 @@ def prepare(root: Path, cache: Path) -> dict[str, Workload]:
     packaged = Artifact.open(root / "artifact", digest)
     if packaged.plan_bytes is not None:
         try:
-            stored.load(packaged.plan_bytes)
-        except stored.PlanOutdated as error:
+            plan_storage.load_plan(packaged.plan_bytes)
+        except plan_storage.UnusablePlan as error:
             raise SklineError(
-                f"{error}; run `uv run dvc repro`, or what is measured is a service that plans anew"
+                f"{error}; run `uv run dvc repro`, or the benchmark measures a service that plans anew"
             ) from None
     if packaged.contract.classes is None:
         raise SklineError("the artifact holds a regressor; this benchmark compares the probabilities of a classifier")
@@ -87,25 +87,25 @@ def prepare(root: Path, cache: Path) -> dict[str, Workload]:
 def package(packaged: Artifact, pipeline: Pipeline, folder: Path) -> str:
     """Write an artifact like `packaged` around another pipeline; return its digest."""
     contract, rows = packaged.contract, packaged.golden.rows
-    golden = answer(contract, pipeline, rows)
+    golden = predict_golden_rows(contract, pipeline, rows)
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: lambda path: joblib.dump(pipeline, path),
         artifact.CONTRACT: contract.to_json().encode(),
         artifact.GOLDEN: golden.model_dump_json().encode(),
         artifact.CARD: packaged.card.encode(),
     }
-    facts = packaged.manifest.model_dump(exclude={"format", "files"})
-    choice = choose(pipeline, contract.inputs, read_rows(contract, rows))
-    facts["scoring"] = {"path": choice.path, "exactness": choice.exactness, "reason": choice.reason}
+    metadata = packaged.manifest.model_dump(exclude={"format", "files"})
+    choice = choose_scoring(pipeline, contract.inputs, parse_rows(contract, rows))[0]
+    metadata["scoring"] = {"path": choice.path, "exactness": choice.exactness, "reason": choice.reason}
     if choice.path != "pipeline":
-        raise SklineError("the custom transformer was planned; this benchmark needs one that cannot be")
-    return artifact.write(folder, files, facts)
+        raise SklineError("the custom transformer is planned, but this benchmark needs one that no plan supports")
+    return artifact.write(folder, files, metadata)
 
 
 def _write(
     name: str, cache: Path, pipeline: Pipeline, contract: Contract, frame: pd.DataFrame, source: Path, digest: str
 ) -> Workload:
-    """Write what the alternatives read."""
+    """Write the files that the alternatives read."""
     folder = (cache / name).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     rows: list[Row] = to_json_rows(contract.inputs, frame)
@@ -126,5 +126,5 @@ def _write(
 
 
 def labels(contract: Contract) -> list[str]:
-    """The classes as keys of a JSON object, in the order of the pipeline's probabilities."""
-    return [str(value).lower() if isinstance(value, bool) else str(value) for value in contract.classes or ()]
+    """Return the classes as keys of a JSON object, in the order of the pipeline's probabilities."""
+    return contract.class_names or []

@@ -9,8 +9,8 @@ from benchmarks.servers.mlservers import MlServer
 from benchmarks.servers.ours import Ours, OursInProduction
 
 
-def every_server() -> list[Server]:
-    """All of them, in the order of a round."""
+def all_servers() -> list[Server]:
+    """Return the servers in the order of the first round."""
     return [
         Ours(),
         OursInProduction(),

@@ -1,4 +1,4 @@
-"""What the benchmark has to know about a server: how to start it, what to send, how to read its answer."""
+"""Base class of the servers: how to start one, the body of its requests, and how to read its responses."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,15 +12,15 @@ from benchmarks.load.workload import Row, Workload
 
 ROOT = Path(__file__).parents[2]
 APPS = "benchmarks.apps"
-#: What would make a server's process differ from one that its user starts.
+#: Variables that would make a server's process differ from one that its user starts.
 NOT_INHERITED = ("VIRTUAL_ENV", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE", "OMP_NUM_THREADS", "OMP_WAIT_POLICY")
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where one server runs: its interpreter, what it serves, a folder to write into, and its ports.
+    """Where one server runs: its interpreter, its workload, a folder to write into, and its ports.
 
-    `port` is measured; the other two are for servers that insist on more.
+    `port` is measured; the other two are for servers that need more.
     """
 
     python: Path
@@ -32,11 +32,11 @@ class Site:
 
     @property
     def log(self) -> Path:
-        """Where the server's output goes."""
+        """Path of the server's output."""
         return self.folder / "server.log"
 
     def script(self, name: str) -> str:
-        """A command that its environment has installed."""
+        """Return the path of a command in the server's environment."""
         return str(self.python.parent / name)
 
 
@@ -46,23 +46,23 @@ class Server(ABC):
     Attributes
     ----------
     name : str
-        What `--only` takes.
+        Name for `--only`.
     title : str
-        What the table shows.
+        Title in the table.
     role : {"ours", "alternative", "reference"}
-        References do no scoring: they say what the web server alone costs.
+        References do not score: they measure the cost of the web server alone.
     requirements : tuple of str
-        What is installed into its environment; servers with the same requirements share one.
+        Requirements of its environment; servers with the same requirements share one.
     path : str
-        Where one row is posted.
+        Path for one row.
     batch_path : str or None
-        Where many rows are posted, if it takes them.
+        Path for a batch, if it has one.
     threads : int or None
         OMP_NUM_THREADS; None leaves it unset.
     headers : mapping
         Headers of every request.
     setup : str
-        How it was set up, for the page.
+        Description of its setup for the page.
     """
 
     name: str
@@ -77,29 +77,29 @@ class Server(ABC):
 
     @abstractmethod
     def command(self, site: Site) -> list[str]:
-        """The command line that starts it on 127.0.0.1 and `site.port`, with one worker."""
+        """Return the command that starts it on 127.0.0.1 and `site.port`, with one worker."""
 
     def prepare(self, site: Site) -> None:  # noqa: B027 (most have nothing to prepare)
-        """Write what the server reads at start; not part of any measured time."""
+        """Write the files that the server reads at start; not part of any measured time."""
 
     def variables(self, site: Site) -> dict[str, str]:  # noqa: ARG002
-        """Environment variables of its own."""
+        """Return the environment variables of this server."""
         return {}
 
     def body(self, rows: list[Row]) -> Any:
-        """The JSON value that asks about one row, given as a list of one."""
+        """Return the JSON value of a request for one row, given as a list of one."""
         return self.batch_body(rows)
 
     def batch_body(self, rows: list[Row]) -> Any:
-        """The JSON value that asks about many rows."""
+        """Return the JSON value of a request for a batch."""
         return rows
 
     @abstractmethod
-    def probabilities(self, answer: Any, workload: Workload) -> Any:
-        """Read the answer to one row or to a batch: array-like of shape (n_rows, n_classes)."""
+    def probabilities(self, response: Any, workload: Workload) -> Any:
+        """Read the response to one row or a batch: array-like of shape (n_rows, n_classes)."""
 
     def environ(self, site: Site) -> dict[str, str]:
-        """All environment variables: the caller's, the project's code on the path, and `variables`."""
+        """Return all environment variables: the caller's, the project's code on the path, and `variables`."""
         environ = {key: value for key, value in os.environ.items() if key not in NOT_INHERITED}
         environ |= {
             "PATH": f"{site.python.parent}{os.pathsep}{os.environ.get('PATH', '')}",
@@ -114,11 +114,11 @@ class Server(ABC):
 
 
 def uvicorn(site: Site, app: str) -> list[str]:
-    """The command for an app below benchmarks/apps on one uvicorn worker with its fastest parts."""
+    """Return the command for an app in benchmarks/apps on one uvicorn worker, with uvloop and httptools."""
     command = [str(site.python), "-m", "uvicorn", f"{APPS}.{app}", "--host", HOST, "--port", str(site.port)]
     return [*command, "--loop", "uvloop", "--http", "httptools", "--no-access-log", "--log-level", "warning"]
 
 
 def module(site: Site, name: str, *arguments: str) -> list[str]:
-    """The command for a module below benchmarks/apps."""
+    """Return the command for a module in benchmarks/apps."""
     return [str(site.python), "-m", f"{APPS}.{name}", *arguments]

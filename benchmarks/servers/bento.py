@@ -21,12 +21,12 @@ class BentoMl(Server):
         self.setup = f"{waits}pydantic rows; no metrics, tracing or access log; one OpenMP thread"
 
     def command(self, site: Site) -> list[str]:
-        """`bentoml serve` on the import path of the service."""
+        """Return `bentoml serve` with the import path of the service."""
         service = f"{APPS}.bentoml_service:{'Batching' if self.batching else 'Plain'}"
         return [site.script("bentoml"), "serve", service, "--host", HOST, "--port", str(site.port)]
 
     def variables(self, site: Site) -> dict[str, str]:
-        """No usage statistics; its store stays in the scratch folder."""
+        """Disable usage statistics, and keep the store in the scratch folder."""
         rows, milliseconds = self.batching or (2, 1000)
         return {
             "BENTOML_DO_NOT_TRACK": "True",
@@ -36,13 +36,13 @@ class BentoMl(Server):
         }
 
     def body(self, rows: list[Row]) -> Any:
-        """BentoML names the arguments of its methods; a batchable method takes a list."""
+        """Return the row by the name of the method's argument; a batchable method takes a list."""
         return {"rows": rows} if self.batching else {"row": rows[0]}
 
     def batch_body(self, rows: list[Row]) -> Any:
-        """The rows by the name of the argument."""
+        """Return the rows by the name of the method's argument."""
         return {"rows": rows}
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """A list a row, or the only one."""
-        return answer
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Return the response: one list for each row, or the list of the only row."""
+        return response

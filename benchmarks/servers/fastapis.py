@@ -1,4 +1,4 @@
-"""Apps on FastAPI and uvicorn: the tutorials', vetiver's, and the two that bound what a Python server can reach."""
+"""Apps on FastAPI and uvicorn: the tutorials', vetiver's, and two references without a model."""
 
 from typing import Any
 
@@ -22,20 +22,20 @@ class Tutorial(Server):
         )
 
     def command(self, site: Site) -> list[str]:
-        """One uvicorn worker."""
+        """Return the command of one uvicorn worker."""
         return uvicorn(site, "tutorial:app")
 
     def body(self, rows: list[Row]) -> Any:
-        """One JSON object."""
+        """Return the row as a JSON object."""
         return rows[0]
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """A list a row, or a list of them."""
-        return answer["probabilities"]
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Return a list for the row, or one for each row of a batch."""
+        return response["probabilities"]
 
 
 class Vetiver(Server):
-    """vetiver's FastAPI app with a checked prototype."""
+    """vetiver's FastAPI app, which checks rows against a prototype."""
 
     name = "vetiver"
     title = "vetiver"
@@ -44,44 +44,44 @@ class Vetiver(Server):
     setup = "prototype checked; handler with `predict_proba`; one OpenMP thread"
 
     def command(self, site: Site) -> list[str]:
-        """One uvicorn worker on the API's app."""
+        """Return the command of one uvicorn worker on the API's app."""
         return uvicorn(site, "vetiver_api:app")
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """A list a row."""
-        return answer["predict"]
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Return a list for each row."""
+        return response["predict"]
 
 
 class Constant(Server):
-    """FastAPI with our request type and our response's shape, and no model at all."""
+    """FastAPI with our request and response types, and no model."""
 
     name = "constant"
     title = "constant FastAPI app"
     role = "reference"
     requirements = Tutorial.requirements
     batch_path = None
-    setup = "`async def` route that validates the row by our request type and answers a constant of our response's type"
+    setup = "`async def` route that validates the row by our request type and returns a constant of our response type"
 
     def command(self, site: Site) -> list[str]:
-        """One uvicorn worker."""
+        """Return the command of one uvicorn worker."""
         return uvicorn(site, "constant:app")
 
     def body(self, rows: list[Row]) -> Any:
-        """One JSON object."""
+        """Return the row as a JSON object."""
         return rows[0]
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:
-        """By label; those of the first row, whatever was asked."""
-        return [answer["probabilities"][label] for label in labels(workload.contract)]
+    def probabilities(self, response: Any, workload: Workload) -> Any:
+        """Return the constant: the probabilities of the first row."""
+        return [response["probabilities"][label] for label in labels(workload.contract)]
 
 
 class RawAsgi(Constant):
-    """An ASGI callable that reads the body and answers fixed bytes."""
+    """An ASGI callable that reads the body and returns fixed bytes."""
 
     name = "asgi"
     title = "raw ASGI on uvicorn"
-    setup = "reads the body, answers fixed bytes"
+    setup = "reads the body, returns fixed bytes"
 
     def command(self, site: Site) -> list[str]:
-        """One uvicorn worker."""
+        """Return the command of one uvicorn worker."""
         return uvicorn(site, "raw_asgi:app")

@@ -9,7 +9,7 @@ from benchmarks.servers.base import Server, Site, module
 class LitServe(Server):
     """LitServe; with `batching`, (rows, seconds), its loop collects requests from the queue.
 
-    `queue` is "fast" for ZeroMQ between the two processes, "plain" for multiprocessing's.
+    `queue` is "fast" for ZeroMQ between the two processes, or "plain" for a queue of multiprocessing.
     """
 
     requirements = ("litserve", "pyzmq", "uvloop", "httptools")
@@ -24,9 +24,9 @@ class LitServe(Server):
         self.setup = f"{waits}{fast}pydantic rows; one inference worker; one OpenMP thread"
 
     def command(self, site: Site) -> list[str]:
-        """A script that runs the server, as its documentation shows."""
+        """Return the command of a script that runs the server, as in its documentation."""
         return module(site, "litserve_api", *self.arguments)
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """A list a row."""
-        return answer["probabilities"]
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Return a list for each row."""
+        return response["probabilities"]

@@ -28,21 +28,21 @@ class MlflowServe(Server):
             raise ServerFailed(f"the model could not be saved: {' '.join(done.stderr.split())[-300:]}")
 
     def command(self, site: Site) -> list[str]:
-        """The command of MLflow's documentation, without an environment manager."""
+        """Return the command of MLflow's documentation, without an environment manager."""
         command = [site.script("mlflow"), "models", "serve", "--model-uri", str(site.folder / "model")]
         return [*command, "--env-manager", "local", "--host", HOST, "--port", str(site.port), "--workers", "1"]
 
     def variables(self, site: Site) -> dict[str, str]:
-        """No telemetry; its tracking store stays in the scratch folder."""
+        """Disable telemetry, and keep the tracking store in the scratch folder."""
         return {
             "MLFLOW_DISABLE_TELEMETRY": "true",
             "MLFLOW_TRACKING_URI": f"sqlite:///{site.folder / 'mlflow.db'}",
         }
 
     def batch_body(self, rows: list[Row]) -> Any:
-        """Rows in the split form, the quickest that MLflow reads."""
+        """Return the rows in the split form, the fastest that MLflow reads."""
         return {"dataframe_split": {"columns": list(rows[0]), "data": [list(row.values()) for row in rows]}}
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """A list a row."""
-        return answer["predictions"]
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Return a list for each row."""
+        return response["predictions"]

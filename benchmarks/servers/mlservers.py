@@ -10,9 +10,9 @@ from benchmarks.load.workload import Row, Workload
 from benchmarks.servers.base import Server, Site
 from skline.contract.spec import Column
 
-#: Contract kind → the protocol's datatype; what may be missing travels as FP64, where null is NaN.
+#: Contract kind → datatype of the protocol; nullable columns are sent as FP64, in which null is NaN.
 DATATYPES = {"boolean": "BOOL", "integer": "INT64", "number": "FP64"}
-#: Contract kind → what its BYTES hold.
+#: Contract kind → content type of its BYTES.
 CONTENT = {"string": "str", "date": "datetime", "datetime": "datetime"}
 
 
@@ -57,21 +57,21 @@ class MlServer(Server):
         self._columns = site.workload.contract.inputs
 
     def command(self, site: Site) -> list[str]:
-        """`mlserver start` on the folder with the settings."""
+        """Return `mlserver start` on the folder with the settings."""
         return [site.script("mlserver"), "start", str(site.folder)]
 
     def batch_body(self, rows: list[Row]) -> Any:
-        """One tensor a column."""
+        """Return one tensor for each column."""
         return {"parameters": {"content_type": "pd"}, "inputs": [tensor(c, rows) for c in self._columns]}
 
-    def probabilities(self, answer: Any, workload: Workload) -> Any:  # noqa: ARG002
-        """One flat tensor with its shape."""
-        output = answer["outputs"][0]
+    def probabilities(self, response: Any, workload: Workload) -> Any:  # noqa: ARG002
+        """Reshape the flat tensor of the response."""
+        output = response["outputs"][0]
         return np.reshape(output["data"], output["shape"])
 
 
 def tensor(column: Column, rows: list[Row]) -> dict[str, Any]:
-    """One column of some rows in the protocol's words."""
+    """Return one column of the rows as a tensor of the protocol."""
     if column.kind in CONTENT:
         form: dict[str, Any] = {"datatype": "BYTES", "parameters": {"content_type": CONTENT[column.kind]}}
     else:

@@ -1,1 +1,1 @@
-"""Yours: the columns, where they come from, and the pipeline that is fitted on them."""
+"""The project's own code: the columns, how they are derived from the source, and the pipeline."""

@@ -1,7 +1,6 @@
-"""The columns: what a caller of /predict knows, and what a training row has besides.
+"""The columns of the table: the inputs of /predict, and the columns that only labelled rows have.
 
-Everything else is derived from these two classes: validation, the API and its documentation, batch
-scoring, drift profiles, tests. No column name stands anywhere else as a string.
+Validation, the API and its documentation, batch scoring, the data profile and tests are derived from these two classes.
 """
 
 import datetime as dt
@@ -10,7 +9,7 @@ from skline.contract.table import Table, column
 
 
 class Inputs(Table):
-    """What is known when a ticket is sold for a flight out of New York."""
+    """A flight out of New York, as it is known when a ticket is sold."""
 
     flight_date: dt.date = column("Day of departure, local time", example="2013-07-04", ge=dt.date(2013, 1, 1))
     carrier: str = column("Airline, two-character IATA code", example="UA", pattern="[A-Z0-9]{2}", segment=True)
@@ -40,11 +39,11 @@ class Labelled(Inputs):
     month: int = column("Month of departure", ge=1, le=12, role="segment")
 
 
-#: Columns of the source that exist only once the flight is under way, and why they are no inputs.
+#: Columns of the source that are unknown when a ticket is sold, and why; they must not be inputs.
 LEAKS = {
     "dep_time": "actual departure, known at the gate",
     "dep_delay": "delay at departure, known at the gate",
     "arr_time": "actual arrival",
-    "arr_delay": "delay at arrival: the label is made of it",
+    "arr_delay": "delay at arrival; the label is derived from it",
     "air_time": "time in the air, known after landing",
 }

@@ -1,6 +1,6 @@
 """The model: preprocessing and estimator in ONE Pipeline, so that training and serving cannot differ.
 
-Parameters are set from `train.params` in params.yaml, as step__parameter: value.
+`train.params` in params.yaml sets its parameters, as step__parameter: value.
 """
 
 import numpy as np
@@ -16,10 +16,10 @@ from skline.features import TimeFeatures, minutes_of_day
 def build_pipeline(contract: Contract) -> Pipeline:
     """Build the unfitted pipeline for the contract's inputs.
 
-    Categories come first, so that the estimator knows them by position. A category that training never saw
-    is encoded as missing, which the trees handle: they learned a side for it, or go with the larger child.
-    The month is no feature: training ends in July, and with it the validation part of August scored a ROC-AUC
-    of 0.644 instead of 0.668.
+    The categories are the first columns, because the estimator identifies them by position. A category that is not in
+    the training part is encoded as missing; at each split the trees send missing values to the side that they learned,
+    or to the larger child. The month is not a feature: the training part ends in July, and with the month the ROC AUC
+    on the validation part (August) was 0.644 instead of 0.668.
     """
     groups = contract.feature_groups()
     categories = groups["category"]
@@ -27,7 +27,7 @@ def build_pipeline(contract: Contract) -> Pipeline:
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
         encoded_missing_value=np.nan,
-        max_categories=254,  # the estimator takes no more
+        max_categories=254,  # the maximum of the estimator
         dtype=np.float64,
     )
     columns = ColumnTransformer(

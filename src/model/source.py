@@ -1,14 +1,14 @@
-"""From the source's columns to the contract's: what the label means, and what the rows are called.
+"""Derive the contract's columns from the source's: the label, the ids and the times.
 
-Where the table already has the contract's columns, `READS` is empty and `prepare` returns its argument.
+If the table already has the contract's columns, `READS` is empty and `prepare` returns its argument.
 """
 
 import pandas as pd
 
-#: Columns of the source that `prepare` needs beside the contract's own, with their types.
+#: Columns of the source that `prepare` needs in addition to the contract's, with their types.
 READS: dict[str, type] = {"year": int, "day": int, "flight": int, "time_hour": str, "arr_delay": float}
 
-#: A flight is late when it arrives more than this many minutes after its schedule.
+#: A flight is late if it arrives more than this many minutes after its scheduled arrival.
 LATE_AFTER_MINUTES = 15
 
 
@@ -18,11 +18,11 @@ def prepare(source: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     source : DataFrame
-        The source's columns that the contract or `READS` names, typed; missing values are NaN or NaT.
+        The columns that the contract or `READS` names, typed; missing values are NaN or NaT.
 
     Returns
     -------
-    DataFrame with at least the columns of `Labelled`; the label is missing where a flight never arrived.
+    DataFrame with at least the columns of `Labelled`; the label is missing if the flight never arrived.
     """
     hour = source["time_hour"]
     return source.assign(

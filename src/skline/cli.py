@@ -1,67 +1,81 @@
-"""The command line: one `skline` with a command for each thing that is done to a project."""
+"""The command line `skline`: one command for each task in a project."""
 
 import argparse
-import importlib
-import os
-from pathlib import Path
 
-from skline.commands import doctor, experiment, init, key, release, score
-from skline.logs import cli as logs
-from skline.process import run
+from skline.commands import (
+    abort,
+    compare,
+    doctor,
+    experiment,
+    flag,
+    init,
+    key,
+    label,
+    log,
+    promote,
+    releases,
+    rollback,
+    score,
+    serve,
+    shadow,
+    stage,
+    sync,
+)
+from skline.entrypoint import run_main
 
-
-def parser() -> argparse.ArgumentParser:
-    """Build the parser; each command stores the function that carries it out."""
-    root = argparse.ArgumentParser(prog="skline", description="From a table to a served scikit-learn model.")
-    commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    command = commands.add_parser("serve", help="answer /predict with the packaged artifact")
-    command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    command.add_argument("--port", type=int, help="port to listen on (default: 8000)")
-    command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
-    command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
-    command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
-    command.add_argument("--no-auth", action="store_true", help="ask nobody for a key, wherever it listens")
-    command.add_argument("--check", action="store_true", help="print the settings in force, and whether they are safe")
-    command.set_defaults(carry_out=serve)
-    command = commands.add_parser("plots", help="let the pages of `dvc plots` draw without the network")
-    command.set_defaults(carry_out=plots)
-    doctor.add(commands)
-    init.add(commands)
-    key.add(commands)
-    release.add(commands)
-    score.add(commands)
-    experiment.add(commands)
-    logs.add(commands)
-    return root
-
-
-def serve(arguments: argparse.Namespace) -> None:
-    """Run the service until it is told to stop."""
-    for name, value in (
-        ("HOST", arguments.host),
-        ("PORT", arguments.port),
-        ("ARTIFACT", arguments.artifact),
-        ("ARTIFACT_DIGEST", arguments.digest),
-        ("SECURITY__NO_AUTH", arguments.no_auth or None),
-    ):
-        if value is not None:
-            os.environ[f"SKLINE_{name}"] = str(value)
-    # By name: skline imports nothing of serving.
-    start = importlib.import_module("serving.start")
-    start.check() if arguments.check else start.serve(arguments.workers)
-
-
-def plots(_: argparse.Namespace) -> None:
-    """Give `dvc plots` a page that fetches nothing."""
-    from skline.plots import install
-
-    install()
+#: In the order of `skline --help`.
+COMMANDS = (
+    init,
+    doctor,
+    stage,
+    sync,
+    score,
+    serve,
+    compare,
+    key,
+    promote,
+    rollback,
+    abort,
+    releases,
+    flag,
+    experiment,
+    shadow,
+    label,
+    log,
+)
 
 
 def main() -> None:
-    """Entry point of the `skline` command."""
+    """Parse the command line and run the command."""
     arguments = parser().parse_args()
-    run(lambda: arguments.carry_out(arguments))
+    run_main(lambda: arguments.run(arguments))
+
+
+def parser() -> argparse.ArgumentParser:
+    """Build the parser; the attribute `run` of what it returns is the function of the command."""
+    root = argparse.ArgumentParser(prog="skline", description="Turn a table into a served scikit-learn model.")
+    root.add_argument(
+        "--version",
+        action=PrintVersion,
+        nargs=0,
+        default=argparse.SUPPRESS,
+        help="print the version and the folder of the engine",
+    )
+    commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add_parser(commands)
+    return root
+
+
+class PrintVersion(argparse.Action):
+    """Print the version and the folder of the engine, and exit; they are read only then."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        """Print, and exit with status 0."""
+        from skline import engine
+
+        print(f"skline {engine.version()} in {engine.location()}")
+        parser.exit()
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""The one exception that people are meant to read: what was found, which rule it broke, what to do."""
+"""The exception for errors that a user can correct: its message names the problem, the rule and the next step."""
 
 
 class SklineError(Exception):
-    """A mistake in the input, the settings or the surroundings, told in one sentence.
+    """An error in the input, the settings or the environment.
 
-    Entry points print it as one line and exit with status 1; anything else is a defect of the
-    program and keeps its traceback.
+    Entry points print its message as one line and exit with status 1; any other exception is a defect of the program
+    and keeps its traceback.
     """

@@ -1,8 +1,9 @@
-"""Files that are either whole or not there: temporary file, fsync, rename."""
+"""Read and write files; a write is atomic and durable: temporary file, fsync, rename."""
 
 import hashlib
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,15 +15,13 @@ from skline.errors import SklineError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from skline.contract.spec import Contract
-
 
 @contextmanager
-def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and takes the place of `path`.
+def atomic_write(path: Path, mode: int = 0o644) -> Iterator[Path]:
+    """Yield a temporary path next to `path`; on success it is synced and renamed to `path`.
 
-    Nobody but the owner can read it before it gets its `mode`. Whatever stood at `path` before stays as it
-    was until then, and for good if the block raises.
+    Only the owner can read the temporary file until it gets its `mode`. An existing file at `path` is unchanged until
+    the rename, and if the block raises.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -34,12 +33,13 @@ def replacing(path: Path, mode: int = 0o644) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(mode)
         temporary.replace(path)
+        fsync(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def sync(path: Path) -> None:
-    """Flush a file, or the names in a directory, to disk."""
+def fsync(path: Path) -> None:
+    """Flush a file, or the entries of a directory, to disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -47,42 +47,70 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty temporary folder next to `folder`; on success it replaces `folder`.
+
+    Files and entries are synced first. An earlier folder is moved away, not deleted, before the new one takes its name:
+    if the process ends in between, the earlier one is still on disk, in a hidden folder next to it.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    old = new.with_name(f"{new.name}.old")
+    try:
+        yield new
+        for path in new.iterdir():
+            path.chmod(0o644)
+            fsync(path)
+        new.chmod(0o755)
+        fsync(new)
+        if folder.exists():
+            folder.rename(old)
+        new.rename(folder)
+        fsync(folder.parent)
+    finally:
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        for leftover in (new, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` as it is."""
-    with replacing(path) as temporary:
+    """Write bytes."""
+    with atomic_write(path) as temporary:
         temporary.write_bytes(content)
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as indented JSON; ValueError if it holds NaN or infinity, which JSON cannot."""
+    """Write `value` as indented JSON; ValueError if it holds NaN or infinity, which JSON does not allow."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file that an earlier step wrote.
+    """Read a JSON file that an earlier stage wrote.
 
     Raises
     ------
     SklineError
-        If it is missing or no JSON.
+        If the file is missing or not valid JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SklineError(f"{path} is missing; run `dvc repro` to make it") from None
+        raise SklineError(f"{path} is missing; run `dvc repro` to create it") from None
     except ValueError as error:
-        raise SklineError(f"{path} is not readable as JSON ({error}); delete it and run `dvc repro`") from None
+        raise SklineError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
 
 
 def write_table(path: Path, frame: "pd.DataFrame") -> None:
     """Write a DataFrame as Parquet, without its index."""
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         frame.to_parquet(temporary, index=False, compression="snappy")
 
 
@@ -93,22 +121,15 @@ def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
-        raise SklineError(f"{path} is missing; run `dvc repro` to make it") from None
-
-
-def read_contract(path: Path) -> "Contract":
-    """Read the contract that ingest derived."""
-    from skline.contract.spec import Contract
-
-    return Contract.model_validate(read_json(path))
+        raise SklineError(f"{path} is missing; run `dvc repro` to create it") from None
 
 
 def sha256(path: Path) -> str:
-    """Sha256 of a file, in hexadecimal."""
+    """Return the sha256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sha256_json(value: Any) -> str:
-    """Sha256 of a value's JSON with sorted keys: equal values, equal digests."""
+    """Return the sha256 of a value as JSON with sorted keys: equal values have equal digests."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()

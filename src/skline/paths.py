@@ -1,11 +1,14 @@
-"""Where each stage finds and leaves its files, relative to the project's root (DVC runs stages there)."""
+"""Paths of the files of the stages, relative to the project's root, where DVC runs the stages."""
 
 from pathlib import Path
 
+PYPROJECT = Path("pyproject.toml")
 PARAMS = Path("params.yaml")
 DVC_LOCK = Path("dvc.lock")
+#: The engine that makes the results; `skline sync` writes it, and dvc.yaml tracks it.
+ENGINE = Path("engine.json")
 
-#: The derived contract: later stages and the artifact read it, and need no pandera.
+#: The derived contract; later stages and the artifact read it instead of importing pandera.
 CONTRACT = Path("data/contract.json")
 RAW = Path("data/raw/table.parquet")
 UNPARSED = Path("data/raw/unparsed.parquet")
@@ -14,17 +17,17 @@ QUARANTINE = Path("data/validated/quarantine.parquet")
 UNLABELLED = Path("data/validated/unlabelled.parquet")
 SPLIT = Path("data/split")
 MODEL = Path("models/pipeline.joblib")
-#: What `train.search` tried and chose; without a search, that there was none.
+#: The configurations that `train.search` tried and the one it chose; empty without a search.
 SEARCH = Path("models/search.json")
-#: Rows with the answers that the freshly fitted pipeline gave them.
+#: Rows with the predictions of the freshly fitted pipeline.
 GOLDEN = Path("models/golden.json")
-#: How the pipeline is to be scored: the choice, and the plan if there is one.
+#: How the pipeline is scored: the choice, and the plan if there is one.
 SCORING = Path("models/scoring")
 CHOICE = SCORING / "choice.json"
 PLAN = SCORING / "plan.pickle"
-#: What was set on the validation part: calibration, threshold, interval.
+#: Calibration, threshold and interval, set on the validation part.
 TUNING = Path("models/tuning.json")
-#: When, from what code and with what libraries the pipeline was fitted.
+#: Time, commit and library versions of the fit.
 ORIGIN = Path("models/origin.json")
 
 REPORTS = Path("reports")
@@ -36,14 +39,16 @@ EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
 VERDICT = REPORTS / "verdict.json"
 REPORT = REPORTS / "report.html"
-#: Digest of the artifact that the gates let through; there is none while they do not.
-ADMITTED = REPORTS / "admitted.sha256"
 
+#: What `package` writes; nothing serves it by default.
+CANDIDATE = Path("models/candidate")
+CANDIDATE_DIGEST = Path("models/candidate.sha256")
+#: The last candidate that passed the gates; it stays while a later one fails.
 ARTIFACT = Path("artifact")
-#: The artifact's digest, kept outside of it: what a server must be told before it may load the pipeline.
+#: The artifact's digest, stored outside of it: a server needs it before it loads the pipeline.
 ARTIFACT_DIGEST = Path("artifact.sha256")
 
-#: What is served: the release manifest, the journal of releases, and the released artifacts by digest.
+#: The release manifest, the journal of releases, and the released artifacts by digest.
 RELEASES = Path("releases")
 RELEASE = RELEASES / "release.json"
 JOURNAL = RELEASES / "journal.jsonl"
@@ -51,5 +56,5 @@ RELEASED = RELEASES / "artifacts"
 
 
 def part(name: str) -> Path:
-    """Path of one part of the split: train, validation, test or live."""
+    """Return the path of one part of the split: train, validation, test or live."""
     return SPLIT / f"{name}.parquet"

@@ -1,4 +1,4 @@
-"""A workload out of the small world of tests."""
+"""The workload of the tests: the packaged demo of tests/fixtures."""
 
 import shutil
 from pathlib import Path
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.load.workload import Workload, prepare
-from tests import demo
+from tests.fixtures import demo
 
 
 @pytest.fixture(scope="session")
@@ -16,7 +16,7 @@ def workloads(packaged: demo.Packaged, tmp_path_factory: pytest.TempPathFactory)
     shutil.copytree(packaged.folder, root / "artifact")
     (root / "artifact.sha256").write_text(packaged.digest + "\n")
     (root / "data" / "split").mkdir(parents=True)
-    rows = pd.concat([demo.parts()["test"]] * 3)  # the small world's own are fewer than a batch
+    rows = pd.concat([demo.parts()["test"]] * 3)  # the test part of the demo has fewer rows than a batch
     rows.to_parquet(root / "data" / "split" / "test.parquet", index=False)
     return prepare(root, root / "workloads")
 

@@ -1,4 +1,4 @@
-"""What is read out of wrk, and that it asks what it is told to ask."""
+"""The client: parsing of wrk's output, and the requests that it sends."""
 
 import collections
 import http.server
@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.load import wrk
-from benchmarks.load.latency import Histogram, as_seen, percentile
+from benchmarks.load.latency import Histogram, percentile, remove_correction
 from benchmarks.load.processes import ServerFailed
 
 
 def corrected(seen: Histogram, interval: int) -> Histogram:
-    """What wrk makes of the latencies that it saw."""
+    """Apply wrk's correction to real latencies."""
     counts = collections.Counter(seen)
     for latency in sorted(seen):
         if latency >= 2 * interval:
@@ -30,13 +30,13 @@ def corrected(seen: Histogram, interval: int) -> Histogram:
     connections=st.integers(1, 64),
     microseconds=st.integers(10_000, 1_000_000),
 )
-def test_latencies_nobody_waited_for_are_taken_back(seen: Histogram, connections: int, microseconds: int) -> None:
+def test_removes_latencies_that_the_correction_added(seen: Histogram, connections: int, microseconds: int) -> None:
     requests = sum(seen.values())
     interval = microseconds // max(requests // connections, 1)
-    assert as_seen(corrected(seen, interval), requests, microseconds, connections) == seen
+    assert remove_correction(corrected(seen, interval), requests, microseconds, connections) == seen
 
 
-def test_percentiles_are_latencies_that_somebody_had() -> None:
+def test_percentiles_are_real_latencies() -> None:
     seen = {1_000: 98, 2_000: 1, 900_000: 1}
     assert [percentile(seen, share) for share in (0.5, 0.98, 0.99, 1.0)] == [1.0, 1.0, 2.0, 900.0]
 
@@ -46,26 +46,26 @@ def output(**changes: object) -> str:
     return f"Running 2s test\nfigures {json.dumps(raw | changes)}\n"
 
 
-def test_only_good_answers_count() -> None:
+def test_rate_counts_good_responses_only() -> None:
     assert wrk.parse(output(), connections=1) == wrk.Figures(rate=45.0, p50_ms=0.5, p99_ms=0.5, failed=13)
 
 
-def test_a_server_without_one_good_answer_has_failed() -> None:
+def test_reports_server_without_good_response_as_failed() -> None:
     for text in (output(statuses=100), output(requests=0, statuses=0, latencies=[])):
-        with pytest.raises(ServerFailed, match="no good answer"):
+        with pytest.raises(ServerFailed, match="no good response"):
             wrk.parse(text, connections=64)
 
 
 @pytest.mark.skipif(shutil.which("wrk") is None, reason="wrk is not installed")
-def test_bodies_take_turns_and_refusals_are_counted(tmp_path):
-    asked: collections.Counter[bytes] = collections.Counter()
+def test_sends_bodies_in_turn_and_counts_rejected_requests(tmp_path):
+    received: collections.Counter[bytes] = collections.Counter()
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            asked[body] += self.headers["X-Key"] == "k" and self.headers["Content-Type"] == "application/json"
+            received[body] += self.headers["X-Key"] == "k" and self.headers["Content-Type"] == "application/json"
             self.send_response(422 if body == b'{"row": 2}' else 200)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -79,7 +79,7 @@ def test_bodies_take_turns_and_refusals_are_counted(tmp_path):
         threading.Thread(target=server.serve_forever).start()
         figures = wrk.drive(server.server_address[1], "/predict", bodies, 1, 1, {"X-Key": "k"})
         server.shutdown()
-    assert asked.keys() == {f'{{"row": {index}}}'.encode() for index in range(4)}
-    assert max(asked.values()) - min(asked.values()) <= 1
-    assert abs(figures.failed - asked[b'{"row": 2}']) <= 1
+    assert received.keys() == {f'{{"row": {index}}}'.encode() for index in range(4)}
+    assert max(received.values()) - min(received.values()) <= 1
+    assert abs(figures.failed - received[b'{"row": 2}']) <= 1
     assert figures.rate > 0

@@ -1,39 +1,52 @@
-"""Files are whole or not there."""
+"""Tests of atomic writes, and of errors about missing and invalid files."""
 
 from pathlib import Path
 
 import pytest
 
 from skline.errors import SklineError
-from skline.files import read_json, read_table, replacing, sha256, write_json
+from skline.files import atomic_folder, atomic_write, read_json, read_table, sha256, write_json
 
 
-def test_a_failure_leaves_what_was_there_and_nothing_else(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_existing_file_and_leaves_no_other(tmp_path: Path) -> None:
     path = tmp_path / "f.json"
     write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(path) as temporary:
         temporary.write_text("half")
         raise RuntimeError
     assert read_json(path) == {"a": 1}
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_json_holds_no_nan(tmp_path: Path) -> None:
+def test_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    for content in ("first", "second"):
+        with atomic_folder(folder) as new:
+            (new / content).write_text(content)
+        assert [path.name for path in folder.iterdir()] == [content]
+    with pytest.raises(RuntimeError), atomic_folder(folder) as new:
+        (new / "third").write_text("half")
+        raise RuntimeError
+    assert [path.name for path in folder.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_rejects_nan_in_json(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="JSON"):
         write_json(tmp_path / "f.json", {"a": float("nan")})
     assert not (tmp_path / "f.json").exists()
 
 
-def test_missing_and_broken_files_say_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(SklineError, match="run `dvc repro` to make it"):
+def test_error_for_a_missing_or_invalid_file_names_the_next_step(tmp_path: Path) -> None:
+    with pytest.raises(SklineError, match="run `dvc repro` to create it"):
         read_json(tmp_path / "absent.json")
-    with pytest.raises(SklineError, match="run `dvc repro` to make it"):
+    with pytest.raises(SklineError, match="run `dvc repro` to create it"):
         read_table(tmp_path / "absent.parquet")
     (tmp_path / "broken.json").write_text("{")
-    with pytest.raises(SklineError, match="not readable as JSON"):
+    with pytest.raises(SklineError, match="not valid JSON"):
         read_json(tmp_path / "broken.json")
 
 
-def test_sha256_is_the_standards(tmp_path: Path) -> None:
+def test_sha256_matches_the_standard_s_example(tmp_path: Path) -> None:
     (tmp_path / "abc").write_text("abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

@@ -1,1 +1,1 @@
-"""Tests of the template itself: never copied into a project made from it."""
+"""Tests of the template itself, which are never copied into a project."""

@@ -1,4 +1,4 @@
-"""`python -m tests.template.placeholders`: note that the demo, as it is now, is what `skline init` may replace."""
+"""`python -m tests.template.placeholders`: record the demo's files as placeholders, which `skline init` may replace."""
 
 from pathlib import Path
 
@@ -8,10 +8,10 @@ ROOT = Path(__file__).parent.parent.parent
 DEMO = [project.CONTRACT, project.SOURCE, project.PIPELINE, Path("params.yaml")]
 
 
-def digests() -> dict[Path, str]:
-    """Sha256 of the demo's files."""
+def demo_digests() -> dict[Path, str]:
+    """Return the SHA-256 of the demo's files."""
     return {path: project.digest(ROOT / path) for path in DEMO}
 
 
 if __name__ == "__main__":
-    project.record(ROOT, digests(), demo=True)
+    project.write_placeholders(ROOT, demo_digests(), demo=True)

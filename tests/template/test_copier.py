@@ -1,209 +1,238 @@
-"""Projects made from the template with Copier, and taken through its updates."""
+"""Tests of the project that Copier renders: its files, and the engine that it requires."""
 
 import os
 import re
 import shutil
 import subprocess
 import sys
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import pytest
 import yaml
 
-from tests.template.rendering import ROOT, commit, copier, copy_root, files, git, owned, run
+from tests.template.rendering import (
+    ROOT,
+    answers,
+    append,
+    commit,
+    copier,
+    copy_files,
+    files,
+    git,
+    requirement,
+    run,
+    tracked_files,
+)  # fmt: skip
 
-RENDERED = {"README.md", ".copier-answers.yml"}
+COPIER = yaml.safe_load((ROOT / "copier.yml").read_text())
+#: The files of a project that differ from the repository's.
+TWINS = {"README.md", ".copier-answers.yml", "justfile", "pyproject.toml"}
 
 
-@pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The template as it is, tagged v1.0.0."""
-    return copy_root(tmp_path_factory.mktemp("copier") / "template")
+def described_files(readme: str) -> list[str]:
+    """Return the files and folders in the first column of the README's table of files."""
+    table = readme.split("## The files")[1].split("\n## ", maxsplit=1)[0]
+    return [name for cell in re.findall(r"^\| (.*?) \|", table, re.M) for name in re.findall(r"`(.*?)`", cell)]
 
 
-@pytest.fixture(scope="module")
-def rendered(template: Path) -> Path:
-    """A project made by the one command of the README; nobody is there to answer a question."""
-    copier(template.parent, "copy", str(template), "churn")
-    return template.parent / "churn"
+def test_project_has_at_most_thirty_files_and_six_hundred_lines_of_python(rendered: Path) -> None:
+    copied = files(rendered)
+    assert len(copied) <= 30
+    assert sum(len((rendered / name).read_text().splitlines()) for name in copied if name.endswith(".py")) <= 600
 
 
-def test_a_project_is_the_root_byte_for_byte(rendered: Path) -> None:
-    copied = files(rendered) - RENDERED
-    assert len(copied) > 200
-    for name in copied:
+def test_readme_of_a_project_describes_each_of_its_files(rendered: Path) -> None:
+    described = described_files((rendered / "README.md").read_text())
+    copied = files(rendered) - {"README.md"}
+    unknown = {
+        name for name in copied if not any(name == d or (d.endswith("/") and name.startswith(d)) for d in described)
+    }
+    assert unknown == set(), "add them to the table in README.md.jinja"
+    assert [d for d in described if not any(name == d or name.startswith(d) for name in copied)] == []
+
+
+def test_files_without_a_jinja_version_are_copied_byte_for_byte(rendered: Path) -> None:
+    for name in files(rendered) - TWINS:
         assert (rendered / name).read_bytes() == (ROOT / name).read_bytes(), name
         assert os.access(rendered / name, os.X_OK) == os.access(ROOT / name, os.X_OK), name
-    left_out = re.compile(
-        r"copier\.yml|README\.md|.*\.jinja|dvc\.lock|artifact\.sha256|(reports|benchmarks|tests/template|"
-        r"tests/benchmarks|docs/benchmarks|docs/decisions)/.*"
-    )
-    assert {name for name in owned() if not left_out.fullmatch(name)} == copied
-    answers = yaml.safe_load((rendered / ".copier-answers.yml").read_text())
-    assert answers["_commit"] == "v1.0.0"
 
 
-def test_links_of_a_project_lead_somewhere(rendered: Path) -> None:
-    pages = [rendered / "README.md", *(rendered / "docs").rglob("*.md")]
-    assert len(pages) > 4
-    for page in pages:
-        for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", page.read_text()):
-            assert "://" in link or (page.parent / link).exists(), f"{page.relative_to(rendered)} links to {link}"
+def test_style_of_a_new_project_is_right(rendered: Path) -> None:
+    recipe = (rendered / "justfile").read_text().split("\nlint:\n")[1].split("\n\n", maxsplit=1)[0]
+    commands = re.findall(r"uv run (ruff .*)", recipe)
+    assert len(commands) == 2
+    for command in commands:
+        run(rendered, sys.executable, "-m", *command.split(), "--no-cache")
 
 
-def test_what_git_ignores_is_not_copied_out_of_a_plain_folder(tmp_path: Path) -> None:
-    copy_root(tmp_path / "template")
-    shutil.rmtree(tmp_path / "template/.git")
-    junk = (
-        "data/raw/table.parquet", "data/contract.json", "models/pipeline.joblib", "artifact/manifest.json",
-        ".venv/bin/x", ".venv-3.12/x", "mlflow.db", "mlflow.db-wal", "mlruns/0/meta.yaml", "logs/predictions.db",
-        "keys.json", ".env", "uv.lock", "src/skline/__pycache__/cli.pyc", ".dvc/cache/files/x",
-        ".dvc/tmp/lock", ".dvc/config.local",
-        ".dvc/plots/page.html", "reports/plots/roc.csv", "dvc_plots/index.html", ".pytest_cache/x", "dist/x.whl",
-    )  # fmt: skip
-    for name in junk:
-        (tmp_path / "template" / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / "template" / name).write_text("junk")
-    copier(tmp_path, "copy", str(tmp_path / "template"), "churn")
-    project = tmp_path / "churn"
-    assert not files(project) & set(junk)
-    assert {path.name for path in project.iterdir() if path.is_dir()} <= {Path(name).parts[0] for name in owned()}
-    assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+def test_links_in_the_readme_of_a_project_resolve(rendered: Path) -> None:
+    for link in re.findall(r"\]\(([^)#\s]+)[^)]*\)", (rendered / "README.md").read_text()):
+        assert "://" in link or (rendered / link).exists(), link
 
 
-def edit(folder: Path, name: str, old: str, new: str) -> None:
-    text = (folder / name).read_text()
-    assert old in text, f"{name} has no {old!r}"
-    (folder / name).write_text(text.replace(old, new, 1))
+def test_workflow_of_a_project_calls_steps_of_both_justfiles(rendered: Path) -> None:
+    called = set(re.findall(r"uv run just (\w+)", (ROOT / ".github/workflows/ci.yml").read_text()))
+    assert called >= {"lint", "pipeline", "test", "image"}
+    for folder in (ROOT, rendered):
+        assert called <= set(re.findall(r"^(\w+)\b.*:", (folder / "justfile").read_text(), re.M))
 
 
-def append(folder: Path, name: str, text: str) -> None:
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    with (folder / name).open("a") as file:
-        file.write(text)
+def test_project_requires_the_engine_of_its_revision_and_records_the_version(template: Path, rendered: Path) -> None:
+    assert answers(rendered) == {"_commit": "v1.0.0", "_src_path": str(template), "engine": ""}
+    head = git(template, "rev-parse", "HEAD").strip()
+    assert requirement(rendered) == {"git": f"file://{template}", "rev": head}
 
 
-@pytest.fixture
-def improved(template: Path, tmp_path: Path) -> Path:
-    """The template with two more tags, each of which improves files of every kind."""
+def test_path_of_the_template_may_be_relative_and_contain_spaces(template: Path, tmp_path: Path) -> None:
+    shutil.copytree(template, tmp_path / "my template")
+    (tmp_path / "projects").mkdir()
+    output = copier(tmp_path / "projects", "copy", "../my template", "my churn")
+    assert "cd 'my churn'" in output
+    project = tmp_path / "projects/my churn"
+    assert answers(project)["_src_path"] == str(tmp_path / "my template")
+    assert requirement(project)["git"] == f"file://{tmp_path}/my%20template"
+    assert str(tmp_path / "my template") in (project / "README.md").read_text()
+
+
+@pytest.mark.slow
+def test_project_from_uncommitted_changes_starts_from_the_last_commit(template: Path, tmp_path: Path) -> None:
     folder = tmp_path / "template"
     shutil.copytree(template, folder)
-    for version in ("v1.1.0", "v1.2.0"):
-        append(folder, "src/skline/features.py", f"\n# improved in {version}\n")
-        append(folder, f"src/skline/{version.replace('.', '_')}.py", '"""New."""\n')
-        append(folder, "params.yaml", f"# the demo's {version}\n")
-        append(folder, "src/model/contract.py", f"# the demo's {version}\n")
-        append(folder, "data/source/README.md", f"The demo's {version}.\n")
-        append(folder, "data/source/demo.csv", f"{version}\n")
-        append(folder, "tests/demo.py", f"# {version}\n")
-        append(folder, "README.md.jinja", f"{version}\n")
-        append(folder, "dvc.lock", f"# {version}\n")
-        append(folder, "src/model/placeholders.json", f"{version}\n")
-        commit(folder, version, version)
-    return folder
+    append(folder, "Dockerfile", "# draft\n")
+    output = copier(tmp_path, "copy", "--vcs-ref", "HEAD", str(folder), "churn")
+    head = git(folder, "rev-parse", "HEAD").strip()
+    assert "The template has uncommitted changes" in output
+    assert f"the last commit, {head[:7]}" in output
+    assert "# draft" in (tmp_path / "churn/Dockerfile").read_text()
+    assert answers(tmp_path / "churn")["_commit"] == head
+    assert requirement(tmp_path / "churn")["rev"] == head
+
+    commit(tmp_path / "churn", "start")
+    commit(folder, "draft", "v1.1.0")
+    copier(tmp_path / "churn", "update")
+    assert (tmp_path / "churn/Dockerfile").read_text().count("# draft") == 1
+    assert requirement(tmp_path / "churn")["rev"] == git(folder, "rev-parse", "HEAD").strip()
 
 
-def begun(folder: Path) -> Path:
-    """Give a project edits of every kind, and commit them."""
-    edit(folder, "params.yaml", "name: flights", "name: churn")
-    edit(folder, "src/model/contract.py", "Distance between", "How far apart are")
-    edit(folder, "src/skline/features.py", '"""', '"""Edited here. ')
-    (folder / "README.md").write_text("# Churn\n")
-    (folder / "data/source/README.md").unlink()
-    (folder / "src/model/placeholders.json").unlink(missing_ok=True)
-    (folder / "tests/demo.py").unlink()
-    append(folder, "data/source/churn.csv", "a,b\n")
-    append(folder, "dvc.lock", "ours\n")
-    append(folder, "reports/metrics.json", "{}\n")
-    if not (folder / ".git").exists():
-        git(folder, "init", "-qb", "main")
-    commit(folder, "ours")
-    return folder
-
-
-def updated(folder: Path, version: str) -> None:
-    """Assert that a project with the edits of `begun` has the template's improvements, and all of its edits."""
-    assert yaml.safe_load((folder / ".copier-answers.yml").read_text())["_commit"] == version
-    features = (folder / "src/skline/features.py").read_text()
-    assert features.startswith('"""Edited here. ')
-    assert f"# improved in {version}\n" in features
-    assert (folder / f"src/skline/{version.replace('.', '_')}.py").is_file()
-    for name in ("params.yaml", "src/model/contract.py"):
-        assert "the demo's v1" not in (folder / name).read_text()
-    assert "name: churn" in (folder / "params.yaml").read_text()
-    assert "How far apart are" in (folder / "src/model/contract.py").read_text()
-    assert (folder / "README.md").read_text() == "# Churn\n"
-    assert (folder / "dvc.lock").read_text().endswith("ours\n")
-    assert {path.name for path in (folder / "data/source").iterdir()} == {"churn.csv"}
-    assert not (folder / "src/model/placeholders.json").exists()
-    assert not (folder / "tests/demo.py").exists()
-    marks = subprocess.run(["git", "grep", "-lE", "^(<<<<<<< |>>>>>>> )"], cwd=folder, capture_output=True, check=False)
-    assert marks.stdout == b""
-    assert not list(folder.rglob("*.rej"))
-
-
-@pytest.mark.slow
-def test_an_update_across_two_tags_keeps_edits_and_merges_improvements(improved: Path, tmp_path: Path) -> None:
-    copier(tmp_path, "copy", "--vcs-ref", "v1.0.0", str(improved), "churn")
-    project = begun(tmp_path / "churn")
-    copier(project, "update", "--vcs-ref", "v1.1.0")
-    updated(project, "v1.1.0")
-    commit(project, "one further")
-    copier(project, "update")
-    updated(project, "v1.2.0")
-
-
-@pytest.mark.slow
-def test_an_update_may_leave_out_a_tag_and_shows_conflicts(improved: Path, tmp_path: Path) -> None:
-    copier(tmp_path, "copy", "--vcs-ref", "v1.0.0", str(improved), "churn")
-    project = begun(tmp_path / "churn")
-    copier(project, "update")
-    updated(project, "v1.2.0")
-    commit(project, "two further")
-
-    edit(improved, "src/skline/features.py", "# improved in v1.2.0", "# theirs")
-    commit(improved, "theirs", "v1.3.0")
-    edit(project, "src/skline/features.py", "# improved in v1.2.0", "# ours")
-    commit(project, "ours, too")
-    copier(project, "update")
-    text = (project / "src/skline/features.py").read_text()
-    assert re.search(r"<<<<<<< before updating\n# ours\n=======\n# theirs\n>>>>>>> after updating", text)
-
-
-@pytest.mark.slow
-def test_a_clone_that_was_never_rendered_joins_the_updates_as_documented(improved: Path, tmp_path: Path) -> None:
-    page = (ROOT / "docs/template.md").read_text()
-    git(tmp_path, "clone", "-q", "--branch", "v1.0.0", str(improved), "churn")
-    project = begun(tmp_path / "churn")
-    [removing] = re.findall(r"^    git (rm .*?)\n\n", page, re.M | re.S)
-    git(project, *removing.replace("\\\n", "").split())
-    [joining] = re.findall(r"^    uvx copier (copy --vcs-ref v1\.0\.0 .*) TEMPLATE \.$", page, re.M)
-    copier(project, *joining.replace("'", "").split(), str(improved), ".")
-    assert git(project, "status", "--porcelain", "-uall", "--", ".copier-answers.yml").startswith("??")
-    assert "D  copier.yml" in git(project, "status", "--porcelain")
-    assert not [line for line in git(project, "status", "--porcelain").splitlines() if line.startswith((" M", "M"))]
-    commit(project, "joined")
-    copier(project, "update")
-    updated(project, "v1.2.0")
-    assert not (project / "copier.yml").exists()
-    assert not (project / "benchmarks").exists()
-
-
-@pytest.mark.slow
-def test_a_new_project_runs_its_demo_at_once(template: Path, tmp_path: Path) -> None:
-    copier(tmp_path, "copy", str(template), "churn")
+def test_folder_without_git_is_copied_without_results_and_caches_and_its_engine_is_required(tmp_path: Path) -> None:
+    folder = copy_files(tmp_path / "template", tracked_files())
+    ignored = (
+        "data/raw/table.parquet", "data/contract.json", "models/pipeline.joblib", ".venv/bin/x", "mlflow.db",
+        "keys.json", ".env", "uv.lock", "src/model/__pycache__/a.pyc", "tests/model/__pycache__/a.pyc",
+        ".dvc/cache/files/x", ".dvc/tmp/lock", ".dvc/config.local", "serving/.DS_Store", "dist/x.whl",
+        "releases/champion.json",
+    )  # fmt: skip
+    for name in ignored:
+        append(folder, name, "ignored")
+    output = copier(tmp_path, "copy", str(folder), "churn")
+    assert "is not a git repository" in output
     project = tmp_path / "churn"
-    git(project, "init", "-qb", "main")
+    assert not files(project) & set(ignored)
+    assert not [path for path in project.rglob("*") if path.is_dir() and not any(path.iterdir())]
+    assert requirement(project) == {"path": str(folder), "editable": True}
+    assert_nothing_but_the_project(project)
+
+
+def assert_nothing_but_the_project(project: Path) -> None:
+    """Assert that a project contains nothing of the engine, of the template, or of the results of its demo."""
+    assert {path.name for path in (project / "src").iterdir()} == {"model"}
+    assert {path.name for path in (project / "tests").iterdir()} == {"model"}
+    assert {path.name for path in (project / ".github/workflows").iterdir()} == {"ci.yml"}
+    others = {"benchmarks", "docs", "reports", ".ci", "dvc.lock", "artifact.sha256", "copier.yml", "CHANGELOG.md"}
+    assert not others & {path.name for path in project.iterdir()}
+    assert not [name for name in files(project) if name.endswith(".jinja")]
+
+
+def render_requirement(**values: str) -> tuple[Any, list[str]]:
+    """Render pyproject.toml; returns where the engine comes from, and the group `serving`."""
+    text = environment().get_template("pyproject.toml.jinja").render({"engine": "", "commit": "abc", **values})
+    pyproject: Mapping[str, Any] = tomllib.loads(text)
+    return pyproject["tool"]["uv"].get("sources", {}).get("skline"), pyproject["dependency-groups"]["serving"]
+
+
+def environment() -> Any:
+    """Return a Jinja environment with the filters that Copier has without `--trust`."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(ROOT),
+        extensions=["jinja2_ansible_filters.AnsibleCoreFiltersExtension"],
+        autoescape=jinja2.select_autoescape(enabled_extensions=(), default_for_string=False),
+    )
+
+
+@pytest.mark.parametrize(
+    ("template", "url"),
+    [
+        ("gh:owner/name", "https://github.com/owner/name"),
+        ("gl:owner/name.git", "https://gitlab.com/owner/name.git"),
+        ("git@example.com:owner/name.git", "ssh://git@example.com/owner/name.git"),
+        ("ssh://git@example.com:2222/name.git", "ssh://git@example.com:2222/name.git"),
+        ("https://example.com/name.git", "https://example.com/name.git"),
+        ("git+https://example.com/name", "https://example.com/name"),
+        ("/srv/the template", "file:///srv/the%20template"),
+    ],
+)
+def test_every_address_that_copier_accepts_becomes_a_requirement(template: str, url: str) -> None:
+    stored = environment().from_string(COPIER["address"]["default"]).render(_copier_answers={"_src_path": template})
+    assert stored.strip() == template, "stored as given"
+    assert render_requirement(address=stored.strip())[0] == {"git": url, "rev": "abc"}
+
+
+@pytest.mark.parametrize(
+    ("engine", "source"),
+    [
+        ("==1.2", None),
+        (">=1.2,<2", None),
+        ("-e ../skline", {"path": "../skline", "editable": True}),
+        ("../skline-1.2-py3-none-any.whl", {"path": "../skline-1.2-py3-none-any.whl"}),
+        ("https://example.com/skline-1.2-py3-none-any.whl", {"url": "https://example.com/skline-1.2-py3-none-any.whl"}),
+        ("git+https://example.com/name", {"git": "https://example.com/name"}),
+        ("git+https://example.com/name.git@v1", {"git": "https://example.com/name.git", "rev": "v1"}),
+        ("git+ssh://git@example.com/name@a/branch", {"git": "ssh://git@example.com/name", "rev": "a/branch"}),
+        ("git+file:///srv/name@abc#egg=skline", {"git": "file:///srv/name", "rev": "abc"}),
+    ],
+)
+def test_engine_may_be_named_in_place_of_the_revision(engine: str, source: Any) -> None:
+    version = engine if source is None else ""
+    assert render_requirement(address="/srv/template", engine=engine) == (source, [f"skline[serving]{version}"])
+    assert engine_error(engine) == ""
+
+
+@pytest.mark.parametrize("engine", ["1.2", "skline", "../skline", "https://example.com/name"])
+def test_engine_of_an_unknown_form_has_an_error_message(engine: str) -> None:
+    assert engine_error(engine).endswith(f"not {engine}")
+
+
+def engine_error(engine: str) -> str:
+    """Return what the validator in copier.yml says about an engine; an empty string if it is accepted."""
+    return str(environment().from_string(COPIER["engine"]["validator"]).render(engine=engine)).strip()
+
+
+@pytest.mark.slow
+def test_named_engine_is_kept_by_updates_until_another_is_named(template: Path, tmp_path: Path) -> None:
+    copier(tmp_path, "copy", "--data", "engine=-e ../skline", str(template), "churn")
+    project = tmp_path / "churn"
     commit(project, "start")
-    code = os.pathsep.join(str(path) for path in (project / "src", project))
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", code)
-        patch.setenv("PATH", path)
-        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
-        run(project, sys.executable, "-m", "dvc", "repro")
-        commit(project, "first model")
-        said = run(project, sys.executable, "-m", "skline.cli", "doctor")
-    assert "dvc.lock is up to date" in said
-    assert re.search(r"artifact flights@\w{12} is whole", said)
-    assert "this is still the template's demo" in said
+    copier(project, "update")
+    assert answers(project)["engine"] == "-e ../skline"
+    assert requirement(project) == {"path": "../skline", "editable": True}
+    copier(project, "update", "--data", "engine=")
+    assert requirement(project)["rev"] == git(template, "rev-parse", "HEAD").strip()
+
+
+def test_engine_of_an_unknown_form_is_rejected(template: Path, tmp_path: Path) -> None:
+    output = copier(tmp_path, "copy", "--data", "engine=1.2", str(template), "churn", status=1)
+    assert "name a version (==1.2), a wheel" in output
+    assert "not 1.2" in output
+    assert not (tmp_path / "churn").exists()
+
+
+def test_no_file_of_the_template_has_a_name_that_copier_renders() -> None:
+    assert not any("{{" in part or "{%" in part for name in tracked_files() for part in Path(name).parts)
+    twins = {name.removesuffix(".jinja") for name in tracked_files() if name.endswith(".jinja")}
+    assert twins == TWINS
+    done = subprocess.run(["git", "check-ignore", *sorted(TWINS)], cwd=ROOT, capture_output=True, check=False)
+    assert done.stdout == b""

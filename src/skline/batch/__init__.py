@@ -1,1 +1,1 @@
-"""Scoring a table with the packaged artifact, part by part: `skline score`."""
+"""Batch scoring: a table of any length is scored part by part with the packaged artifact (`skline score`)."""

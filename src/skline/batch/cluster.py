@@ -1,6 +1,6 @@
-"""The same on a Dask cluster: every part is scored by a worker, and the answers are written here, in order.
+"""Score a table on a Dask cluster: workers score the parts, and this process writes the results in order.
 
-Workers open the artifact, and a Parquet table, by the paths that are given here, so they must see the same files.
+Workers open the artifact, and a Parquet table, by the paths that this process uses, so they must see the same files.
 The parts of any other table are sent to them.
 """
 
@@ -14,19 +14,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from skline.batch.part import Part, PartScorer
-from skline.batch.read import Format, Input
+from skline.batch.part import PartScorer, ScoredPart
+from skline.batch.read import TableFormat, TableReader
 from skline.batch.run import Engine
 from skline.errors import SklineError
 
-#: Parts that a worker may have waiting, so that it never waits for one.
-AHEAD = 3
-#: What a worker is told: the rows themselves, or the row group of a Parquet file that holds them.
+#: Parts that each worker has queued, so that it is never idle.
+QUEUED_PARTS_PER_WORKER = 3
+CONNECT_TIMEOUT_SECONDS = 10
+WORKER_TIMEOUT_SECONDS = 60
+#: A worker's task: a RecordBatch of rows, or the path and the row group (an int) of a Parquet file.
 Task = Any
 
 
-def on_cluster(artifact: Path, digest: str, scheduler: str | None, workers: int) -> Engine:
-    """Score on a Dask cluster.
+def cluster_engine(artifact: Path, digest: str, scheduler: str | None, workers: int) -> Engine:
+    """Return an engine that scores on a Dask cluster.
 
     Parameters
     ----------
@@ -40,15 +42,15 @@ def on_cluster(artifact: Path, digest: str, scheduler: str | None, workers: int)
     Raises
     ------
     SklineError
-        If Dask is not installed, or the scheduler does not answer.
+        If Dask is not installed, or the scheduler does not respond.
     """
     try:
         bag: Any = import_module("dask.bag")
         distributed: Any = import_module("dask.distributed")
     except ImportError as error:
-        raise SklineError(f"--engine dask needs Dask ({error}); run `uv sync --group dask`") from None
+        raise SklineError(f"--engine dask needs Dask ({error}); run `uv add --group train 'skline[dask]'`") from None
 
-    def engine(table: Input, scorer: PartScorer) -> Iterator[Part]:
+    def engine(table: TableReader, scorer: PartScorer) -> Iterator[ScoredPart]:
         with ExitStack() as stack:
             address: Any = scheduler
             if scheduler is None:
@@ -58,62 +60,63 @@ def on_cluster(artifact: Path, digest: str, scheduler: str | None, workers: int)
                     )
                 )
             try:
-                client = stack.enter_context(distributed.Client(address, timeout=10))
+                client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT_SECONDS))
             except OSError as error:
-                raise SklineError(f"no Dask scheduler answers at {scheduler}: {error}") from error
-            client.wait_for_workers(1, timeout=60)
-            room = AHEAD * max(1, len(client.scheduler_info()["workers"]))
-            first = 0
+                raise SklineError(f"the Dask scheduler at {scheduler} does not respond: {error}") from error
+            client.wait_for_workers(1, timeout=WORKER_TIMEOUT_SECONDS)
+            max_queued = QUEUED_PARTS_PER_WORKER * max(1, len(client.scheduler_info()["workers"]))
+            first_row = 0
             running: deque[Any] = deque()
 
-            def finished() -> Iterator[Part]:
-                nonlocal first
-                for scored, rejected in running.popleft().result():
-                    yield Part(_shifted(scored, first), _shifted(rejected, first))
-                    first += scored.num_rows + rejected.num_rows
+            def next_results() -> Iterator[ScoredPart]:
+                nonlocal first_row
+                for scored, rejected, unseen in running.popleft().result():
+                    yield ScoredPart(_shift_rows(scored, first_row), _shift_rows(rejected, first_row), unseen)
+                    first_row += scored.num_rows + rejected.num_rows
 
-            for task in tasks(table, scorer):
+            for task in split_into_tasks(table, scorer):
                 part = bag.from_sequence([task], npartitions=1)
-                scores = part.map_partitions(score_tasks, artifact.resolve(), digest, tuple(scorer.keep))
-                running.append(client.compute(scores))
-                if len(running) >= room:
-                    yield from finished()
+                results = part.map_partitions(score_tasks, artifact.resolve(), digest, tuple(scorer.keep))
+                running.append(client.compute(results))
+                if len(running) >= max_queued:
+                    yield from next_results()
             while running:
-                yield from finished()
+                yield from next_results()
 
     return engine
 
 
-def tasks(table: Input, scorer: PartScorer) -> Iterator[Task]:
-    """Cut the table into tasks."""
-    if table.is_parquet and table.groups:
-        yield from ((table.path.resolve(), group) for group in range(table.groups))
+def split_into_tasks(table: TableReader, scorer: PartScorer) -> Iterator[Task]:
+    """Split the table into tasks."""
+    if table.is_parquet and table.row_groups:
+        yield from ((table.path.resolve(), row_group) for row_group in range(table.row_groups))
     else:
-        yield from table.parts(scorer.columns, scorer.texts)
+        yield from table.parts(scorer.columns, scorer.string_columns)
 
 
-def score_tasks(work: Sequence[Task], artifact: Path, digest: str, keep: tuple[str, ...]) -> list[Part]:
-    """Score tasks on a worker; row numbers begin with 0 in each."""
-    scorer = scorer_of(artifact, digest, keep)
-    done: list[Part] = []
-    for task in work:
+def score_tasks(tasks: Sequence[Task], artifact: Path, digest: str, keep: tuple[str, ...]) -> list[ScoredPart]:
+    """Score tasks on a worker; row numbers start with 0 in each part."""
+    scorer = load_scorer_once(artifact, digest, keep)
+    results: list[ScoredPart] = []
+    for task in tasks:
         if isinstance(task, pa.RecordBatch):
-            done.append(scorer.score(task))
+            results.append(scorer.score(task))
             continue
-        path, group = task
-        done += [scorer.score(batch) for batch in Input(path, Format()).parts(scorer.columns, scorer.texts, [group])]
-    return done
+        path, row_group = task
+        parts = TableReader(path, TableFormat()).parts(scorer.columns, scorer.string_columns, [row_group])
+        results += [scorer.score(part) for part in parts]
+    return results
 
 
 @cache
-def scorer_of(artifact: Path, digest: str, keep: tuple[str, ...]) -> PartScorer:
+def load_scorer_once(artifact: Path, digest: str, keep: tuple[str, ...]) -> PartScorer:
     """Load the artifact once in each worker."""
     return PartScorer(artifact, digest, keep)
 
 
-def _shifted(rows: pa.RecordBatch, first: int) -> pa.RecordBatch:
-    """Count the rows from another one on."""
+def _shift_rows(rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:
+    """Add `first_row` to the row numbers."""
     import pyarrow.compute as pc
 
-    arrays = [pc.add(rows.column(0), pa.scalar(first, pa.int64())), *rows.columns[1:]]
+    arrays = [pc.add(rows.column(0), pa.scalar(first_row, pa.int64())), *rows.columns[1:]]
     return pa.RecordBatch.from_arrays(arrays, schema=rows.schema)

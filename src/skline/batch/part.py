@@ -1,4 +1,4 @@
-"""One part of a table → its scores and its rejected rows: the function that runs in threads and on clusters."""
+"""Score one part of a table: the function that runs in threads and on clusters."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -10,25 +10,34 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skline.artifact import Artifact
-from skline.batch.judge import Judge
+from skline.batch.unseen import Unseen, count_unseen, seen_values
+from skline.batch.validation import BatchValidator
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
-from skline.scoring.answers import Scores
-from skline.scoring.load import load
+from skline.scoring.code_writer import Array
+from skline.scoring.equality import concatenate
+from skline.scoring.load import load_plan_or_pipeline
 from skline.scoring.plan import Plan
-from skline.scoring.source import Array
-from skline.scoring.texts import Texts
+from skline.scoring.scores import Scores
+from skline.scoring.string_column import StringColumn
 
-Columns = Mapping[str, Array | Texts]
-TYPES = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64(), "string": pa.string()}
-NOT_FINITE = "the model has no finite answer; the row's values are too extreme"
+Columns = Mapping[str, Array | StringColumn]
+ARROW_TYPES = {"boolean": pa.bool_(), "integer": pa.int64(), "number": pa.float64(), "string": pa.string()}
+NOT_FINITE = "the model's prediction is not finite; the row's values are too extreme"
 
 
-class Part(NamedTuple):
-    """What became of some rows of a table: as many as `scored` and `rejected` have together."""
+class ScoredPart(NamedTuple):
+    """The result of scoring some rows of a table; `scored` and `rejected` together have as many rows.
+
+    Attributes
+    ----------
+    unseen : dict of str to Unseen
+        Values of text columns that no training row has, among the rows that keep the contract.
+    """
 
     scored: pa.RecordBatch
     rejected: pa.RecordBatch
+    unseen: dict[str, Unseen]
 
 
 class PartScorer:
@@ -41,13 +50,13 @@ class PartScorer:
     digest : str
         Sha256 that it must have.
     keep : sequence of str
-        Columns of the table that go into the scores.
+        Columns of the table that are copied to the scores.
 
     Attributes
     ----------
     columns : list of str
-        The columns that a part must have: the inputs, and those to be kept.
-    texts : list of str
+        The columns that a part must have: the inputs, and those to keep.
+    string_columns : list of str
         Inputs that are strings.
     """
 
@@ -58,119 +67,131 @@ class PartScorer:
         self.keep = list(keep)
         self.inputs = contract.input_names
         self.columns = [*self.inputs, *(name for name in keep if name not in self.inputs)]
-        self.texts = [column.name for column in contract.inputs if column.kind == "string"]
-        self._judge = Judge(contract)
-        self._fields = answer_fields(contract)
-        taken = {"row", *(field.name for field in self._fields)} & set(keep)
-        if taken:
+        self.string_columns = [column.name for column in contract.inputs if column.kind == "string"]
+        self._validator = BatchValidator(contract)
+        self._seen = seen_values(artifact.profile, contract)
+        self._score_fields = score_fields(contract)
+        reserved = {"row", *(field.name for field in self._score_fields)} & set(keep)
+        if reserved:
             raise SklineError(
-                f"the column {min(taken)!r} cannot be kept: the scores have a column of that name; rename it"
+                f"the column {min(reserved)!r} cannot be kept: the scores have a column of that name; rename it"
             )
-        found, self.scoring = load(artifact)
-        self._score: Callable[[Columns], Scores] = (
-            found.score_columns if isinstance(found, Plan) else _pipeline(found, contract.inputs)
+        loaded, self.scoring = load_plan_or_pipeline(artifact)
+        self._score_columns: Callable[[Columns], Scores] = (
+            loaded.score_columns if isinstance(loaded, Plan) else _pipeline_column_scorer(loaded, contract.inputs)
         )
 
-    def score(self, batch: pa.RecordBatch, first: int = 0) -> Part:
-        """Score rows of which the first is row `first` of the table."""
-        judged = self._judge.judge(batch)
-        reasons = judged.rejected
-        scores, refused = self._ask(judged.columns, len(judged.accepted))
-        accepted = judged.accepted
-        if refused:
-            reasons |= {int(accepted[position]): [reason] for position, reason in refused.items()}
-            accepted = np.delete(accepted, list(refused))
+    def score(self, batch: pa.RecordBatch, first_row: int = 0) -> ScoredPart:
+        """Score a part whose first row is row `first_row` of the table."""
+        validated = self._validator.validate(batch)
+        reasons = validated.rejected
+        scores, unscorable = self._score_by_halves(validated.columns, len(validated.accepted))
+        accepted = validated.accepted
+        if unscorable:
+            reasons |= {int(accepted[position]): [reason] for position, reason in unscorable.items()}
+            accepted = np.delete(accepted, list(unscorable))
             reasons = dict(sorted(reasons.items()))
-        return Part(self._scored(batch, accepted, scores, first), self._rejected(batch, reasons, first))
+        return ScoredPart(
+            self._scored_rows(batch, accepted, scores, first_row),
+            self._rejected_rows(batch, reasons, first_row),
+            count_unseen(validated.columns, self._seen),
+        )
 
-    def _ask(self, columns: Columns, size: int) -> tuple[Scores | None, dict[int, str]]:
-        """Ask the model; rows that it refuses, or has no finite answer to, are found by halving."""
+    def _score_by_halves(self, columns: Columns, size: int) -> tuple[Scores | None, dict[int, str]]:
+        """Score rows; those that the model rejects, or whose prediction is not finite, are isolated by bisection.
+
+        Returns
+        -------
+        scores : Scores or None
+            Of all other rows; None if there are none.
+        unscorable : dict from position to reason
+        """
         if size == 0:
             return None, {}
         try:
-            scores = self._score(columns)
+            scores = self._score_columns(columns)
         except ValueError as error:
             if size == 1:
                 return None, {0: f"the model cannot score this: {error}"}
             middle = size // 2
-            halves = [
-                self._ask({name: values[rows] for name, values in columns.items()}, count)
-                for rows, count in ((np.arange(middle), middle), (np.arange(middle, size), size - middle))
-            ]
-            (left, refused), (right, others) = halves
-            return _joined(left, right), refused | {middle + position: reason for position, reason in others.items()}
+            (left, left_reasons), (right, right_reasons) = (
+                self._score_by_halves({name: values[rows] for name, values in columns.items()}, len(rows))
+                for rows in (np.arange(middle), np.arange(middle, size))
+            )
+            shifted = {middle + position: reason for position, reason in right_reasons.items()}
+            return _join(left, right), left_reasons | shifted
         numbers = scores.predictions if scores.probabilities is None else scores.probabilities
-        finite = np.isfinite(numbers).reshape(size, -1).all(axis=1)
-        if finite.all():
+        is_finite = np.isfinite(numbers).reshape(size, -1).all(axis=1)
+        if is_finite.all():
             return scores, {}
-        return scores[finite], dict.fromkeys(np.flatnonzero(~finite).tolist(), NOT_FINITE)
+        return scores[is_finite], dict.fromkeys(np.flatnonzero(~is_finite).tolist(), NOT_FINITE)
 
-    def _scored(
-        self, batch: pa.RecordBatch, rows: npt.NDArray[np.int64], scores: Scores | None, first: int
+    def _scored_rows(
+        self, batch: pa.RecordBatch, rows: npt.NDArray[np.int64], scores: Scores | None, first_row: int
     ) -> pa.RecordBatch:
-        """Row numbers, answers and kept columns."""
-        arrays = [pa.array(rows + first)]
+        """Return row numbers, scores and kept columns."""
+        arrays = [pa.array(rows + first_row)]
         if scores is None:
-            arrays += [pa.array([], field.type) for field in self._fields]
+            arrays += [pa.array([], field.type) for field in self._score_fields]
         else:
-            arrays.append(pa.array(scores.predictions, self._fields[0].type))
+            arrays.append(pa.array(scores.predictions, self._score_fields[0].type))
             if scores.probabilities is not None:
-                arrays += [pa.array(np.ascontiguousarray(chances)) for chances in scores.probabilities.T]
-        kept = _taken(batch.select(self.keep), rows)
-        fields = [pa.field("row", pa.int64()), *self._fields, *kept.schema]
-        return pa.RecordBatch.from_arrays([*arrays, *kept.columns], schema=pa.schema(fields))
+                arrays += [pa.array(np.ascontiguousarray(column)) for column in scores.probabilities.T]
+        kept = _select_rows(batch.select(self.keep), rows)
+        fields = [pa.field("row", pa.int64()), *self._score_fields, *kept.schema]
+        metadata = {"skline.model_version": self.version}  # Parquet files keep it
+        return pa.RecordBatch.from_arrays([*arrays, *kept.columns], schema=pa.schema(fields, metadata))
 
-    def _rejected(self, batch: pa.RecordBatch, reasons: dict[int, list[str]], first: int) -> pa.RecordBatch:
-        """Row numbers, all reasons, and the cells as they were found."""
+    def _rejected_rows(self, batch: pa.RecordBatch, reasons: dict[int, list[str]], first_row: int) -> pa.RecordBatch:
+        """Return row numbers, all reasons, and the cells unchanged."""
         rows = np.array(list(reasons), dtype=np.int64)
-        shown = [name for name in batch.schema.names if name not in ("row", "reasons")]
-        cells = _taken(batch.select(shown), rows)
+        names = [name for name in batch.schema.names if name not in ("row", "reasons")]
+        cells = _select_rows(batch.select(names), rows)
         fields = [pa.field("row", pa.int64()), pa.field("reasons", pa.string()), *cells.schema]
-        words = pa.array(["; ".join(said) for said in reasons.values()], pa.string())
-        return pa.RecordBatch.from_arrays([pa.array(rows + first), words, *cells.columns], schema=pa.schema(fields))
+        joined = pa.array(["; ".join(messages) for messages in reasons.values()], pa.string())
+        arrays = [pa.array(rows + first_row), joined, *cells.columns]
+        return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def answer_fields(contract: Contract) -> list[pa.Field]:
-    """The columns of an answer: the prediction, and the probability of each class as `/predict` names it."""
-    if contract.classes is None:
+def score_fields(contract: Contract) -> list[pa.Field]:
+    """Return the columns of a score: the prediction, and the probability of each class under the API's name for it."""
+    if contract.class_names is None:
         return [pa.field("prediction", pa.float64())]
-    names = [str(value).lower() if isinstance(value, bool) else str(value) for value in contract.classes]
-    chances = [pa.field(f"probability_{name}", pa.float64()) for name in names]
-    return [pa.field("prediction", TYPES[contract.target.kind]), *chances]
+    probabilities = [pa.field(f"probability_{name}", pa.float64()) for name in contract.class_names]
+    return [pa.field("prediction", ARROW_TYPES[contract.target.kind]), *probabilities]
 
 
-def _pipeline(pipeline: Any, columns: Sequence[Column]) -> Callable[[Columns], Scores]:
-    """Score columns by the pipeline itself."""
-    from skline.scoring.fallback import frame_scorer
+def _pipeline_column_scorer(pipeline: Any, columns: Sequence[Column]) -> Callable[[Columns], Scores]:
+    """Return a function that scores columns by the pipeline itself."""
+    from skline.scoring.pipeline_scorer import frame_scorer
 
-    return partial(_score_frame, frame_scorer(pipeline), columns)
+    return partial(_score_as_frame, frame_scorer(pipeline), columns)
 
 
-def _score_frame(score: Callable[[Any], Scores], columns: Sequence[Column], values: Columns) -> Scores:
-    """Build the DataFrame that the pipeline was fitted on, and score it."""
+def _score_as_frame(score: Callable[[Any], Scores], columns: Sequence[Column], values: Columns) -> Scores:
+    """Build a DataFrame like those on which the pipeline was fitted, and score it."""
     import pandas as pd
 
     from skline.contract.frames import to_storage
 
-    def stored(column: Column) -> Any:
-        given = values[column.name]
-        return to_storage(list(given), column.storage) if isinstance(given, Texts) else given
+    def stored_values(column: Column) -> Any:
+        column_values = values[column.name]
+        if isinstance(column_values, StringColumn):
+            return to_storage(list(column_values), column.storage)
+        return column_values
 
-    return score(pd.DataFrame({column.name: stored(column) for column in columns}))
+    return score(pd.DataFrame({column.name: stored_values(column) for column in columns}))
 
 
-def _joined(first: Scores | None, second: Scores | None) -> Scores | None:
-    """Scores of two runs of rows, None standing for no rows."""
+def _join(first: Scores | None, second: Scores | None) -> Scores | None:
+    """Join the scores of two sequences of rows; None stands for no rows."""
     if first is None or second is None:
         return second if first is None else first
-    chances = None
-    if first.probabilities is not None and second.probabilities is not None:
-        chances = np.concatenate([first.probabilities, second.probabilities])
-    return Scores(np.concatenate([first.predictions, second.predictions]), chances)
+    return concatenate([first, second])
 
 
-def _taken(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
-    """Some rows, dictionaries decoded: they differ from part to part."""
-    chosen = batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
-    arrays = [array.dictionary_decode() if pa.types.is_dictionary(array.type) else array for array in chosen.columns]
+def _select_rows(batch: pa.RecordBatch, rows: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    """Select rows, and decode dictionaries: they differ from part to part."""
+    selected = batch if len(rows) == batch.num_rows else batch.take(pa.array(rows))
+    arrays = [array.dictionary_decode() if pa.types.is_dictionary(array.type) else array for array in selected.columns]
     return pa.RecordBatch.from_arrays(arrays, names=batch.schema.names)

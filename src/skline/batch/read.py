@@ -1,6 +1,6 @@
-"""Tables of any length, in parts: CSV as text, Parquet as it is stored."""
+"""Read tables of any length in parts: CSV and sheets of workbooks as text, Parquet in its own types."""
 
-import zipfile
+import io
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -10,178 +10,235 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 
 from skline.errors import SklineError
-from skline.settings_source import Source
-from skline.sources.tables import choose_member, csv_header, refuse_duplicates, trimmed
+from skline.settings.source import Source
+from skline.sources.arrow_csv import (
+    BLOCK_BYTES,
+    Text,
+    arrow_arguments,
+    check_hidden_rows,
+    described_error,
+    may_hide_rows,
+)
+from skline.sources.cleaning import trimmed
+from skline.sources.dialect import detect_footer, detect_leading
+from skline.sources.encodings import describe_undecodable, settle_encoding
+from skline.sources.formats import COMPRESSED_SUFFIXES, file_format, opened, streamed
+from skline.sources.layout import read_layout
+from skline.sources.scan import Scan, scan
+from skline.sources.tables import parquet_columns, translated_errors, workbook_source
+from skline.sources.workbooks import sheet_as_csv
 
-#: Rows of a part of a Parquet file, and bytes of a part of a CSV.
-ROWS = 1 << 16
-BLOCK = 1 << 22
-PARQUET = (".parquet", ".pq")
-PACKED = {".gz": "gzip", ".bz2": "bz2", ".zst": "zstd"}
-ENCODED = pa.dictionary(pa.int32(), pa.string())
+#: Rows of a part of a Parquet file.
+PARQUET_PART_ROWS = 1 << 16
+#: Bytes that are read at a time from a Parquet file. Without it Arrow reads a whole row group, perhaps the whole file.
+PARQUET_BUFFER_BYTES = 1 << 20
+#: Bytes of a compressed file that are read to find its columns.
+HEAD_BYTES = 1 << 22
+ENCODED_STRING = pa.dictionary(pa.int32(), pa.string())
 
 
 @dataclass(frozen=True)
-class Format:
-    """How a table is written: its `delimiter` and `encoding` if it is a CSV, and the `member` of a zip.
+class TableFormat:
+    """How a table is written: what the command line says.
 
-    What is not said is as in `like`, the source that the model learned from.
+    Values that are not set are those of `default`, the source on which the model was trained; `skip` and `skip_footer`
+    are detected then, because a later file may have other titles and totals.
     """
 
     delimiter: str | None = None
     encoding: str | None = None
     member: str | None = None
-    like: Source | None = None
+    default: Source | None = None
+    sheet: str | None = None
+    skip: int | None = None
+    skip_footer: int | None = None
 
     def source(self, path: Path) -> Source:
-        """The same as the settings of a source, the delimiter by the file's name if none is given."""
+        """Return the format as source settings; a .tsv file is delimited by tabs unless `delimiter` is set."""
         stem = path.name.lower()
-        for ending in (*PACKED, ".zip"):
-            stem = stem.removesuffix(ending)
-        like = self.like or Source(uri="")
-        delimiter = self.delimiter or ("\t" if stem.endswith((".tsv", ".tab")) else like.delimiter)
-        encoding = self.encoding or like.encoding
-        given = {"uri": str(path), "delimiter": delimiter, "encoding": encoding, "member": self.member}
-        return like.model_copy(update=given)
+        for suffix in (*COMPRESSED_SUFFIXES, ".zip"):
+            stem = stem.removesuffix(suffix)
+        default = self.default or Source(uri="")
+        delimiter = self.delimiter or ("\t" if stem.endswith((".tsv", ".tab")) else default.delimiter)
+        values: dict[str, Any] = {
+            "uri": str(path),
+            "delimiter": delimiter,
+            "encoding": self.encoding or default.encoding,
+            "member": self.member,
+            "sheet": self.sheet or default.sheet,
+            "skip": self.skip or 0,
+            "skip_footer": self.skip_footer or 0,
+        }
+        return default.model_copy(update=values)
 
 
-class Input:
-    """A table to be read in parts.
+class TableReader:
+    """Reads a table in parts.
 
     Attributes
     ----------
     columns : list of str
         Names of all columns.
     total : int
-        How much there is to read: rows of a Parquet file, bytes of any other.
+        Size of the table: rows of a Parquet file, bytes of any other.
     unit : {"row", "B"}
+        Unit of `total` and `position`.
+    remarks : list of str
+        What a person should know about how the table is read; `parts` adds what the end of the table shows.
     """
 
-    def __init__(self, path: Path, form: Format) -> None:
+    def __init__(self, path: Path, table_format: TableFormat) -> None:
         if not path.is_file():
-            raise SklineError(f"there is no file {str(path)!r}; name a csv, tsv or Parquet file")
+            raise SklineError(f"there is no file {str(path)!r}; name a CSV, TSV, Excel or Parquet file")
         self.path = path
-        self._source = form.source(path)
+        self.remarks: list[str] = []
+        self._source = table_format.source(path)
+        self._detect_footer = table_format.skip_footer is None
         self._raw: BinaryIO | None = None
-        self._read = 0
-        self.is_parquet = path.suffix.lower() in PARQUET
-        self.unit = "row" if self.is_parquet else "B"
-        with _told(path):
+        self._position = 0
+        with translated_errors(path):
+            self._format = file_format(path, self._source)
+            self.is_parquet = self._format == "parquet"
+            self.unit = "row" if self.is_parquet else "B"
             if self.is_parquet:
                 import pyarrow.parquet as pq
 
-                with pq.ParquetFile(path) as file:
-                    self.columns: list[str] = file.schema_arrow.names
-                    self.total = file.metadata.num_rows
-                    self.groups = file.num_row_groups
+                metadata = pq.read_metadata(path)
+                self.columns = parquet_columns(path)
+                self.total, self.row_groups = metadata.num_rows, metadata.num_row_groups
             else:
                 self.total = path.stat().st_size
-                with ExitStack() as stack:
-                    self.columns = csv_header(self._open(stack), self._source)
-        refuse_duplicates(self.columns, path.name)
+                self._settle_text(table_format)
+
+    def _settle_text(self, table_format: TableFormat) -> None:
+        """Settle the encoding, the lines that are no rows, and the columns of a text."""
+        if self._format == "workbook":
+            self._source = workbook_source(self._source)
+        with ExitStack() as stack:
+            stream = self._open(stack)
+            data, whole = stream, self._raw is stream or isinstance(stream, io.BytesIO)
+            if not whole:
+                data = io.BytesIO(_whole_lines(stream.read(HEAD_BYTES)))
+            encoding = settle_encoding(data, self._source.encoding, self.path.name)
+            self._source = self._source.model_copy(update={"encoding": encoding.name})
+            self.remarks += [encoding.remark] if encoding.remark else []
+            if table_format.skip is None:
+                found = detect_leading(data, self._source)
+                self.remarks += found.remarks
+                self._source = self._source.model_copy(update=found.source)
+            data.seek(0)
+            try:
+                self._layout = read_layout(data, self._source, self.path.name)
+            except UnicodeDecodeError as error:
+                raise SklineError(describe_undecodable(data, encoding.name, self.path.name)) from error
+            self.columns = self._layout.names
 
     @property
-    def read(self) -> int:
+    def position(self) -> int:
         """How much of `total` has been read."""
-        return self._read if self._raw is None or self._raw.closed else self._raw.tell()
+        return self._position if self._raw is None or self._raw.closed else self._raw.tell()
 
     def parts(
-        self, columns: Sequence[str], texts: Sequence[str], groups: Sequence[int] | None = None
+        self, columns: Sequence[str], string_columns: Sequence[str], row_groups: Sequence[int] | None = None
     ) -> Iterator[pa.RecordBatch]:
         """Read some columns; there is always at least one part.
 
         Parameters
         ----------
         columns : sequence of str
-        texts : sequence of str
-            Those in which strings are expected; they come dictionary-encoded.
-        groups : sequence of int, optional
-            Row groups to be read of a Parquet file; all by default.
+        string_columns : sequence of str
+            Columns in which strings are expected; their parts are dictionary-encoded.
+        row_groups : sequence of int, optional
+            Row groups of a Parquet file to read; all by default.
         """
-        with _told(self.path):
-            yield from self._parquet(columns, texts, groups) if self.is_parquet else self._csv(columns, texts)
+        with translated_errors(self.path):
+            if self.is_parquet:
+                yield from self._parquet_parts(columns, string_columns, row_groups)
+            else:
+                yield from self._csv_parts(columns, string_columns)
 
-    def _parquet(
-        self, columns: Sequence[str], texts: Sequence[str], groups: Sequence[int] | None
+    def _parquet_parts(
+        self, columns: Sequence[str], string_columns: Sequence[str], row_groups: Sequence[int] | None
     ) -> Iterator[pa.RecordBatch]:
         import pyarrow.parquet as pq
 
-        stored = pq.read_schema(self.path)
-        encoded = [name for name in texts if _is_text(stored.field(name).type)]
-        nothing = pa.schema([stored.field(name) for name in columns]).empty_table().to_batches(max_chunksize=1)
-        # Without a buffer size a whole row group is read at once, and it may be as long as the file.
-        with pq.ParquetFile(self.path, read_dictionary=encoded, buffer_size=1 << 20, pre_buffer=False) as file:
-            found = False
-            for batch in file.iter_batches(ROWS, row_groups=groups, columns=list(columns), use_threads=False):
-                self._read += batch.num_rows
-                found = True
+        schema = pq.read_schema(self.path)
+        encoded = [name for name in string_columns if _is_string(schema.field(name).type)]
+        is_empty = True
+        with pq.ParquetFile(
+            self.path, read_dictionary=encoded, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False
+        ) as file:
+            batches = file.iter_batches(
+                PARQUET_PART_ROWS, row_groups=row_groups, columns=list(columns), use_threads=False
+            )
+            for batch in batches:
+                self._position += batch.num_rows
+                is_empty = False
                 yield batch.select(list(columns))
-        if not found:
-            yield from nothing or [pa.RecordBatch.from_pylist([], schema=pa.schema([stored.field(n) for n in columns]))]
+        if is_empty:
+            yield pa.RecordBatch.from_pylist([], schema=pa.schema([schema.field(name) for name in columns]))
 
-    def _csv(self, columns: Sequence[str], texts: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    def _csv_parts(self, columns: Sequence[str], string_columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
         from pyarrow import csv
 
-        types = {name: ENCODED if name in texts else pa.string() for name in columns}
-        source = self._source
+        types = {name: ENCODED_STRING if name in string_columns else pa.string() for name in columns}
+        source, found = self._scan()
+        rows = 0
         with ExitStack() as stack:
-            reader = csv.open_csv(
-                self._open(stack),
-                read_options=csv.ReadOptions(
-                    encoding=source.encoding,
-                    block_size=BLOCK,
-                    use_threads=False,
-                    column_names=self.columns,
-                    skip_rows_after_names=1,
-                ),
-                parse_options=csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
-                convert_options=csv.ConvertOptions(
-                    include_columns=list(columns),
-                    column_types=types,
-                    null_values=list(source.missing),
-                    strings_can_be_null=True,
-                ),
-            )
-            found = False
-            for batch in reader:
-                found = True
-                yield trimmed(batch, self._source.missing) if self._source.trim else batch
-            if not found:
+            text = Text(self._open(stack), source, self._layout)
+            arguments = arrow_arguments(text, found, types, use_threads=False)
+            try:
+                for batch in csv.open_csv(**arguments):
+                    rows += batch.num_rows
+                    yield trimmed(batch, source.missing)[0] if source.trim and found.blanks else batch
+            except (pa.ArrowInvalid, UnicodeError) as error:
+                raise self._described(error) from error
+            if not rows:
                 yield pa.RecordBatch.from_pylist([], schema=pa.schema(list(types.items())))
-            self._read = self.total
+            self._position = self.total
+        if may_hide_rows(text, found, rows):
+            with self._whole() as whole:
+                check_hidden_rows(text._replace(data=whole), found, rows, self.path.name)
+
+    def _scan(self) -> tuple[Source, Scan]:
+        """Read the text once; returns its settings with the lines at its end that are no rows, and what was found."""
+        with ExitStack() as stack:
+            found = scan(self._open(stack), self._source, len(self.columns))
+        if not self._detect_footer:
+            return self._source, found
+        footer = detect_footer(found.tail, self._source, len(self.columns))
+        self.remarks += footer.remarks
+        return self._source.model_copy(update=footer.source), found
+
+    def _described(self, error: Exception) -> SklineError:
+        """Return an error with line numbers."""
+        if "straddling" in str(error):
+            return SklineError(
+                f"cannot read {self.path.name}: a row is longer than {BLOCK_BYTES:,} bytes; is a quote left open?"
+            )
+        with self._whole() as data:
+            return described_error(error, Text(data, self._source, self._layout), self.path.name)
+
+    def _whole(self) -> io.BufferedIOBase:
+        """Open the text as a seekable stream."""
+        if self._format == "workbook":
+            return sheet_as_csv(self.path, self._source.sheet)
+        return opened(self.path, self._source.member)
 
     def _open(self, stack: ExitStack) -> Any:
-        """Open the file, unpacked if it is compressed; `stack` closes it."""
-        raw = stack.enter_context(self.path.open("rb"))
-        self._raw = raw
-        if zipfile.is_zipfile(raw):
-            archive = stack.enter_context(zipfile.ZipFile(raw))
-            return stack.enter_context(archive.open(choose_member(archive, self._source.member, self.path.name)))
-        raw.seek(0)
-        codec = PACKED.get(self.path.suffix.lower())
-        if codec is None:
-            return raw
-        return stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), codec))
+        """Open the text, decompressed while it is read; `stack` closes it."""
+        if self._format == "workbook":
+            return sheet_as_csv(self.path, self._source.sheet)
+        stream, self._raw = streamed(self.path, self._source.member, stack)
+        return stream
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    """Whether Parquet can give it dictionary-encoded."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+def _whole_lines(data: bytes) -> bytes:
+    """Return the lines of the beginning of a file that are whole."""
+    end = data.rfind(b"\n") + 1
+    return data[:end] if end and len(data) == HEAD_BYTES else data
 
 
-class _told:  # noqa: N801 - reads as a function: `with _told(path)`
-    """Say errors of reading a file for people."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, pa.ArrowInvalid | pa.ArrowNotImplementedError | OSError | UnicodeError | EOFError):
-            said = " ".join(str(error).split())
-            advice = "is it whole, and the format its name says?"
-            if "straddling" in said:
-                advice = f"a row is longer than {BLOCK:,} bytes; is a quote left open?"
-            raise SklineError(f"cannot read {self._path.name}: {said}; {advice}") from error
+def _is_string(data_type: pa.DataType) -> bool:
+    """Return whether Parquet can read the type dictionary-encoded."""
+    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type))

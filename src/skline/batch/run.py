@@ -1,121 +1,126 @@
-"""A whole table, part by part: read, scored on several cores, written in order, and whole or not at all."""
+"""Score a whole table part by part on several cores; the output is written in order, and completely or not at all."""
 
 import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
-from skline.batch.part import Part, PartScorer
-from skline.batch.read import Input
-from skline.batch.write import Output, ending_of
+from skline.batch.part import PartScorer, ScoredPart
+from skline.batch.read import TableReader
+from skline.batch.unseen import Unseen, add_up, describe_unseen
+from skline.batch.write import TableWriter, format_suffix
 from skline.errors import SklineError
-from skline.files import replacing, sync
+from skline.files import atomic_write
 
-#: Scores parts, and gives what became of them in the order of the table.
-Engine = Callable[[Input, PartScorer], Iterator[Part]]
+#: Scores the parts of a table, and yields the results in the order of the table.
+Engine = Callable[[TableReader, PartScorer], Iterator[ScoredPart]]
+
+#: Columns of the table that the message about missing columns lists.
+MAX_LISTED_COLUMNS = 50
 
 
 @dataclass(frozen=True)
-class Counts:
-    """How many rows were scored, and how many were rejected into which file."""
+class RowCounts:
+    """Number of rows that were scored, and that were rejected into `rejected_path`; remarks about their values."""
 
     scored: int
     rejected: int
-    side_file: Path
+    rejected_path: Path
+    remarks: list[str]
 
 
-def score_table(table: Input, scorer: PartScorer, out: Path, engine: Engine) -> Counts:
+def score_table(table: TableReader, scorer: PartScorer, out: Path, engine: Engine) -> RowCounts:
     """Score a table.
 
-    Rows that break the contract go to a side file with all reasons. Both files are written under other names
-    and renamed at the end: `out` is whole, or it is what it was before.
+    Rows that break the contract are written to a side file with all reasons. Both files are written under temporary
+    names and renamed at the end: `out` is complete, or it is what it was before.
 
     Raises
     ------
     SklineError
-        If the table lacks a column, cannot be read, or `out` tells no format or is the table itself.
+        If the table lacks a column or cannot be read, or the name of `out` has no format or is the table's own.
     """
-    ending = ending_of(out)
-    side_file = side_of(out)
-    if out.is_dir() or any(path.exists() and path.samefile(table.path) for path in (out, side_file)):
+    suffix = format_suffix(out)
+    rejected_path = rejected_path_for(out)
+    if out.is_dir() or any(path.exists() and path.samefile(table.path) for path in (out, rejected_path)):
         raise SklineError(f"{out} cannot be written: it is a folder, or the table itself; choose another name")
-    check_columns(table, scorer)
+    require_columns(table, scorer)
     scored = rejected = 0
+    unseen: dict[str, Unseen] = {}
     with ExitStack() as stack:
-        scores = stack.enter_context(Output(stack.enter_context(replacing(out)), ending))
-        others: Output | None = None
-        bar = stack.enter_context(progress(table))
+        score_writer = stack.enter_context(TableWriter(stack.enter_context(atomic_write(out)), suffix))
+        rejected_writer: TableWriter | None = None
+        update_progress = stack.enter_context(progress_bar(table))
         for part in engine(table, scorer):
-            scores.write(part.scored)
-            if part.rejected.num_rows and others is None:
-                others = stack.enter_context(Output(stack.enter_context(replacing(side_file)), ending))
-            if part.rejected.num_rows and others is not None:
-                others.write(part.rejected)
+            score_writer.write(part.scored)
+            if part.rejected.num_rows:
+                if rejected_writer is None:
+                    temporary = stack.enter_context(atomic_write(rejected_path))
+                    rejected_writer = stack.enter_context(TableWriter(temporary, suffix))
+                rejected_writer.write(part.rejected)
             scored += part.scored.num_rows
             rejected += part.rejected.num_rows
-            bar(scored + rejected)
+            unseen = add_up([unseen, part.unseen])
+            update_progress(scored + rejected)
         if not rejected:
-            side_file.unlink(missing_ok=True)  # of an earlier run
-    sync(out.parent)
-    return Counts(scored, rejected, side_file)
+            rejected_path.unlink(missing_ok=True)  # left by an earlier run
+    return RowCounts(scored, rejected, rejected_path, describe_unseen(unseen, scored))
 
 
-def side_of(out: Path) -> Path:
-    """Where rejected rows go: scores.csv → scores.rejected.csv."""
-    ending = out.name[len(out.name) - len(ending_of(out)) :]
-    return out.with_name(f"{out.name.removesuffix(ending)}.rejected{ending}")
+def rejected_path_for(out: Path) -> Path:
+    """Return the path for rejected rows: scores.rejected.csv for scores.csv."""
+    suffix = out.name[len(out.name) - len(format_suffix(out)) :]
+    return out.with_name(f"{out.name.removesuffix(suffix)}.rejected{suffix}")
 
 
-def check_columns(table: Input, scorer: PartScorer) -> None:
-    """Refuse a table that lacks a column."""
+def require_columns(table: TableReader, scorer: PartScorer) -> None:
+    """Raise SklineError if the table lacks a column."""
     missing = [name for name in scorer.columns if name not in table.columns]
     if missing:
-        near = {name: get_close_matches(name, table.columns, n=1) for name in missing}
-        words = [f"{name!r}" + (f" (it has {near[name][0]!r})" if near[name] else "") for name in missing]
-        has = ", ".join(table.columns[:50])
+        similar = {name: get_close_matches(name, table.columns, n=1) for name in missing}
+        described = [f"{name!r}" + (f" (it has {similar[name][0]!r})" if similar[name] else "") for name in missing]
         raise SklineError(
-            f"{table.path.name} lacks the columns {', '.join(words)}; it has {has}; rename or add them, "
-            "or give the --delimiter"
+            f"{table.path.name} lacks the columns {', '.join(described)}; it has "
+            f"{', '.join(table.columns[:MAX_LISTED_COLUMNS])}; rename or add them, or give the --delimiter"
         )
 
 
-def on_threads(jobs: int) -> Engine:
-    """Score on so many threads; NumPy and Arrow leave the interpreter to others while they compute."""
+def thread_engine(jobs: int) -> Engine:
+    """Return an engine that scores on `jobs` threads; NumPy and Arrow release the interpreter lock in computations."""
 
-    def engine(table: Input, scorer: PartScorer) -> Iterator[Part]:
-        parts = numbered(table.parts(scorer.columns, scorer.texts))
+    def engine(table: TableReader, scorer: PartScorer) -> Iterator[ScoredPart]:
+        parts = with_first_rows(table.parts(scorer.columns, scorer.string_columns))
         if jobs == 1:
-            return (scorer.score(batch, first) for batch, first in parts)
-        return in_order(scorer.score, parts, jobs)
+            return (scorer.score(batch, first_row) for batch, first_row in parts)
+        return score_in_order(scorer.score, parts, jobs)
 
     return engine
 
 
-def numbered(parts: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Each part with the number of its first row."""
-    first = 0
+def with_first_rows(parts: Iterable[pa.RecordBatch]) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Yield each part with the number of its first row."""
+    first_row = 0
     for part in parts:
-        yield part, first
-        first += part.num_rows
+        yield part, first_row
+        first_row += part.num_rows
 
 
-def in_order(
-    score: Callable[[pa.RecordBatch, int], Part], parts: Iterable[tuple[pa.RecordBatch, int]], jobs: int
-) -> Iterator[Part]:
-    """Score parts on threads; never more than a few of them are in memory."""
+def score_in_order(
+    score: Callable[[pa.RecordBatch, int], ScoredPart], parts: Iterable[tuple[pa.RecordBatch, int]], jobs: int
+) -> Iterator[ScoredPart]:
+    """Score parts on threads, and yield the results in order; at most `jobs` + 2 parts are in memory."""
     pool = ThreadPoolExecutor(jobs)
-    running: deque[Future[Part]] = deque()
+    running: deque[Future[ScoredPart]] = deque()
     try:
-        for batch, first in parts:
-            running.append(pool.submit(score, batch, first))
+        for batch, first_row in parts:
+            running.append(pool.submit(score, batch, first_row))
             if len(running) > jobs + 1:
                 yield running.popleft().result()
         while running:
@@ -124,30 +129,22 @@ def in_order(
         pool.shutdown(cancel_futures=True)
 
 
-def cores() -> int:
-    """How many cores this process may use."""
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class progress:  # noqa: N801 - reads as a function
-    """Shows how far it is, on a terminal only; called with the number of rows that are done."""
+@contextmanager
+def progress_bar(table: TableReader) -> Iterator[Callable[[int], None]]:
+    """Show a progress bar, on a terminal only; yields a function that gets the number of processed rows."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from tqdm import tqdm
 
-    def __init__(self, table: Input) -> None:
-        self._table = table
-        self._bar: Any = None
+    with tqdm(desc="score", total=table.total, unit=table.unit, unit_scale=True) as bar:
 
-    def __enter__(self) -> "progress":
-        if sys.stderr.isatty():
-            from tqdm import tqdm
+        def update(rows: int) -> None:
+            bar.update((rows if table.unit == "row" else table.position) - bar.n)
 
-            self._bar = tqdm(desc="score", total=self._table.total, unit=self._table.unit, unit_scale=True)
-        return self
-
-    def __call__(self, rows: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.update((rows if self._table.unit == "row" else self._table.read) - self._bar.n)
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        yield update

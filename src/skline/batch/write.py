@@ -1,4 +1,4 @@
-"""Tables of any length, written part by part."""
+"""Write tables of any length, part by part."""
 
 from pathlib import Path
 from typing import Any, Self
@@ -6,27 +6,28 @@ from typing import Any, Self
 import pyarrow as pa
 
 from skline.errors import SklineError
+from skline.settings.source import PARQUET_SUFFIXES
 
-#: Rows and bytes that a row group of a Parquet file has at most.
-GROUP_ROWS = 1 << 20
-GROUP_BYTES = 1 << 26
-ENDINGS = (".parquet", ".pq", ".csv", ".tsv", ".csv.gz", ".tsv.gz")
-
-
-def ending_of(path: Path) -> str:
-    """Return which of ENDINGS the file's name has; SklineError if none."""
-    for ending in ENDINGS:
-        if path.name.lower().endswith(ending):
-            return ending
-    raise SklineError(f"{path.name} tells no format to write; let its name end in one of {', '.join(ENDINGS)}")
+#: Maximum size of a row group of a Parquet file.
+MAX_GROUP_ROWS = 1 << 20
+MAX_GROUP_BYTES = 1 << 26
+SUFFIXES = (*PARQUET_SUFFIXES, ".csv", ".tsv", ".csv.gz", ".tsv.gz")
 
 
-class Output:
-    """Writes parts of one table to a path, in the format that an ending names; to be closed by `with`."""
+def format_suffix(path: Path) -> str:
+    """Return the one of SUFFIXES with which the file name ends; SklineError if there is none."""
+    for suffix in SUFFIXES:
+        if path.name.lower().endswith(suffix):
+            return suffix
+    raise SklineError(f"the name {path.name} has no suffix of a known format; use one of {', '.join(SUFFIXES)}")
 
-    def __init__(self, path: Path, ending: str) -> None:
-        self._path, self._ending = path, ending
-        self._waiting: list[pa.RecordBatch] = []
+
+class TableWriter:
+    """Writes the parts of one table to a path, in the format that a suffix names; a context manager closes it."""
+
+    def __init__(self, path: Path, suffix: str) -> None:
+        self._path, self._suffix = path, suffix
+        self._pending: list[pa.RecordBatch] = []
         self._writer: Any = None
         self._sink: Any = None
 
@@ -34,39 +35,39 @@ class Output:
         """Add rows; all parts have the same columns."""
         if self._writer is None:
             self._open(part.schema)
-        self._waiting.append(part)
-        rows, size = (sum(getattr(p, name) for p in self._waiting) for name in ("num_rows", "nbytes"))
-        if self._ending not in (".parquet", ".pq") or rows >= GROUP_ROWS or size >= GROUP_BYTES:
+        self._pending.append(part)
+        rows, size = (sum(getattr(p, name) for p in self._pending) for name in ("num_rows", "nbytes"))
+        if self._suffix not in PARQUET_SUFFIXES or rows >= MAX_GROUP_ROWS or size >= MAX_GROUP_BYTES:
             self._flush()
 
     def _open(self, schema: pa.Schema) -> None:
-        if self._ending in (".parquet", ".pq"):
+        if self._suffix in PARQUET_SUFFIXES:
             import pyarrow.parquet as pq
 
-            # Probabilities hardly repeat: a dictionary of them would be made in vain.
+            # Probabilities rarely repeat, so a dictionary of them would not make the file smaller.
             encoded = [field.name for field in schema if not pa.types.is_floating(field.type)]
             self._writer = pq.ParquetWriter(self._path, schema, use_dictionary=encoded, compression="snappy")
             return
         from pyarrow import csv
 
         self._sink = pa.OSFile(str(self._path), "wb")
-        sink = pa.CompressedOutputStream(self._sink, "gzip") if self._ending.endswith(".gz") else self._sink
+        sink = pa.CompressedOutputStream(self._sink, "gzip") if self._suffix.endswith(".gz") else self._sink
         self._sink = sink
-        options = csv.WriteOptions(delimiter="\t" if self._ending.startswith(".tsv") else ",")
+        options = csv.WriteOptions(delimiter="\t" if self._suffix.startswith(".tsv") else ",")
         try:
             self._writer = csv.CSVWriter(sink, schema, write_options=options)
         except pa.ArrowInvalid as error:
             raise SklineError(f"a CSV cannot hold a column: {error}; write Parquet, or keep fewer columns") from error
 
     def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._writer.write_table(pa.Table.from_batches(waiting))
+        pending, self._pending = self._pending, []
+        if pending:
+            self._writer.write_table(pa.Table.from_batches(pending))
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
+    def __exit__(self, error_type: object, error: object, traceback: object) -> None:
         if self._writer is None:
             return
         if error is None:

@@ -1,31 +1,35 @@
-"""`skline doctor`: what is wrong here, and what to do about it."""
+"""`skline doctor`: check the project."""
 
 import argparse
-from typing import Any
 
+from skline.commands import Subparsers
 from skline.errors import SklineError
 
 
-def add(commands: "argparse._SubParsersAction[Any]") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
-    words = "look for what is wrong with this project, and say what to do"
-    command = commands.add_parser("doctor", help=words, description=f"{words[0].upper()}{words[1:]}. Status 1: broken.")
-    command.add_argument("--json", action="store_true", help="findings as JSON")
-    command.set_defaults(carry_out=doctor)
+    command = commands.add_parser(
+        "doctor",
+        help="list problems in the project and how to fix them",
+        description="List problems in the project and how to fix them. Exit status: 1 if something is broken, else 0.",
+    )
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    command.set_defaults(run=doctor)
 
 
 def doctor(arguments: argparse.Namespace) -> None:
-    """Carry out `skline doctor`.
+    """Print the findings.
 
     Raises
     ------
     SklineError
-        If a finding is `broken`; the findings are printed before.
+        If a finding is `broken`.
     """
-    from skline.doctor.run import as_json, examine, told
+    from skline.doctor.findings import findings_as_json, format_findings
+    from skline.doctor.run import run_checks
 
-    found = examine()
-    print(as_json(found) if arguments.json else told(found))
-    broken = sum(finding.level == "broken" for findings in found.values() for finding in findings)
+    findings = run_checks()
+    print(findings_as_json(findings) if arguments.json else format_findings(findings))
+    broken = sum(finding.level == "broken" for group in findings.values() for finding in group)
     if broken:
         raise SklineError(f"{broken} {'thing is' if broken == 1 else 'things are'} broken")

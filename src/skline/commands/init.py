@@ -1,47 +1,60 @@
-"""`skline init TABLE --target NAME`: make the project that of a table."""
+"""`skline init TABLE --target NAME`: set the project up for a table."""
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+from skline.commands import Subparsers
+from skline.commands._tables import add_format_options
 
 
-def add(commands: "Commands") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "init",
-        help="make the project that of a table: contract, pipeline, settings",
-        description="Guess what a table's columns are, and write the contract, the pipeline and the settings for it.",
-    )
-    command.add_argument("table", help="a csv, tsv or Parquet file, plain or in gz or zip, a URL, or a database's")
-    command.add_argument(
-        "--query", metavar="SELECT", help="gives the table, where it is postgresql://HOST/DATABASE or sqlite:///FILE"
-    )
-    command.add_argument("--target", required=True, metavar="NAME", help="the column to be predicted")
-    command.add_argument(
-        "--task", choices=["binary", "multiclass", "regression"], help="default: what the target shows"
+        help="set the project up for a table: contract, pipeline, settings",
+        description="Infer what the columns of a table are, and write the contract, the pipeline and the settings.",
     )
     command.add_argument(
-        "--time", metavar="COL", help="when a row happened; the split is by it, unless --group is given too"
+        "table",
+        help="a CSV, TSV, Excel or Parquet file, plain or compressed (gz, zip), a URL, or a database (with --query)",
+    )
+    command.add_argument(
+        "--query",
+        metavar="SELECT",
+        help="the query whose result is the table (postgresql://HOST/DATABASE, sqlite:///FILE)",
+    )
+    command.add_argument("--target", required=True, metavar="NAME", help="the column to predict")
+    command.add_argument(
+        "--task", choices=["binary", "multiclass", "regression"], help="(default: inferred from the target)"
+    )
+    command.add_argument(
+        "--time",
+        metavar="COL",
+        help="the column with the time of each row; the table is split by time, unless --group is given too",
     )
     command.add_argument(
         "--group",
         metavar="COL",
-        help="whom a row is about; rows of one group stay together in the split, with --time as well",
+        help="the column with the entity of each row; the split keeps the rows of an entity together",
     )
-    command.add_argument("--id", metavar="COL", help="the column that names each row")
-    command.add_argument("--name", help="of the project (default: the file's)")
-    command.add_argument("--delimiter", help="of a CSV (default: found in it)")
-    command.add_argument("--encoding", help="of a CSV (default: found in it)")
+    command.add_argument("--id", metavar="COL", help="the column that identifies each row")
+    command.add_argument("--name", help="name of the project (default: the name of the file)")
+    add_format_options(command)
+    command.add_argument(
+        "--no-header", action="store_true", help="the file has no column names: they are column_1, column_2 …"
+    )
+    command.add_argument("--no-quotes", action="store_true", help="double quotes are ordinary characters")
+    command.add_argument(
+        "--rename-duplicates", action="store_true", help="call the second column of the same name NAME_2"
+    )
     command.add_argument("--force", action="store_true", help="replace files that were edited")
-    command.set_defaults(carry_out=carry_out)
+    command.set_defaults(run=init)
 
 
-def carry_out(arguments: argparse.Namespace) -> None:
-    """Carry out `skline init`."""
-    from skline.init.run import Wishes, init
+def init(arguments: argparse.Namespace) -> None:
+    """Write the project's files in the working directory."""
+    from skline.init.plan import InitOptions
+    from skline.init.run import init as init_project
 
-    given = {name: value for name, value in vars(arguments).items() if name != "carry_out"}
-    init(Path.cwd(), Wishes(**given))
+    options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    init_project(Path.cwd(), InitOptions(**options))

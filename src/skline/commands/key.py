@@ -1,61 +1,63 @@
-"""`skline key new | list | revoke`: the keys that callers of the service need."""
+"""`skline key new | list | revoke`: API keys of the service."""
 
 import argparse
 import datetime as dt
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from skline.commands import Subparsers
 
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-#: Where the service is told to look for keys, so that the command looks there too.
-SETTING = "SKLINE_SECURITY__KEY_FILE"
+#: The service's setting for its key file, so that the command edits the same file.
+KEY_FILE_VARIABLE = "SKLINE_SECURITY__KEY_FILE"
 
 
-def add(commands: "Commands") -> None:
-    """Declare the commands."""
-    group = commands.add_parser("key", help="make, list and revoke API keys")
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command and its actions."""
+    group = commands.add_parser("key", help="create, list and revoke API keys")
     actions = group.add_subparsers(title="actions", required=True, metavar="ACTION")
-
-    def declare(name: str, carry_out: "Callable[[argparse.Namespace], None]", words: str) -> argparse.ArgumentParser:
-        action = actions.add_parser(name, help=words, description=words[0].upper() + words[1:] + ".")
-        default = Path(os.environ.get(SETTING, "keys.json"))
-        action.add_argument("--file", type=Path, default=default, help="the key file (default: %(default)s)")
-        action.set_defaults(carry_out=carry_out)
-        return action
-
-    new = declare("new", make, "make a key, print it once, and store its hash")
-    new.add_argument("--name", required=True, help="who or what it is for")
-    new.add_argument("--scopes", default="predict", help="of predict, label and admin, with commas (default: predict)")
+    new = _add_action(actions, "new", create_key, "create a key, print it once, and store its hash")
+    new.add_argument("--name", required=True, help="the user or service that the key is for")
+    new.add_argument("--scopes", default="predict", help="some of predict,label,admin (default: %(default)s)")
     new.add_argument("--expires", metavar="WHEN", help="2027-01-31, 2027-01-31T12:00:00Z, or 90d (default: never)")
-    declare("list", show, "list the keys")
-    revoke = declare("revoke", take_back, "revoke a key for good; a running service notices within two seconds")
-    revoke.add_argument("id", help="as `skline key list` shows it")
+    _add_action(actions, "list", list_keys, "list the keys")
+    revoke = _add_action(
+        actions, "revoke", revoke_key, "revoke a key permanently; running services notice within two seconds"
+    )
+    revoke.add_argument("id", help="id from `skline key list`")
 
 
-def make(arguments: argparse.Namespace) -> None:
-    """Carry out `skline key new`."""
-    from skline import keys
+def _add_action(
+    actions: Subparsers, name: str, run: Callable[[argparse.Namespace], None], summary: str
+) -> argparse.ArgumentParser:
+    """Declare an action that works on the key file."""
+    action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    default = Path(os.environ.get(KEY_FILE_VARIABLE, "keys.json"))
+    action.add_argument("--file", type=Path, default=default, help="the key file (default: %(default)s)")
+    action.set_defaults(run=run)
+    return action
 
-    expires = None if arguments.expires is None else keys.read_expiry(arguments.expires)
+
+def create_key(arguments: argparse.Namespace) -> None:
+    """Create a key and print it."""
+    from skline import api_keys
+
+    expires = None if arguments.expires is None else api_keys.parse_expiry(arguments.expires)
     scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
-    key, token = keys.add(arguments.file, arguments.name, scopes, expires)
-    until = "for good" if key.expires is None else f"until {key.expires.isoformat()}"
-    print(f"key {key.id} ({key.name}) for {', '.join(key.scopes)}, {until}; its hash is in {arguments.file}")
-    print("It is shown this once. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`:")
+    key, token = api_keys.add(arguments.file, arguments.name, scopes, expires)
+    validity = "without expiry" if key.expires is None else f"valid until {key.expires.isoformat()}"
+    print(f"key {key.id} ({key.name}) with {', '.join(key.scopes)}, {validity}; its hash is in {arguments.file}")
+    print("The key is shown only once. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`:")
     print(token)
 
 
-def show(arguments: argparse.Namespace) -> None:
-    """Carry out `skline key list`."""
-    from skline import keys
+def list_keys(arguments: argparse.Namespace) -> None:
+    """Print the keys and their state as a table."""
+    from skline import api_keys
 
     now = dt.datetime.now(dt.UTC)
     rows = [("id", "state", "scopes", "created", "expires", "name")]
-    for key in keys.read(arguments.file).keys:
+    for key in api_keys.read(arguments.file).keys:
         expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d %H:%M}"
         rows.append((key.id, key.state(now), ",".join(key.scopes), f"{key.created:%Y-%m-%d}", expires, key.name))
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
@@ -63,9 +65,9 @@ def show(arguments: argparse.Namespace) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
 
 
-def take_back(arguments: argparse.Namespace) -> None:
-    """Carry out `skline key revoke`."""
-    from skline import keys
+def revoke_key(arguments: argparse.Namespace) -> None:
+    """Revoke a key."""
+    from skline import api_keys
 
-    key = keys.revoke(arguments.file, arguments.id)
-    print(f"key {key.id} ({key.name}) is revoked since {key.revoked}")
+    key = api_keys.revoke(arguments.file, arguments.id)
+    print(f"key {key.id} ({key.name}) was revoked at {key.revoked}")

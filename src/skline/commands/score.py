@@ -1,73 +1,89 @@
-"""`skline score TABLE --out FILE`: score a table of any length with the packaged artifact."""
+"""`skline score TABLE --out FILE`: score a table of any length with the model in service, or another one."""
 
 import argparse
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from skline import paths
+from skline.commands import Subparsers
+from skline.commands._model import add_model_options, selected_model
+from skline.commands._tables import add_format_options
 
-if TYPE_CHECKING:
-    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-#: Exit status where every row was read and some were rejected.
+#: Exit status when every row was read and some were rejected.
 SOME_REJECTED = 3
 
 
-def add(commands: "Commands") -> None:
+def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
-    words = "score a table of any length with the packaged artifact"
     command = commands.add_parser(
         "score",
-        help=words,
-        description=f"{words[0].upper()}{words[1:]}. Exit status: 0 if every row was scored, {SOME_REJECTED} if some "
-        "were rejected into the side file, 1 if nothing was written, 2 for a mistake in the command.",
+        help="score a table of any length with the model in service",
+        description="Score a table of any length with the model in service, or the one that an option names. Exit "
+        f"status: 0 if every row was scored, {SOME_REJECTED} if some rows were rejected into the side file, 1 if "
+        "nothing was written, 2 for a mistake in the command.",
     )
-    command.add_argument("table", type=Path, help="csv, tsv (also .gz, .bz2, .zst, .zip) or Parquet")
-    command.add_argument("--out", type=Path, required=True, help="csv, tsv (also .gz) or Parquet, by its name")
-    command.add_argument("--keep", default="", help="columns of the table to be carried along, with commas")
-    command.add_argument("--delimiter", help="of a CSV (default: as in params.yaml; a tab for .tsv)")
-    command.add_argument("--encoding", help="of a CSV (default: as in params.yaml)")
-    command.add_argument("--member", help="which file of a zip, if it holds several")
-    command.add_argument("--artifact", type=Path, default=paths.ARTIFACT, help="its directory (default: %(default)s)")
-    command.add_argument("--digest", help="sha256 the artifact must have (default: what artifact.sha256 says)")
-    command.add_argument("--jobs", type=int, help="threads, or processes of dask (default: one for each core)")
+    command.add_argument("table", type=Path, help="CSV or TSV (also .gz, .bz2, .zst, .zip), Excel, or Parquet")
+    command.add_argument("--out", type=Path, required=True, help="CSV or TSV (also .gz), or Parquet, by its suffix")
+    command.add_argument("--keep", default="", help="columns of the table to copy to the output, separated by commas")
+    add_format_options(command, "source.delimiter; a tab for .tsv", "source.encoding, or what the file itself shows")
+    add_model_options(command)
+    command.add_argument("--jobs", type=int, help="threads, or Dask processes (default: one per core)")
     command.add_argument("--engine", choices=("threads", "dask"), default="threads", help="(default: %(default)s)")
     command.add_argument("--scheduler", help="address of a Dask scheduler (default: a cluster on this machine)")
-    command.set_defaults(carry_out=carry_out)
+    command.set_defaults(run=score)
 
 
-def carry_out(arguments: argparse.Namespace) -> int:
-    """Score, and say how many rows."""
-    from skline.artifact import read_digest
+def score(arguments: argparse.Namespace) -> int:
+    """Score the table, and print the numbers of rows that were scored and rejected."""
+    from skline.artifact import CONTRACT
     from skline.batch.part import PartScorer
-    from skline.batch.read import Format, Input
-    from skline.batch.run import cores, on_threads, score_table
+    from skline.batch.read import TableFormat, TableReader
+    from skline.batch.run import available_cores, score_table, thread_engine
+    from skline.contract.spec import Contract
     from skline.errors import SklineError
     from skline.settings import Settings
+    from skline.settings.source import Source
 
-    jobs = cores() if arguments.jobs is None else arguments.jobs
+    jobs = available_cores() if arguments.jobs is None else arguments.jobs
     if jobs < 1:
-        raise SklineError(f"--jobs is {jobs}; at least one is needed")
+        raise SklineError(f"--jobs is {jobs}; it must be at least 1")
     if arguments.scheduler and arguments.engine != "dask":
-        raise SklineError("--scheduler is for --engine dask")
+        raise SklineError("--scheduler needs --engine dask")
     if arguments.delimiter is not None and len(arguments.delimiter) != 1:
         raise SklineError(f"--delimiter is {arguments.delimiter!r}; it must be one character (a tab is $'\\t')")
-    digest = arguments.digest or read_digest(paths.ARTIFACT_DIGEST)
-    like = Settings.load().source if paths.PARAMS.exists() else None
+    model = selected_model(arguments)
+    source = Settings.load().source if paths.PARAMS.exists() else Source(uri="")
+    contract = Contract.read(model.folder / CONTRACT)
+    source = source.model_copy(update={"missing": contract.shared_missing(), "trim": contract.trim})
     keep = [name for name in arguments.keep.split(",") if name]
-    table = Input(arguments.table, Format(arguments.delimiter, arguments.encoding, arguments.member, like))
-    engine = on_threads(jobs)
+    table_format = TableFormat(
+        delimiter=arguments.delimiter,
+        encoding=arguments.encoding,
+        member=arguments.member,
+        default=source,
+        sheet=arguments.sheet,
+        skip=arguments.skip,
+        skip_footer=arguments.skip_footer,
+    )
+    table = TableReader(arguments.table, table_format)
+    said = len(table.remarks)
+    for remark in table.remarks:
+        print(remark, file=sys.stderr)
+    engine = thread_engine(jobs)
     if arguments.engine == "dask":
-        from skline.batch.cluster import on_cluster
+        from skline.batch.cluster import cluster_engine
 
-        engine = on_cluster(arguments.artifact, digest, arguments.scheduler, jobs)
-    counts = score_table(table, PartScorer(arguments.artifact, digest, keep), arguments.out, engine)
-    print(f"{_rows(counts.scored)} scored into {arguments.out}")
+        engine = cluster_engine(model.folder, model.digest, arguments.scheduler, jobs)
+    scorer = PartScorer(model.folder, model.digest, keep)
+    counts = score_table(table, scorer, arguments.out, engine)
+    for remark in [*table.remarks[said:], *counts.remarks]:
+        print(remark, file=sys.stderr)
+    print(f"{_format_rows(counts.scored)} scored by {scorer.version} ({model.named_by}) into {arguments.out}")
     if not counts.rejected:
         return 0
-    print(f"{_rows(counts.rejected)} rejected into {counts.side_file}, with the reasons")
+    print(f"{_format_rows(counts.rejected)} rejected into {counts.rejected_path}, with the reasons")
     return SOME_REJECTED
 
 
-def _rows(count: int) -> str:
+def _format_rows(count: int) -> str:
     return f"{count:,} row{'' if count == 1 else 's'}"

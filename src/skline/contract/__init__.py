@@ -1,4 +1,4 @@
-"""What is derived from the contract: its JSON form, storage types, request types, explicit parsing.
+"""The contract of a table's columns, and what is derived from it: JSON form, dtypes, request types, parsing.
 
-Only `table` and `derive` know pandera; the rest is what a server needs and imports nothing of it.
+Only `table` and `derive` import pandera; a server needs none of it.
 """

@@ -1,22 +1,29 @@
-"""Read the user's pandera classes into the contract's JSON form, and refuse what it cannot hold.
+"""Derive the contract from the user's pandera classes, and reject what the contract cannot express.
 
-A rule that could not be checked at the API must not be written in `Inputs`, or training and serving
-would judge the same row differently; so every check is either understood here or an error.
+Every check of `Inputs` is either translated here or an error: training and serving must validate a row alike.
 """
 
 import datetime as dt
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from types import ModuleType
 from typing import Any
 
 import pandera.pandas as pa
 
-from skline.contract import written as notation
+from skline.contract.notation import check_notation
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
 from skline.errors import SklineError
 
-#: Checks that follow from the type and need no words in the JSON form.
+#: Field of Column → the argument of `column`, and how a fractional bound is rounded to an equivalent whole one.
+WHOLE_BOUNDS: dict[str, tuple[str, Callable[[float], int]]] = {
+    "minimum": ("ge", math.ceil),
+    "exclusive_minimum": ("gt", math.floor),
+    "maximum": ("le", math.floor),
+    "exclusive_maximum": ("lt", math.ceil),
+}
+#: Checks that follow from the type; the JSON form omits them.
 IMPLIED = {"finite", "exact_integer", "whole", "boolean", "date_only"}
 
 
@@ -31,23 +38,24 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
     Parameters
     ----------
     inputs : subclass of Table
-        What a caller knows when a prediction is asked for.
+        The columns that a caller knows at prediction time.
     labelled : subclass of `inputs`
-        The same columns and those that only training rows have; exactly one has role "target".
+        The same columns and those that only training rows have; exactly one has the role "target".
     leaks : mapping from column name to reason
-        Columns of the source that are known too late to be an input.
+        Columns of the source that are not known at prediction time.
 
     Raises
     ------
     SklineError
-        If a column has a type, a check or a role that the contract cannot hold, or a leak is among the columns.
+        If a column has a type, a check or a role that the contract cannot express, or is declared a leak.
     """
     if not issubclass(labelled, inputs):
         raise SklineError("contract: Labelled must inherit from Inputs, so that every training row holds the inputs")
-    _refuse_table_checks(inputs)
-    schema, given = labelled.to_schema(), inputs.kinds()
+    _reject_table_checks(inputs)
+    schema, input_kinds = labelled.to_schema(), inputs.kinds()
     columns = [
-        _column(schema.columns[name], name, kind, is_input=name in given) for name, kind in labelled.kinds().items()
+        _column(schema.columns[name], name, kind, is_input=name in input_kinds)
+        for name, kind in labelled.kinds().items()
     ]
     for column in columns:
         if column.name in leaks:
@@ -73,8 +81,8 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
     )
 
 
-def _refuse_table_checks(inputs: type[Table]) -> None:
-    """Refuse checks over several columns in Inputs: the API could not repeat them."""
+def _reject_table_checks(inputs: type[Table]) -> None:
+    """Reject checks over several columns of Inputs: the API cannot repeat them."""
     checks = [check.name or str(check) for check in inputs.to_schema().checks or []]
     if checks:
         raise SklineError(
@@ -84,21 +92,24 @@ def _refuse_table_checks(inputs: type[Table]) -> None:
 
 
 def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
-    """Derive one column from pandera's."""
+    """Derive one column from a pandera field."""
     own: dict[str, Any] = (field.metadata or {}).get(METADATA, {})
     role: Role = "input" if is_input else (own.get("role") or "segment")
     if is_input and own.get("role") not in (None, "segment"):
         raise SklineError(
-            f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, "
-            "or leave its role out"
+            f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, or omit the role"
         )
-    if own.get("written") is not None:
-        notation.check(own["written"], kind)
+    if own.get("notation") is not None:
+        check_notation(own["notation"], kind)
+    rules = _rules(name, field.checks, strict=is_input)
+    if kind == "integer":
+        _reject_fractional_bounds(name, rules)
     return Column(
         name=name,
         kind=kind,
         role=role,
-        written=own.get("written"),
+        notation=own.get("notation"),
+        missing=None if own.get("missing") is None else tuple(own["missing"]),
         nullable=field.nullable,
         unique=field.unique,
         description=field.description or "",
@@ -106,37 +117,48 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
         feature_group=own.get("feature_group") or DEFAULT_GROUPS[kind],
         segment=bool(own.get("segment")),
         sensitive=bool(own.get("sensitive")),
-        **_rules(name, field.checks, strict=is_input),
+        **rules,
     )
 
 
+def _reject_fractional_bounds(name: str, rules: Mapping[str, Any]) -> None:
+    """Raise SklineError if a bound of whole numbers is none."""
+    for rule, (argument, to_whole) in WHOLE_BOUNDS.items():
+        bound = rules.get(rule)
+        if isinstance(bound, float) and not bound.is_integer():
+            remedy = f"write {argument}={to_whole(bound)}" if math.isfinite(bound) else f"remove {argument}"
+            raise SklineError(
+                f"contract column {name!r} is an integer and has {argument}={bound}, which is no whole number; {remedy}"
+            )
+
+
 def _example(name: str, kind: Kind, example: Scalar | None, *, required: bool) -> Scalar | None:
-    """Return the example as JSON; a column that must be filled needs one."""
+    """Return the example; SklineError if a required column has none."""
     if example is None and required:
         raise SklineError(f"contract column {name!r} ({kind}) has no example; add example=… as a client would send it")
     return example
 
 
 def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]:
-    """Turn pandera's checks into the fields of Column; refuse unknown ones where `strict`."""
+    """Translate pandera checks to fields of Column; reject unknown ones if `strict`."""
     rules: dict[str, Any] = {}
     for check in checks:
-        facts = check.statistics or {}
+        statistics = check.statistics or {}
         match check.name:
             case "greater_than_or_equal_to":
-                rules["minimum"] = _scalar(facts["min_value"])
+                rules["minimum"] = _scalar(statistics["min_value"])
             case "greater_than":
-                rules["exclusive_minimum"] = _scalar(facts["min_value"])
+                rules["exclusive_minimum"] = _scalar(statistics["min_value"])
             case "less_than_or_equal_to":
-                rules["maximum"] = _scalar(facts["max_value"])
+                rules["maximum"] = _scalar(statistics["max_value"])
             case "less_than":
-                rules["exclusive_maximum"] = _scalar(facts["max_value"])
+                rules["exclusive_maximum"] = _scalar(statistics["max_value"])
             case "isin":
-                rules["choices"] = tuple(_scalar(value) for value in facts["allowed_values"])
+                rules["choices"] = tuple(_scalar(value) for value in statistics["allowed_values"])
             case "str_length":
-                rules["min_length"], rules["max_length"] = facts["min_value"], facts["max_value"]
+                rules["min_length"], rules["max_length"] = statistics["min_value"], statistics["max_value"]
             case "pattern":
-                rules["pattern"] = facts["pattern"]
+                rules["pattern"] = statistics["pattern"]
             case implied if implied in IMPLIED:
                 pass
             case other if strict:
@@ -146,13 +168,13 @@ def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]
                 )
     if "choices" in rules and len(rules) > 1:
         raise SklineError(
-            f"contract column {name!r} has isin and other rules as well; a closed set says all, leave the others out"
+            f"contract column {name!r} has isin and other rules; a closed set needs no other rule, remove them"
         )
     return rules
 
 
 def _scalar(value: Any) -> Any:
-    """Write a bound or a choice as JSON: dates as text, NumPy scalars as Python's."""
+    """Convert a bound or a choice to JSON: dates to text, NumPy scalars to Python scalars."""
     if isinstance(value, dt.datetime):
         midnight = value.time() == dt.time()
         return value.date().isoformat() if midnight else value.isoformat()
@@ -160,7 +182,7 @@ def _scalar(value: Any) -> Any:
 
 
 def _task(target: Column) -> tuple[Task, tuple[Scalar, ...] | None]:
-    """Say what kind of prediction the target asks for, and which classes it has, in sklearn's order."""
+    """Return the task of the target and its classes in scikit-learn's order (None for a regression)."""
     if target.kind == "boolean":
         return "binary", (False, True)
     if target.choices is not None:

@@ -1,7 +1,6 @@
-"""Rows of plain values → the DataFrame that the pipeline was fitted on.
+"""Convert rows of plain values to the DataFrame that a pipeline is fitted on, and back.
 
-Training reads these dtypes from Parquet, serving builds them here: a pipeline must not be able to tell
-which of the two it is fed by.
+Training reads these dtypes from Parquet and serving builds them here; a pipeline sees no difference.
 """
 
 import datetime as dt
@@ -31,12 +30,12 @@ def to_frame(columns: Iterable[Column], rows: Sequence[Mapping[str, Value]]) -> 
     -------
     DataFrame of shape (len(rows), number of columns), with a RangeIndex.
     """
-    # Arrays, one block each: a Series a column, and gathering them into blocks, take four times as long.
+    # One array per column: building a Series per column and consolidating the blocks takes four times as long.
     return pd.DataFrame({c.name: to_storage([row[c.name] for row in rows], c.storage) for c in columns}, copy=False)
 
 
 def to_storage(values: Sequence[Value], storage: str) -> Any:
-    """Turn plain values of one column into an array of dtype `storage`; None becomes NaN or NaT."""
+    """Convert plain values of one column to an array of dtype `storage`; None becomes NaN or NaT."""
     if storage == "str":
         cells: Any = values
         return pd.array(cells, dtype=TEXT)
@@ -44,13 +43,13 @@ def to_storage(values: Sequence[Value], storage: str) -> Any:
 
 
 def to_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, Value]]:
-    """Turn a DataFrame into rows of plain values: the inverse of `to_frame`."""
+    """Convert a DataFrame to rows of plain values: the inverse of `to_frame`."""
     plain = {column.name: _plain(frame[column.name], column) for column in columns}
     return [dict(zip(plain, values, strict=True)) for values in zip(*plain.values(), strict=True)]
 
 
 def to_json_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[str, bool | int | float | str | None]]:
-    """Turn a DataFrame into rows as a JSON client would send them, dates as ISO 8601 text."""
+    """Convert a DataFrame to rows as a JSON client sends them, dates as ISO 8601 text."""
     rows = to_rows(columns, frame)
     return [
         {name: value.isoformat() if isinstance(value, dt.date) else value for name, value in row.items()}
@@ -59,7 +58,7 @@ def to_json_rows(columns: Iterable[Column], frame: pd.DataFrame) -> list[dict[st
 
 
 def _plain(values: pd.Series, column: Column) -> list[Value]:
-    """Turn one column into plain values, None where missing."""
+    """Convert one column to plain values, None where missing."""
     cells: list[Value] = values.astype(object).where(values.notna(), None).tolist()
     convert = PLAIN.get(column.kind)
     return cells if convert is None else [None if cell is None else convert(cell) for cell in cells]

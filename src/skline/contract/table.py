@@ -1,8 +1,8 @@
-"""What `src/model/contract.py` is written with: a pandera base class and one call a column.
+"""The vocabulary of `src/model/contract.py`: a pandera base class, and one call of `column` per column.
 
-Annotations are Python's types (int, float, bool, str, datetime.date, datetime.datetime). The pandas
-dtypes that hold them follow from the type and from `nullable` (see `Column.storage`), so that
-`Inputs.validate(frame)` judges the frames that training and serving really use.
+Annotations are Python types (int, float, bool, str, datetime.date, datetime.datetime). The pandas dtypes follow from
+the type and from `nullable` (see `Column.storage`), so that `Inputs.validate(frame)` checks the frames that training
+and serving use.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ import pandera.pandas as pa
 from skline.contract.spec import LARGEST_INTEGER, Column, Kind, Role, Scalar
 from skline.errors import SklineError
 
-#: Where `column` leaves what pandera has no field for.
+#: Key of the field metadata that holds what pandera has no parameter for.
 METADATA = "skline"
 
 KINDS: dict[type, Kind] = {
@@ -56,22 +56,23 @@ def column(
     segment: bool = False,
     sensitive: bool = False,
     alias: str | None = None,
-    written: str | None = None,
+    notation: str | None = None,
+    missing: list[str] | None = None,
 ) -> Any:
     """Describe one column of the contract.
 
     Parameters
     ----------
     description : str
-        What the column means to somebody who has never seen the table; shown in the API's documentation.
+        The meaning of the column for a reader who has never seen the table; the API documentation shows it.
     example : scalar
         A value as a JSON client sends it (dates as "YYYY-MM-DD"). Required for inputs that are not nullable.
     role : {"target", "id", "time", "group", "segment"}, optional
-        What a column of `Labelled` is for; columns of `Inputs` are always inputs.
+        The purpose of a column of `Labelled`; columns of `Inputs` are always inputs.
     nullable : bool
         Whether a value may be missing.
     unique : bool
-        Whether no two rows may share a value; always so for the id.
+        Whether each value must be unique; always true for the id.
     ge, gt, le, lt : number or date, optional
         Bounds, inclusive and exclusive.
     isin : list, optional
@@ -81,52 +82,67 @@ def column(
     pattern : str, optional
         Regular expression (Python's) that the whole string must match.
     feature_group : str, optional
-        The group under which the pipeline finds this input; by default it follows from the type
+        The feature group of this input in the pipeline; by default it follows from the type
         ("number", "boolean", "category", "date", "datetime").
     segment : bool
         Report quality separately for each value of this column.
     sensitive : bool
-        A segment between whose values the model must not differ by much: evaluation measures the gaps, and
-        `gates.gaps` in params.yaml limits them.
+        A segment whose groups the model must treat alike: evaluation measures the gaps between them, and `gates.gaps`
+        in params.yaml limits them.
     alias : str, optional
-        The column's real name where it is no Python identifier.
-    written : str, optional
-        How a table of text writes the values, where not plainly: a number as an example ("1.234,56 €"), a date
-        as strptime's format ("%d.%m.%Y"), a boolean as its two words ("ja/nein"). Requests are JSON and plain.
+        The column's name, if it is not a valid Python identifier.
+    notation : str, optional
+        How a text table writes the values, if not plainly: an example of a number ("1.234,56 €"), a strptime format
+        of a date ("%d.%m.%Y"), the two words of a boolean ("ja/nein"). Requests may write text so, too.
+    missing : list of str, optional
+        Texts that stand for a missing value in this column; by default those of `source.missing` in params.yaml. A word
+        in `isin` is a category, and never missing.
     """
-    lengths: Any = {"min_value": min_length, "max_value": max_length}
+    own = {
+        "example": example,
+        "role": role,
+        "feature_group": feature_group,
+        "segment": segment or sensitive or role == "segment",
+        "sensitive": sensitive,
+        "pattern": pattern,
+        "notation": notation,
+        "missing": missing,
+    }
+    checks = _bounds(ge=ge, gt=gt, le=le, lt=lt) | _closed_set(isin) | _lengths(min_length, max_length)
     return pa.Field(
         description=description,
         nullable=nullable,
         unique=unique or role == "id",
-        ge=_comparable(ge),
-        gt=_comparable(gt),
-        le=_comparable(le),
-        lt=_comparable(lt),
-        isin=None if isin is None else [_comparable(value) for value in isin],
-        str_length=lengths if min_length is not None or max_length is not None else None,
         alias=alias,
-        metadata={
-            METADATA: {
-                "example": example,
-                "role": role,
-                "feature_group": feature_group,
-                "segment": segment or sensitive or role == "segment",
-                "sensitive": sensitive,
-                "pattern": pattern,
-                "written": written,
-            }
-        },
+        metadata={METADATA: own},
+        **checks,
     )
 
 
+def _bounds(**bounds: Any) -> dict[str, Any]:
+    """Return pandera's arguments for bounds."""
+    return {name: _comparable(bound) for name, bound in bounds.items()}
+
+
+def _closed_set(choices: list[Any] | None) -> dict[str, Any]:
+    """Return pandera's argument for a closed set."""
+    return {} if choices is None else {"isin": [_comparable(choice) for choice in choices]}
+
+
+def _lengths(shortest: int | None, longest: int | None) -> dict[str, Any]:
+    """Return pandera's argument for the length of a string."""
+    if shortest is None and longest is None:
+        return {}
+    return {"str_length": {"min_value": shortest, "max_value": longest}}
+
+
 def _comparable(value: Any) -> Any:
-    """Turn dates into Timestamps, the only form that pandas compares with a datetime64 column."""
+    """Convert dates to Timestamps, the only form that pandas compares with a datetime64 column."""
     return pd.Timestamp(value) if isinstance(value, dt.date) else value
 
 
 class Table(pa.DataFrameModel):
-    """Base of `Inputs` and `Labelled`: strict, never coercing, judged on storage types."""
+    """Base of `Inputs` and `Labelled`: strict, without coercion, validated on storage dtypes."""
 
     class Config:
         """No unknown columns, no silent conversions."""
@@ -158,8 +174,8 @@ class Table(pa.DataFrameModel):
     @classmethod
     def to_schema(cls) -> pa.DataFrameSchema:
         """Return pandera's schema with storage dtypes and the rules that belong to each type."""
-        known: pa.DataFrameSchema | None = cls.__dict__.get("_storage_schema")
-        if known is None:
+        cached: pa.DataFrameSchema | None = cls.__dict__.get("_storage_schema")
+        if cached is None:
             schema = super().to_schema()
             kinds = cls.kinds()
             changes: dict[str, Any] = {}
@@ -175,15 +191,15 @@ class Table(pa.DataFrameModel):
                 changes[name] = {"dtype": storage, "checks": checks}
             schema = schema.update_columns(changes)  # all at once: each update copies every column
             type.__setattr__(cls, "_storage_schema", schema)
-            known = schema
-        return known
+            cached = schema
+        return cached
 
 
 def _full_match(pattern: str) -> pa.Check:
-    """Make the check that whole strings match.
+    """Return a check that whole strings match a pattern.
 
-    Not pandas' own `str.fullmatch`: it changes its regular expression engine with the storage of the
-    strings, and the API must judge as this check does. Distinct values are few, so they are judged once.
+    pandas' own `str.fullmatch` is not used: its regular expression engine depends on the storage of the strings, and
+    the API must validate exactly as this check does. Each distinct value is matched once.
     """
     compiled = re.compile(pattern)
 
@@ -194,7 +210,7 @@ def _full_match(pattern: str) -> pa.Check:
 
 
 def _type_checks(kind: Kind, storage: str) -> list[pa.Check]:
-    """Rules that follow from the type alone; each returns a boolean Series over the non-missing values."""
+    """Return the checks that follow from the type; each returns a boolean Series over the non-missing values."""
     match kind:
         case "number":
             return [pa.Check(np.isfinite, name="finite", error="must be a finite number")]

@@ -1,1 +1,1 @@
-"""`skline doctor`: what is wrong with the project in this folder, and what to do about it; one file a subject."""
+"""`skline doctor`: checks that find problems in the project of the current folder, one file for each subject."""

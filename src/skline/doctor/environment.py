@@ -1,64 +1,96 @@
-"""Python and the libraries, against what pyproject.toml asks for."""
+"""Check of the environment: Python and the libraries satisfy pyproject.toml."""
 
 import platform
 import tomllib
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
 
-from skline.doctor.finding import Finding, several
-
-PYPROJECT = Path("pyproject.toml")
+from skline.artifact.provenance import ENGINE
+from skline.doctor.findings import Finding, join_first
+from skline.doctor.pyproject import Project, project_name, read_project, required
+from skline.paths import PYPROJECT
 
 
 def check() -> list[Finding]:
     """Compare the running Python and the installed libraries with pyproject.toml."""
     try:
-        asked = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))
+        project = read_project()
     except OSError as error:
-        return [Finding("broken", f"{PYPROJECT} cannot be read ({error.strerror})", "run this from the project's root")]
+        return [Finding("broken", f"{PYPROJECT} cannot be read ({error.strerror})", "run this in the project's root")]
     except tomllib.TOMLDecodeError as error:
-        return [Finding("broken", f"{PYPROJECT} is no TOML: {error}", "correct it, or `git checkout` it")]
-    return [*_python(asked), *_libraries(asked)]
+        return [Finding("broken", f"{PYPROJECT} is not valid TOML: {error}", "correct it, or `git checkout` it")]
+    return [*_check_python(project), *_check_libraries(project)]
 
 
-def _python(asked: dict[str, Any]) -> list[Finding]:
-    """Whether this Python is one of those that the project is for."""
-    wanted, found = asked.get("project", {}).get("requires-python", ""), platform.python_version()
-    if SpecifierSet(wanted).contains(found, prereleases=True):
-        return [Finding("ok", f"Python {found}")]
-    return [
-        Finding(
-            "broken", f"Python is {found}, {PYPROJECT} asks for {wanted}", "uv sync --python " + wanted.strip("><=~")
-        )
-    ]
+def _check_python(project: Project) -> list[Finding]:
+    requirement, running = project.get("project", {}).get("requires-python", ""), platform.python_version()
+    if SpecifierSet(requirement).contains(running, prereleases=True):
+        return [Finding("ok", f"Python {running}")]
+    message = f"Python is {running}, but {PYPROJECT} requires {requirement}"
+    return [Finding("broken", message, "uv sync --python " + requirement.strip("><=~"))]
 
 
-def _libraries(asked: dict[str, Any]) -> list[Finding]:
-    """Whether what the project needs, and its default groups, is installed within bounds."""
-    groups = asked.get("dependency-groups", {})
-    default = asked.get("tool", {}).get("uv", {}).get("default-groups", ["dev"])
-    texts = [*asked.get("project", {}).get("dependencies", [])]
-    texts += [text for group in default for text in groups.get(group, []) if isinstance(text, str)]
-    wrong, checked = [], 0
-    for text in texts:
+def _check_libraries(project: Project) -> list[Finding]:
+    """Check what the project and its default groups require, with the extras, and what the engine requires."""
+    requirements = []
+    for text in required(project):
         try:
-            requirement = Requirement(text)
+            requirements.append(Requirement(text))
         except InvalidRequirement as error:
-            return [Finding("broken", f"{PYPROJECT} asks for {text!r}: {str(error).splitlines()[0]}", "correct it")]
-        if requirement.marker is not None and not requirement.marker.evaluate():
+            message = f"{PYPROJECT} has the invalid requirement {text!r}: {str(error).splitlines()[0]}"
+            return [Finding("broken", message, "correct it")]
+    problems, checked = _unsatisfied(requirements, project)
+    if problems:
+        return [Finding("broken", f"libraries do not satisfy {PYPROJECT}: {join_first(problems)}", "uv sync")]
+    return [Finding("ok", f"{checked} libraries satisfy {PYPROJECT}")]
+
+
+def _unsatisfied(requirements: Iterable[Requirement], project: Project) -> tuple[list[str], int]:
+    """Return what is wrong with the installed libraries, and how many were checked."""
+    problems, queue, seen, names = list[str](), list(requirements), set[str](), set[str]()
+    while queue:
+        requirement = queue.pop(0)
+        if str(requirement) in seen or not (requirement.marker is None or requirement.marker.evaluate()):
             continue
-        checked += 1
+        seen.add(str(requirement))
+        name = canonicalize_name(requirement.name)
+        if name == project_name(project):  # one of its own extras
+            extras = project["project"].get("optional-dependencies", {})
+            queue += [Requirement(text) for extra in requirement.extras for text in extras.get(extra, [])]
+            continue
+        names.add(name)
         try:
-            found = version(requirement.name)
+            installed = distribution(name)
         except PackageNotFoundError:
-            wrong.append(f"{requirement.name} is not installed")
+            problems.append(f"{requirement.name} is not installed")
             continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            wrong.append(f"{requirement.name} is {found}, asked for is {requirement.specifier}")
-    if wrong:
-        return [Finding("broken", f"libraries are not those of {PYPROJECT}: {several(wrong)}", "uv sync")]
-    return [Finding("ok", f"{checked} libraries are within the bounds of {PYPROJECT}")]
+        problems += _problems_of(installed, requirement)
+        queue += _required_by(installed, requirement.extras)
+    return problems, len(names)
+
+
+def _problems_of(installed: Distribution, requirement: Requirement) -> list[str]:
+    """Return how an installed distribution differs from what is required of it."""
+    name, version = requirement.name, installed.version
+    known = {canonicalize_name(extra) for extra in installed.metadata.get_all("Provides-Extra", [])}
+    unknown = {canonicalize_name(extra) for extra in requirement.extras} - known
+    problems = [f"{name} {version} has no extra {extra!r}" for extra in sorted(unknown)]
+    is_engine = canonicalize_name(name) == ENGINE  # the check of the engine compares its version
+    if not is_engine and not requirement.specifier.contains(version, prereleases=True):
+        problems.append(f"{name} is {version}, required is {requirement.specifier}")
+    return problems
+
+
+def _required_by(installed: Distribution, extras: set[str]) -> list[Requirement]:
+    """Return what a distribution requires with these extras; without extras, only what the engine requires."""
+    selected = extras | ({""} if canonicalize_name(installed.metadata["Name"]) == ENGINE else set())
+    needed = []
+    for requirement in map(Requirement, installed.requires or []):
+        marker, requirement.marker = requirement.marker, None
+        if any(marker is None or marker.evaluate({"extra": extra}) for extra in selected):
+            needed.append(requirement)
+    return needed

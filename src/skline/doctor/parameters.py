@@ -1,116 +1,92 @@
-"""params.yaml against the typed settings: what is wrong, what is new, what still waits for its author."""
+"""Check of params.yaml: invalid settings, missing sections, new settings, and settings without a value of their own."""
 
-import ast
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from skline import paths
-from skline.doctor.finding import Finding, several
-from skline.doctor.leftovers import is_template
+from skline.doctor.findings import Finding, join_first
 from skline.doctor.repository import git
+from skline.doctor.template import is_template
+from skline.engine import EngineRecord, current_record, new_settings
 from skline.errors import SklineError
 from skline.settings import Project, Settings
+from skline.settings.declared import declared_settings
 
 
 def check() -> list[Finding]:
-    """Check params.yaml, and list the settings that came after its last change."""
+    """Validate params.yaml, and list the settings that an update has added."""
     try:
         settings = Settings.load()
     except SklineError as error:
-        return [Finding("broken", str(error), f"correct it in {paths.PARAMS}"), *_unwatched({})]
-    given = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
-    unset = list(_unset(Settings, given))
+        return [Finding("broken", str(error), f"correct it in {paths.PARAMS}"), *_check_dvc_params({})]
+    params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
+    unset = {key: field for key, field in declared_settings().items() if not _has_key(params, key)}
     return [
-        Finding("ok", f"params.yaml is valid; {len(unset)} settings are at their defaults (src/skline/settings.py)"),
-        *_unwatched(given),
-        *([] if is_template() else _new(unset)),
-        *_placeholders(settings),
+        Finding("ok", f"params.yaml is valid; {len(unset)} settings have their defaults"),
+        *_check_dvc_params(params),
+        *([] if is_template() else _list_new_settings(unset)),
+        *_check_placeholders(settings),
     ]
 
 
-def _unset(section: type[BaseModel], given: Any, prefix: str = "") -> Iterator[tuple[str, type[BaseModel], FieldInfo]]:
-    """Every setting that params.yaml leaves out: its key, the class that declares it, and the declaration."""
-    given = given if isinstance(given, dict) else {}
-    for name, field in section.model_fields.items():
-        key = field.alias or name
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _unset(field.annotation, given.get(key), f"{prefix}{key}.")
-        elif key not in given:
-            yield f"{prefix}{key}", section, field
-
-
-def _unwatched(given: Any) -> list[Finding]:
-    """What dvc.yaml watches must stand in params.yaml, or DVC does not start: defaults are the settings', not DVC's."""
+def _check_dvc_params(params: Any) -> list[Finding]:
+    """Check that params.yaml has every key that dvc.yaml tracks: DVC does not know the settings' defaults."""
     try:
         stages = (yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8")) or {}).get("stages", {})
     except OSError as error:
-        return [Finding("broken", f"dvc.yaml cannot be read ({error.strerror})", "run this from the project's root")]
+        return [Finding("broken", f"dvc.yaml cannot be read ({error.strerror})", "run this in the project's root")]
     except yaml.YAMLError as error:
-        return [Finding("broken", f"dvc.yaml is no YAML: {' '.join(str(error).split())}", "correct it")]
-    if not given:
+        return [Finding("broken", f"dvc.yaml is not valid YAML: {' '.join(str(error).split())}", "correct it")]
+    if not params:
         return []
-    watched = {key for stage in stages.values() for key in stage.get("params", []) if isinstance(key, str)}
-    missing = sorted(key for key in watched if not _stands(given, key))
-    sections = [key for key in missing if "." not in key]
+    tracked = {key for stage in stages.values() for key in stage.get("params", []) if isinstance(key, str)}
+    missing = sorted(key for key in tracked if not _has_key(params, key))
     if not missing:
         return []
+    sections = [key for key in missing if "." not in key]
     remedy = "add " + (" and ".join(f"`{key}: {{}}`" for key in sections) if sections else "them with their values")
-    what = f"params.yaml lacks {several(missing)}, which dvc.yaml watches: `dvc repro` stops there"
-    return [Finding("broken", what, f"{remedy} to params.yaml")]
+    message = f"params.yaml lacks {join_first(missing)}, which dvc.yaml tracks: `dvc repro` fails"
+    return [Finding("broken", message, f"{remedy} to params.yaml")]
 
 
-def _stands(given: Any, key: str) -> bool:
-    """Whether a dotted key is in params.yaml."""
-    for part in key.split("."):
-        if not isinstance(given, dict) or part not in given:
+def _has_key(params: Any, dotted_key: str) -> bool:
+    for part in dotted_key.split("."):
+        if not isinstance(params, dict) or part not in params:
             return False
-        given = given[part]
+        params = params[part]
     return True
 
 
-def _new(unset: list[tuple[str, type[BaseModel], FieldInfo]]) -> list[Finding]:
-    """Settings that the code did not know yet when params.yaml was last committed: an update brought them."""
-    commit = git("log", "-1", "--format=%H", "--", str(paths.PARAMS))
-    modules = [Settings.__module__, *dict.fromkeys(section.__module__ for _, section, _ in unset)]
-    known = _declared(commit, modules) if commit else {}
-    if not known:
-        return []
+def _list_new_settings(unset: dict[str, FieldInfo]) -> list[Finding]:
+    """List settings that the last committed engine.json does not know: an update of the engine added them."""
+    try:
+        committed = EngineRecord.model_validate_json(git("show", f"HEAD:./{paths.ENGINE}") or "{}")
+    except ValidationError:
+        return []  # never committed, or by an engine that has no list of settings
     new = [
-        f"{key}: {_shown(field)}" + (f"   {field.description}" if field.description else "")
-        for key, section, field in unset
-        if next(n for n, f in section.model_fields.items() if f is field) not in known.get(section.__name__, set())
+        f"{key}: {_default_as_json(unset[key])}" + (f"   {text}" if (text := unset[key].description) else "")
+        for key in new_settings(committed, current_record())
+        if key in unset
     ]
     if not new:
         return []
-    what = f"settings that are new since params.yaml was last committed, at their defaults: {len(new)}"
-    return [Finding("look", what, "set those you want otherwise, and commit params.yaml", tuple(new))]
+    are_new = "1 setting is new" if len(new) == 1 else f"{len(new)} settings are new"
+    message = f"{are_new} in this version of skline; params.yaml does not set {'it' if len(new) == 1 else 'them'}"
+    remedy = f"set what needs another value than the default, then uv run skline sync, and commit {paths.ENGINE}"
+    return [Finding("warning", message, remedy, tuple(new))]
 
 
-def _shown(field: FieldInfo) -> str:
-    """A default as it would stand in params.yaml."""
+def _default_as_json(field: FieldInfo) -> str:
     return json.dumps(field.get_default(call_default_factory=True), default=str, ensure_ascii=False)
 
 
-def _declared(commit: str, modules: list[str]) -> dict[str, set[str]]:
-    """Each class's settings as a commit has them, whichever of the modules held it then."""
-    found: dict[str, set[str]] = {}
-    for module in dict.fromkeys(modules):
-        source = git("show", f"{commit}:src/{module.replace('.', '/')}.py") or ""
-        for node in ast.parse(source).body:
-            if isinstance(node, ast.ClassDef):
-                lines = [line.target for line in node.body if isinstance(line, ast.AnnAssign)]
-                found.setdefault(node.name, set()).update(line.id for line in lines if isinstance(line, ast.Name))
-    return found
-
-
-def _placeholders(settings: Settings) -> list[Finding]:
-    """What names the project, and still has no name."""
+def _check_placeholders(settings: Settings) -> list[Finding]:
+    """Warn of settings that describe the project, and still have their defaults."""
     empty = [
         f"project.{name}"
         for name, field in Project.model_fields.items()
@@ -118,7 +94,6 @@ def _placeholders(settings: Settings) -> list[Finding]:
     ]
     if not empty:
         return []
-    said = "has no value of its own yet; the model card shows it"
-    if len(empty) > 1:
-        said = "have no values of their own yet; the model card shows them"
-    return [Finding("look", f"{several(empty)} {said}", "say it in params.yaml")]
+    has_no_value = "has no value" if len(empty) == 1 else "have no values"
+    message = f"{join_first(empty)} {has_no_value} of the project's own; the model card shows the default"
+    return [Finding("warning", message, "set it in params.yaml")]

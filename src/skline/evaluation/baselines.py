@@ -1,4 +1,4 @@
-"""What any model must beat: a constant answer, and a plain linear model on the same inputs."""
+"""Baselines that every model must beat: a constant prediction, and a plain linear model on the same inputs."""
 
 from typing import Any
 
@@ -15,32 +15,33 @@ from skline.contract.spec import Contract
 from skline.features import TimeFeatures
 
 
-def dummy(contract: Contract) -> Any:
-    """Return the estimator that answers the training part's class shares, or its mean."""
+def fit_baselines(rows: pd.DataFrame, contract: Contract, max_rows: int, seed: int) -> dict[str, Any]:
+    """Fit both baselines on at most `max_rows` training rows, drawn by `seed`; returns name → fitted estimator."""
+    if len(rows) > max_rows:
+        drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
+        rows = rows.iloc[drawn]
+    X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
+    builders = {"dummy": build_dummy, "linear": build_linear}
+    return {name: build(contract).fit(X, y) for name, build in builders.items()}
+
+
+def build_dummy(contract: Contract) -> Any:
+    """Return an estimator that predicts the training part's class shares, or its mean."""
     return DummyRegressor() if contract.task == "regression" else DummyClassifier(strategy="prior")
 
 
-def linear(contract: Contract) -> Pipeline:
+def build_linear(contract: Contract) -> Pipeline:
     """Return a linear model: categories one-hot, dates cyclic, numbers imputed and scaled."""
-    kinds: dict[str, list[str]] = {}
+    columns_by_kind: dict[str, list[str]] = {}
     for column in contract.inputs:
         kind = {"string": "category", "date": "date", "datetime": "datetime"}.get(column.kind, "number")
-        kinds.setdefault(kind, []).append(column.name)
+        columns_by_kind.setdefault(kind, []).append(column.name)
     steps = {
         "category": OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20),
         "date": make_pipeline(TimeFeatures(("month", "weekday"), "cyclic"), SimpleImputer()),
         "datetime": make_pipeline(TimeFeatures(("month", "weekday", "hour"), "cyclic"), SimpleImputer()),
         "number": make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()),
     }
-    columns = ColumnTransformer([(kind, steps[kind], names) for kind, names in kinds.items()])
+    columns = ColumnTransformer([(kind, steps[kind], names) for kind, names in columns_by_kind.items()])
     model = Ridge() if contract.task == "regression" else LogisticRegression(max_iter=300)
     return Pipeline([("columns", columns), ("model", model)])
-
-
-def fit_baselines(rows: pd.DataFrame, contract: Contract, max_rows: int, seed: int) -> dict[str, Any]:
-    """Fit both on at most `max_rows` training rows, drawn by `seed`; returns name → fitted estimator."""
-    if len(rows) > max_rows:
-        chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
-        rows = rows.iloc[chosen]
-    X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
-    return {name: build(contract).fit(X, y) for name, build in (("dummy", dummy), ("linear", linear))}

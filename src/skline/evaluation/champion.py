@@ -1,6 +1,5 @@
-"""The model that serves now, and how a new one compares with it on the same rows, each scored by its own artifact."""
+"""Compare a new model with the champion on the same test rows, each scored by its own artifact."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,38 +10,44 @@ import pandas as pd
 from skline.artifact import Artifact
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.evaluation.bootstrap import Difference, all_once, paired
-from skline.evaluation.sampled import LOWER, Sampled, sampled
-from skline.evaluation.segments import groups
-from skline.release import manifest
-from skline.scoring import stored
-from skline.scoring.answers import Scores
-from skline.settings_evaluation import Evaluate, Gates
+from skline.evaluation.bootstrap import Difference, gain, metric_values, paired_difference
+from skline.evaluation.frame_scorers import artifact_scorer
+from skline.evaluation.resampling import Sample, make_sample
+from skline.evaluation.segments import iterate_segments
+from skline.release.manifest import read_manifest
+from skline.scoring.scores import Scores
+from skline.settings.evaluation import Evaluate, Gates
 
-ScoreFrame = Callable[[pd.DataFrame], Scores]
-#: Resamples behind a segment's difference, whose level is far out where there are many segments.
+#: Resamples behind a segment's difference; with many segments its confidence level is far out in the tails.
 SEGMENT_RESAMPLES = 4_000
 
 
 @dataclass(frozen=True)
 class SegmentDifference:
-    """A segment in which a model is worse than the champion by more than the margin; `sure` if beyond chance."""
+    """A segment in which a model is worse than the champion by more than the margin.
+
+    `significant` is True if it is worse beyond chance.
+    """
 
     column: str
     value: str
     difference: Difference
-    sure: bool
+    significant: bool
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model beside the champion."""
+    """A model compared with the champion.
+
+    `values` are the champion's metrics. `difference` is None where the metric has no value, or where the model is the
+    champion itself.
+    """
 
     version: str
     sha256: str
     difference: Difference | None
     values: dict[str, float] = field(default_factory=dict)
-    judged_segments: int = 0
+    compared_segments: int = 0
     worse_segments: tuple[SegmentDifference, ...] = ()
 
 
@@ -52,60 +57,44 @@ def open_champion(release_file: Path) -> tuple[str, Artifact] | None:
     Raises
     ------
     SklineError
-        If the release cannot be read, or its artifact is not there or not what the release says.
+        If the release cannot be read, or its artifact is missing or does not have the digest of the release.
     """
-    release = manifest.read(release_file)
+    release = read_manifest(release_file)
     if release is None:
         return None
     arm = release.champion
     folder = release_file.parent / arm.artifact
     if "://" in arm.artifact or not folder.is_dir():
         raise SklineError(
-            f"the champion {arm.version} is at {arm.artifact}, which is no folder beside {release_file}; "
-            "fetch its artifact there to compare with it"
+            f"the champion {arm.version} cannot be compared with: its artifact {arm.artifact} is not a folder next to "
+            f"{release_file}; copy the artifact there"
         )
     return arm.version, Artifact.open(folder, arm.sha256)
 
 
-def scorer_of(artifact: Artifact) -> ScoreFrame:
-    """Return what scores frames as the artifact does: its stored plan, or its pipeline."""
-    names = artifact.contract.input_names
-    if artifact.plan_bytes is not None:
-        try:
-            plan = stored.load(artifact.plan_bytes)
-        except stored.PlanOutdated:
-            pass  # the pipeline, which the plan equals, answers as well
-        else:
-            return lambda frame: plan.score_columns({name: frame[name].to_numpy() for name in names})
-    from skline.scoring.reference import score_frame
-
-    pipeline = artifact.load_pipeline()
-    return lambda frame: score_frame(pipeline, frame[names])
-
-
-def scores_of(artifact: Artifact, test: pd.DataFrame, contract: Contract) -> Scores:
-    """Score the test part by another artifact.
+def score_with_champion(champion: Artifact, test: pd.DataFrame, contract: Contract) -> Scores:
+    """Score the test part by the champion's artifact.
 
     Raises
     ------
     SklineError
-        If it predicts something else, or needs inputs that the rows lack.
+        If the champion has another target, or needs inputs that the rows lack.
     """
-    other = artifact.contract
+    other = champion.contract
     if (other.target.name, other.task, other.classes) != (contract.target.name, contract.task, contract.classes):
         raise SklineError(
-            f"the champion {artifact.version} predicts {other.target.name} {other.classes or other.task}, this model "
+            f"the champion {champion.version} predicts {other.target.name} {other.classes or other.task}, this model "
             f"{contract.target.name} {contract.classes or contract.task}: they cannot be compared"
         )
     if missing := [name for name in other.input_names if name not in test]:
-        raise SklineError(f"the champion {artifact.version} needs {missing}, which the test part lacks")
-    return scorer_of(artifact)(test)
+        raise SklineError(f"the champion {champion.version} needs {missing}, which the test part lacks")
+    return artifact_scorer(champion)(test)
 
 
-def compare(
+def compare_with_champion(
     test: pd.DataFrame,
     scores: Scores,
-    others: Scores,
+    champion_scores: Scores,
     contract: Contract,
     thresholds: tuple[float, float],
     metric: str,
@@ -113,44 +102,43 @@ def compare(
     gates: Gates,
     seed: int,
 ) -> tuple[Difference | None, dict[str, float], int, tuple[SegmentDifference, ...]]:
-    """Compare the scores of two models on the same rows, on all of them and by segment.
+    """Compare the scores of two models on the same rows: on all of them, and by segment.
 
-    A segment is looked at if it has `gates.segment_rows` rows. Where the new model is worse by more than
-    `gates.champion.segment_margin`, the difference is resampled, at a level that holds for all segments together
-    (Bonferroni): it is sure if the whole interval is below zero.
+    Segments of fewer than `gates.segment_rows` rows are left out. Where the new model is worse by more than
+    `gates.champion.segment_margin`, the difference is resampled, at a confidence level that holds for all segments
+    together (Bonferroni): it is significant if the whole interval is below zero.
 
     Returns
     -------
-    The difference, the champion's metrics, how many segments were looked at, and those that are worse.
+    The difference, the champion's metrics, the number of compared segments, and the segments that are worse.
     """
     truth = test[contract.target.name].to_numpy()
-    pair = scores, others
 
-    def models(rows: Any) -> tuple[Sampled, Sampled]:
-        first, second = (
-            sampled(truth[rows], each[rows], contract, threshold)
-            for each, threshold in zip(pair, thresholds, strict=True)
+    def samples(rows: Any) -> tuple[Sample, Sample]:
+        model, champion = (
+            make_sample(truth[rows], each[rows], contract, threshold)
+            for each, threshold in zip((scores, champion_scores), thresholds, strict=True)
         )
-        return first, second
+        return model, champion
 
-    model, champion = models(slice(None))
-    whole = paired(model, champion, metric, evaluate.resamples, seed)
-    large = [group for group in groups(test, contract, evaluate.crossings) if len(group.rows) >= gates.segment_rows]
+    model, champion = samples(slice(None))
+    difference = paired_difference(model, champion, metric, evaluate.resamples, seed)
+    segments = [
+        segment
+        for segment in iterate_segments(test, contract, evaluate.crossings)
+        if len(segment.rows) >= gates.segment_rows
+    ]
     worse = []
-    for column, value, rows in large:
-        first, second = models(rows)
-        if _gain(first, second, metric) >= -gates.champion.segment_margin:
+    for column, value, rows in segments:
+        pair = samples(rows)
+        segment_gain = gain(*pair, metric)
+        if not np.isfinite(segment_gain) or segment_gain >= -gates.champion.segment_margin:
             continue
-        level = 1 - 0.05 / len(large)
-        found = paired(first, second, metric, max(evaluate.resamples, SEGMENT_RESAMPLES), seed, level)
-        if found is not None:
-            worse.append(SegmentDifference(column, value, found, sure=found.high < 0))
-    known = {name: float(value[0]) for name, value in champion.metrics(all_once(champion.size)).items()}
-    return whole, known, len(large), tuple(sorted(worse, key=lambda each: each.difference.value))
-
-
-def _gain(model: Sampled, champion: Sampled, metric: str) -> float:
-    """How much better the model is; 0 where the metric has no value, such as of one class alone."""
-    first, second = (float(each.metrics(all_once(each.size), metric)[metric][0]) for each in (model, champion))
-    gain = second - first if metric in LOWER else first - second
-    return gain if np.isfinite(gain) else 0.0
+        confidence = 1 - 0.05 / len(segments)
+        n_resamples = max(evaluate.resamples, SEGMENT_RESAMPLES)
+        segment_difference = paired_difference(*pair, metric, n_resamples, seed, confidence)
+        if segment_difference is not None:
+            significant = segment_difference.high < 0
+            worse.append(SegmentDifference(column, value, segment_difference, significant))
+    worse_first = tuple(sorted(worse, key=lambda each: each.difference.value))
+    return difference, metric_values(champion), len(segments), worse_first

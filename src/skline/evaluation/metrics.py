@@ -1,103 +1,392 @@
-"""Metrics of predictions against the truth; a metric that is not a finite number is an error."""
+"""The registry of metrics: its entries are what metrics.json, the gates, the report, the model card and the page show.
+
+To add a metric, add one `Metric` to `METRICS` (or call `register`). A metric that is not a finite number is an error.
+"""
 
 import math
-from collections.abc import Mapping
-from typing import Any
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from sklearn import metrics as sk
+from sklearn.exceptions import UndefinedMetricWarning
 
 from skline.errors import SklineError
+from skline.evaluation.resampling import (
+    BinaryResamples,
+    BinarySample,
+    Draws,
+    Floats,
+    MulticlassResamples,
+    MulticlassSample,
+    RegressionResamples,
+    RegressionSample,
+    Sample,
+    Task,
+    average_precision,
+    expected_calibration_error,
+    roc_auc,
+)
 
-Array = npt.NDArray[Any]
+SampleT = TypeVar("SampleT")
+ResamplesT = TypeVar("ResamplesT")
 
 
-def binary_metrics(truth: Array, scores: npt.NDArray[np.float64], threshold: float) -> dict[str, float]:
-    """Judge probabilities of the positive class.
+@dataclass(frozen=True)
+class Computation(Generic[SampleT, ResamplesT]):
+    """How a metric is computed for one task.
 
     Parameters
     ----------
-    truth : bool array of shape (n,)
-    scores : float64 array of shape (n,)
-        Probability of the positive class.
-    threshold : float
-        F1, precision and recall count a score from here on as positive.
+    exact : callable
+        Sample → number; NaN or ValueError where the sample has no value, such as an area of one class alone.
+    resampled : callable, optional
+        Resamples → float64 of shape (n_resamples,), NaN where a resample has no value. A sample of which each row is
+        drawn once must give the same number as `exact`. Without it `exact` is called for each resample.
+    """
+
+    exact: Callable[[SampleT], Any]
+    resampled: Callable[[ResamplesT], Floats] | None = None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One entry of the registry.
+
+    Parameters
+    ----------
+    name : str
+        The key in metrics.json, in `gates.floors` and in `evaluate.metric`.
+    label : str
+        The name in reports.
+    better : {"higher", "lower", None}
+        Which values are better; None for a metric that models cannot be compared by.
+    meaning : str
+        What it measures, in a phrase for readers of the model's page.
+    binary, multiclass, regression : Computation, optional
+        How it is computed for each task that has it.
+    of_classes : bool
+        It depends on predicted classes at the operating threshold. The service's page leaves it to the model card.
+    of_calibration : bool
+        It is what a calibration can improve: reported with and without the calibration.
+    """
+
+    name: str
+    label: str
+    better: Literal["higher", "lower"] | None
+    meaning: str
+    binary: Computation[BinarySample, BinaryResamples] | None = None
+    multiclass: Computation[MulticlassSample, MulticlassResamples] | None = None
+    regression: Computation[RegressionSample, RegressionResamples] | None = None
+    of_classes: bool = False
+    of_calibration: bool = False
+
+    def computation(self, task: Task) -> Computation[Any, Any] | None:
+        """Return how the metric is computed for a task; None if the task does not have it."""
+        computations: dict[Task, Computation[Any, Any] | None] = {
+            "binary": self.binary, "multiclass": self.multiclass, "regression": self.regression,
+        }  # fmt: skip
+        return computations[task]
+
+
+#: Every metric by name; reports list them in this order.
+METRICS: dict[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "roc_auc",
+            "ROC AUC",
+            "higher",
+            "probability that a positive case ranks above a negative one; 0.5 is random, 1 is perfect",
+            binary=Computation(lambda s: sk.roc_auc_score(s.truth, s.scores), lambda r: roc_auc(*r.counts)),
+            multiclass=Computation(
+                lambda s: sk.roc_auc_score(s.truth, s.probabilities, multi_class="ovr", labels=s.classes),
+                lambda r: np.mean([roc_auc(*counts) for counts in r.counts], axis=0),
+            ),
+        ),
+        Metric(
+            "pr_auc",
+            "Average precision",
+            "higher",
+            "precision averaged over all thresholds; 1 is perfect",
+            binary=Computation(
+                lambda s: sk.average_precision_score(s.truth, s.scores),
+                lambda r: average_precision(*r.counts),
+            ),
+            multiclass=Computation(
+                lambda s: np.mean(
+                    [
+                        sk.average_precision_score(is_class, probability)
+                        for is_class, probability in zip(s.indicators.T, s.probabilities.T, strict=True)
+                    ]
+                ),
+                lambda r: np.mean([average_precision(*counts) for counts in r.counts], axis=0),
+            ),
+        ),
+        Metric(
+            "brier",
+            "Brier score",
+            "lower",
+            "mean squared error of the probabilities; 0 is perfect",
+            binary=Computation(
+                lambda s: sk.brier_score_loss(s.truth, s.scores),
+                lambda r: r.mean_loss(r.sample.squared_losses),
+            ),
+            multiclass=Computation(
+                lambda s: s.brier.mean(),
+                lambda r: r.sample.brier[r.draws].mean(axis=1),
+            ),
+            of_calibration=True,
+        ),
+        Metric(
+            "log_loss",
+            "Log loss",
+            "lower",
+            "negative log-likelihood of the true classes; 0 is perfect",
+            binary=Computation(
+                lambda s: sk.log_loss(s.truth, s.scores),
+                lambda r: r.mean_loss(r.sample.log_losses),
+            ),
+            multiclass=Computation(
+                lambda s: sk.log_loss(s.truth, s.probabilities, labels=s.classes),
+                lambda r: r.sample.log_loss[r.draws].mean(axis=1),
+            ),
+            of_calibration=True,
+        ),
+        Metric(
+            "ece",
+            "Calibration error",
+            "lower",
+            "mean gap between predicted probability and observed frequency; 0 is perfect",
+            binary=Computation(
+                lambda s: expected_calibration_error(s.truth, s.scores),
+                lambda r: r.sample.bins.calibration_error(r.draws),
+            ),
+            multiclass=Computation(
+                lambda s: expected_calibration_error(s.truth == s.predicted, s.probabilities.max(axis=1)),
+                lambda r: r.sample.bins.calibration_error(r.draws),
+            ),
+            of_calibration=True,
+        ),
+        Metric(
+            "accuracy",
+            "Accuracy",
+            "higher",
+            "share of correct predictions; 1 is perfect",
+            multiclass=Computation(
+                lambda s: sk.accuracy_score(s.truth, s.predicted),
+                lambda r: r.sample.correct[r.draws].mean(axis=1),
+            ),
+        ),
+        Metric(
+            "f1",
+            "F1",
+            "higher",
+            "harmonic mean of precision and recall; 1 is perfect",
+            binary=Computation(
+                lambda s: sk.f1_score(s.truth, s.predicted, zero_division=0.0),
+                lambda r: 2 * r.hits / (r.positive + r.predicted),
+            ),
+            multiclass=Computation(
+                lambda s: sk.f1_score(s.truth, s.predicted, average="macro", zero_division=0.0),
+                lambda r: (2 * r.hits / (r.confusion.sum(axis=2) + r.confusion.sum(axis=1))).mean(axis=1),
+            ),
+            of_classes=True,
+        ),
+        Metric(
+            "precision",
+            "Precision",
+            "higher",
+            "share of correct predictions among those of a class; 1 is perfect",
+            binary=Computation(
+                lambda s: sk.precision_score(s.truth, s.predicted, zero_division=0.0),
+                lambda r: np.where(r.predicted > 0, r.hits / r.predicted, 0.0),
+            ),
+            multiclass=Computation(
+                lambda s: sk.precision_score(s.truth, s.predicted, average="macro", zero_division=0.0),
+                lambda r: np.where(r.confusion.sum(axis=1) > 0, r.hits / r.confusion.sum(axis=1), 0.0).mean(axis=1),
+            ),
+            of_classes=True,
+        ),
+        Metric(
+            "recall",
+            "Recall",
+            "higher",
+            "share of a class that is predicted as this class; 1 is perfect",
+            binary=Computation(
+                lambda s: sk.recall_score(s.truth, s.predicted),
+                lambda r: r.hits / r.positive,
+            ),
+            multiclass=Computation(
+                lambda s: sk.recall_score(s.truth, s.predicted, average="macro", zero_division=0.0),
+                lambda r: (r.hits / r.confusion.sum(axis=2)).mean(axis=1),
+            ),
+            of_classes=True,
+        ),
+        Metric(
+            "positive_rate",
+            "Positive rate",
+            None,
+            "share of rows predicted positive",
+            binary=Computation(lambda s: s.predicted.mean(), lambda r: r.predicted / r.n_drawn),
+            of_classes=True,
+        ),
+        Metric(
+            "rmse",
+            "RMSE",
+            "lower",
+            "root mean squared error, in the target's unit",
+            regression=Computation(
+                lambda s: sk.root_mean_squared_error(s.truth, s.predictions),
+                lambda r: np.sqrt(r.mean_squared_error),
+            ),
+        ),
+        Metric(
+            "mae",
+            "Mean absolute error",
+            "lower",
+            "in the target's unit",
+            regression=Computation(
+                lambda s: sk.mean_absolute_error(s.truth, s.predictions),
+                lambda r: r.absolute_errors.mean(axis=1),
+            ),
+        ),
+        Metric(
+            "median_ae",
+            "Median absolute error",
+            "lower",
+            "half of the errors are smaller; in the target's unit",
+            regression=Computation(
+                lambda s: sk.median_absolute_error(s.truth, s.predictions),
+                lambda r: np.median(r.absolute_errors, axis=1),
+            ),
+        ),
+        Metric(
+            "r2",
+            "R²",
+            "higher",
+            "share of the variance explained; 1 is perfect",
+            regression=Computation(
+                lambda s: sk.r2_score(s.truth, s.predictions),
+                lambda r: np.where(r.variance > 0, 1 - r.mean_squared_error / r.variance, np.nan),
+            ),
+        ),
+    )
+}
+#: The metric that models are compared by, unless `evaluate.metric` in params.yaml names another metric.
+DEFAULT_METRIC: dict[Task, str] = {"binary": "roc_auc", "multiclass": "roc_auc", "regression": "rmse"}
+#: The metrics that the report shows large.
+HEADLINE_METRICS: dict[Task, tuple[str, ...]] = {
+    "binary": ("roc_auc", "pr_auc", "brier", "ece"),
+    "multiclass": ("accuracy", "roc_auc", "f1", "ece"),
+    "regression": ("rmse", "mae", "median_ae", "r2"),
+}
+
+
+def compute_metrics(sample: Sample) -> dict[str, float]:
+    """Compute every metric of the sample's task.
+
+    Raises
+    ------
+    SklineError
+        Naming the metrics that are NaN or infinite.
+    """
+    values = {metric.name: float(computation.exact(sample)) for metric, computation in _computations(sample.task)}
+    broken = {name: value for name, value in values.items() if not math.isfinite(value)}
+    if broken:
+        raise SklineError(
+            f"evaluate: {broken}: a metric must be a finite number; "
+            "check for missing or infinite predictions, and for a test part with too few rows"
+        )
+    return values
+
+
+def compute_resampled_metrics(sample: Sample, draws: Draws, only: str | None = None) -> dict[str, Floats]:
+    """Compute metrics of many resamples at once.
+
+    Parameters
+    ----------
+    sample : Sample
+    draws : array of shape (n_resamples, n_drawn)
+        Row numbers of each resample.
+    only : str, optional
+        The one metric to compute; default: every metric of the sample's task.
 
     Returns
     -------
-    dict with roc_auc, pr_auc (average precision), brier, log_loss, ece (expected calibration error over ten
-    bins of equal count, Naeini et al. 2015), f1, precision, recall, positive_rate.
+    Metric → float64 of shape (n_resamples,); NaN where a resample has no value, such as an area of one class alone.
     """
-    said = scores >= threshold
-    return _finite(
-        {
-            "roc_auc": sk.roc_auc_score(truth, scores),
-            "pr_auc": sk.average_precision_score(truth, scores),
-            "brier": sk.brier_score_loss(truth, scores),
-            "log_loss": sk.log_loss(truth, scores),
-            "ece": expected_calibration_error(truth, scores),
-            "f1": sk.f1_score(truth, said, zero_division=0.0),
-            "precision": sk.precision_score(truth, said, zero_division=0.0),
-            "recall": sk.recall_score(truth, said),
-            "positive_rate": said.mean(),
+    resamples = sample.resample(draws)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            metric.name: _one_by_one(computation, sample, draws)
+            if computation.resampled is None
+            else computation.resampled(resamples)
+            for metric, computation in _computations(sample.task)
+            if only in (None, metric.name)
         }
-    )
 
 
-def multiclass_metrics(truth: Array, probabilities: npt.NDArray[np.float64], classes: Array) -> dict[str, float]:
-    """Judge probabilities of three or more classes; means over classes give each the same weight.
+def metrics_of(task: Task) -> tuple[Metric, ...]:
+    """Return the metrics that a task has, in the order of the registry."""
+    return tuple(metric for metric, _ in _computations(task))
 
-    `probabilities` has shape (n, n_classes), in the order of `classes`.
-    """
-    said = classes[probabilities.argmax(axis=1)]
-    hits = truth[:, None] == classes[None, :]
-    return _finite(
-        {
-            "roc_auc": sk.roc_auc_score(truth, probabilities, multi_class="ovr", labels=classes),
-            "pr_auc": float(
-                np.mean([sk.average_precision_score(h, p) for h, p in zip(hits.T, probabilities.T, strict=True)])
-            ),
-            "brier": float(((probabilities - hits) ** 2).sum(axis=1).mean()),
-            "log_loss": sk.log_loss(truth, probabilities, labels=classes),
-            "ece": expected_calibration_error(truth == said, probabilities.max(axis=1)),
-            "accuracy": sk.accuracy_score(truth, said),
-            "f1": sk.f1_score(truth, said, average="macro", zero_division=0.0),
-            "precision": sk.precision_score(truth, said, average="macro", zero_division=0.0),
-            "recall": sk.recall_score(truth, said, average="macro", zero_division=0.0),
+
+def comparison_metrics(task: Task) -> tuple[str, ...]:
+    """Return the names of the metrics that models of a task can be compared by."""
+    return tuple(metric.name for metric in metrics_of(task) if metric.better is not None)
+
+
+def calibration_metrics(task: Task) -> tuple[str, ...]:
+    """Return the names of the metrics that a calibration can improve."""
+    return tuple(metric.name for metric in metrics_of(task) if metric.of_calibration)
+
+
+def lower_is_better(name: str) -> bool:
+    """Return whether smaller values of a metric are better; False for a name that is not registered."""
+    return name in METRICS and METRICS[name].better == "lower"
+
+
+def label_of(name: str) -> str:
+    """Return the name of a metric in reports: its own name if it is not registered."""
+    return METRICS[name].label if name in METRICS else name
+
+
+def describe_metrics(task: Task) -> dict[str, dict[str, Any]]:
+    """Return what readers of a metric need to know, by name, as reports/evaluation.json and the artifact hold it."""
+    return {
+        metric.name: {
+            "label": metric.label,
+            "better": metric.better,
+            "meaning": metric.meaning,
+            "of_classes": metric.of_classes,
         }
-    )
+        for metric in metrics_of(task)
+    }
 
 
-def regression_metrics(truth: npt.NDArray[np.float64], predictions: npt.NDArray[np.float64]) -> dict[str, float]:
-    """Judge predicted numbers of shape (n,): rmse, mae, median_ae in the target's unit, and r2."""
-    return _finite(
-        {
-            "rmse": sk.root_mean_squared_error(truth, predictions),
-            "mae": sk.mean_absolute_error(truth, predictions),
-            "median_ae": sk.median_absolute_error(truth, predictions),
-            "r2": sk.r2_score(truth, predictions),
-        }
-    )
+def register(metric: Metric) -> None:
+    """Add a metric to the registry; a name that is taken is a ValueError."""
+    if metric.name in METRICS:
+        raise ValueError(f"the metric {metric.name!r} is registered already; choose another name")
+    METRICS[metric.name] = metric
 
 
-def expected_calibration_error(truth: Array, scores: npt.NDArray[np.float64], bins: int = 10) -> float:
-    """Mean distance between predicted and observed rate, over bins of equal count."""
-    order = np.argsort(scores, kind="stable")
-    gaps = [
-        abs(float(scores[rows].mean()) - float(truth[rows].mean())) * len(rows)
-        for rows in np.array_split(order, bins)
-        if len(rows)
-    ]
-    return sum(gaps) / len(scores)
+def _computations(task: Task) -> list[tuple[Metric, Computation[Any, Any]]]:
+    pairs = ((metric, metric.computation(task)) for metric in METRICS.values())
+    return [(metric, computation) for metric, computation in pairs if computation is not None]
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, float]:
-    """Return plain floats; SklineError names those that are NaN or infinite."""
-    numbers = {name: float(value) for name, value in values.items()}
-    broken = {name: value for name, value in numbers.items() if not math.isfinite(value)}
-    if broken:
-        raise SklineError(
-            f"evaluate: {broken} is no number; look for missing or infinite predictions, or a test part too small"
-        )
-    return numbers
+def _one_by_one(computation: Computation[Any, Any], sample: Sample, draws: Draws) -> Floats:
+    """Compute a metric that has no `resampled` function: call `exact` for each resample."""
+    values = np.full(len(draws), np.nan)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        for index, rows in enumerate(draws):
+            try:
+                values[index] = computation.exact(sample.take(rows))
+            except ValueError:
+                continue
+    return values

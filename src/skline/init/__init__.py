@@ -1,1 +1,1 @@
-"""`skline init`: a table and the name of its target → the files of src/model, params.yaml, and what was guessed."""
+"""`skline init`: infer the files of src/model and params.yaml from a table and the name of its target."""

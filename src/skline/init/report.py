@@ -1,40 +1,58 @@
-"""Tell what was guessed: a table of the columns, and what a person must look at."""
+"""The text that `skline init` prints: the inferred columns, what to check by hand, what was done, what to do next."""
 
-from skline.init.guess import Guess
+from skline.init.inference.column_guess import ColumnGuess
+from skline.init.plan import InitPlan
 
-WIDEST = 40
-PARTS = {"left out": "left out", "leak": "LEAK", "input": "input"}
+MAX_COLUMN_WIDTH = 40
 
 
-def columns_table(guesses: list[Guess]) -> str:
-    """Return a line a column: name, kind, role, reason; "!" marks those to look at."""
+def plan_report(plan: InitPlan, actions: list[str]) -> str:
+    """Return the report of a plan that was carried out by `actions`."""
+    inputs = sum(guess.role == "input" for guess in plan.guesses)
+    return "\n".join(
+        [
+            columns_table(plan.guesses),
+            "",
+            f"{plan.n_rows:,} rows, {inputs} inputs",
+            f"task: {plan.task.task} ({plan.task.reason})",
+            f"split: {plan.split}",
+            "",
+            review_notes(plan.guesses, plan.remarks),
+            "",
+            *(actions or ["Nothing changed: the project already has these files."]),
+            "Next: read src/model/contract.py, then run `uv run dvc repro` and `uv run skline serve`",
+        ]
+    )
+
+
+def columns_table(guesses: list[ColumnGuess]) -> str:
+    """Return one line for each column: name, kind, role, reason; "!" marks a column to check."""
     rows = [("", "column", "kind", "role", "because")]
     for guess in guesses:
-        mark = "!" if guess.looks or guess.part == "leak" else ""
-        part = (
-            guess.part if guess.part != "input" else f"input, {guess.feature_group}" if guess.feature_group else "input"
-        )
-        rows.append((mark, guess.name, guess.kind, "LEAK" if guess.part == "leak" else part, "; ".join(guess.reasons)))
-    widths = [min(max(len(row[index]) for row in rows), WIDEST) for index in range(4)]
+        mark = "!" if guess.doubts or guess.role == "leak" else ""
+        role = f"input, {guess.feature_group}" if guess.role == "input" and guess.feature_group else guess.role
+        rows.append((mark, guess.name, guess.kind, "LEAK" if role == "leak" else role, "; ".join(guess.reasons)))
+    widths = [min(max(len(row[index]) for row in rows), MAX_COLUMN_WIDTH) for index in range(4)]
     return "\n".join(
         "  ".join([*(_cell(cell, width) for cell, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
         for row in rows
     )
 
 
-def _cell(text: str, width: int) -> str:
-    """Bring a text to a width."""
-    text = " ".join(text.split())
-    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width)
-
-
-def to_look_at(guesses: list[Guess], remarks: list[str]) -> str:
-    """List what a person must look at."""
+def review_notes(guesses: list[ColumnGuess], remarks: list[str]) -> str:
+    """Return the list of what a person has to check."""
     lines = [f"  {remark}" for remark in remarks]
     for guess in guesses:
-        lines += [f"  {guess.name}: {look}" for look in guess.looks]
-        if guess.part == "leak":
+        lines += [f"  {guess.name}: {doubt}" for doubt in guess.doubts]
+        if guess.role == "leak":
             lines.append(
-                f"  {guess.name}: left out as a leak ({guess.reasons[-1]}); if it is known in time, move it to Inputs"
+                f"  {guess.name}: excluded as a leak; if its value is known before the target is, move it from LEAKS "
+                "to Inputs"
             )
-    return "\n".join(["Look at:", *lines]) if lines else "Nothing is in doubt."
+    return "\n".join(["Please check:", *lines]) if lines else "Nothing is in doubt."
+
+
+def _cell(text: str, width: int) -> str:
+    """Pad or shorten a text to `width` characters."""
+    text = " ".join(text.split())
+    return (text if len(text) <= width else text[: width - 1] + "…").ljust(width)

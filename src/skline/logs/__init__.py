@@ -1,5 +1,5 @@
-"""The logs: what was asked and answered (`predictions`), and what turned out to be true (`labels`).
+"""The logs: predictions with their inputs (`predictions`), and the true values that arrive later (`labels`).
 
-The service writes through `writer.PredictionLog` and `labels.Labels`; monitoring reads through `read`. Modules that
-a service needs import neither pandas nor pyarrow.
+The service writes through `writer.PredictionLog` and `labels.LabelLog`; everything else reads through `read`. Modules
+that the service imports must not import pandas or pyarrow.
 """

@@ -1,4 +1,4 @@
-"""Entities are stored as a keyed hash: rows of one entity belong together, and nobody reads whose they are."""
+"""Keyed hashes of entities: rows of one entity can be joined, and the entity cannot be read from them."""
 
 import contextlib
 import hmac
@@ -10,14 +10,17 @@ from pathlib import Path
 from skline.errors import SklineError
 from skline.logs.settings import LogSettings
 
+#: Bytes of the shortest key that is accepted.
+MIN_KEY_BYTES = 32
+
 
 class EntityHasher:
-    """HMAC-SHA256 of an entity's text. The key is read, or made, when it is first needed."""
+    """HMAC-SHA256 of an entity's text. The key file is read, or created, at the first use."""
 
     def __init__(self, settings: LogSettings) -> None:
-        given = settings.entity_key
-        self._start = None if given is None else _start(given.get_secret_value().encode())
-        self._file = settings.key_file
+        key = settings.entity_key
+        self._hmac = None if key is None else _new_hmac(key.get_secret_value().encode())
+        self._key_file = settings.key_file
 
     def __call__(self, entity: object) -> str:
         """Return 64 hexadecimal digits; 12 and "12" are the same entity.
@@ -25,48 +28,48 @@ class EntityHasher:
         Raises
         ------
         OSError
-            If the key's file can be neither read nor made.
+            If the key file can be neither read nor created.
         SklineError
-            If it holds no key.
+            If the file holds no key.
         """
-        if self._start is None:
-            self._start = _start(read_or_make(self._file))
-        hashed = self._start.copy()
+        if self._hmac is None:
+            self._hmac = _new_hmac(read_or_create_key(self._key_file))
+        hashed = self._hmac.copy()
         hashed.update(str(entity).encode("utf-8", "surrogatepass"))
         return hashed.hexdigest()
 
 
-def _start(key: bytes) -> hmac.HMAC:
-    """Begin a hash; copies of it save reading the key again for every entity."""
+def _new_hmac(key: bytes) -> hmac.HMAC:
+    """Start a hash; copying it for each entity avoids processing the key again."""
     return hmac.new(key, digestmod="sha256")
 
 
-def read_or_make(path: Path) -> bytes:
-    """Read a key, or make one that only its owner can read; whoever comes second takes the first one's."""
+def read_or_create_key(path: Path) -> bytes:
+    """Read a key, or create one that only its owner can read. Processes that race for it get the same key."""
     try:
-        return _checked(path)
+        return _read_key(path)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 0600
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # with mode 0600
     try:
         with os.fdopen(handle, "w") as file:
             file.write(secrets.token_hex(32) + "\n")
             file.flush()
             os.fsync(file.fileno())
-        # It fails if another process has made one by now; a rename would replace that one.
+        # A link fails if another process was faster; a rename would replace that process's key.
         with contextlib.suppress(FileExistsError):
             os.link(name, path)
     finally:
         Path(name).unlink()
-    return _checked(path)
+    return _read_key(path)
 
 
-def _checked(path: Path) -> bytes:
-    """Read a key and refuse one that is no secret."""
+def _read_key(path: Path) -> bytes:
+    """Read a key; SklineError if it is too short to be secret."""
     key = path.read_bytes().strip()
-    if len(key) < 32:
+    if len(key) < MIN_KEY_BYTES:
         raise SklineError(
-            f"{path} holds {len(key)} bytes, and a key of entities has 32 or more; restore it from a backup "
+            f"{path} holds {len(key)} bytes, but an entity key has {MIN_KEY_BYTES} or more; restore it from a backup "
             "(with another key, old rows no longer match their entities)"
         )
     return key

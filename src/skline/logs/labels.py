@@ -1,4 +1,4 @@
-"""Labels: what turned out to be true. They are only added; a later one corrects an earlier one, and both stay."""
+"""Labels: the true values of predictions. They are only added; a later label corrects an earlier one, and both stay."""
 
 import datetime as dt
 import hashlib
@@ -10,150 +10,146 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from skline.contract.requests import READERS, field_type
+from skline.contract.request_validation import READERS, STRICT, field_type, lenient_type
 from skline.contract.spec import Contract, Scalar
 from skline.logs.entity import EntityHasher
-from skline.logs.records import Row, now_us, to_us
+from skline.logs.records import StoredRow, now_us, to_us
 from skline.logs.settings import LogSettings
-from skline.logs.store import Store, StoreUnavailable, open_store
+from skline.logs.stores import open_store
+from skline.logs.stores.base import Store, StoreUnavailable
 
 
 class Label(BaseModel):
-    """The truth about one prediction, named by its id, or by its entity and the time of the event.
+    """The true value of one prediction, identified by its id, or by its entity and the time of the event.
 
-    The type of a request body too. Whether the value fits the target is said by `Labels.append`, row by row.
+    Also the type of a request body. Whether the value fits the target is checked by `LabelLog.append`, label by label.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
     prediction_id: str | None = Field(
-        default=None, max_length=200, pattern="^[!-~]+$", description="As /predict gave it"
+        default=None, max_length=200, pattern="^[!-~]+$", description="The id that /predict returned"
     )
-    entity: str | int | None = Field(default=None, description="Whom it is about; stored as its keyed hash")
+    entity: str | int | None = Field(default=None, description="The prediction's entity; only its keyed hash is stored")
     event_time: Annotated[dt.datetime | None, BeforeValidator(READERS["datetime"])] = Field(
-        default=None, description="When it happened, ISO 8601, UTC if it names no zone"
+        default=None, description="The time of the event, ISO 8601, UTC if it has no zone"
     )
     label: Scalar = Field(description="The target's true value")
 
 
 @dataclass(frozen=True)
-class Refused:
-    """A label that was not taken: its place in the list, from 0, and why."""
+class RejectedLabel:
+    """A label that was not stored."""
 
-    index: int
+    index: Annotated[int, Field(description="Its index in the list, from 0")]
     reason: str
 
 
 @dataclass(frozen=True)
-class Appended:
-    """What became of a list of labels: how many are new, how many were known already, and those refused."""
+class AppendResult:
+    """The outcome of a list of labels: how many are new, how many were stored before, and the rejected ones."""
 
     new: int
-    known: int
-    refused: list[Refused]
+    duplicates: int
+    rejected: list[RejectedLabel]
 
 
-class Labels:
-    """Takes labels into the store of the settings. May be used from several threads; it keeps one connection."""
+class LabelLog:
+    """Stores labels in the database of the settings, over one connection. Thread-safe."""
 
     def __init__(self, settings: LogSettings, contract: Contract) -> None:
         self._settings = settings
-        self._read_value = value_reader(contract)
+        self._validate_value = label_validator(contract)
         self._hasher = EntityHasher(settings)
         self._store: Store | None = None
         self._lock = threading.Lock()
 
-    def append(self, labels: Sequence[Label]) -> Appended:
-        """Add labels, durably, in their order; those that are there already are left out.
+    def append(self, labels: Sequence[Label]) -> AppendResult:
+        """Store labels durably, in their order, without those that are stored already.
 
-        A label's id is the hash of what it says, so that sending a list again changes nothing, not even where one of
-        its labels has been corrected meanwhile. To return to an earlier value, give another `event_time`.
+        A label's key is the hash of its content, so that sending a list again changes nothing, even after one of its
+        labels was corrected. To return to an earlier value, send it with another `event_time`.
 
         Raises
         ------
         StoreUnavailable
-            If the store cannot be reached or written; send the same list again, nothing is doubled.
+            If the database cannot be reached or written; send the same list again, nothing is stored twice.
         """
         now = now_us()
-        rows: list[Row] = []
-        refused: list[Refused] = []
+        rows: list[StoredRow] = []
+        rejected: list[RejectedLabel] = []
         for index, label in enumerate(labels):
             try:
-                rows.append(self._row(label, now))
+                rows.append(self._to_row(label, now))
             except ValueError as error:
-                refused.append(Refused(index, str(error)))
+                rejected.append(RejectedLabel(index, str(error)))
             except OSError as error:
-                raise StoreUnavailable(f"the entities' key cannot be read: {error}") from error
+                raise StoreUnavailable(f"the entity key cannot be read: {error}") from error
         with self._lock:
             new = self._write(rows) if rows else 0
-        return Appended(new=new, known=len(rows) - new, refused=refused)
+        return AppendResult(new=new, duplicates=len(rows) - new, rejected=rejected)
 
     def close(self) -> None:
-        """End the connection."""
+        """Close the connection."""
         with self._lock:
-            self._leave()
+            self._close_store()
 
-    def _write(self, rows: list[Row]) -> int:
-        """Write rows; once more by a new connection, because the old one may have died while it was idle."""
-        for last in (False, True):
+    def _to_row(self, label: Label, now: int) -> StoredRow:
+        """Convert a label to a row; ValueError with the rule that it breaks."""
+        if (label.prediction_id is None) == (label.entity is None):
+            raise ValueError("give either prediction_id, or entity and event_time")
+        if label.entity is not None and label.event_time is None:
+            raise ValueError("entity needs event_time, which identifies one of its predictions")
+        value = self._validate_value(label.label)
+        entity = None if label.entity is None else self._hasher(label.entity)
+        event_time = None if label.event_time is None else to_us(label.event_time)
+        content = orjson.dumps([label.prediction_id, entity, event_time, value])
+        label_id = hashlib.sha256(content).hexdigest()
+        return label_id, now, label.prediction_id, entity, event_time, orjson.dumps(value).decode()
+
+    def _write(self, rows: list[StoredRow]) -> int:
+        """Write rows; on failure once more over a new connection, because an idle connection may have been closed."""
+        for is_last_attempt in (False, True):
             try:
                 if self._store is None:
                     self._store = open_store(self._settings)
                 return self._store.write("labels", rows)
             except StoreUnavailable:
-                self._leave()
-                if last:
+                self._close_store()
+                if is_last_attempt:
                     raise
         raise AssertionError("unreachable")
 
-    def _leave(self) -> None:
-        """Close the connection, if there is one."""
+    def _close_store(self) -> None:
+        """Close the connection, if it is open."""
         if self._store is not None:
             self._store.close()
             self._store = None
 
-    def _row(self, label: Label, now: int) -> Row:
-        """Check one label and write it as a row; ValueError says what is wrong."""
-        if (label.prediction_id is None) == (label.entity is None):
-            raise ValueError("give either prediction_id, or entity and event_time")
-        if label.entity is not None and label.event_time is None:
-            raise ValueError("an entity needs event_time, which says which of its predictions is meant")
-        value = self._read_value(label.label)
-        entity = None if label.entity is None else self._hasher(label.entity)
-        moment = None if label.event_time is None else to_us(label.event_time)
-        content = [label.prediction_id, entity, moment, value]
-        text = orjson.dumps(content)
-        return (
-            hashlib.sha256(text).hexdigest(),
-            now,
-            label.prediction_id,
-            entity,
-            moment,
-            orjson.dumps(value).decode(),
-        )
+
+def label_validator(contract: Contract) -> Callable[[Any], Scalar]:
+    """Return a function that validates a label against the contract's target and returns it in the target's type.
+
+    The function raises ValueError with the rule that the value breaks.
+    """
+    target = contract.target.model_copy(update={"nullable": False})
+    lenient: TypeAdapter[Scalar] = TypeAdapter(lenient_type(target, contract.cell_format(target)), config=STRICT)
+    classes = contract.classes
+
+    def validate(value: Any) -> Scalar:
+        try:
+            label = lenient.validate_python(value)
+        except ValidationError as error:
+            raise ValueError(f"label {value!r}: {error.errors()[0]['msg']}") from None
+        # 1 == True, so the types are compared as well.
+        if classes is not None and not any(label == known and type(label) is type(known) for known in classes):
+            raise ValueError(f"label {value!r} is not one of the classes {', '.join(map(str, classes))}")
+        return label
+
+    return validate
 
 
 def target_type(contract: Contract) -> TypeAdapter[Scalar]:
-    """Make the type of the target's values, null excluded; of a classifier's it does not know that only classes fit."""
+    """Return the type of the target's values without null. A classifier's classes are not part of the type."""
     target = contract.target.model_copy(update={"nullable": False})
-    return TypeAdapter(field_type(target), config=ConfigDict(strict=True, allow_inf_nan=False))
-
-
-def value_reader(contract: Contract) -> Callable[[Any], Scalar]:
-    """Make the function that checks a label against the contract's target, and returns it in the target's type.
-
-    It raises ValueError with the rule that the value breaks.
-    """
-    checked, classes = target_type(contract), contract.classes
-
-    def read(value: Any) -> Scalar:
-        try:
-            found = checked.validate_python(value)
-        except ValidationError as error:
-            raise ValueError(f"label {value!r}: {error.errors()[0]['msg']}") from None
-        # 1 and True are equal, so the types are compared as well.
-        if classes is not None and not any(found == known and type(found) is type(known) for known in classes):
-            raise ValueError(f"label {value!r} is none of the classes {', '.join(map(str, classes))}")
-        return found
-
-    return read
+    return TypeAdapter(field_type(target, contract.cell_format(target)), config=STRICT)

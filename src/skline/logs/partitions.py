@@ -1,4 +1,8 @@
-"""Sealed days: one Parquet file a day of UTC, whole or not there."""
+"""Sealed days: one Parquet file for each day (UTC), which is complete or does not exist.
+
+A file's metadata holds the schema version that it was written with. Files without one are of the unversioned layout;
+files of an older version are read as if they were of the current one, and are rewritten when rows are added or deleted.
+"""
 
 import datetime as dt
 import shutil
@@ -12,24 +16,35 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skline.errors import SklineError
-from skline.files import replacing, sync
-from skline.logs.records import LABELS, PREDICTIONS, Row
+from skline.files import atomic_write, fsync
+from skline.logs.records import StoredRow
+from skline.logs.schema import SCHEMA_VERSION, TABLES, UNVERSIONED, TableName, migrations_since
 
-MOMENT = pa.timestamp("us", tz="UTC")
-#: What is no text.
-TYPES: dict[str, pa.DataType] = {
-    "time": MOMENT,
-    "event_time": MOMENT,
+#: Key of the schema version in a file's metadata.
+VERSION_KEY = b"skline.log_schema"
+
+_TIMESTAMP = pa.timestamp("us", tz="UTC")
+#: Types of the columns that are not text.
+_TYPES: dict[str, pa.DataType] = {
+    "time": _TIMESTAMP,
+    "event_time": _TIMESTAMP,
     "latency_us": pa.int64(),
     "bucket": pa.int64(),
     "review": pa.bool_(),
 }
-PREDICTION_SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in PREDICTIONS])
-LABEL_SCHEMA = pa.schema([(name, TYPES.get(name, pa.string())) for name in LABELS])
 
 
-def to_table(schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
-    """Turn a store's rows into a typed table."""
+def _arrow_schema(table: TableName) -> pa.Schema:
+    """Return the typed schema of a table."""
+    return pa.schema([(name, _TYPES.get(name, pa.string())) for name in TABLES[table]])
+
+
+PREDICTION_SCHEMA = _arrow_schema("predictions")
+LABEL_SCHEMA = _arrow_schema("labels")
+
+
+def to_table(schema: pa.Schema, rows: Sequence[StoredRow]) -> pa.Table:
+    """Convert rows of a database to a typed table."""
     columns: list[Any] = list(zip(*rows, strict=True)) or [()] * len(schema)
     arrays = []
     for field, values in zip(schema, columns, strict=True):
@@ -38,19 +53,19 @@ def to_table(schema: pa.Schema, rows: Sequence[Row]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=schema)
 
 
-def path_of(folder: Path, day: dt.date) -> Path:
-    """File of a day."""
+def file_of(folder: Path, day: dt.date) -> Path:
+    """Return the path of a day's file."""
     return folder / f"{day.isoformat()}.parquet"
 
 
-def days(folder: Path) -> dict[dt.date, Path]:
-    """The sealed days and their files, in order."""
+def sealed_days(folder: Path) -> dict[dt.date, Path]:
+    """Return the sealed days and their files, in order."""
     return {dt.date.fromisoformat(path.stem): path for path in sorted(folder.glob("????-??-??.parquet"))}
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keep other processes of this machine from changing the sealed days at the same time; SklineError if one does.
+def lock(folder: Path) -> Iterator[None]:
+    """Keep other processes of this machine from changing the sealed days; SklineError if one is doing that now.
 
     A process that was killed holds no lock; the temporary files that it left are removed.
     """
@@ -62,90 +77,107 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise SklineError(f"another process is changing {folder}; wait until it is done") from None
-        for left in folder.glob(".*.parquet.*"):
-            left.unlink()
+        for temporary in folder.glob(".*.parquet.*"):
+            temporary.unlink()
         yield
 
 
-def add(path: Path, chunks: Iterable[list[Row]]) -> int:
-    """Add rows to a day's file by writing it anew; rows whose id it has already are left out.
+def add_rows(path: Path, chunks: Iterable[list[StoredRow]]) -> int:
+    """Rewrite a day's file with additional rows, without those whose id it holds already.
 
     Returns
     -------
-    How many rows it has now. When this returns, the file is on the disk and so is its name.
+    int
+        The number of rows in the file. On return the file and its name are durable.
     """
-    known = pq.read_table(path, columns=["prediction_id"])["prediction_id"] if path.exists() else None
+    known_ids = pq.read_table(path, columns=["prediction_id"])["prediction_id"] if path.exists() else None
     total = 0
-    with replacing(path) as temporary:
-        with pq.ParquetWriter(temporary, PREDICTION_SCHEMA, compression="zstd") as writer:
-            for table in _tables(path):
+    with atomic_write(path) as temporary:
+        with _new_file(temporary) as writer:
+            for table in _row_groups(path):
                 total += table.num_rows
                 writer.write_table(table)
             for rows in chunks:
                 table = to_table(PREDICTION_SCHEMA, rows)
-                if known is not None:
-                    table = table.filter(pc.invert(pc.is_in(table["prediction_id"], value_set=known)))
+                if known_ids is not None:
+                    table = table.filter(pc.invert(pc.is_in(table["prediction_id"], value_set=known_ids)))
                 total += table.num_rows
                 writer.write_table(table)
         if path.exists():
             shutil.copymode(path, temporary)
-    sync(path.parent)
+    fsync(path.parent)
     return total
 
 
-def forget(folder: Path, entity: str) -> list[str]:
-    """Write the files anew that hold predictions of an entity (its hash), without them; return those predictions' ids.
+def read_day(path: Path, since: dt.datetime | None, until: dt.datetime | None) -> pa.Table:
+    """Read a day's rows of since ≤ time < until, with the columns of `PREDICTION_SCHEMA`."""
+    bounds = [("time", sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
+    return _migrate(path, pq.read_table(path, filters=bounds or None))
 
-    Nothing of it is left: a file without other rows is deleted.
+
+def find_entity(path: Path, entity_hash: str) -> list[str]:
+    """Return the ids of an entity's predictions in a file."""
+    table = pq.read_table(path, columns=["prediction_id"], filters=[("entity", "=", entity_hash)])
+    ids: list[str] = table["prediction_id"].to_pylist()
+    return ids
+
+
+def delete_entity(folder: Path, entity_hash: str) -> int:
+    """Rewrite the files that hold predictions of an entity without them; return their number.
+
+    A file that holds no other rows is deleted.
     """
-    gone: list[str] = []
-    for path in days(folder).values():
-        ids = find(path, entity)
-        if not ids:
+    deleted = 0
+    for path in sealed_days(folder).values():
+        rows = len(find_entity(path, entity_hash))
+        if not rows:
             continue
-        if len(ids) == pq.read_metadata(path).num_rows:
+        if rows == pq.read_metadata(path).num_rows:
             path.unlink()
         else:
-            with (
-                replacing(path) as temporary,
-                pq.ParquetWriter(temporary, PREDICTION_SCHEMA, compression="zstd") as new,
-            ):
-                for table in _tables(path):
-                    new.write_table(table.filter(pc.fill_null(pc.not_equal(table["entity"], entity), True)))
-        sync(folder)
-        gone += ids
-    return gone
+            with atomic_write(path) as temporary, _new_file(temporary) as writer:
+                for table in _row_groups(path):
+                    writer.write_table(table.filter(pc.fill_null(pc.not_equal(table["entity"], entity_hash), True)))
+        fsync(folder)
+        deleted += rows
+    return deleted
 
 
-def find(path: Path, entity: str) -> list[str]:
-    """Ids of an entity's predictions in one file."""
-    found: list[str] = pq.read_table(path, columns=["prediction_id"], filters=[("entity", "=", entity)])[
-        "prediction_id"
-    ].to_pylist()
-    return found
-
-
-def remove_before(folder: Path, day: dt.date) -> int:
-    """Delete the files of the days before `day`; return how many rows they had."""
+def delete_before(folder: Path, day: dt.date) -> int:
+    """Delete the files of the days before `day`; return their number of rows."""
     rows = 0
-    for sealed, path in days(folder).items():
-        if sealed < day:
+    for sealed_day, path in sealed_days(folder).items():
+        if sealed_day < day:
             rows += pq.read_metadata(path).num_rows
             path.unlink()
-    sync(folder)
+    fsync(folder)
     return rows
 
 
-def read(path: Path, since: dt.datetime | None, until: dt.datetime | None) -> pa.Table:
-    """Read a day's rows of since ≤ time < until."""
-    within = [("time", sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
-    return pq.read_table(path, schema=PREDICTION_SCHEMA, filters=within or None)
+def _new_file(path: Path) -> pq.ParquetWriter:
+    """Open a file of the current schema version for writing."""
+    schema = PREDICTION_SCHEMA.with_metadata({VERSION_KEY: str(SCHEMA_VERSION)})
+    return pq.ParquetWriter(path, schema, compression="zstd")
 
 
-def _tables(path: Path) -> Iterator[pa.Table]:
-    """Yield a file's row groups one by one; none if it is not there."""
+def _row_groups(path: Path) -> Iterator[pa.Table]:
+    """Yield a file's row groups with the columns of `PREDICTION_SCHEMA`; none if the file does not exist."""
     if not path.exists():
         return
     with pq.ParquetFile(path) as file:
         for index in range(file.num_row_groups):
-            yield file.read_row_group(index).cast(PREDICTION_SCHEMA)
+            yield _migrate(path, file.read_row_group(index))
+
+
+def _migrate(path: Path, table: pa.Table) -> pa.Table:
+    """Convert the rows of a file to the current schema version."""
+    version = int((table.schema.metadata or {}).get(VERSION_KEY, UNVERSIONED))
+    if version > SCHEMA_VERSION:
+        raise SklineError(
+            f"{path} has schema version {version}, and this version of skline supports at most {SCHEMA_VERSION}; "
+            "upgrade skline"
+        )
+    for migration in migrations_since(version):
+        names = [migration.renamed_columns.get(name, name) for name in table.column_names]
+        table = table.rename_columns(names)
+    return table.select(PREDICTION_SCHEMA.names).cast(PREDICTION_SCHEMA)

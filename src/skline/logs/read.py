@@ -1,4 +1,4 @@
-"""Reading the logs: one table out of the sealed days and the database, and what the labels say about it."""
+"""Read the logs: predictions from the database and the sealed days as one table, joined with their labels."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -9,101 +9,101 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import from_json
 
-from skline.contract.requests import READERS
+from skline.contract.request_validation import READERS
 from skline.contract.spec import Column
 from skline.logs import partitions
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
-from skline.logs.store import open_store
+from skline.logs.stores import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ONE_DAY = dt.timedelta(days=1)
 
 
 def read_predictions(
     settings: LogSettings, since: dt.datetime | None = None, until: dt.datetime | None = None
 ) -> pa.Table:
-    """Read the predictions of since ≤ time < until (UTC if they name no zone), each once, in the order of time.
+    """Read the predictions of since ≤ time < until (UTC if they have no zone), each once, in the order of time.
 
     Returns
     -------
-    Table with the columns of `PREDICTION_SCHEMA`: text, but for time and event_time (timestamp[us, UTC]), latency_us
-    and bucket (int64) and review (bool). inputs, prediction and probabilities are JSON for `values`, `inputs_frame`.
+    Table
+        With the columns of `PREDICTION_SCHEMA`: time and event_time are timestamp[us, UTC], latency_us and bucket
+        int64, review bool, all others text. inputs, prediction and probabilities are JSON, for `values` and
+        `inputs_frame`.
 
     Raises
     ------
     StoreUnavailable
         If the database cannot be read.
     """
-    since, until = _in_utc(since), _in_utc(until)
-    # The database first: what is sealed meanwhile is then seen twice rather than never.
+    since, until = _to_utc(since), _to_utc(until)
+    bounds = None if since is None else to_us(since), None if until is None else to_us(until)
+    # The database is read first: rows that are sealed meanwhile are then found twice instead of not at all.
     with closing(open_store(settings)) as store:
-        pages = [to_table(PREDICTION_SCHEMA, rows) for rows in store.read("predictions", *_bounds(since, until))]
-    fresh = pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *pages])
-    sealed = pa.concat_tables(
-        [
-            PREDICTION_SCHEMA.empty_table(),
-            *(
-                partitions.read(path, since, until)
-                for day, path in partitions.days(settings.partitions).items()
-                if (since is None or day >= since.date()) and (until is None or day <= until.date())
-            ),
-        ]
-    )
+        chunks = [to_table(PREDICTION_SCHEMA, rows) for rows in store.read("predictions", *bounds)]
+    fresh = pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *chunks])
+    days = [
+        partitions.read_day(path, since, until)
+        for day, path in partitions.sealed_days(settings.partitions).items()
+        if (since is None or day >= since.date()) and (until is None or day <= until.date())
+    ]
+    sealed = pa.concat_tables([PREDICTION_SCHEMA.empty_table(), *days])
     fresh = fresh.filter(pc.invert(pc.is_in(fresh["prediction_id"], value_set=sealed["prediction_id"])))
     return pa.concat_tables([sealed, fresh]).sort_by("time")
 
 
 def read_labels(settings: LogSettings) -> pa.Table:
-    """Read every label, corrected ones too, in the order in which they came; columns of `LABEL_SCHEMA`."""
+    """Read all labels, corrected ones too, in the order of their arrival, with the columns of `LABEL_SCHEMA`."""
     with closing(open_store(settings)) as store:
-        pages = [to_table(LABEL_SCHEMA, rows) for rows in store.read("labels")]
-    return pa.concat_tables([LABEL_SCHEMA.empty_table(), *pages])
+        chunks = [to_table(LABEL_SCHEMA, rows) for rows in store.read("labels")]
+    return pa.concat_tables([LABEL_SCHEMA.empty_table(), *chunks])
 
 
 def read_labelled(
     settings: LogSettings, since: dt.datetime | None = None, until: dt.datetime | None = None
 ) -> pa.Table:
-    """Read predictions with the label that counts: the last that came for the id, or the entity and event time.
+    """Read predictions with their valid label: the last one that arrived for the id, or the entity and event time.
 
     Returns
     -------
-    The table of `read_predictions` with `label` (JSON, null where none is known) and `labelled_at` (when it came).
+    Table
+        The table of `read_predictions` with `label` (JSON, null if unknown) and `labelled_at` (when it arrived).
     """
     predictions = read_predictions(settings, since, until)
+    labels = read_labels(settings)
+    keys = ("prediction_id", "entity", "event_time")
     by_id: dict[str, int] = {}
     by_event: dict[tuple[str, dt.datetime], int] = {}
-    labels = read_labels(settings)
-    names = ("prediction_id", "entity", "event_time")
-    for place, (one, entity, moment) in enumerate(zip(*(labels[name].to_pylist() for name in names), strict=True)):
-        if one is not None:
-            by_id[one] = place
+    label_keys = zip(*(labels[name].to_pylist() for name in keys), strict=True)
+    for index, (prediction_id, entity, event_time) in enumerate(label_keys):
+        if prediction_id is not None:
+            by_id[prediction_id] = index
         else:
-            by_event[entity, moment] = place
-    places = [
-        max(by_id.get(one, -1), by_event.get((entity, moment), -1))
-        for one, entity, moment in zip(*(predictions[name].to_pylist() for name in names), strict=True)
+            by_event[entity, event_time] = index
+    prediction_keys = zip(*(predictions[name].to_pylist() for name in keys), strict=True)
+    latest = [
+        max(by_id.get(prediction_id, -1), by_event.get((entity, event_time), -1))
+        for prediction_id, entity, event_time in prediction_keys
     ]
-    chosen = pa.array([None if place < 0 else place for place in places], type=pa.int64())
-    return predictions.append_column("label", labels["label"].take(chosen)).append_column(
-        "labelled_at", labels["time"].take(chosen)
+    indices = pa.array([None if index < 0 else index for index in latest], type=pa.int64())
+    return predictions.append_column("label", labels["label"].take(indices)).append_column(
+        "labelled_at", labels["time"].take(indices)
     )
 
 
 def values(column: pa.ChunkedArray) -> list[Any]:
-    """Read a column of JSON texts (inputs, prediction, probabilities, label) as Python values, None where null."""
-    read: list[Any] = from_json(f"[{','.join('null' if text is None else text for text in column.to_pylist())}]")
-    return read
+    """Parse a column of JSON texts (inputs, prediction, probabilities, label) to Python values, None for null."""
+    parsed: list[Any] = from_json(f"[{','.join('null' if text is None else text for text in column.to_pylist())}]")
+    return parsed
 
 
 def inputs_frame(columns: Iterable[Column], table: pa.Table) -> "pd.DataFrame":
-    """Read the logged inputs as the DataFrame on which a pipeline is fitted (each column's storage dtype).
+    """Convert the logged inputs to a DataFrame with the dtypes on which a pipeline is fitted.
 
-    Inputs that were not stored are missing, and so left out; one that some rows have and others do not is NaN there
-    (an integer or boolean that may not be null is float64 then).
+    Inputs that are not stored for any row are left out. Where only some rows have an input, it is NaN in the others,
+    and an integer or boolean that may not be null is float64.
     """
     import pandas as pd
 
@@ -114,21 +114,16 @@ def inputs_frame(columns: Iterable[Column], table: pa.Table) -> "pd.DataFrame":
     for column in columns:
         if not any(column.name in row for row in rows):
             continue
-        read = READERS.get(column.kind, lambda value: value)
-        cells = [read(row.get(column.name)) for row in rows]
+        parse = READERS.get(column.kind, lambda value: value)
+        cells = [parse(row.get(column.name)) for row in rows]
         if None in cells and not column.nullable:
             column = column.model_copy(update={"nullable": True})  # noqa: PLW2901 - the same column, as it was stored
         frame[column.name] = to_storage(cells, column.storage)
     return pd.DataFrame(frame, index=range(len(rows)))
 
 
-def _in_utc(moment: dt.datetime | None) -> dt.datetime | None:
-    """Give a moment the zone UTC if it has none, else convert it."""
+def _to_utc(moment: dt.datetime | None) -> dt.datetime | None:
+    """Convert a moment to UTC; one without a zone is in UTC already."""
     if moment is None:
         return None
     return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-
-
-def _bounds(since: dt.datetime | None, until: dt.datetime | None) -> tuple[int | None, int | None]:
-    """Write bounds as the store has them."""
-    return None if since is None else to_us(since), None if until is None else to_us(until)

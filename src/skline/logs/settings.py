@@ -1,4 +1,4 @@
-"""Where the logs are kept, what goes into them, and how long."""
+"""Settings of the logs: where they are stored, what they contain, and for how long."""
 
 from functools import cached_property
 from pathlib import Path
@@ -17,30 +17,34 @@ class LogSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    mode: Mode = Field(default="async", description="sync: no answer before its row is durable; off: no log")
+    mode: Mode = Field(
+        default="async", description="sync: return predictions only after their rows are durable; off: no log"
+    )
     database: str = Field(
         default="logs/predictions.db",
-        repr=False,  # a URL may hold a password; `shown_database` does not
+        repr=False,  # a URL may hold a password, which `redacted_database` leaves out
         description="Path of a SQLite file on a local disk, or postgresql://…",
     )
-    queue_rows: int = Field(default=20_000, ge=1, description="Rows that may wait; more are dropped and counted")
-    batch_rows: int = Field(default=1_000, ge=1, le=10_000, description="Rows of one commit, at most")
+    queue_rows: int = Field(default=20_000, ge=1, description="Rows in the queue; further rows are dropped and counted")
+    batch_rows: int = Field(default=1_000, ge=1, le=10_000, description="Maximum rows of one commit")
     batch_ms: int = Field(default=200, ge=1, le=10_000, description="Milliseconds before a smaller batch is written")
-    sync_ms: int = Field(default=2_000, ge=1, description="Milliseconds that a caller in sync mode waits")
-    drain_seconds: float = Field(default=10.0, ge=0, description="Seconds that closing may take to write what waits")
-    columns: tuple[str, ...] | None = Field(default=None, description="Inputs that are stored; all if not given")
-    entity_column: str | None = Field(default=None, description="Input stored as keyed hash only, as the entity")
+    sync_ms: int = Field(default=2_000, ge=1, description="Milliseconds that a caller waits in sync mode")
+    drain_seconds: float = Field(default=10.0, ge=0, description="Seconds for writing the queued rows on shutdown")
+    columns: tuple[str, ...] | None = Field(default=None, description="Inputs that are stored; all if not set")
+    entity_column: str | None = Field(default=None, description="Input that is the entity; only its hash is stored")
     event_time_column: str | None = Field(default=None, description="Date or datetime input that is the event's time")
     entity_key: SecretStr | None = Field(
-        default=None, description="Secret of the entities' hash, 32 characters or more"
+        default=None, description="Secret key of the entities' hash, 32 characters or more"
     )
-    entity_key_file: Path | None = Field(default=None, description="File of it; made beside the database if missing")
+    entity_key_file: Path | None = Field(
+        default=None, description="File of the key; created in the database's directory if missing"
+    )
     retention_days: int | None = Field(default=None, ge=1, description="Days that `skline log purge` keeps")
     partitions: Path = Field(default=Path("logs/predictions"), description="Directory of the sealed days")
 
     @model_validator(mode="after")
-    def _possible(self) -> Self:
-        """Refuse what cannot work or would undo the hashing of entities."""
+    def _check(self) -> Self:
+        """Reject settings that cannot work or would defeat the hashing of entities."""
         scheme, separator, _ = self.database.partition("://")
         if separator and scheme not in ("postgresql", "postgres"):
             raise ValueError(
@@ -48,10 +52,10 @@ class LogSettings(BaseModel):
             )
         if self.entity_column is not None and self.entity_column in (self.columns or ()):
             raise ValueError(
-                f"columns names {self.entity_column!r}, which is entity_column and stored as a hash only; remove one"
+                f"columns names {self.entity_column!r}, which is entity_column and stored only as a hash; remove one"
             )
         if self.entity_key is not None and len(self.entity_key.get_secret_value()) < 32:
-            raise ValueError("entity_key is shorter than 32 characters; `openssl rand -hex 32` makes a good one")
+            raise ValueError("entity_key is shorter than 32 characters; create one with `openssl rand -hex 32`")
         return self
 
     @cached_property
@@ -60,8 +64,8 @@ class LogSettings(BaseModel):
         return "://" in self.database
 
     @cached_property
-    def shown_database(self) -> str:
-        """The database without its password, for people and logs."""
+    def redacted_database(self) -> str:
+        """The database without its password, for messages."""
         if not self.is_postgres:
             return self.database
         parts = urlsplit(self.database)
@@ -71,19 +75,19 @@ class LogSettings(BaseModel):
 
     @cached_property
     def folder(self) -> Path:
-        """Where what belongs to the log is kept on this machine."""
+        """The local directory of the log's files."""
         return (self.partitions if self.is_postgres else Path(self.database)).parent
 
     @cached_property
     def key_file(self) -> Path:
-        """Where the entities' key is read from, and made if nothing is there."""
+        """The file from which the entity key is read, and where it is created if missing."""
         if self.entity_key_file is not None:
             return self.entity_key_file
         return self.folder / "entity.key"
 
     @classmethod
     def from_environment(cls) -> Self:
-        """Read SKLINE_LOG__DATABASE, SKLINE_LOG__MODE …, as the service does; SklineError if one is wrong."""
+        """Read SKLINE_LOG__DATABASE, SKLINE_LOG__MODE …, as the service does; SklineError if one is invalid."""
         from pydantic_settings import BaseSettings, SettingsConfigDict
 
         class Environment(BaseSettings):
@@ -93,7 +97,7 @@ class LogSettings(BaseModel):
         try:
             return cls(**dict(Environment().log))
         except ValidationError as error:
-            faults = "; ".join(
-                f"SKLINE_{'__'.join(map(str, fault['loc'])).upper()}: {fault['msg']}" for fault in error.errors()
+            details = "; ".join(
+                f"SKLINE_{'__'.join(map(str, detail['loc'])).upper()}: {detail['msg']}" for detail in error.errors()
             )
-            raise SklineError(f"the settings of the log are wrong: {faults}") from None
+            raise SklineError(f"invalid settings of the log: {details}") from None

@@ -1,4 +1,4 @@
-"""What has become of the rows, counted for metrics and told to people, but not too often."""
+"""Counters of the prediction log, and its throttled warnings."""
 
 import logging
 import threading
@@ -8,20 +8,35 @@ from dataclasses import dataclass
 from skline.errors import SklineError
 from skline.logs.settings import LogSettings, Mode
 
-#: Seconds between two warnings of one kind.
-QUIET = 10.0
+#: Minimum time between two warnings of one kind.
+WARNING_INTERVAL_SECONDS = 10.0
 
 log = logging.getLogger("skline.logs")
 
 
 @dataclass(frozen=True)
 class LogStats:
-    """What has become of the rows so far; times are seconds since 1970.
+    """The state of the prediction log. Times are seconds since 1970.
 
-    `queued` wait or are being written; `written` are in the store; `dropped` found the queue full, or were left when
-    closing took too long; `refused` hold what the store can never take; `abandoned` were not written because nobody
-    waited any longer (sync mode). `failed_batches` counts tries that failed; `last_error` is None again once a batch
-    is written.
+    Attributes
+    ----------
+    queued : int
+        Rows in the queue or being written.
+    queue_rows : int
+        Capacity of the queue.
+    written : int
+        Rows in the database.
+    dropped : int
+        Rows that found the queue full, or were left when closing took too long.
+    rejected : int
+        Rows that hold a value that the database can never store.
+    abandoned : int
+        Rows of sync mode that were not written, because their caller no longer waited.
+    failed_batches : int
+        Failed attempts to write.
+    last_error : str or None
+        The last failure; None again after a batch was written.
+    last_error_at, last_commit_at : float or None
     """
 
     mode: Mode
@@ -29,7 +44,7 @@ class LogStats:
     queue_rows: int
     written: int
     dropped: int
-    refused: int
+    rejected: int
     abandoned: int
     failed_batches: int
     last_error: str | None
@@ -37,75 +52,83 @@ class LogStats:
     last_commit_at: float | None
 
 
-class Counts:
-    """The counts behind LogStats. All but `drop` and `snapshot` are called by the writer's thread alone."""
+class LogCounters:
+    """The counters behind LogStats, for the writer's thread; `count_dropped`, `warn` and `snapshot` are thread-safe.
+
+    Attributes
+    ----------
+    in_flight : int
+        Rows that were taken from the queue and are not written yet.
+    abandoned : int
+    """
 
     def __init__(self, settings: LogSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
-        self.in_hand = self.abandoned = 0
-        self._written = self._dropped = self._refused = self._failed = 0
+        self.in_flight = self.abandoned = 0
+        self._written = self._dropped = self._rejected = self._failed_batches = 0
         self._last_error: str | None = None
         self._last_error_at: float | None = None
         self._last_commit_at: float | None = None
-        self._warned: dict[str, float] = {}
+        self._warned_at: dict[str, float] = {}
 
     @property
-    def trouble(self) -> str:
-        """What the store said last, if it is away."""
-        return self._last_error or "nothing, it is slow"
+    def store_state(self) -> str:
+        """The last failure of the database, for messages."""
+        return self._last_error or "no error, but it is slow"
 
-    def snapshot(self, waiting: int) -> LogStats:
-        """The counts as they are now; `waiting` rows are in the queue."""
+    def snapshot(self, queued: int) -> LogStats:
+        """Return the counters as they are now; `queued` is the length of the queue."""
         return LogStats(
             mode=self._settings.mode,
-            queued=waiting + self.in_hand,
+            queued=queued + self.in_flight,
             queue_rows=self._settings.queue_rows,
             written=self._written,
             dropped=self._dropped,
-            refused=self._refused,
+            rejected=self._rejected,
             abandoned=self.abandoned,
-            failed_batches=self._failed,
+            failed_batches=self._failed_batches,
             last_error=self._last_error,
             last_error_at=self._last_error_at,
             last_commit_at=self._last_commit_at,
         )
 
-    def store(self, rows: int, waiting: int) -> None:
-        """Rows are in the store."""
+    def count_written(self, rows: int, queued: int) -> None:
+        """Count rows as written; log the recovery if the last attempt had failed."""
         self._written += rows
         self._last_commit_at = time.time()
         if self._last_error is not None:
-            log.warning("prediction log: %s is back, %d rows wait", self._settings.shown_database, waiting)
+            database = self._settings.redacted_database
+            log.warning("prediction log: %s is available again, %d rows are queued", database, queued)
             self._last_error = None
 
-    def refuse(self, error: Exception) -> None:
-        """A row can never be stored. Only the error's type is told: its message may hold values."""
-        self._refused += 1
-        self.warn("refused", "%d rows could not be stored, the last for %s", self._refused, type(error).__name__)
+    def count_rejected(self, error: Exception) -> None:
+        """Count a row that can never be stored. Only the error's type is logged: its message may hold values."""
+        self._rejected += 1
+        self.warn("rejected", "%d rows could not be stored, the last with %s", self._rejected, type(error).__name__)
 
-    def fail(self, error: Exception, waiting: int) -> None:
-        """A try to write failed."""
-        self._failed += 1
+    def count_failure(self, error: Exception, queued: int) -> None:
+        """Count a failed attempt to write."""
+        self._failed_batches += 1
         self._last_error, self._last_error_at = f"{type(error).__name__}: {error}", time.time()
-        known = isinstance(error, SklineError | OSError)
-        self.warn("failed", "%s; %d rows wait, trying again", error, waiting, traceback=not known)
+        expected = isinstance(error, SklineError | OSError)
+        self.warn("failed", "%s; %d rows are queued, retrying", error, queued, traceback=not expected)
 
-    def drop(self, rows: int) -> None:
-        """Rows are lost. From any thread."""
+    def count_dropped(self, rows: int) -> None:
+        """Count lost rows. From any thread."""
         with self._lock:
             self._dropped += rows
         self.warn(
             "dropped",
-            "%d rows dropped so far, the queue of %d is full or the log closed; the store says: %s",
+            "%d rows dropped so far: the queue of %d rows is full or the log is closed; state of the database: %s",
             self._dropped,
             self._settings.queue_rows,
-            self.trouble,
+            self.store_state,
         )
 
     def warn(self, kind: str, message: str, *values: object, traceback: bool = False) -> None:
-        """Warn, but of each kind once in QUIET seconds."""
+        """Log a warning, but each kind at most once in WARNING_INTERVAL_SECONDS."""
         now = time.monotonic()
-        if now - self._warned.get(kind, -QUIET) >= QUIET:
-            self._warned[kind] = now
-            log.warning(f"prediction log: {message}", *values, exc_info=traceback)  # noqa: G004 - a constant before it
+        if now - self._warned_at.get(kind, -WARNING_INTERVAL_SECONDS) >= WARNING_INTERVAL_SECONDS:
+            self._warned_at[kind] = now
+            log.warning(f"prediction log: {message}", *values, exc_info=traceback)  # noqa: G004 - a constant prefix

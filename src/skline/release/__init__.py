@@ -1,1 +1,1 @@
-"""Releases: which model answers whom, and how that is changed and taken back."""
+"""Releases: which model serves which requests; promotion, experiments, rollback, and the reports on experiments."""

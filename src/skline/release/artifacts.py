@@ -1,77 +1,78 @@
-"""Released artifacts, by digest, in releases/artifacts: fetched once, proved, and kept for every rollback."""
+"""Released artifacts in releases/artifacts, by digest: fetched once, verified, and kept for every rollback."""
 
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from skline.artifact import Artifact, ArtifactRefused
+from skline.artifact import Artifact, InvalidArtifact
 from skline.errors import SklineError
-from skline.files import sync
+from skline.files import fsync
 
-#: Seconds that loading an artifact and answering its golden rows may take.
-PROOF_SECONDS = 120
+#: Time limit for loading an artifact and scoring its golden rows.
+VERIFY_TIMEOUT_SECONDS = 120
 
 
-def keep(folder: Path, digest: str, fetch: Callable[[Path], Path]) -> Artifact:
-    """Have an artifact in `folder`, whole and proved in a new process, or not at all.
+def ensure_artifact(folder: Path, digest: str, fetch: Callable[[Path], Path]) -> Artifact:
+    """Return the artifact with this digest, fetched into `folder` if it is not there, and verified in a new process.
 
     Parameters
     ----------
+    folder : Path
+        Directory of the released artifacts.
+    digest : str
+        Sha256 of the artifact's manifest.
     fetch : callable
-        Called with an empty directory if the artifact is not there; puts it somewhere under it and returns where.
+        Called with an empty directory if the artifact is missing; writes it inside that directory and returns its path.
 
     Raises
     ------
     SklineError
-        If it is not what its digest promises, or a new process cannot load it or answers its golden rows otherwise.
+        If its bytes do not match the digest, or a new process cannot load it or predicts its golden rows differently.
+        A partly fetched artifact is never left in `folder`.
     """
-    place = folder / digest
-    if not place.exists():
+    target = folder / digest
+    if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching.") as temporary:
             fetched = fetch(Path(temporary))
             Artifact.open(fetched, digest)
             for path in fetched.iterdir():
                 path.chmod(0o644)
-                sync(path)
+                fsync(path)
             fetched.chmod(0o755)
-            sync(fetched)
+            fsync(fetched)
             try:
-                fetched.rename(place)
+                fetched.rename(target)
             except OSError:
-                if not place.exists():  # another command may have been faster with the same bytes
+                if not target.exists():  # another command may have fetched the same bytes first
                     raise
-            sync(folder)
+            fsync(folder)
     try:
-        artifact = Artifact.open(place, digest)
-    except ArtifactRefused as error:
-        raise ArtifactRefused(f"{error}; delete {place}, and it is fetched anew") from None
-    prove(place, digest)
+        artifact = Artifact.open(target, digest)
+    except InvalidArtifact as error:
+        raise InvalidArtifact(f"{error}; delete {target} to fetch it again") from None
+    verify_in_new_process(target, digest)
     return artifact
 
 
-def copy(source: Path) -> Callable[[Path], Path]:
-    """Fetch from a directory of this machine."""
+def verify_in_new_process(path: Path, digest: str) -> None:
+    """Load the artifact as a new server would, and check its predictions of the golden rows.
 
-    def fetch(folder: Path) -> Path:
-        return Path(shutil.copytree(source, folder / "artifact"))
-
-    return fetch
-
-
-def prove(place: Path, digest: str) -> None:
-    """Load the artifact as a new server would, and let it answer its golden rows."""
-    command = [sys.executable, "-m", "skline.scoring.golden", str(place), digest]
+    Raises
+    ------
+    SklineError
+        If that fails, or takes longer than VERIFY_TIMEOUT_SECONDS.
+    """
+    command = [sys.executable, "-m", "skline.scoring.golden_verification", str(path), digest]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=PROOF_SECONDS)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        raise SklineError(f"{place} did not answer its golden rows within {PROOF_SECONDS} s") from None
-    if done.returncode:
-        told = done.stderr.strip().splitlines()
-        reason = next(
-            (line.removeprefix("error: ") for line in reversed(told) if line.strip()), "it ended unexpectedly"
+        process = subprocess.run(  # noqa: S603
+            command, capture_output=True, text=True, check=False, timeout=VERIFY_TIMEOUT_SECONDS
         )
-        raise ArtifactRefused(f"{place} cannot be served: {reason}")
+    except subprocess.TimeoutExpired:
+        raise SklineError(f"{path} did not predict its golden rows within {VERIFY_TIMEOUT_SECONDS} s") from None
+    if process.returncode:
+        lines = [line for line in process.stderr.splitlines() if line.strip()]
+        reason = lines[-1].strip().removeprefix("error: ") if lines else "the process ended without a message"
+        raise InvalidArtifact(f"{path} cannot be served: {reason}")

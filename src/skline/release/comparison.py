@@ -1,29 +1,112 @@
-"""Two models on the same rows: how often they disagree, how far, and who is right where the truth is known."""
+"""Compare the predictions of two models on the same rows: how often and how far they differ, and which is better."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from skline.numbers import interval, short
+from skline.contract.spec import class_name
+from skline.reporting.format import format_interval, format_number
 
-Array = npt.NDArray[np.float64]
-#: The normal distribution's two-sided 95 %.
+#: Two-sided 95 % quantile of the normal distribution.
 Z95 = 1.959963984540054
+#: A prediction with the probabilities by class name, which are None for a regression.
+Prediction = tuple[Any, Mapping[str, float] | None]
+
+
+def compare_predictions(
+    champion: Sequence[Prediction], challenger: Sequence[Prediction], labels: Sequence[Any]
+) -> dict[str, Any]:
+    """Compare the predictions of two models, row by row; a label is None where the truth is unknown.
+
+    Returns
+    -------
+    rows, agreement (share of equal predictions), score_difference (challenger less champion: mean, mean_absolute,
+    p95_absolute, max_absolute); with two or more labels `labelled`: rows, kpi, champion, challenger (means), and
+    difference with its 95 % interval, paired by row and normal.
+    """
+    champion_scores = np.array([score_of(*prediction) for prediction in champion])
+    challenger_scores = np.array([score_of(*prediction) for prediction in challenger])
+    distances = np.abs(challenger_scores - champion_scores)
+    result: dict[str, Any] = {
+        "rows": len(champion_scores),
+        "agreement": float(np.mean([a[0] == b[0] for a, b in zip(champion, challenger, strict=True)])),
+        "score_difference": {
+            "mean": float(np.mean(challenger_scores - champion_scores)),
+            "mean_absolute": float(np.mean(distances)),
+            "p95_absolute": float(np.quantile(distances, 0.95)),
+            "max_absolute": float(np.max(distances)),
+        },
+        "labelled": None,
+    }
+    labelled = [index for index, label in enumerate(labels) if label is not None]
+    if len(labelled) > 1:
+        kpi = "absolute_error" if champion[0][1] is None else "brier"
+        champion_kpis = np.array([kpi_of(kpi, *champion[index], labels[index]) for index in labelled])
+        challenger_kpis = np.array([kpi_of(kpi, *challenger[index], labels[index]) for index in labelled])
+        differences = challenger_kpis - champion_kpis
+        half_width = Z95 * float(np.std(differences, ddof=1)) / math.sqrt(len(labelled))
+        mean = float(np.mean(differences))
+        result["labelled"] = {
+            "rows": len(labelled),
+            "kpi": kpi,
+            "champion": float(np.mean(champion_kpis)),
+            "challenger": float(np.mean(challenger_kpis)),
+            "difference": mean,
+            "interval": [mean - half_width, mean + half_width],
+        }
+    return result
+
+
+def format_comparison(comparison: Mapping[str, Any]) -> list[str]:
+    """Return the result of `compare_predictions` as lines of text."""
+    scores = comparison["score_difference"]
+    mean = format_number(scores["mean"], signed=True)
+    lines = [
+        f"{comparison['rows']:,} rows; the same prediction on {comparison['agreement']:.1%}",
+        f"scores differ by {mean} on average, by {format_number(scores['mean_absolute'])} in absolute value,",
+        (
+            f"by {format_number(scores['p95_absolute'])} at the 95th percentile, and by "
+            f"{format_number(scores['max_absolute'])} at most"
+        ),
+    ]
+    labelled = comparison["labelled"]
+    if labelled is None:
+        return [*lines, "which model is better is unknown: fewer than two of the rows have a label"]
+    low, high = labelled["interval"]
+    if high < 0:
+        conclusion = "the challenger is better"
+    elif low > 0:
+        conclusion = "the champion is better"
+    else:
+        conclusion = "no difference is shown"
+    difference = (
+        f"{format_number(labelled['difference'], signed=True)} (95 % {format_interval(low, high, signed=True)})"
+    )
+    return [
+        *lines,
+        (
+            f"{labelled['kpi']} on {labelled['rows']:,} labelled rows: champion "
+            f"{format_number(labelled['champion'])}, challenger {format_number(labelled['challenger'])}"
+        ),
+        f"challenger less champion {difference}: {conclusion}",
+    ]
 
 
 def score_of(prediction: Any, probabilities: Mapping[str, float] | None) -> float:
-    """A logged answer as a number: probability of the second of two classes, of the class among more, or the value."""
+    """Return a logged prediction as one number.
+
+    It is the probability of the second of two classes, the largest probability of more classes, or the predicted value.
+    """
     if probabilities is None:
         return float(prediction)
-    chances = list(probabilities.values())
-    return float(chances[1] if len(chances) == 2 else max(chances))
+    values = list(probabilities.values())
+    return float(values[1] if len(values) == 2 else max(values))
 
 
 def kpi_of(kpi: str, prediction: Any, probabilities: Mapping[str, float] | None, label: Any) -> float:
-    """What an A/B test averages of one labelled answer.
+    """Return the value of one labelled prediction that an A/B test averages.
 
     `brier` is the squared error of the probabilities: of the second of two classes, summed over more (Brier 1950).
     """
@@ -37,78 +120,6 @@ def kpi_of(kpi: str, prediction: Any, probabilities: Mapping[str, float] | None,
         case "squared_error":
             return (float(prediction) - float(label)) ** 2
         case _:
-            named = probabilities or {}
-            truth = str(label).lower() if isinstance(label, bool) else str(label)
-            errors = [(chance - (name == truth)) ** 2 for name, chance in named.items()]
+            truth = class_name(label)
+            errors = [(probability - (name == truth)) ** 2 for name, probability in (probabilities or {}).items()]
             return errors[1] if len(errors) == 2 else sum(errors)
-
-
-def compare(
-    champion: Sequence[tuple[Any, Mapping[str, float] | None]],
-    challenger: Sequence[tuple[Any, Mapping[str, float] | None]],
-    labels: Sequence[Any],
-) -> dict[str, Any]:
-    """Compare the answers of two models, row by row; a label is None where the truth is not known.
-
-    Returns
-    -------
-    rows, agreement (share of equal predictions), score_difference (challenger less champion: mean, mean_absolute,
-    p95_absolute, max_absolute); with two or more labels `labelled`: rows, kpi, champion, challenger (means), and
-    difference with its 95 % interval, paired by row and normal.
-    """
-    own = np.array([score_of(*answer) for answer in champion])
-    other = np.array([score_of(*answer) for answer in challenger])
-    apart = np.abs(other - own)
-    found: dict[str, Any] = {
-        "rows": len(own),
-        "agreement": float(np.mean([a[0] == b[0] for a, b in zip(champion, challenger, strict=True)])),
-        "score_difference": {
-            "mean": float(np.mean(other - own)),
-            "mean_absolute": float(np.mean(apart)),
-            "p95_absolute": float(np.quantile(apart, 0.95)),
-            "max_absolute": float(np.max(apart)),
-        },
-        "labelled": None,
-    }
-    known = [index for index, label in enumerate(labels) if label is not None]
-    if len(known) > 1:
-        kpi = "absolute_error" if champion[0][1] is None else "brier"
-        mine = np.array([kpi_of(kpi, *champion[index], labels[index]) for index in known])
-        theirs = np.array([kpi_of(kpi, *challenger[index], labels[index]) for index in known])
-        difference = theirs - mine
-        half = Z95 * float(np.std(difference, ddof=1)) / math.sqrt(len(known))
-        mean = float(np.mean(difference))
-        found["labelled"] = {
-            "rows": len(known),
-            "kpi": kpi,
-            "champion": float(np.mean(mine)),
-            "challenger": float(np.mean(theirs)),
-            "difference": mean,
-            "interval": [mean - half, mean + half],
-        }
-    return found
-
-
-def in_words(found: Mapping[str, Any]) -> list[str]:
-    """A comparison for people."""
-    apart = found["score_difference"]
-    mean = short(apart["mean"], signed=True)
-    lines = [
-        f"{found['rows']:,} rows; the same prediction on {found['agreement']:.1%}",
-        f"scores differ by {mean} on average, {short(apart['mean_absolute'])} without regard to sign",
-        f"and by {short(apart['p95_absolute'])} at the 95th percentile, {short(apart['max_absolute'])} at most",
-    ]
-    known = found["labelled"]
-    if known is None:
-        return [*lines, "nothing can be said about who is right: fewer than two of the rows have a label"]
-    low, high = known["interval"]
-    verdict = (
-        "the challenger is better" if high < 0 else "the champion is better" if low > 0 else "no difference is shown"
-    )
-    both = f"{short(known['champion'])} and {short(known['challenger'])}"
-    difference = f"{short(known['difference'], signed=True)} (95 % {interval(low, high, signed=True)})"
-    return [
-        *lines,
-        f"{known['kpi']} on {known['rows']:,} labelled rows: {both}",
-        f"challenger less champion {difference}: {verdict}",
-    ]

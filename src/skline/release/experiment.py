@@ -1,22 +1,24 @@
-"""Who is answered by the challenger: a stable hash of the entity, the same in every process and on every day."""
+"""Experiments, and the assignment of entities to arms: by a hash that is the same in every process at all times."""
 
 import datetime as dt
 import hashlib
 from itertools import pairwise
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from skline.settings import Guards
+from skline.canary_limits import Guards
 
-#: Traffic is divided in ten-thousandths.
+#: Shares of traffic are counted in ten-thousandths.
 BUCKETS = 10_000
+#: Two-sided error probability of an A/B test, over all of its looks.
+ALPHA = 0.05
 Kind = Literal["canary", "ab", "shadow"]
 Kpi = Literal["label", "correct", "brier", "absolute_error", "squared_error"]
 
 
-class Step(BaseModel):
-    """One step of a ramp."""
+class RampStep(BaseModel):
+    """One step of a canary's ramp."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -25,28 +27,30 @@ class Step(BaseModel):
 
 
 class Design(BaseModel):
-    """What an A/B test is to find out, fixed before its first row."""
+    """The design of an A/B test, fixed before its first row. With several looks O'Brien-Fleming boundaries hold."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     kpi: Kpi = Field(description="What is averaged over an entity's labelled predictions")
     better: Literal["higher", "lower"]
-    units: Annotated[int, Field(ge=100)] = Field(description="Entities to be labelled, both arms together")
-    boundary: Literal["fixed", "obrien-fleming", "pocock"] = "fixed"
-    looks: Annotated[int, Field(ge=1, le=20)] = 1
-    alpha: Annotated[float, Field(gt=0, lt=0.5)] = Field(default=0.05, description="Two-sided")
+    units: Annotated[int, Field(ge=100)] = Field(description="Labelled entities to collect, both arms together")
+    looks: Annotated[int, Field(ge=1, le=20)] = Field(default=1, description="Analyses, the last one included")
 
-    @model_validator(mode="after")
-    def _looks_fit(self) -> Self:
-        if (self.boundary == "fixed") != (self.looks == 1):
-            raise ValueError(
-                f"boundary {self.boundary!r} with {self.looks} looks: fixed has one, the others two or more"
-            )
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _read_earlier_fields(cls, fields: Any) -> Any:
+        """Read designs of earlier versions, which journals hold: `boundary` and `alpha` could be chosen."""
+        if not isinstance(fields, dict):
+            return fields
+        fields = dict(fields)
+        boundary, alpha = fields.pop("boundary", "obrien-fleming"), fields.pop("alpha", ALPHA)
+        if boundary not in ("fixed", "obrien-fleming") or alpha != ALPHA:
+            raise ValueError(f"boundary {boundary!r} with alpha {alpha} is not supported any more")
+        return fields
 
 
 class Experiment(BaseModel):
-    """A challenger beside the champion: on a share of traffic (canary, ab) or unseen (shadow)."""
+    """A challenger next to the champion: on a share of the traffic (canary, ab), or without returning its results."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,33 +58,35 @@ class Experiment(BaseModel):
     kind: Kind
     salt: str
     started_at: dt.datetime
-    steps: tuple[Step, ...] = Field(default=(), description="A canary's ramp; without steps the arm's weight holds")
+    steps: tuple[RampStep, ...] = Field(default=(), description="A canary's ramp; without steps the arm's weight holds")
     guards: Guards = Guards()
     design: Design | None = None
 
     @model_validator(mode="after")
     def _parts_fit_kind(self) -> Self:
         if (self.kind == "ab") != (self.design is not None):
-            raise ValueError("an A/B test needs a design, and nothing else may have one")
+            raise ValueError("an A/B test needs a design, and other experiments must not have one")
         if self.steps and self.kind != "canary":
-            raise ValueError(f"steps belong to a canary, not to {self.kind}")
-        if any(later.after_seconds <= step.after_seconds or later.weight <= step.weight
-               for step, later in pairwise(self.steps)):  # fmt: skip
+            raise ValueError(f"an experiment of kind {self.kind} must not have steps: only a canary has a ramp")
+        if any(
+            later.after_seconds <= step.after_seconds or later.weight <= step.weight
+            for step, later in pairwise(self.steps)
+        ):
             raise ValueError("a ramp's steps must rise, in time and in weight")
         return self
 
     def weight_at(self, moment: dt.datetime, weight: int) -> int:
-        """The challenger's share of traffic at a moment, of 10,000; `weight` is what its arm says."""
+        """Return the challenger's share of traffic at a moment, of 10,000; `weight` is that of its arm."""
         seconds = (moment - self.started_at).total_seconds()
         reached = [step.weight for step in self.steps if step.after_seconds <= seconds]
         return (reached or [self.steps[0].weight])[-1] if self.steps else weight
 
 
 def bucket(salt: str, experiment: str, entity: object) -> int:
-    """Put an entity into one of 10,000 buckets: 12 and "12" are the same entity.
+    """Return the bucket of an entity, of 10,000; 12 and "12" are the same entity.
 
-    The challenger has the buckets below its weight, so that who is in at 10 % stays in at 20 %. Another experiment,
-    or another salt, divides the same entities anew.
+    The challenger has the buckets below its weight, so the entities of a share of 10 % are among those of 20 %.
+    Another experiment, or another salt, divides the same entities independently.
     """
     text = f"{salt}:{experiment}:{entity}".encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) % BUCKETS

@@ -1,7 +1,7 @@
-"""The journal of releases: who changed what is served, when, why, and on what verdict. Lines are only ever added.
+"""The journal of releases: who changed what is served, when, why, and on which verdict. Lines are only ever appended.
 
-A line is written and flushed before its release is published, so nothing was ever served that it does not tell of.
-Each holds the whole release: taking one back needs this file and the artifacts, and nothing else.
+A line is written and flushed before its release is published, so nothing is ever served that the journal lacks. Each
+line holds the whole release: a rollback needs this file and the artifacts, and nothing else.
 """
 
 import datetime as dt
@@ -19,12 +19,12 @@ from skline.errors import SklineError
 from skline.release.manifest import Release
 
 Action = Literal["promote", "canary", "ab", "shadow", "ramp", "abort", "rollback", "flag"]
-#: Seconds to wait for another command that changes the same releases.
-PATIENCE = 5.0
+#: Time to wait for another command that changes the same releases.
+LOCK_TIMEOUT_SECONDS = 5.0
 
 
 class Approval(BaseModel):
-    """Who said yes."""
+    """The approval of a promotion: the approver's name, and the reason."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -32,8 +32,8 @@ class Approval(BaseModel):
     reason: str
 
 
-class Judged(BaseModel):
-    """The verdict that a promotion rests on."""
+class PromotionVerdict(BaseModel):
+    """The verdict that a promotion is based on; `stale` if it compared with another champion than the one in force."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -44,7 +44,11 @@ class Judged(BaseModel):
 
 
 class Entry(BaseModel):
-    """One line: who did what and why; `follows` is the release that was in force, `restores` the one taken up again."""
+    """One line of the journal.
+
+    `follows` is the number of the release that was in force before, `restores` that of the release that a rollback
+    returned to.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -54,7 +58,7 @@ class Entry(BaseModel):
     what: str
     why: str = ""
     approval: Approval | None = None
-    verdict: Judged | None = None
+    verdict: PromotionVerdict | None = None
     follows: int | None = None
     restores: int | None = None
     release: Release
@@ -62,23 +66,32 @@ class Entry(BaseModel):
 
 @dataclass(frozen=True)
 class Journal:
-    """The lines that can be read, oldest first, and the numbers of those that cannot."""
+    """The entries that can be read, oldest first, and the numbers of the lines that cannot."""
 
     entries: tuple[Entry, ...]
-    damaged: tuple[int, ...]
+    damaged_lines: tuple[int, ...]
 
-    def release(self, number: int) -> Entry | None:
-        """The entry of a release."""
+    def entry(self, number: int) -> Entry | None:
+        """Return the entry of a release."""
         return next((entry for entry in self.entries if entry.release.number == number), None)
 
     @property
     def last_number(self) -> int:
-        """The highest number that was given."""
+        """The highest release number so far."""
         return max((entry.release.number for entry in self.entries), default=0)
 
 
-def read(path: Path) -> Journal:
-    """Read the journal; a line that was cut off, as by a power failure, is left out and named."""
+def read_journal(path: Path) -> Journal:
+    """Read the journal; a missing file is an empty journal.
+
+    A line that cannot be parsed, for example because a power failure cut it off, is left out, and its number is
+    reported in `damaged_lines`.
+
+    Raises
+    ------
+    SklineError
+        If the file cannot be read.
+    """
     try:
         lines = path.read_bytes().split(b"\n")
     except FileNotFoundError:
@@ -96,14 +109,20 @@ def read(path: Path) -> Journal:
     return Journal(tuple(entries), tuple(damaged))
 
 
-def append(path: Path, entry: Entry) -> None:
-    """Add a line, durably. To be called under `locked`."""
+def append_entry(path: Path, entry: Entry) -> None:
+    """Append a line durably. Call it while holding `exclusive_lock`.
+
+    Raises
+    ------
+    SklineError
+        If the line cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
     try:
         size = os.fstat(handle).st_size
-        torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        line = (b"\n" if torn else b"") + entry.model_dump_json(exclude_none=True).encode() + b"\n"
+        last_line_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+        line = (b"\n" if last_line_torn else b"") + entry.model_dump_json(exclude_none=True).encode() + b"\n"
         while line:
             line = line[os.write(handle, line) :]
         os.fsync(handle)
@@ -114,19 +133,25 @@ def append(path: Path, entry: Entry) -> None:
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one command at a time change the releases in a folder; a process that was killed holds no lock."""
+def exclusive_lock(folder: Path) -> Iterator[None]:
+    """Let one command at a time change the releases in a folder; the kernel frees the lock of a killed process.
+
+    Raises
+    ------
+    SklineError
+        If another command holds the lock for longer than LOCK_TIMEOUT_SECONDS.
+    """
     import fcntl
 
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("w") as file:
-        until = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > until:
-                    raise SklineError(f"another command is changing {folder}; wait until it is done") from None
+                if time.monotonic() > deadline:
+                    raise SklineError(f"another command is changing {folder}; retry when it has finished") from None
                 time.sleep(0.05)
             else:
                 break

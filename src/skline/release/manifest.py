@@ -1,6 +1,7 @@
-"""The release manifest: which artifacts serve, and to whom; `promote` writes it, serving reads it.
+"""The release manifest: the artifacts that are served, and their shares of the traffic.
 
-It is the digest from outside the artifact: who may write this file decides what the service loads.
+`skline promote` writes it, the service reads it. It holds the artifacts' digests: write access to this file decides
+which code the service loads.
 """
 
 import datetime as dt
@@ -17,7 +18,7 @@ Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class Arm(BaseModel):
-    """One model of a release. A `live` arm answers its share of traffic; a `shadow` one only scores."""
+    """One model of a release. A `live` arm serves its share of the traffic; a `shadow` arm is only logged."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -30,24 +31,24 @@ class Arm(BaseModel):
 
     @field_validator("artifact")
     @classmethod
-    def _is_a_path(cls, artifact: str) -> str:
+    def _is_path(cls, artifact: str) -> str:
         if "://" in artifact:
-            raise ValueError(f"{artifact!r} is a URI; the service fetches nothing, give a path")
+            raise ValueError(f"{artifact!r} is a URI; the service does not fetch artifacts, use a path")
         return artifact
 
 
 class Flags(BaseModel):
-    """What a request may get."""
+    """Features that requests may use."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    explain: bool = Field(default=True, description="Explanations to who asks for them")
-    review: bool = Field(default=True, description="Predictions sent to people")
+    explain: bool = Field(default=True, description="Explanations of predictions")
+    review: bool = Field(default=True, description="Predictions sent to human review")
     challenger: bool = Field(default=True, description="The challenger, live or as a shadow")
 
 
 class Release(BaseModel):
-    """One state of what is served."""
+    """One state of what is served: a champion, and perhaps a challenger with its experiment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -62,12 +63,12 @@ class Release(BaseModel):
     def _arms_add_up(self) -> Self:
         names = [arm.name for arm in self.arms]
         if names not in (["champion"], ["champion", "challenger"]):
-            raise ValueError(f"the arms must be 'champion' and at most one 'challenger', found {names}")
+            raise ValueError(f"the arms must be 'champion' and at most one 'challenger', not {names}")
         if self.champion.mode != "live":
             raise ValueError("the champion must be live")
         total = sum(arm.weight for arm in self.arms if arm.mode == "live")
         if total != BUCKETS:
-            raise ValueError(f"weights of the live arms must sum to {BUCKETS}, found {total}")
+            raise ValueError(f"weights of the live arms must sum to {BUCKETS}, not {total}")
         if (self.experiment is None) != (self.challenger is None):
             raise ValueError("a challenger needs an experiment, and an experiment a challenger")
         if (
@@ -80,22 +81,22 @@ class Release(BaseModel):
 
     @property
     def champion(self) -> Arm:
-        """The arm that answers whatever no other arm does."""
+        """The arm that serves every request that no other arm serves."""
         return self.arms[0]
 
     @property
     def challenger(self) -> Arm | None:
-        """The arm that is tried beside it, if there is one."""
+        """The arm that an experiment compares with the champion; None without an experiment."""
         return self.arms[1] if len(self.arms) > 1 else None
 
 
-def read(path: Path) -> Release | None:
-    """Read a manifest; None if there is none.
+def read_manifest(path: Path) -> Release | None:
+    """Read a manifest; None if the file does not exist.
 
     Raises
     ------
     SklineError
-        If it cannot be read, or breaks a rule.
+        If it cannot be read, or is not a valid manifest.
     """
     try:
         return Release.model_validate_json(path.read_bytes())
@@ -105,10 +106,10 @@ def read(path: Path) -> Release | None:
         raise SklineError(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"])) or "the whole"
-        raise SklineError(f"{path} is no release manifest: {where}: {first['msg']}") from None
+        where = ".".join(map(str, first["loc"])) or "release"
+        raise SklineError(f"{path} is not a valid release manifest: {where}: {first['msg']}") from None
 
 
-def publish(path: Path, release: Release) -> None:
-    """Put a manifest in place of the one before, in one step."""
+def publish_manifest(path: Path, release: Release) -> None:
+    """Replace the manifest atomically."""
     write_text(path, release.model_dump_json(indent=2) + "\n")

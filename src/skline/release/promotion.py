@@ -1,4 +1,4 @@
-"""How a registered version gets in front of users: whole, or as the challenger of whoever serves."""
+"""Promote a registered version: as the new champion, or as a challenger in an experiment."""
 
 import datetime as dt
 import re
@@ -9,23 +9,24 @@ from typing import Any
 
 from skline import paths
 from skline.artifact import Artifact
+from skline.canary_limits import Guards
 from skline.errors import SklineError
-from skline.evaluation import verdict
-from skline.release import artifacts
-from skline.release.changes import Releases, alone, check_unchanged
-from skline.release.experiment import BUCKETS, Design, Experiment, Kind, Step
-from skline.release.fit import columns_of
-from skline.release.journal import Action, Approval, Entry, Judged
+from skline.registry.versions import Registry, Version
+from skline.release.artifacts import ensure_artifact
+from skline.release.compatibility import challenger_columns
+from skline.release.experiment import BUCKETS, Design, Experiment, Kind, RampStep
+from skline.release.journal import Action, Approval, Entry, PromotionVerdict
 from skline.release.manifest import Arm, Release
-from skline.release.versions import Registry, Version
-from skline.settings import Settings
+from skline.release.store import ReleaseStore, champion_only, require_unchanged
+from skline.release.verdict import read_verdict
 
 
 @dataclass(frozen=True)
-class How:
-    """What a promotion is to be: without `kind`, the whole of it.
+class PromotionPlan:
+    """How a version is promoted: without `kind`, as the champion.
 
-    `percents` is a canary's ramp, `every` the time between two of its steps; `share` is an A/B challenger's percent.
+    `percents` are the shares of a canary's ramp, `every` the time between two of its steps; `share` is an A/B
+    challenger's percentage.
     """
 
     kind: Kind | None = None
@@ -36,109 +37,91 @@ class How:
 
 
 def promote(
-    releases: Releases, registry: Registry, settings: Settings, wanted: str | None, how: How, approval: Approval | None,
+    releases: ReleaseStore,
+    registry: Registry,
+    requested: str | None,
+    plan: PromotionPlan,
+    approval: Approval | None,
     why: str,
-) -> tuple[Entry, list[str]]:  # fmt: skip
-    """Promote a version; returns the journal's entry, and what people should know besides.
+    *,
+    approval_required: bool,
+    guards: Guards,
+) -> tuple[Entry, list[str]]:
+    """Promote a version.
 
-    Nothing is changed before the version was found, judged, fetched, verified and proved.
+    Nothing is changed before the version is found, its verdict is checked, and its artifact is fetched and verified.
+
+    Parameters
+    ----------
+    releases : ReleaseStore
+    registry : Registry
+    requested : str or None
+        Number or alias of the version; None for the challenger.
+    plan : PromotionPlan
+    approval : Approval or None
+    why : str
+        Reason, for the journal.
+    approval_required : bool
+        Reject a promotion without an approval.
+    guards : Guards
+        Limits of a canary.
+
+    Returns
+    -------
+    The journal's entry, and notes for the user.
 
     Raises
     ------
     SklineError
-        If it may not be promoted, or cannot be.
+        If the version must not be promoted, or cannot be.
     """
-    if settings.release.approval == "required" and approval is None:
+    if approval_required and approval is None:
         raise SklineError(
-            "release.approval is 'required' in params.yaml: say who answers for it, with --approve NAME --reason WHY"
+            "release.approval is 'required' in params.yaml: name the approver with --approve NAME --reason WHY"
         )
     current = releases.current()
-    check_possible(current, how)
-    version = registry.find(wanted)
-    check_new(current, version, how)
-    judged = judge(version, current, approval)
+    require_champion(current, plan)
+    version = registry.find(requested)
+    require_new(current, version, plan)
+    verdict = check_verdict(version, current, approval)
     digest = version.artifact_sha256
-    artifact = artifacts.keep(releases.artifacts, digest, partial(registry.download, version))
-    notes = check_fit(releases, current, artifact, how)
+    artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
+    notes = check_compatibility(releases, current, artifact, plan)
     arm = Arm(name="champion", version=version.label, artifact=f"{paths.RELEASED.name}/{digest}", sha256=digest)
-    action, what = describe(current, version, how)
+    action, what = describe_promotion(current, version, plan)
 
-    def change(release: Release | None) -> dict[str, Any]:
-        check_unchanged(release, current)
-        return compose(release, arm, how, settings)
+    def build(release: Release | None) -> dict[str, Any]:
+        require_unchanged(release, current)
+        return build_release(release, arm, plan, guards)
 
-    return releases.change(action, what, change, why=why, approval=approval, verdict=judged), notes
-
-
-def aliases(entry: Entry, before: Release | None) -> dict[str, str]:
-    """Where the registry's aliases point after a change."""
-    release = entry.release
-    challenger = release.challenger
-    found = {"champion": number_of(release.champion)}
-    if before is not None and before.champion.sha256 != release.champion.sha256:
-        found["previous"] = number_of(before.champion)
-    if challenger is not None:
-        found["challenger"] = number_of(challenger)
-    return found
+    return releases.publish(action, what, build, why=why, approval=approval, verdict=verdict), notes
 
 
-def number_of(arm: Arm) -> str:
-    """The registered version's number."""
-    return arm.version.rpartition("/")[2]
+def require_champion(current: Release | None, plan: PromotionPlan) -> None:
+    """Reject an experiment without a champion."""
+    if plan.kind is not None and current is None:
+        raise SklineError(f"{plan.kind}: nothing is promoted yet to compare with; `skline promote VERSION` first")
 
 
-def judge(version: Version, current: Release | None, approval: Approval | None) -> Judged:
-    """Look for the verdict on a version: its tag in the registry, or reports/verdict.json if that is about it.
-
-    A verdict is stale if its champion is not the one that serves now; then somebody must answer for the promotion.
-    """
-    passed, failures, against, source = version.verdict, version.failures, version.against, "registry"
-    if passed is None and paths.VERDICT.exists():
-        local = verdict.read(paths.VERDICT)
-        if local.artifact_sha256 == version.artifact_sha256:
-            passed = "passed" if local.passed else "failed"
-            failures = "; ".join(finding.gate for finding in local.failures())
-            against, source = local.champion_sha256 or "", str(paths.VERDICT)
-    if passed is None:
-        raise SklineError(f"no gate has judged {version.label}; run `dvc repro`, which judges and registers it")
-    if passed != "passed":
-        raise SklineError(f"{version.label} failed its gates ({failures or 'none passed'}); reports/ say why")
-    champion = "" if current is None else current.champion.sha256
-    stale = bool(champion) and against != champion
-    if stale and approval is None:
-        compared = f"the champion {against[:12]}" if against else "no champion"
-        raise SklineError(
-            f"{version.label} was judged against {compared}, and {champion[:12]} serves now; `dvc repro` judges it "
-            "anew, or say who answers for it: --approve NAME --reason WHY"
-        )
-    return Judged(passed=True, source=source, champion_sha256=against or None, stale=stale)
-
-
-def check_possible(current: Release | None, how: How) -> None:
-    """Refuse an experiment without a champion."""
-    if how.kind is not None and current is None:
-        raise SklineError(f"{how.kind}: nothing is promoted yet to compare with; `skline promote VERSION` first")
-
-
-def check_new(current: Release | None, version: Version, how: How) -> None:
-    """Refuse what is served already, and a second experiment beside the first."""
+def require_new(current: Release | None, version: Version, plan: PromotionPlan) -> None:
+    """Reject a version that is served already, and a second experiment while one is running."""
     if current is None:
         return
-    same = current.champion.sha256 == version.artifact_sha256
-    if same and how.kind is None and current.experiment is None:
+    is_champion = current.champion.sha256 == version.artifact_sha256
+    if is_champion and plan.kind is None and current.experiment is None:
         raise SklineError(f"{version.label} is what release {current.number} serves already")
-    if same and how.kind not in (None, "ab"):
+    if is_champion and plan.kind not in (None, "ab"):
         raise SklineError(f"{version.label} is the champion; it cannot be its own challenger")
     running = current.experiment
-    if how.kind is not None and running is not None and not ramps(current, version, how):
+    if plan.kind is not None and running is not None and not is_ramp_step(current, version, plan):
         raise SklineError(f"{running.name} is running; end it with `skline abort` or promote its challenger first")
 
 
-def ramps(current: Release, version: Version, how: How) -> bool:
-    """Whether this is another step of the running canary."""
+def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> bool:
+    """Return whether the promotion is the next step of the running canary."""
     running, challenger = current.experiment, current.challenger
     return (
-        how.kind == "canary"
+        plan.kind == "canary"
         and running is not None
         and running.kind == "canary"
         and challenger is not None
@@ -146,42 +129,84 @@ def ramps(current: Release, version: Version, how: How) -> bool:
     )
 
 
-def check_fit(releases: Releases, current: Release | None, artifact: Artifact, how: How) -> list[str]:
-    """Refuse a challenger that cannot stand beside the champion; say if a new champion needs a restart."""
+def check_verdict(version: Version, current: Release | None, approval: Approval | None) -> PromotionVerdict:
+    """Return the verdict on a version: its tag in the registry, or reports/verdict.json if that is of this artifact.
+
+    A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
+
+    Raises
+    ------
+    SklineError
+        If there is no verdict, a gate failed, or the verdict is stale and there is no approval.
+    """
+    passed, failures, compared_with, source = version.verdict, version.failures, version.champion_sha256, "registry"
+    if passed is None and paths.VERDICT.exists():
+        local = read_verdict(paths.VERDICT)
+        if local.artifact_sha256 == version.artifact_sha256:
+            passed = "passed" if local.passed else "failed"
+            failures = "; ".join(gate.gate for gate in local.failed_gates)
+            compared_with, source = local.champion_sha256 or "", str(paths.VERDICT)
+    if passed is None:
+        raise SklineError(f"{version.label} has no verdict of the gates; run `dvc repro`, which assesses and registers")
+    if passed != "passed":
+        raise SklineError(f"{version.label} failed its gates ({failures or 'none passed'}); see {paths.REPORT}")
+    champion = "" if current is None else current.champion.sha256
+    stale = bool(champion) and compared_with != champion
+    if stale and approval is None:
+        compared = f"the champion {compared_with[:12]}" if compared_with else "no champion"
+        raise SklineError(
+            f"{version.label} was compared with {compared}, and the champion is {champion[:12]} now; run `dvc repro` "
+            "to assess it again, or approve it with --approve NAME --reason WHY"
+        )
+    return PromotionVerdict(passed=True, source=source, champion_sha256=compared_with or None, stale=stale)
+
+
+def check_compatibility(
+    releases: ReleaseStore, current: Release | None, artifact: Artifact, plan: PromotionPlan
+) -> list[str]:
+    """Reject a challenger that does not fit the champion; return a note if services need a restart."""
     if current is None:
         return []
     champion = Artifact.open(releases.folder / current.champion.artifact, current.champion.sha256)
-    if how.kind is not None:
+    if plan.kind is not None:
         try:
-            columns_of(artifact.contract, champion.contract)
+            challenger_columns(artifact.contract, champion.contract)
         except SklineError as error:
-            raise SklineError(f"{artifact.version} cannot stand beside {champion.version}: {error}") from None
+            raise SklineError(f"{artifact.version} cannot be a challenger of {champion.version}: {error}") from None
     elif artifact.contract.digest() != champion.contract.digest():
-        return ["its contract is another than the champion's: a running service refuses it until it is restarted"]
+        return ["its contract differs from the champion's: running services reject it until they are restarted"]
     return []
 
 
-def compose(current: Release | None, arm: Arm, how: How, settings: Settings) -> dict[str, Any]:
-    """Arms and experiment of the new release."""
-    if how.kind is None or current is None:
-        return {"arms": alone(arm)}
+def build_release(current: Release | None, arm: Arm, plan: PromotionPlan, guards: Guards) -> dict[str, Any]:
+    """Return arms and experiment of the new release."""
+    if plan.kind is None or current is None:
+        return {"arms": champion_only(arm)}
     now = dt.datetime.now(dt.UTC)
     number = current.number + 1
-    name, salt, started = f"{how.kind}-{number}", secrets.token_hex(8), now
+    name, salt, started_at = f"{plan.kind}-{number}", secrets.token_hex(8), now
     running, challenger = current.experiment, current.challenger
-    if how.kind == "canary" and running is not None and challenger is not None:  # a step: the same entities stay in
-        name, salt = running.name, running.salt
-        started = now if how.every is not None else running.started_at
-    steps: tuple[Step, ...] = ()
-    weight = weight_of(how.share) if how.kind == "ab" else weight_of(how.percents[0]) if how.percents else 0
-    if how.every is not None:
-        seconds = int(how.every.total_seconds())
-        steps = tuple(Step(after_seconds=i * seconds, weight=weight_of(p)) for i, p in enumerate(how.percents))
+    if plan.kind == "canary" and running is not None and challenger is not None:
+        name, salt = running.name, running.salt  # so that the challenger keeps its entities at the next step
+        started_at = now if plan.every is not None else running.started_at
+    steps: tuple[RampStep, ...] = ()
+    weight = weight_of(plan.share) if plan.kind == "ab" else weight_of(plan.percents[0]) if plan.percents else 0
+    if plan.every is not None:
+        seconds = int(plan.every.total_seconds())
+        steps = tuple(
+            RampStep(after_seconds=index * seconds, weight=weight_of(percent))
+            for index, percent in enumerate(plan.percents)
+        )
     experiment = Experiment(
-        name=name, kind=how.kind, salt=salt, started_at=started, steps=steps, guards=settings.release.guards,
-        design=how.design,
-    )  # fmt: skip
-    mode = "shadow" if how.kind == "shadow" else "live"
+        name=name,
+        kind=plan.kind,
+        salt=salt,
+        started_at=started_at,
+        steps=steps,
+        guards=guards,
+        design=plan.design,
+    )
+    mode = "shadow" if plan.kind == "shadow" else "live"
     return {
         "arms": (
             current.champion.model_copy(update={"weight": BUCKETS - weight}),
@@ -191,33 +216,50 @@ def compose(current: Release | None, arm: Arm, how: How, settings: Settings) -> 
     }
 
 
-def describe(current: Release | None, version: Version, how: How) -> tuple[Action, str]:
-    """What the journal calls it."""
-    if how.kind is None:
+def describe_promotion(current: Release | None, version: Version, plan: PromotionPlan) -> tuple[Action, str]:
+    """Return action and description for the journal."""
+    if plan.kind is None:
         return "promote", version.label + (f", instead of {current.champion.version}" if current else "")
-    if how.kind == "shadow":
-        return "shadow", f"{version.label} scores unseen"
-    if how.kind == "ab":
-        return "ab", f"{version.label} for {how.share:g} %"
-    ramp = " → ".join(f"{percent:g}" for percent in how.percents)
+    if plan.kind == "shadow":
+        return "shadow", f"{version.label} as shadow"
+    if plan.kind == "ab":
+        return "ab", f"{version.label} for {plan.share:g} %"
+    ramp = " → ".join(f"{percent:g}" for percent in plan.percents)
     return (
-        "ramp" if current is not None and ramps(current, version, how) else "canary",
-        f"{version.label} for {ramp} %" + (f", a step every {how.every}" if how.every else ""),
+        "ramp" if current is not None and is_ramp_step(current, version, plan) else "canary",
+        f"{version.label} for {ramp} %" + (f", a step every {plan.every}" if plan.every else ""),
     )
 
 
+def registry_aliases(entry: Entry, previous: Release | None) -> dict[str, str]:
+    """Return the registry's aliases after a change, with the number of the version that each names."""
+    release = entry.release
+    aliases = {"champion": _version_number(release.champion)}
+    if previous is not None and previous.champion.sha256 != release.champion.sha256:
+        aliases["previous"] = _version_number(previous.champion)
+    if release.challenger is not None:
+        aliases["challenger"] = _version_number(release.challenger)
+    return aliases
+
+
+def _version_number(arm: Arm) -> str:
+    return arm.version.rpartition("/")[2]
+
+
 def weight_of(percent: float) -> int:
-    """A percentage in ten-thousandths."""
+    """Return a percentage in ten-thousandths; SklineError unless it is between 0 and 100."""
     weight = round(percent * BUCKETS / 100)
     if not 0 < weight < BUCKETS:
-        raise SklineError(f"{percent:g} %: give a share above 0 and below 100; the whole is `skline promote VERSION`")
+        raise SklineError(
+            f"{percent:g} %: a share must be above 0 and below 100; `skline promote VERSION` serves all requests"
+        )
     return weight
 
 
 def read_duration(text: str) -> dt.timedelta:
-    """Read 90s, 30m, 12h or 2d."""
-    found = re.fullmatch(r"(\d+)([smhd])", text)
-    if found is None or not int(found[1]):
-        raise SklineError(f"{text!r} is no duration; write 90s, 30m, 12h or 2d")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[found[2]]
-    return dt.timedelta(**{unit: int(found[1])})
+    """Parse 90s, 30m, 12h or 2d."""
+    match = re.fullmatch(r"(\d+)([smhd])", text)
+    if match is None or not int(match[1]):
+        raise SklineError(f"{text!r} is not a duration; write it as 90s, 30m, 12h or 2d")
+    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
+    return dt.timedelta(**{unit: int(match[1])})

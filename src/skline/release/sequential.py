@@ -1,8 +1,8 @@
-"""When an A/B test may be ended: how many looks there are, and how far apart the arms must be at each.
+"""When an A/B test may be stopped: the boundary of the test statistic at each look, and the check of the arms' sizes.
 
-Boundaries of group-sequential tests are found from an error-spending function (Lan and DeMets 1983) by integrating
-the test statistic's density from look to look (Armitage, McPherson and Rowe 1969). The spending functions resemble
-the boundaries of O'Brien and Fleming (1979), hard to cross early, and of Pocock (1977), much the same at every look.
+The boundaries of a group-sequential test are found from an error-spending function (Lan and DeMets 1983) by
+integrating the density of the test statistic from look to look (Armitage, McPherson and Rowe 1969). The spending
+function resembles the boundaries of O'Brien and Fleming (1979), which are hard to cross early.
 """
 
 import math
@@ -13,49 +13,49 @@ import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
+from skline.release.experiment import ALPHA
+
 FloatArray = npt.NDArray[np.float64]
-#: Points at which a density is known between two looks.
+#: Points at which the density is known between two looks.
 POINTS = 300
 #: A sample ratio that is less likely than this is a defect, not chance (Fabijan et al. 2019).
-MISMATCH = 0.001
-
-
-def spent(boundary: str, fraction: float, alpha: float) -> float:
-    """The part of alpha that may be used up when this fraction of the information is there; half of it on each side."""
-    if boundary == "pocock":
-        return alpha * math.log(1 + (math.e - 1) * fraction)
-    return float(4 * ndtr(ndtri(alpha / 4) / math.sqrt(fraction)))
+MIN_SAMPLE_RATIO_P = 0.001
 
 
 @cache
-def boundaries(boundary: str, looks: int, alpha: float) -> tuple[float, ...]:
-    """How large |z| must be at each of `looks` equally spaced looks; two-sided, alpha over all of them."""
-    if boundary == "fixed" or looks == 1:
-        return (float(-ndtri(alpha / 2)),)
+def boundaries(looks: int) -> tuple[float, ...]:
+    """Return how large |z| must be at each of `looks` equally spaced looks; two-sided, ALPHA over all of them."""
+    if looks == 1:
+        return (float(-ndtri(ALPHA / 2)),)
     step = math.sqrt(1 / looks)
     points, weights = np.polynomial.legendre.leggauss(POINTS)
-    found = [float(-ndtri(spent(boundary, 1 / looks, alpha) / 2))]
-    edge = found[0] * step
+    limits = [float(-ndtri(alpha_spent(1 / looks) / 2))]
+    edge = limits[0] * step
     at: FloatArray = points * edge
     mass: FloatArray = np.exp(-((at / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi)) * weights * edge
     for look in range(2, looks + 1):
-        allowed = spent(boundary, look / looks, alpha) - spent(boundary, (look - 1) / looks, alpha)
+        allowed = alpha_spent(look / looks) - alpha_spent((look - 1) / looks)
 
-        def beyond(edge: float, at: FloatArray = at, mass: FloatArray = mass, allowed: float = allowed) -> float:
+        def excess(edge: float, at: FloatArray = at, mass: FloatArray = mass, allowed: float = allowed) -> float:
             return float(mass @ (ndtr((at - edge) / step) + ndtr((-at - edge) / step))) - allowed
 
-        edge = float(brentq(beyond, 1e-6, 12 * math.sqrt(look / looks), xtol=1e-10))
-        found.append(edge / math.sqrt(look / looks))
+        edge = float(brentq(excess, 1e-6, 12 * math.sqrt(look / looks), xtol=1e-10))
+        limits.append(edge / math.sqrt(look / looks))
         new: FloatArray = points * edge
         density = np.exp(-(((new[:, None] - at[None, :]) / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi))
         at, mass = new, (density @ mass) * weights * edge
-    return tuple(found)
+    return tuple(limits)
 
 
-def sample_ratio(champion: int, challenger: int, share: float) -> float:
-    """Probability of a division of entities as uneven as this one, or more (chi-square, one degree of freedom).
+def alpha_spent(fraction: float) -> float:
+    """Return the part of ALPHA that may be used up at this fraction of the information, half of it on each side."""
+    return float(4 * ndtr(ndtri(ALPHA / 4) / math.sqrt(fraction)))
 
-    `share` is what the challenger should have of them, between 0 and 1.
+
+def sample_ratio_p(champion: int, challenger: int, share: float) -> float:
+    """Return the probability of arm sizes as uneven as these, or more (chi-square, one degree of freedom).
+
+    `share` is the challenger's planned share of the entities, between 0 and 1.
     """
     total = champion + challenger
     if not total:

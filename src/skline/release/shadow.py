@@ -1,88 +1,93 @@
-"""Shadow scoring later, in batch: a challenger scores what the log has, and is compared with who answered then."""
+"""Shadow scoring in batch: score logged requests with a challenger, and compare it with the logged predictions."""
 
 import datetime as dt
-from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.compute as pc
+from pydantic import ValidationError
 
 from skline.artifact import Artifact
 from skline.errors import SklineError
 from skline.logs.read import read_labelled, values
 from skline.logs.settings import LogSettings
-from skline.release.comparison import compare
-from skline.scoring.fallback import pipeline_scorer
-from skline.scoring.golden import read_rows
+from skline.release.comparison import Prediction, compare_predictions
+from skline.scoring.golden_verification import parse_rows
+from skline.scoring.pipeline_scorer import pipeline_scorer
 
 #: Rows scored at a time.
-CHUNK = 5_000
+CHUNK_ROWS = 5_000
 
 
 def score_log(
     artifact: Artifact, settings: LogSettings, since: dt.datetime | None, until: dt.datetime | None
 ) -> dict[str, Any]:
-    """Score the logged rows of since ≤ time < until, and compare; see `comparison.compare`.
+    """Score the logged rows of since ≤ time < until, and compare.
 
-    Rows that a shadow or a fallback answered are left out; `skipped` counts rows that break the challenger's contract.
+    Rows of a shadow and of a fallback are left out.
+
+    Returns
+    -------
+    The result of `compare_predictions` with the `challenger`, the time span (`from`, `to`), and the number of
+    `skipped` rows, which violate the challenger's contract.
 
     Raises
     ------
     SklineError
-        If there is no row, or the log does not hold a column that the challenger reads.
+        If there is no row, or the log lacks a column that the challenger reads.
     """
     table = read_labelled(settings, since, until)
     table = table.filter(pc.and_(pc.not_equal(table["role"], "shadow"), pc.not_equal(table["artifact_digest"], "")))
     if not table.num_rows:
         raise SklineError(
-            f"{settings.shown_database} holds no prediction of a model in that time; give another --since"
+            f"{settings.redacted_database} has no prediction of a model in that time; choose another --since or --until"
         )
     logged = values(table["inputs"])
-    answers = list(zip(values(table["prediction"]), values(table["probabilities"]), strict=True))
+    champion = list(zip(values(table["prediction"]), values(table["probabilities"]), strict=True))
     labels = values(table["label"])
     score = pipeline_scorer(artifact.load_pipeline(), artifact.contract.inputs)
-    classes = artifact.contract.classes
-    names = None if classes is None else [str(c).lower() if isinstance(c, bool) else str(c) for c in classes]
-    theirs: list[tuple[Any, Mapping[str, float] | None]] = []
-    kept: list[int] = []
-    for start in range(0, len(logged), CHUNK):
-        places, rows = _readable(artifact, logged, range(start, min(start + CHUNK, len(logged))))
+    names = artifact.contract.class_names
+    challenger: list[Prediction] = []
+    scored: list[int] = []
+    for start in range(0, len(logged), CHUNK_ROWS):
+        chunk = range(start, min(start + CHUNK_ROWS, len(logged)))
+        positions, rows = _valid_rows(artifact, logged, chunk)
         if not rows:
             continue
         scores = score(rows)
-        chances = [None] * len(rows) if scores.probabilities is None else scores.probabilities.tolist()
-        for prediction, some in zip(scores.predictions.tolist(), chances, strict=True):
-            theirs.append((prediction, None if some is None or names is None else dict(zip(names, some, strict=True))))
-        kept += places
-    if not kept:
-        raise SklineError(f"none of the {len(logged):,} logged rows fits the contract of {artifact.version}")
-    found = compare([answers[i] for i in kept], theirs, [labels[i] for i in kept])
-    moments = pc.min_max(table["time"]).as_py()
-    about = {"challenger": artifact.version, "from": str(moments["min"]), "to": str(moments["max"])}
-    return about | {"skipped": len(logged) - len(kept)} | found
+        probabilities = [None] * len(rows) if scores.probabilities is None else scores.probabilities.tolist()
+        for prediction, row in zip(scores.predictions.tolist(), probabilities, strict=True):
+            challenger.append(
+                (prediction, None if row is None or names is None else dict(zip(names, row, strict=True)))
+            )
+        scored += positions
+    if not scored:
+        raise SklineError(f"none of the {len(logged):,} logged rows conforms to the contract of {artifact.version}")
+    comparison = compare_predictions([champion[i] for i in scored], challenger, [labels[i] for i in scored])
+    times = pc.min_max(table["time"]).as_py()
+    metadata = {"challenger": artifact.version, "from": str(times["min"]), "to": str(times["max"])}
+    return metadata | {"skipped": len(logged) - len(scored)} | comparison
 
 
-def _readable(
-    artifact: Artifact, logged: list[dict[str, Any]], places: range
+def _valid_rows(
+    artifact: Artifact, logged: list[dict[str, Any]], positions: range
 ) -> tuple[list[int], list[dict[str, Any]]]:
-    """Read logged inputs as the challenger's rows; those that break its contract are left out."""
-    from pydantic import ValidationError
-
+    """Return logged inputs as the challenger's rows, and their positions, without rows that violate its contract."""
     names = artifact.contract.input_names
-    lacking = [name for name in names if name not in logged[places[0]]]
-    if lacking:
+    missing = [name for name in names if name not in logged[positions[0]]]
+    if missing:
         raise SklineError(
-            f"the log does not hold {lacking}, which {artifact.version} reads; it is left out by SKLINE_LOG__COLUMNS, "
-            "stored as a hash (SKLINE_LOG__ENTITY_COLUMN), or was never asked for"
+            f"the log lacks {missing}, which {artifact.version} reads: SKLINE_LOG__COLUMNS leaves these columns out, "
+            "SKLINE_LOG__ENTITY_COLUMN stores one as a hash, or requests did not contain them"
         )
-    kept, rows = [], []
+    valid, rows = [], []
     try:
-        whole = [{name: logged[index].get(name) for name in names} for index in places]
-        return list(places), list(read_rows(artifact.contract, whole))
+        chunk = [{name: logged[index].get(name) for name in names} for index in positions]
+        return list(positions), list(parse_rows(artifact.contract, chunk))
     except ValidationError:
-        for index in places:
+        for index in positions:
             try:
-                rows += read_rows(artifact.contract, [{name: logged[index].get(name) for name in names}])
+                rows += parse_rows(artifact.contract, [{name: logged[index].get(name) for name in names}])
             except ValidationError:
                 continue
-            kept.append(index)
-    return kept, rows
+            valid.append(index)
+    return valid, rows

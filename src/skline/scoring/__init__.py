@@ -1,1 +1,1 @@
-"""Exact scoring of fitted pipelines without DataFrames; see `plan` and `scorer`."""
+"""Exact scoring of fitted pipelines without DataFrames: `planning` builds a plan and decides whether it is used."""

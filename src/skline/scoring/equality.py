@@ -1,56 +1,60 @@
-"""Whether two scorings are equal: to the last bit, or within a few units in the last place."""
+"""Compare two sets of scores: equal to the last bit, or within a few units in the last place."""
 
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from skline.contract.spec import Value
-from skline.scoring.answers import Exactness, FloatArray, Scores
 from skline.scoring.plan import Plan
+from skline.scoring.scores import Exactness, FloatArray, Scores
 
-#: Units in the last place by which an "ulp" plan may differ from the pipeline asked row by row.
-ULPS = 4
-
-
-def one_row(plan: Plan, row: Mapping[str, Value]) -> Scores:
-    """The row plan's answer as arrays."""
-    prediction, chances = plan.score_row(row)
-    dtype = None if plan.classes is None else plan.classes.dtype
-    return Scores(np.array([prediction], dtype=dtype), None if chances is None else np.array([chances]))
+#: Units in the last place by which an "ulp" plan may differ from the pipeline called row by row.
+MAX_ULPS = 4
 
 
-def joined(scores: Sequence[Scores]) -> Scores:
-    """Rows scored one by one, as one batch."""
-    chances = [one.probabilities for one in scores if one.probabilities is not None]
-    return Scores(
-        np.concatenate([one.predictions for one in scores]),
-        np.concatenate(chances) if chances else None,
-    )
+def scores_equal(expected: Scores | None, actual: Scores | None, exactness: Exactness) -> bool:
+    """Return whether two sets of scores are equal.
 
-
-def equal(expected: Scores | None, found: Scores | None, exactness: Exactness) -> bool:
-    """Whether two scorings are equal: to the bit, or classes equal and numbers within ULPS."""
-    if expected is None or found is None:
-        return expected is found
-    if (expected.probabilities is None) != (found.probabilities is None):
+    For "bits" every number has the same bits. For "ulp" classes are equal and numbers differ by at most MAX_ULPS.
+    None stands for an input that was rejected, and equals None alone.
+    """
+    if expected is None or actual is None:
+        return expected is actual
+    if (expected.probabilities is None) != (actual.probabilities is None):
         return False
-    numeric = expected.probabilities is None
-    if not numeric and expected.predictions.tolist() != found.predictions.tolist():
+    is_regression = expected.probabilities is None
+    if not is_regression and expected.predictions.tolist() != actual.predictions.tolist():
         return False
-    if numeric and not same(expected.predictions, found.predictions, exactness):
+    if is_regression and not arrays_equal(expected.predictions, actual.predictions, exactness):
         return False
     return expected.probabilities is None or (
-        found.probabilities is not None and same(expected.probabilities, found.probabilities, exactness)
+        actual.probabilities is not None and arrays_equal(expected.probabilities, actual.probabilities, exactness)
     )
 
 
-def same(expected: FloatArray, found: FloatArray, exactness: Exactness) -> bool:
-    """Whether float64 arrays hold the same bits, or differ by at most ULPS; NaN equals NaN."""
-    if expected.shape != found.shape:
+def arrays_equal(expected: FloatArray, actual: FloatArray, exactness: Exactness) -> bool:
+    """Return whether float64 arrays hold the same bits, or differ by at most MAX_ULPS; NaN equals NaN."""
+    if expected.shape != actual.shape:
         return False
     if exactness == "bits":
-        return expected.tobytes() == np.ascontiguousarray(found, dtype=expected.dtype).tobytes()
-    both_nan = np.isnan(expected) & np.isnan(found)
+        return expected.tobytes() == np.ascontiguousarray(actual, dtype=expected.dtype).tobytes()
+    both_nan = np.isnan(expected) & np.isnan(actual)
     with np.errstate(invalid="ignore"):
-        near = np.abs(expected - found) <= ULPS * np.spacing(np.abs(expected))
-    return bool(np.all(both_nan | near | (expected == found)))
+        close = np.abs(expected - actual) <= MAX_ULPS * np.spacing(np.abs(expected))
+    return bool(np.all(both_nan | close | (expected == actual)))
+
+
+def score_single_row(plan: Plan, row: Mapping[str, Value]) -> Scores:
+    """Score one row with the row plan, and return arrays of length one."""
+    prediction, probabilities = plan.score_row(row)
+    dtype = None if plan.classes is None else plan.classes.dtype
+    return Scores(np.array([prediction], dtype=dtype), None if probabilities is None else np.array([probabilities]))
+
+
+def concatenate(scores: Sequence[Scores]) -> Scores:
+    """Join scores of single rows or batches into those of one batch."""
+    probabilities = [part.probabilities for part in scores if part.probabilities is not None]
+    return Scores(
+        np.concatenate([part.predictions for part in scores]),
+        np.concatenate(probabilities) if probabilities else None,
+    )

@@ -1,55 +1,64 @@
-"""An artifact's scorer: its stored plan if that is proved here, else what its pipeline gives."""
+"""Load an artifact's scorer: its stored plan if that is verified here, else a plan built again, else its pipeline."""
 
 import logging
 from typing import Any
 
 from skline.artifact import Artifact, Scoring
-from skline.scoring import golden, stored
+from skline.scoring import golden_verification, plan_storage
 from skline.scoring.plan import Plan
 
 log = logging.getLogger("skline.scoring")
 
 
-def load(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
-    """Make the artifact's plan, or load its pipeline; either is proved on the golden rows.
+def load_plan_or_pipeline(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
+    """Load the artifact's plan or its pipeline, and verify it on the golden rows.
 
-    The stored plan needs neither scikit-learn nor the pipeline. Where there is none that is proved, the pipeline
-    is loaded, which takes seconds.
+    The stored plan needs neither scikit-learn nor the pipeline. If it cannot be read or its predictions differ, the
+    pipeline is loaded, which takes seconds, and its plan is built again.
 
     Returns
     -------
-    scorer : Plan, or the fitted pipeline where no plan is proved
+    scorer : Plan, or the fitted pipeline where no plan is verified
     scoring : Scoring
-        Which of the two it is, how exact its answers are, and why it is not the plan.
+        Which of the two it is, how exact its results are, and why it is not the stored plan.
 
     Raises
     ------
-    ArtifactRefused
-        If the pipeline cannot be loaded, or answers the golden rows otherwise than when it was packaged.
+    InvalidArtifact
+        If the pipeline cannot be loaded, or its predictions for the golden rows differ from the stored ones.
     """
     scoring = artifact.manifest.scoring
-    refused = None
-    if artifact.plan_bytes is not None:
-        try:
-            plan = stored.load(artifact.plan_bytes)
-        except stored.PlanOutdated as error:
-            refused = str(error)
-        else:
-            refused = golden.difference(artifact, plan)
-            if refused is None:
-                return plan, scoring
-    if refused is not None:
-        log.warning("the stored plan is not used: %s", refused)
+    plan, problem = _load_stored_plan(artifact)
+    if plan is not None:
+        return plan, scoring
+    if problem is not None:
+        log.warning("%s: the stored plan is not used: %s", artifact.version, problem)
     pipeline = artifact.load_pipeline()
-    golden.prove(artifact, pipeline)
-    if scoring.path == "plan":
-        from skline.scoring.scorer import prepare
+    golden_verification.verify_golden_rows(artifact, pipeline)
+    if scoring.path != "plan":
+        return pipeline, scoring
+    from skline.scoring.planning import choose_scoring
 
-        rows = golden.read_rows(artifact.contract, artifact.golden.rows)
-        choice, new = prepare(pipeline, artifact.contract.inputs, rows)
-        if new is not None:
-            log.info("the plan was read out of the pipeline again")
-            return new, scoring
-        log.warning("no plan is used, the pipeline answers instead: %s", choice.reason)
-        scoring = Scoring(path="pipeline", exactness="bits", reason=choice.reason)
-    return pipeline, scoring
+    rows = golden_verification.parse_rows(artifact.contract, artifact.golden.rows)
+    choice, plan = choose_scoring(pipeline, artifact.contract.inputs, rows)
+    explanation = f"the stored plan is not used: {problem or 'the artifact holds none'}"
+    if plan is not None:
+        log.info("%s: the plan was built again from the pipeline", artifact.version)
+        reason = f"{explanation}; this plan was built again from the pipeline"
+        return plan, Scoring(path="plan", exactness=choice.exactness, reason=reason)
+    log.warning("%s: no plan is used, the pipeline itself scores: %s", artifact.version, choice.reason)
+    return pipeline, Scoring(path="pipeline", exactness="bits", reason=f"{explanation}; {choice.reason}")
+
+
+def _load_stored_plan(artifact: Artifact) -> tuple[Plan | None, str | None]:
+    """Return the stored plan if it is verified, else why it is not used; both are None if the artifact has none."""
+    if artifact.plan_bytes is None:
+        return None, None
+    try:
+        plan = plan_storage.load_plan(artifact.plan_bytes)
+        problem = golden_verification.compare_plan(artifact, plan)
+    except plan_storage.UnusablePlan as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 (whatever goes wrong in a stored plan, the pipeline can still serve)
+        return None, f"it fails on the golden rows with {type(error).__name__}: {error}"
+    return (plan, None) if problem is None else (None, problem)

@@ -1,172 +1,178 @@
-"""The way for pipelines that cannot be planned: rows of concurrent requests scored as one frame, in a thread.
+"""Score the rows of concurrent requests together, as one frame in a thread: for pipelines that have no plan.
 
-While nothing is being scored, a row is scored at once. While a batch is in the thread, those that come
-gather, and the next batch takes them all. Callers that ask again as soon as they are answered would fall into
-two halves that take turns, each paying for a batch of its own: so after a batch of several rows the next one
-waits a moment for them. One bad row never fails its neighbours.
+While nothing is being scored, a row is scored at once. While a batch is in the thread, arriving rows queue up and form
+the next batch. Callers that send the next row when they get a result would split into two halves that alternate, each
+paying for a batch of its own: so after a batch of several rows the next batch waits briefly for them. A row that the
+pipeline rejects never fails the other rows of its batch.
 """
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
-from skline.contract.spec import Value
+from skline.contract.spec import Row
 from skline.errors import SklineError
-from skline.scoring.answers import RowAnswer, Scores
+from skline.scoring.scores import RowScore, Scores
 
-Row = Mapping[str, Value]
 ScoreRows = Callable[[Sequence[Row]], Scores]
+#: Receives a row's result, or the exception that the pipeline raises for it.
+ResultCallback = Callable[[RowScore | Exception], None]
+
+#: Upper limit of `wait`: waiting longer only adds latency.
+MAX_WAIT_SECONDS = 0.002
 
 
 class QueueFull(SklineError):
-    """More rows wait than the queue may hold; the caller should be told to come back later."""
+    """The queue holds as many rows as it may; the client should retry later."""
 
 
-class Closed(SklineError):
-    """The batcher is closed, and takes no more rows."""
-
-
-#: Takes a row's answer, or the exception that the pipeline raises on it.
-Done = Callable[[RowAnswer | Exception], None]
+class BatcherClosed(SklineError):
+    """The batcher is closed and accepts no more rows."""
 
 
 @dataclass(eq=False)
-class _Waiting:
-    """A row and who takes its answer."""
+class _QueuedRow:
+    """A row with the function that receives its result."""
 
     row: Row
-    done: Done
+    on_result: ResultCallback
 
 
 class MicroBatcher:
-    """Gathers rows and scores them together; to be used from one event loop.
+    """Collects rows and scores them in batches; to be used from one event loop.
 
     Parameters
     ----------
     score : callable
         Scores a sequence of rows, for instance with `score_with_pipeline`. It runs in one thread of its own.
-    largest_batch : int
-        Rows scored together.
+    max_batch_size : int
+        Maximum number of rows scored together.
     wait : float
-        Seconds (0 to 0.002) without another row after which a batch that follows one of several rows no longer
-        waits for those callers to ask again. A caller who is alone never waits.
-    queue : int
-        Rows that may wait; more are refused with QueueFull.
+        Seconds (0 to 0.002). After a batch of several rows the next one waits for their callers until no row has
+        arrived for this long. A single caller never waits.
+    max_queued_rows : int
+        Maximum number of queued rows; further rows raise QueueFull.
     """
 
-    def __init__(self, score: ScoreRows, *, largest_batch: int = 256, wait: float = 0.0, queue: int = 4096) -> None:
-        if not 0 <= wait <= 0.002:
-            raise SklineError(f"wait={wait} seconds is outside 0 to 0.002; a longer wait only adds to the latency")
-        if largest_batch < 1 or queue < 1:
-            raise SklineError(f"largest_batch={largest_batch} and queue={queue} must be at least 1")
+    def __init__(
+        self, score: ScoreRows, *, max_batch_size: int = 256, wait: float = 0.0, max_queued_rows: int = 4096
+    ) -> None:
+        if not 0 <= wait <= MAX_WAIT_SECONDS:
+            raise SklineError(
+                f"wait={wait} seconds is outside 0 to {MAX_WAIT_SECONDS}; a longer wait only adds latency"
+            )
+        if max_batch_size < 1 or max_queued_rows < 1:
+            raise SklineError(f"max_batch_size={max_batch_size} and max_queued_rows={max_queued_rows} must be >= 1")
         self._score = score
-        self._largest = largest_batch
+        self._max_batch_size = max_batch_size
         self._wait = wait
-        self._queue = queue
-        self._waiting: deque[_Waiting] = deque()
+        self._max_queued_rows = max_queued_rows
+        self._queue: deque[_QueuedRow] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="microbatch")
         self._worker: asyncio.Task[None] | None = None
-        self._closed = False
+        self._is_closed = False
 
     @property
-    def waiting(self) -> int:
-        """Rows that wait for the batch in the thread to end."""
-        return len(self._waiting)
+    def queued_rows(self) -> int:
+        """Number of rows that wait for the batch in the thread to end."""
+        return len(self._queue)
 
-    def submit(self, row: Row, done: Done) -> _Waiting:
-        """Take a row; `done` is called in the event loop with its prediction and probabilities.
+    def submit(self, row: Row, on_result: ResultCallback) -> _QueuedRow:
+        """Queue a row; `on_result` is called in the event loop with its prediction and probabilities.
 
         Raises
         ------
         QueueFull
-            If too many rows wait already.
-        Closed
+            If the queue is full.
+        BatcherClosed
             After `close`.
         """
-        if self._closed:
-            raise Closed("the scorer is closed, the process is shutting down; ask another replica")
-        if len(self._waiting) >= self._queue:
-            raise QueueFull(f"{self._queue} rows wait to be scored; try again later, or add replicas")
-        waiting = _Waiting(row, done)
-        self._waiting.append(waiting)
+        if self._is_closed:
+            raise BatcherClosed("the scorer is closed because the process is shutting down; use another replica")
+        if len(self._queue) >= self._max_queued_rows:
+            raise QueueFull(f"{self._max_queued_rows} rows are queued for scoring; retry later, or add replicas")
+        queued = _QueuedRow(row, on_result)
+        self._queue.append(queued)
         if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
-        return waiting
+            self._worker = asyncio.create_task(self._score_batches())
+        return queued
 
-    async def score(self, row: Row) -> RowAnswer:
-        """Return the row's prediction and probabilities; raises as `submit` does, and as the pipeline on this row."""
-        answer: asyncio.Future[RowAnswer] = asyncio.get_running_loop().create_future()
-        waiting = self.submit(row, partial(_settle, answer))
+    async def score(self, row: Row) -> RowScore:
+        """Return the row's prediction and probabilities; raises as `submit`, and as the pipeline for this row."""
+        result: asyncio.Future[RowScore] = asyncio.get_running_loop().create_future()
+        queued = self.submit(row, partial(_resolve, result))
         try:
-            return await answer
+            return await result
         except asyncio.CancelledError:
-            if waiting in self._waiting:
-                self._waiting.remove(waiting)
+            if queued in self._queue:
+                self._queue.remove(queued)
             raise
 
     async def close(self) -> None:
-        """Take no more rows, score those that wait, and end the thread."""
-        self._closed = True
+        """Accept no more rows, score the queued ones, and end the thread."""
+        self._is_closed = True
         while self._worker is not None and not self._worker.done():
             await asyncio.wait([self._worker])
         self._thread.shutdown()
 
-    async def _work(self) -> None:
-        """Score batch after batch until none waits."""
-        # One turn of the loop: requests that are ready at the same moment share a batch.
+    async def _score_batches(self) -> None:
+        """Score batch after batch until the queue is empty."""
+        # One iteration of the event loop, so that requests that are ready at the same moment share a batch.
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            batch = [self._waiting.popleft() for _ in range(min(self._largest, len(self._waiting)))]
-            rows = [waiting.row for waiting in batch]
+        while self._queue:
+            batch = [self._queue.popleft() for _ in range(min(self._max_batch_size, len(self._queue)))]
+            rows = [queued.row for queued in batch]
             try:
-                answers = await loop.run_in_executor(self._thread, self._answers, rows)
-            except Exception as error:  # noqa: BLE001 (whoever waits must hear of it, or waits for ever)
-                answers = [error] * len(batch)
-            for waiting, answer in zip(batch, answers, strict=True):
-                waiting.done(answer)
+                results = await loop.run_in_executor(self._thread, self._score_rows, rows)
+            except Exception as error:  # noqa: BLE001 (every caller must get a result, or it waits forever)
+                results = [error] * len(batch)
+            for queued, result in zip(batch, results, strict=True):
+                queued.on_result(result)
             if len(batch) > 1 and self._wait:
-                await self._gather(min(self._largest, len(batch) + len(self._waiting)))
+                await self._wait_for_rows(min(self._max_batch_size, len(batch) + len(self._queue)))
 
-    async def _gather(self, expected: int) -> None:
-        """Wait for so many rows, as long as more keep coming.
+    async def _wait_for_rows(self, expected: int) -> None:
+        """Wait until `expected` rows are queued, or none has arrived for `wait` seconds.
 
-        The first pause does not count: in it the loop sends the answers that those callers wait for.
+        The first wait is not counted: during it the event loop sends the responses that those callers wait for.
         """
         await asyncio.sleep(self._wait)
-        before = -1
-        while before < len(self._waiting) < expected:
-            before = len(self._waiting)
+        previous = -1
+        while previous < len(self._queue) < expected:
+            previous = len(self._queue)
             await asyncio.sleep(self._wait)
 
-    def _answers(self, rows: Sequence[Row]) -> list[RowAnswer | Exception]:
-        """Score rows together, or one by one if that fails: then only the bad ones get the exception."""
+    def _score_rows(self, rows: Sequence[Row]) -> list[RowScore | Exception]:
+        """Score rows together, or one by one if that fails: then only the rejected rows get the exception."""
         try:
             return _split(self._score(rows), len(rows))
-        except Exception as error:  # noqa: BLE001 (it is handed to whoever asked)
+        except Exception as error:  # noqa: BLE001 (the caller gets it as its result)
             if len(rows) == 1:
                 return [error]
-        return [answer for row in rows for answer in self._answers([row])]
+        return [result for row in rows for result in self._score_rows([row])]
 
 
-def _split(scores: Scores, count: int) -> list[RowAnswer | Exception]:
-    """Scores as one plain answer a row."""
+def _split(scores: Scores, count: int) -> list[RowScore | Exception]:
+    """Convert scores to one result a row."""
     predictions = scores.predictions.tolist()
     if len(predictions) != count:
-        raise SklineError(f"the pipeline gave {len(predictions)} predictions for {count} rows; it must keep rows apart")
+        raise SklineError(
+            f"the pipeline returned {len(predictions)} predictions for {count} rows; it must return one a row"
+        )
     if scores.probabilities is None:
         return [(prediction, None) for prediction in predictions]
     return list(zip(predictions, map(tuple, scores.probabilities.tolist()), strict=True))
 
 
-def _settle(future: asyncio.Future[RowAnswer], answer: RowAnswer | Exception) -> None:
-    """Give an answer to whoever still waits for it."""
+def _resolve(future: asyncio.Future[RowScore], result: RowScore | Exception) -> None:
+    """Set the result of a future, unless its caller has cancelled it."""
     if future.done():
         return
-    if isinstance(answer, Exception):
-        future.set_exception(answer)
+    if isinstance(result, Exception):
+        future.set_exception(result)
     else:
-        future.set_result(answer)
+        future.set_result(result)

@@ -1,8 +1,8 @@
 """The plan of a fitted pipeline: the same arithmetic without DataFrames, for one row and for many.
 
-The row plan is Python source, generated once and compiled. It is safe to execute because only names that are
-made up here and operators from this package stand in it: numbers, categories and every other value that came
-from data or from the fitted estimators are constants in its namespace, and no text is formatted into it.
+The row plan is generated Python source, compiled once. It is safe to execute because it contains only names that are
+made up here and operators that this package writes: numbers, categories and all other values that came from data or
+from the fitted estimators are constants in its namespace, and no string is formatted into it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -13,165 +13,140 @@ from typing import Any
 import numpy as np
 
 from skline.contract.spec import Column, Value
-from skline.scoring.answers import Exactness, NotPlannable, RowAnswer, Scores
-from skline.scoring.matrix import Reading, inputs
-from skline.scoring.model import Model
-from skline.scoring.source import Array, Batch, Source
-from skline.scoring.stamps import to_stamps
-from skline.scoring.texts import Texts
+from skline.scoring.code_writer import Array, BatchContext, CodeWriter
+from skline.scoring.datetimes import to_datetime64
+from skline.scoring.estimators.base import EstimatorPlan
+from skline.scoring.row_checks import RowChecks
+from skline.scoring.scores import Exactness, RowScore, Scores
+from skline.scoring.string_column import StringColumn
 
-#: Up to so many rows the row plan, called for each, is faster than setting up arrays.
-FEW_ROWS = 8
-
-
-def build_plan(pipeline: Any, columns: Sequence[Column]) -> "Plan":
-    """Read a fitted pipeline.
-
-    Parameters
-    ----------
-    pipeline : estimator
-        A fitted scikit-learn Pipeline (or a single estimator) that was fitted on frames of these columns.
-    columns : sequence of Column
-        The inputs, in the order in which the pipeline's frames have them.
-
-    Raises
-    ------
-    NotPlannable
-        If a step, a type or a parameter is not one whose arithmetic is known. The message names it.
-    """
-    from sklearn import get_config
-
-    from skline.scoring.models import read_model  # with scikit-learn, which a stored plan does without
-
-    if get_config()["transform_output"] != "default":
-        raise NotPlannable("sklearn's transform_output is set globally; leave it 'default'")
-    reading = Reading()
-    model = read_model(reading, pipeline, inputs(columns))
-    return Plan(columns, reading, model)
+#: Number of rows up to which calling the row plan for each is faster than setting up arrays.
+MAX_ROWS_FOR_ROW_PLAN = 8
 
 
 class Plan:
-    """The arithmetic of a fitted pipeline.
+    """The arithmetic of a fitted pipeline; `skline.scoring.planning.build_plan` builds it.
 
     Attributes
     ----------
     exactness : {"bits", "ulp"}
-        "bits": every answer equals the pipeline's for the same rows, bit for bit. "ulp": the pipeline itself
-        gives a row other last bits alone than in a batch; the plan gives within 4 ulp what it gives alone.
-    batchwise : bool
+        "bits": every result equals the pipeline's for the same rows, bit for bit. "ulp": the pipeline's own last bits
+        for a row depend on whether it is scored alone or in a batch; the plan is within 4 ulp of the row scored alone.
+    depends_on_batch : bool
         Whether a row's last bits may depend on the other rows in its batch, as the pipeline's own do.
     classes : ndarray or None
         The classes in the order of the probabilities; None for regressors.
     score_tuple : callable
-        A row as a tuple of plain values in the order of the columns → (prediction, probabilities).
+        Scores a row given as a tuple of plain values in the order of the columns; returns (prediction, probabilities).
     score_row : callable
-        A row as a mapping from column name to plain value → (prediction, probabilities). Values are bool,
-        int, float, str, date, naive datetime or None; predictions are plain too. Raises RowRefused where the
-        pipeline would raise.
+        Scores a row given as a mapping from column name to plain value; returns (prediction, probabilities). Values
+        are bool, int, float, str, date, naive datetime or None; predictions are plain too. Raises RowRejected where
+        the pipeline would raise.
     """
 
-    def __init__(self, columns: Sequence[Column], reading: Reading, model: Model) -> None:
+    def __init__(self, columns: Sequence[Column], checks: RowChecks, estimator_plan: EstimatorPlan) -> None:
         self.columns = tuple(columns)
-        self.exactness: Exactness = model.margin.exactness
-        self.classes = model.link.classes
-        self._reading = reading
-        self._model = model
+        self.exactness: Exactness = estimator_plan.margin.exactness
+        self.classes = estimator_plan.link.classes
+        self._checks = checks
+        self._estimator_plan = estimator_plan
         self._names = [column.name for column in columns]
-        self.score_tuple, self.score_row = _compile(self._names, reading, model)
+        self.score_tuple, self.score_row = _compile(self._names, checks, estimator_plan)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but the compiled functions, which are written anew."""
+        """Return everything but the compiled functions, which are generated again."""
         return {name: value for name, value in self.__dict__.items() if not name.startswith("score_")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Compile the row functions again."""
         self.__dict__.update(state)
-        self.score_tuple, self.score_row = _compile(self._names, self._reading, self._model)
+        self.score_tuple, self.score_row = _compile(self._names, self._checks, self._estimator_plan)
 
     @property
-    def batchwise(self) -> bool:
+    def depends_on_batch(self) -> bool:
         """Whether a row's last bits may depend on the other rows in its batch."""
-        return self._model.link.batchwise
+        return self._estimator_plan.link.depends_on_batch
 
     def score_rows(self, rows: Sequence[Mapping[str, Value]]) -> Scores:
         """Score rows of plain values (mappings as in `score_row`).
 
         Raises
         ------
-        RowRefused
+        RowRejected
             If the pipeline would raise on one of them.
         """
-        if len(rows) <= FEW_ROWS and rows and not self.batchwise:
-            return self._collect([self.score_row(row) for row in rows])
+        if len(rows) <= MAX_ROWS_FOR_ROW_PLAN and rows and not self.depends_on_batch:
+            return self._to_scores([self.score_row(row) for row in rows])
         width = len(self._names)
-        # One pass over the rows: a column of it at a time would come upon each of them when it is in no cache any more.
-        values = list(chain.from_iterable(map(_pick(self._names), rows)))
-        return self._score(lambda i: _column(values[i::width], self.columns[i].storage), len(rows))
+        # One pass over the rows: with one pass a column, each row would have left the CPU cache before the next pass.
+        values = list(chain.from_iterable(map(_row_getter(self._names), rows)))
+        return self._score_batch(lambda i: _to_array(values[i::width], self.columns[i].storage), len(rows))
 
-    def score_columns(self, columns: Mapping[str, Array | Texts]) -> Scores:
+    def score_columns(self, columns: Mapping[str, Array | StringColumn]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.
 
-        Strings are Texts, or object arrays or StringDType, None or NaN where missing; datetimes are datetime64.
+        Strings are a StringColumn, or an array of dtype object or StringDType with None or NaN where missing;
+        datetimes are datetime64.
         """
         size = len(columns[self._names[0]])
-        return self._score(lambda i: _stored(columns[self._names[i]], self.columns[i].storage), size)
+        return self._score_batch(lambda i: _to_storage(columns[self._names[i]], self.columns[i].storage), size)
 
-    def _score(self, read: Callable[[int], Any], size: int) -> Scores:
-        batch = Batch(read, size)
+    def _score_batch(self, read: Callable[[int], Any], size: int) -> Scores:
+        batch = BatchContext(read, size)
         with np.errstate(all="ignore"):
-            self._reading.check(batch)
-            return self._model.link.answers(self._model.margin.values(batch))
+            self._checks.check_batch(batch)
+            return self._estimator_plan.link.batch_scores(self._estimator_plan.margin.evaluate(batch))
 
-    def _collect(self, answers: list[RowAnswer]) -> Scores:
-        """Rows' answers as arrays."""
-        predictions = [prediction for prediction, _ in answers]
+    def _to_scores(self, row_scores: list[RowScore]) -> Scores:
+        """Convert results of single rows to arrays."""
+        predictions = [prediction for prediction, _ in row_scores]
         if self.classes is None:
             return Scores(np.array(predictions, dtype=np.float64), None)
         return Scores(
             np.array(predictions, dtype=self.classes.dtype),
-            np.array([chances for _, chances in answers], dtype=np.float64),
+            np.array([probabilities for _, probabilities in row_scores], dtype=np.float64),
         )
 
 
 def _compile(
-    names: list[str], reading: Reading, model: Model
-) -> tuple[Callable[..., RowAnswer], Callable[..., RowAnswer]]:
-    """Write and compile the row functions: from a tuple, and from a mapping."""
-    source = Source()
-    reading.emit(source)
-    margin = model.margin.emit(source)
-    source.namespace["answer"] = model.link.answer
-    source.namespace["pick"] = _pick(names)
-    given = "".join(f"r{index}, " for index in range(len(names)))
-    body = "\n    ".join([*source.lines, f"return answer({margin})"])
-    text = "".join(
-        f"def {name}(row):\n    {given}= {values}\n    {body}\n"
-        for name, values in (("score_tuple", "row"), ("score_row", "pick(row)"))
+    names: list[str], checks: RowChecks, estimator_plan: EstimatorPlan
+) -> tuple[Callable[..., RowScore], Callable[..., RowScore]]:
+    """Generate and compile the row functions: one takes a tuple, the other a mapping."""
+    writer = CodeWriter()
+    checks.emit(writer)
+    margin = estimator_plan.margin.emit(writer)
+    writer.namespace["row_score"] = estimator_plan.link.row_score
+    writer.namespace["values_of"] = _row_getter(names)
+    inputs = "".join(f"r{index}, " for index in range(len(names)))
+    body = "\n    ".join([*writer.lines, f"return row_score({margin})"])
+    source = "".join(
+        f"def {name}(row):\n    {inputs}= {values}\n    {body}\n"
+        for name, values in (("score_tuple", "row"), ("score_row", "values_of(row)"))
     )
-    exec(compile(text, "<row plan>", "exec"), source.namespace)  # noqa: S102 (see the module's docstring)
-    return source.namespace["score_tuple"], source.namespace["score_row"]
+    exec(compile(source, "<row plan>", "exec"), writer.namespace)  # noqa: S102 (see the module's docstring)
+    return writer.namespace["score_tuple"], writer.namespace["score_row"]
 
 
-def _pick(names: Sequence[str]) -> Callable[[Mapping[str, Value]], tuple[Value, ...]]:
-    """Return a function that takes the values of some names out of a row."""
+def _row_getter(names: Sequence[str]) -> Callable[[Mapping[str, Value]], tuple[Value, ...]]:
+    """Return a function that takes the values of these names out of a row, as a tuple."""
     if len(names) > 1:
         return itemgetter(*names)
     [name] = names
     return lambda row: (row[name],)
 
 
-def _column(values: list[Any], storage: str) -> Any:
-    """Plain values → the storage array; strings stay a list."""
+def _to_array(values: list[Any], storage: str) -> Any:
+    """Convert plain values to the storage array; strings stay a list."""
     if storage == "str":
         return values
     if storage == "datetime64[us]":
-        return to_stamps(values)
+        return to_datetime64(values)
     return np.array(values, dtype=storage)
 
 
-def _stored(values: Array | Texts, storage: str) -> Any:
-    """A NumPy column → the storage array; strings become a list with None where missing, unless they are Texts."""
-    if isinstance(values, Texts):
+def _to_storage(values: Array | StringColumn, storage: str) -> Any:
+    """Convert a NumPy column to the storage array; strings become a list with None where missing."""
+    if isinstance(values, StringColumn):
         return values
     if storage == "str":
         return [value if isinstance(value, str) else None for value in values.tolist()]

@@ -1,1 +1,1 @@
-"""A bounded, reproducible search for better parameters of the pipeline (`train.search` in params.yaml)."""
+"""Search for better parameters of the pipeline (`train.search` in params.yaml): bounded and reproducible."""

@@ -1,7 +1,7 @@
-"""Try configurations of the pipeline on folds of the training part, and choose the best of them.
+"""Cross-validate configurations of the pipeline on the training part, and choose the best of them.
 
-The folds are of the kind that the split is: by chance, by group, or forward in time. The validation and the test part
-are not looked at.
+The folds are made as the split is: at random, by group, or forward in time. The validation and the test part must not
+be used.
 """
 
 import difflib
@@ -14,6 +14,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
@@ -26,13 +28,13 @@ from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.search.found import Found, Trial
-from skline.search.space import candidates, default_space
+from skline.search.result import SearchResult, Trial
+from skline.search.space import default_space, draw_candidates
 from skline.settings import Search
 
 Fold = tuple[Any, Any]
-#: What decides where params.yaml names no metric: proper scores, so that probabilities stay honest.
-METRICS = {"binary": "neg_log_loss", "multiclass": "neg_log_loss", "regression": "neg_root_mean_squared_error"}
+#: The metric where params.yaml names none: proper scoring rules, so that probabilities stay calibrated.
+DEFAULT_SCORERS = {"binary": "neg_log_loss", "multiclass": "neg_log_loss", "regression": "neg_root_mean_squared_error"}
 
 
 def search(
@@ -42,30 +44,30 @@ def search(
     settings: Search,
     kind: str,
     seed: int,
-) -> Found:
+) -> SearchResult:
     """Compare configurations by cross-validation on the training part.
 
     Parameters
     ----------
     pipeline : unfitted Pipeline
-        The default configuration, seeded; it stays as it is.
+        The default configuration, seeded; it is not changed.
     rows : DataFrame of shape (n_rows, n_columns)
         The training part: the inputs, the target, and the time or group column where the split is by it.
     contract : Contract
     settings : Search
     kind : {"random", "group", "time"}
-        Of the split.
+        How the table is split.
     seed : int
 
     Raises
     ------
     SklineError
-        If the space names what the pipeline does not have, the metric is unknown, the rows do not suffice for
-        the folds, or scikit-learn refuses a configuration.
+        If the space names a parameter that the pipeline lacks, the metric is unknown, there are too few rows for the
+        folds, or scikit-learn rejects a configuration.
     """
     space = dict(settings.space) or default_space(pipeline)
     _check_names(pipeline, space)
-    metric = settings.metric or METRICS[contract.task]
+    metric = settings.metric or DEFAULT_SCORERS[contract.task]
     _check_metric(metric)
     if kind == "time":
         rows = rows.sort_values(contract.by_role("time").name, kind="stable", ignore_index=True)
@@ -73,22 +75,22 @@ def search(
     X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
 
     trials: list[Trial] = []
-    wanted = candidates(space, settings.candidates, seed)
+    candidates = draw_candidates(space, settings.candidates, seed)
     started = time.monotonic()
-    with _bar(len(wanted)) as bar:
-        for params in wanted:
+    with _progress_bar(len(candidates)) as bar:
+        for params in candidates:
             if trials and settings.seconds is not None and time.monotonic() - started > settings.seconds:
                 break
-            trials.append(_try(pipeline, params, X, y, folds, metric))
+            trials.append(_run_trial(pipeline, params, X, y, folds, metric))
             bar.update(1)
     chosen = int(np.argmax([trial.score for trial in trials]))
-    return Found(metric, name, settings.candidates, chosen, tuple(trials))
+    return SearchResult(metric, name, settings.candidates, chosen, tuple(trials))
 
 
-def _try(pipeline: Pipeline, params: dict[str, Any], X: pd.DataFrame, y: Any, folds: list[Fold], metric: str) -> Trial:
+def _run_trial(
+    pipeline: Pipeline, params: dict[str, Any], X: pd.DataFrame, y: Any, folds: list[Fold], metric: str
+) -> Trial:
     """Fit and score one configuration on every fold."""
-    from sklearn.base import clone
-
     candidate = clone(pipeline).set_params(**params)
     try:
         result = cross_validate(candidate, X, y, cv=folds, scoring=metric, error_score="raise")
@@ -106,22 +108,22 @@ def _try(pipeline: Pipeline, params: dict[str, Any], X: pd.DataFrame, y: Any, fo
 
 
 def make_folds(rows: pd.DataFrame, contract: Contract, kind: str, n: int, seed: int) -> tuple[str, list[Fold]]:
-    """Divide the training part `n` times as the split divides the table; rows by time must come sorted.
+    """Divide the training part into `n` folds as the split divides the table; by time, rows must be sorted by time.
 
     Returns
     -------
-    The name of the division, and pairs of positions: those to fit on and those to score on.
+    The name of the splitter, and for each fold the positions of the rows to fit on and of those to score on.
 
     Raises
     ------
     SklineError
-        If there are too few rows or groups, or a class is missing where a fold is fitted.
+        If there are too few rows or groups, or a fold lacks a class.
     """
     y = rows[contract.target.name].to_numpy()
     groups = rows[contract.by_role("group").name] if kind == "group" else None
     units, what = (len(rows), "rows") if groups is None else (groups.nunique(), "groups")
     if units < n + (kind == "time"):
-        raise SklineError(f"train.search.folds: {n} folds cannot be made of {units} {what}; ask for fewer folds")
+        raise SklineError(f"train.search.folds: {units} {what} are too few for {n} folds; set fewer folds")
     classes = contract.task != "regression"
     splitter: Any
     if kind == "time":
@@ -131,45 +133,45 @@ def make_folds(rows: pd.DataFrame, contract: Contract, kind: str, n: int, seed: 
     else:
         splitter = (StratifiedKFold if classes else KFold)(n, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is told below, as an error
+        warnings.simplefilter("ignore", UserWarning)  # a class with fewer rows than folds is an error below
         try:
             folds = list(splitter.split(rows, y, groups))
         except ValueError as error:
-            raise SklineError(f"train.search.folds: {error}; ask for fewer folds") from error
+            raise SklineError(f"train.search.folds: {error}; set fewer folds") from error
     for fit, score in folds if classes else []:
         if set(y[fit]) != set(y) or set(y[score]) != set(y):
             raise SklineError(
-                f"train.search.folds: of {n} folds ({type(splitter).__name__}) one lacks a class of "
-                f"{contract.target.name}; ask for fewer folds, or gather more rows of the rare class"
+                f"train.search.folds: one of {n} folds ({type(splitter).__name__}) lacks a class of "
+                f"{contract.target.name}; set fewer folds, or collect more rows of the rare class"
             )
     return f"{type(splitter).__name__}({n})", folds
 
 
 def _check_names(pipeline: Pipeline, space: dict[str, Any]) -> None:
     """Raise SklineError for a parameter that the pipeline does not have."""
-    known = pipeline.get_params()
+    params = pipeline.get_params()
     for name in space:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        if name not in params:
+            closest = difflib.get_close_matches(name, params, n=1, cutoff=0.5)
             raise SklineError(
                 f"train.search.space: the pipeline has no parameter {name!r}"
-                + (f"; did you mean {near[0]!r}?" if near else "; write it as step__parameter")
+                + (f"; did you mean {closest[0]!r}?" if closest else "; write it as step__parameter")
             )
 
 
 def _check_metric(metric: str) -> None:
-    """Raise SklineError for a name that scikit-learn's scorers do not have."""
-    from sklearn.metrics import get_scorer_names
-
+    """Raise SklineError unless scikit-learn has a scorer of this name."""
     names = get_scorer_names()
     if metric not in names:
-        near = difflib.get_close_matches(metric, names, n=3, cutoff=0.3)
-        raise SklineError(f"train.search.metric: scikit-learn has no scorer {metric!r}; near are {', '.join(near)}")
+        closest = difflib.get_close_matches(metric, names, n=3, cutoff=0.3)
+        raise SklineError(
+            f"train.search.metric: scikit-learn has no scorer {metric!r}; similar names: {', '.join(closest)}"
+        )
 
 
 @contextmanager
-def _bar(total: int) -> Iterator[Any]:
-    """A progress bar over candidates, on a terminal only."""
+def _progress_bar(total: int) -> Iterator[Any]:
+    """Show a progress bar over candidates, on a terminal only."""
     from tqdm import tqdm
 
     with tqdm(desc="search", unit="candidate", total=total, disable=not sys.stderr.isatty()) as bar:

@@ -1,4 +1,4 @@
-"""Which configurations a search tries: the default one, then others drawn from a space that suits the estimator."""
+"""The candidates of a search: the default configuration, then others drawn from a space that suits the estimator."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from skline.errors import SklineError
 from skline.settings import Range
 
-#: What one parameter may become: some of these values, or a number in a range.
+#: Parameter → its possible values, or a range of numbers.
 Space = Mapping[str, list[Any] | Range]
 
 _FOREST: Space = {
@@ -24,7 +24,7 @@ _BOOSTING: Space = {
     "l2_regularization": [0.0, 0.1, 1.0, 10.0],
     "max_features": [0.3, 0.6, 1.0],
 }
-#: Class of an estimator → its parameters that matter most, and where good values lie.
+#: Class of an estimator → its most important parameters, with the usual range of good values.
 SPACES: dict[str, Space] = {
     "HistGradientBoostingClassifier": _BOOSTING,
     "HistGradientBoostingRegressor": _BOOSTING,
@@ -36,62 +36,62 @@ SPACES: dict[str, Space] = {
     "Ridge": {"alpha": Range(low=1e-3, high=1e3, log=True)},
     "ElasticNet": {"alpha": Range(low=1e-4, high=10, log=True), "l1_ratio": [0.1, 0.5, 0.9, 1.0]},
 }
-#: Boosting that stops by itself needs no number of trees chosen; one that does not, does.
+#: Only boosting without early stopping needs a chosen number of trees.
 _TREES = Range(low=50, high=400, log=True)
 
 
 def default_space(pipeline: Pipeline) -> dict[str, list[Any] | Range]:
-    """Find the space for the pipeline's estimator, also inside a calibration or a transformed target.
+    """Return the space of the pipeline's estimator, also inside a calibration or a transformed target.
 
     Raises
     ------
     SklineError
-        If the estimator has no space here.
+        If there is no default space for the estimator.
     """
-    known = {name: value for name, value in pipeline.get_params().items() if type(value).__name__ in SPACES}
-    if not known:
+    estimators = {name: value for name, value in pipeline.get_params().items() if type(value).__name__ in SPACES}
+    if not estimators:
         last = type(pipeline[-1]).__name__
         raise SklineError(
-            f"train.search: there is no default space for {last}; write one under train.search.space in params.yaml, "
-            "as step__parameter: [values] or {low: …, high: …, log: true}"
+            f"train.search: there is no default space for {last}; add one as train.search.space in params.yaml: "
+            "step__parameter: [values] or {low: …, high: …, log: true}"
         )
-    prefix = min(known, key=len)
-    estimator = known[prefix]
+    prefix = min(estimators, key=len)
+    estimator = estimators[prefix]
     space = dict(SPACES[type(estimator).__name__])
     if getattr(estimator, "early_stopping", True) is False:
         space["max_iter"] = _TREES
     return {f"{prefix}__{name}": values for name, values in space.items()}
 
 
-def candidates(space: Space, wanted: int, seed: int) -> list[dict[str, Any]]:
-    """Draw distinct configurations; the first is {}, the default one.
+def draw_candidates(space: Space, count: int, seed: int) -> list[dict[str, Any]]:
+    """Draw distinct configurations; the first is {}, the default configuration.
 
     Parameters
     ----------
     space : mapping from "step__parameter" to values or Range
-    wanted : int
-        How many configurations, the default one among them; fewer where the space holds fewer.
+    count : int
+        Number of configurations, including the default one; fewer are returned where the space holds fewer.
     seed : int
     """
     random = np.random.default_rng(seed)
-    found: list[dict[str, Any]] = [{}]
-    for _ in range(20 * wanted):
-        if len(found) >= wanted:
+    candidates: list[dict[str, Any]] = [{}]
+    for _ in range(20 * count):
+        if len(candidates) >= count:
             break
         drawn = {name: _draw(values, random) for name, values in space.items()}
-        if drawn not in found:
-            found.append(drawn)
-    return found[:wanted]
+        if drawn not in candidates:
+            candidates.append(drawn)
+    return candidates[:count]
 
 
 def _draw(values: list[Any] | Range, random: np.random.Generator) -> Any:
-    """One of the values, or a number of the range, rounded to four digits so that it can be read."""
+    """Return one of the values, or a number of the range with four significant digits, so that it is readable."""
     if isinstance(values, list):
         return values[int(random.integers(len(values)))]
     if values.log:
         number = float(np.exp(random.uniform(np.log(values.low), np.log(values.high))))
     else:
         number = float(random.uniform(values.low, values.high))
-    whole = isinstance(values.low, int) and isinstance(values.high, int)
+    is_integer = isinstance(values.low, int) and isinstance(values.high, int)
     number = min(max(float(f"{number:.4g}"), values.low), values.high)
-    return round(number) if whole else number
+    return round(number) if is_integer else number

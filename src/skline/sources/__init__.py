@@ -1,1 +1,1 @@
-"""Where tables come from: a file on disk, behind any fsspec URL, or inside an installed package, or a query."""
+"""Sources of tables: a file on disk, at an fsspec URL or inside an installed package, or a database query."""

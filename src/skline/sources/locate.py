@@ -1,4 +1,4 @@
-"""Find the file a source names, or make one of what a query gives."""
+"""Locate the file of a source, or write the result of its query to a temporary file."""
 
 import importlib.util
 import tempfile
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.errors import SklineError
-from skline.settings_source import Source
+from skline.settings.source import Source
 from skline.sources import sql
 
 PACKAGE = "package:"
@@ -15,12 +15,12 @@ PACKAGE = "package:"
 
 @contextmanager
 def local_table(source: Source) -> Iterator[Path]:
-    """Yield a local path to a source's table; what a query gives is a temporary Parquet file, gone afterwards.
+    """Yield a local path to the table of a source; a query's result is a temporary Parquet file, deleted afterwards.
 
     Raises
     ------
     SklineError
-        As `local_file`, and as `skline.sources.sql.write_result`.
+        See `local_file` and `skline.sources.sql.write_result`.
     """
     if source.query is None:
         with local_file(source.uri) as path:
@@ -34,7 +34,7 @@ def local_table(source: Source) -> Iterator[Path]:
 
 @contextmanager
 def local_file(uri: str) -> Iterator[Path]:
-    """Yield a local path to what `uri` names; a remote file is a temporary copy, gone afterwards.
+    """Yield a local path to the file at `uri`; a remote file is a temporary copy, deleted afterwards.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def local_file(uri: str) -> Iterator[Path]:
     Raises
     ------
     SklineError
-        If there is no such file, or it cannot be fetched.
+        If the file does not exist or cannot be downloaded.
     """
     if uri.startswith(PACKAGE):
         yield package_file(uri)
@@ -59,7 +59,7 @@ def local_file(uri: str) -> Iterator[Path]:
 
 
 def package_file(uri: str) -> Path:
-    """Find a file inside an installed package, without importing the package.
+    """Return the path of a file inside an installed package, without importing the package.
 
     Raises
     ------
@@ -70,7 +70,7 @@ def package_file(uri: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.submodule_search_locations:
         raise SklineError(
-            f"source.uri: no package {name!r} is installed; add it to the group `train` in pyproject.toml"
+            f"source.uri: the package {name!r} is not installed; add it to the group `train` in pyproject.toml"
         )
     path = Path(spec.submodule_search_locations[0]) / inside
     if not path.is_file():
@@ -79,7 +79,7 @@ def package_file(uri: str) -> Path:
 
 
 def _download(uri: str, folder: Path) -> Path:
-    """Copy what an fsspec URL names into `folder`, under its own name, which tells its format."""
+    """Download the file at an fsspec URL to `folder` under its own name, whose suffix is the format."""
     import fsspec
 
     path = folder / Path(uri.split("::", maxsplit=1)[0]).name

@@ -1,7 +1,7 @@
-"""What a query of a database gives, as a Parquet file: written part by part, whatever its length.
+"""Write the result of a database query to a Parquet file, batch by batch, so that memory stays bounded.
 
-From there on it is a table like any other. The database is only read: PostgreSQL in a read-only transaction
-(through ADBC, which needs the dependency group `sql`), SQLite with Python's own driver.
+The database is only read: PostgreSQL in a read-only transaction (with ADBC, from the dependency group `sql`), SQLite in
+read-only mode with Python's own driver.
 """
 
 import re
@@ -13,44 +13,44 @@ from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from skline.errors import SklineError
-from skline.settings_source import SQLITE
+from skline.settings.source import SQLITE
 
-#: Rows of SQLite that are in memory at a time.
-ROWS = 1 << 16
-#: Microseconds of a day; the first day of the year 1 and the last of 9999, counted from 1970.
+#: Rows fetched from SQLite at a time.
+BATCH_ROWS = 1 << 16
+#: Microseconds per day; the first day of year 1 and the last day of year 9999, in days since 1970-01-01.
 DAY, FIRST_DAY, LAST_DAY = 86_400_000_000, -719_162, 2_932_896
 
 
-class Result(NamedTuple):
-    """A query's columns, and its rows as record batches of this schema."""
+class QueryResult(NamedTuple):
+    """The schema of a query's result, and its rows as record batches."""
 
     schema: Any
     batches: Iterator[Any]
 
 
-def name_of(uri: str) -> str:
-    """Return the database's name, without what surrounds it in the address."""
+def database_name(uri: str) -> str:
+    """Return the name of the database in a URL."""
     return Path(unquote(urlsplit(uri).path)).name
 
 
 def write_result(uri: str, query: str, path: Path) -> None:
-    """Write the rows that `query` gives to `path`, as Parquet.
+    """Write the result of `query` to `path`, as Parquet.
 
-    Empty text counts as missing, as in a CSV. NUMERIC comes as text, exact: what it is, the contract says.
+    Empty text counts as missing, as in a CSV. NUMERIC is stored as text, which is exact; the contract gives its type.
 
     Raises
     ------
     SklineError
-        If the database cannot be reached or refuses the query, the query gives no rows or two columns of one name,
-        or a column of a type that would not arrive as it is.
+        If the database cannot be reached or rejects the query, or the result has no rows, two columns of the same
+        name, or a column whose values Parquet cannot represent.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    asked = _sqlite if uri.startswith(SQLITE) else _postgresql
+    run_query = _sqlite if uri.startswith(SQLITE) else _postgresql
     n_rows = 0
     try:
-        with asked(uri, query) as (schema, batches):
+        with run_query(uri, query) as (schema, batches):
             stored = _storable(schema)
             with pq.ParquetWriter(path, stored) as writer:
                 for batch in batches:
@@ -60,35 +60,35 @@ def write_result(uri: str, query: str, path: Path) -> None:
     except (OSError, pa.ArrowInvalid) as error:
         raise _failed(error) from error
     if n_rows == 0:
-        raise SklineError("source.query gives no rows; a model needs some")
+        raise SklineError("source.query returned no rows")
 
 
 def _failed(error: Exception) -> SklineError:
-    """Say in one line what a database said."""
-    said = re.sub(r"\s*Query was:.*(?=SQLSTATE|$)", " ", str(error), flags=re.DOTALL)
-    return SklineError(f"source.query: {' '.join(said.split())}")
+    """Return the error of a database as one line."""
+    message = re.sub(r"\s*Query was:.*(?=SQLSTATE|$)", " ", str(error), flags=re.DOTALL)
+    return SklineError(f"source.query: {' '.join(message.split())}")
 
 
 @contextmanager
-def _postgresql(uri: str, query: str) -> Iterator[Result]:
-    """Ask PostgreSQL, in a transaction that cannot write."""
+def _postgresql(uri: str, query: str) -> Iterator[QueryResult]:
+    """Run a query on PostgreSQL, in a read-only transaction."""
     try:
         from adbc_driver_postgresql import dbapi
     except ImportError:
-        raise SklineError("reading from PostgreSQL needs its driver: `uv sync --group sql`") from None
+        raise SklineError("reading from PostgreSQL needs its driver: `uv add --group train 'skline[sql]'`") from None
     try:
         with dbapi.connect(uri) as connection, connection.cursor() as cursor:
             cursor.execute("SET TRANSACTION READ ONLY")
             cursor.execute(_statement(query))
             reader = cursor.fetch_record_batch()
-            yield Result(reader.schema, iter(reader))
+            yield QueryResult(reader.schema, iter(reader))
     except dbapi.Error as error:
         raise _failed(error) from error
 
 
 @contextmanager
-def _sqlite(uri: str, query: str) -> Iterator[Result]:
-    """Ask SQLite: its columns have no types, so a first pass asks which types their values have."""
+def _sqlite(uri: str, query: str) -> Iterator[QueryResult]:
+    """Run a query on SQLite: its columns have no types, so a first pass determines the types of their values."""
     import sqlite3
 
     import pyarrow as pa
@@ -98,46 +98,46 @@ def _sqlite(uri: str, query: str) -> Iterator[Result]:
         raise SklineError(f"source.uri: there is no file {str(path)!r} (sqlite:///FILE, sqlite:////ABSOLUTE/FILE)")
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as connection:
-            connection.execute("BEGIN")  # both passes see the same rows
+            connection.execute("BEGIN")  # so that both passes see the same rows
             statement = _statement(query)
             cursor = connection.execute(statement)
             names = [column[0] for column in cursor.description or ()]
-            _refuse_twice(names)
+            _reject_duplicates(names)
             kinds = ", ".join(f"group_concat(DISTINCT typeof(nullif({_quoted(name)}, '')))" for name in names)
-            found = connection.execute(f"SELECT {kinds} FROM ({statement})").fetchone()  # noqa: S608 (the user's own)
-            types = [_arrow_type(set((kind or "").split(",")) - {"null", ""}) for kind in found]
+            storage_classes = connection.execute(f"SELECT {kinds} FROM ({statement})").fetchone()  # noqa: S608 (the user's own)
+            types = [_arrow_type(set((kind or "").split(",")) - {"null", ""}) for kind in storage_classes]
             schema = pa.schema(list(zip(names, types, strict=True)))
-            yield Result(schema, _batches(cursor, schema))
+            yield QueryResult(schema, _batches(cursor, schema))
     except sqlite3.Error as error:
         raise _failed(error) from error
 
 
 def _statement(query: str) -> str:
-    """End a query so that it can stand in brackets, also where its last line is a comment."""
+    """Return a query that can be put in parentheses, even if its last line is a comment."""
     return query.strip().rstrip(";") + "\n"
 
 
 def _quoted(name: str) -> str:
-    """Write a column's name in SQL."""
+    """Quote a column's name for SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 
-def _arrow_type(found: set[str]) -> Any:
-    """Choose what holds values of these storage classes of SQLite."""
+def _arrow_type(storage_classes: set[str]) -> Any:
+    """Return the Arrow type that holds values of these SQLite storage classes."""
     import pyarrow as pa
 
-    if "blob" in found:
+    if "blob" in storage_classes:
         return pa.binary()
-    if "text" in found or not found:
+    if "text" in storage_classes or not storage_classes:
         return pa.string()
-    return pa.float64() if "real" in found else pa.int64()
+    return pa.float64() if "real" in storage_classes else pa.int64()
 
 
 def _batches(cursor: Any, schema: Any) -> Iterator[Any]:
-    """Read the rows of a cursor of SQLite."""
+    """Read the rows of a SQLite cursor as record batches."""
     import pyarrow as pa
 
-    while rows := cursor.fetchmany(ROWS):
+    while rows := cursor.fetchmany(BATCH_ROWS):
         columns = [
             pa.array([_value(value, field.type) for value in column], field.type)
             for field, column in zip(schema, zip(*rows, strict=True), strict=True)
@@ -146,7 +146,7 @@ def _batches(cursor: Any, schema: Any) -> Iterator[Any]:
 
 
 def _value(value: Any, kind: Any) -> Any:
-    """Bring a value among others of its column: a number among texts is text, empty text is missing."""
+    """Convert a value to the type of its column: a number in a text column to text, empty text to missing."""
     import pyarrow as pa
 
     if value is None or value == "":
@@ -156,26 +156,26 @@ def _value(value: Any, kind: Any) -> Any:
     return str(value).encode() if pa.types.is_binary(kind) and not isinstance(value, bytes) else value
 
 
-def _refuse_twice(names: Sequence[str]) -> None:
-    """Two columns of one name cannot be told apart."""
-    twice = [name for name, count in Counter(names).items() if count > 1]
-    if twice:
-        raise SklineError(f"source.query gives more than one column called {twice}; rename all but one with AS")
+def _reject_duplicates(names: Sequence[str]) -> None:
+    """Raise SklineError if two columns have the same name."""
+    duplicates = [name for name, count in Counter(names).items() if count > 1]
+    if duplicates:
+        raise SklineError(f"source.query returned more than one column called {duplicates}; rename all but one with AS")
 
 
 def _storable(schema: Any) -> Any:
-    """Return the schema as Parquet is to hold it; refuse types that would not arrive as they are."""
+    """Return the schema for Parquet; SklineError for types that it cannot represent."""
     import pyarrow as pa
 
-    _refuse_twice(schema.names)
+    _reject_duplicates(schema.names)
     fields = []
     for field in schema:
-        sort = ((field.metadata or {}).get(b"POSTGRESQL:type") or b"").decode()
-        if sort == "money" or pa.types.is_interval(field.type):
-            kind = sort or str(field.type)
+        database_type = ((field.metadata or {}).get(b"POSTGRESQL:type") or b"").decode()
+        if database_type == "money" or pa.types.is_interval(field.type):
+            kind = database_type or str(field.type)
             raise SklineError(
-                f"source.query: column {field.name!r} is of the type {kind}, which cannot be read as it is; leave it "
-                f"out, or turn it into a number in the query"
+                f"source.query: column {field.name!r} has the type {kind}, which is not supported; omit the column, or "
+                f"convert it to a number in the query"
             )
         stored = field.type.storage_type if isinstance(field.type, pa.BaseExtensionType) else field.type
         fields.append(pa.field(field.name, pa.string() if _is_uuid(field.type) else stored))
@@ -183,14 +183,14 @@ def _storable(schema: Any) -> Any:
 
 
 def _is_uuid(kind: Any) -> bool:
-    """Whether an Arrow type is that of UUIDs."""
+    """Return whether an Arrow type is the UUID type."""
     import pyarrow as pa
 
     return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.uuid"
 
 
 def _plain(name: str, cells: Any) -> Any:
-    """Take cells out of a type of the database's own; "infinity" is no day, and empty text no value."""
+    """Convert cells from database types to plain types; reject infinite dates, and make empty text missing."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -199,7 +199,7 @@ def _plain(name: str, cells: Any) -> Any:
     if isinstance(cells, pa.ExtensionArray):
         numeric = getattr(cells.type, "type_name", "") == "numeric"
         cells = cells.storage
-        if numeric:  # a NUMERIC may be NaN, which is a missing number
+        if numeric:  # a NUMERIC may be NaN, which counts as missing
             cells = pc.if_else(pc.equal(cells, "nan"), None, cells)
     if pa.types.is_string(cells.type):
         return pc.if_else(pc.equal(cells, ""), None, cells)
@@ -208,7 +208,7 @@ def _plain(name: str, cells: Any) -> Any:
         first, last = pc.min_max(days).as_py().values()
         if first is not None and (first < FIRST_DAY or last > LAST_DAY):
             raise SklineError(
-                f"source.query: column {name!r} holds infinity, or a day before the year 1 or after 9999; make it NULL "
-                "in the query"
+                f"source.query: column {name!r} contains infinity, or a date before year 1 or after year 9999; "
+                "replace it with NULL in the query"
             )
     return cells

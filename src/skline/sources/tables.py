@@ -1,174 +1,230 @@
-"""Read a csv, csv.gz, zip or Parquet file as an Arrow table.
+"""Read a CSV (plain, compressed or in a zip), a sheet of a workbook, or a Parquet file as an Arrow table.
 
-CSV columns come as text: what a cell means is decided in `skline.contract.parse`, by the contract and
-not by a guess.
+CSV columns are read as text; `skline.contract.column_parsing` interprets the cells by the contract, without guessing.
+docs/tables.md describes how a file is read.
 """
 
-import csv
-import io
 import zipfile
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
 from skline.errors import SklineError
-from skline.settings_source import Source
+from skline.settings.source import Source
+from skline.sources.arrow_csv import (
+    Text,
+    arrow_arguments,
+    check_hidden_rows,
+    described_error,
+    may_hide_rows,
+    native_stream,
+)
+from skline.sources.cleaning import begins_with_underline, repeated_headers, trimmed, without_rows
+from skline.sources.encodings import describe_undecodable, settle_encoding
+from skline.sources.formats import file_format, opened
+from skline.sources.layout import read_layout, reject_duplicates
+from skline.sources.preamble import footer_lines
+from skline.sources.scan import Scan, scan
+from skline.sources.workbooks import sheet_as_csv
 
-Cells = TypeVar("Cells", pa.Table, pa.RecordBatch)
+#: Gets a sentence that a person should know about how the file is read.
+Say = Callable[[str], None]
 
 
-def read_source(path: Path, source: Source, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
-    """Read those of the `wanted` columns that the file has.
+def say_nothing(_: str) -> None:
+    """Take no notice of a remark."""
+
+
+def read_source(
+    path: Path, source: Source, names: Sequence[str] | None, say: Say = say_nothing
+) -> tuple[pa.Table, list[str]]:
+    """Read the columns called `names` that the file has.
 
     Parameters
     ----------
     path : Path
-        A local file; its ending tells the format.
+        A local file; its first bytes are the format.
     source : Source
-        Delimiter, encoding, and the member of an archive.
-    wanted : sequence of str
-        Column names; others are not read.
+        Delimiter, encoding, the member of an archive, and the lines that are no rows.
+    names : sequence of str, optional
+        Column names; other columns are not read. By default all are.
+    say : function of a text, optional
+        Gets remarks: another encoding than the declared one, lines that were skipped.
 
     Returns
     -------
     table : pyarrow.Table
-        The wanted columns that exist; text for a CSV, the stored types for Parquet.
+        The requested columns that exist; text for a CSV, the stored types for Parquet.
     columns : list of str
-        Every column the file has.
+        Names of all columns of the file.
 
     Raises
     ------
     SklineError
-        If the file cannot be read, has no rows, or has two columns of one name.
+        If the file cannot be read, has no rows, two columns of the same name, lines with different numbers of cells, or
+        a quoted cell that seems to hold rows.
     """
-    with _told(path):
-        if path.suffix.lower() in (".parquet", ".pq"):
-            table, columns = _read_parquet(path, wanted)
+    with translated_errors(path):
+        if file_format(path, source) == "parquet":
+            table, columns = _read_parquet(path, names)
         else:
-            with opened(path, source.member) as data:
-                table, columns = _read_csv(data, path.name, source, wanted)
+            with opened_text(path, source, say) as text:
+                table, columns = _read_csv(text, path.name, names, say)
     if table.num_rows == 0:
-        raise SklineError(f"{path.name} has no rows; a model needs some")
+        raise SklineError(f"{path.name} has no rows")
     return table, columns
 
 
 def header(path: Path, source: Source) -> list[str]:
-    """Name the columns of a file.
+    """Return the column names of a file.
 
     Raises
     ------
     SklineError
-        If it cannot be read, or two columns have one name.
+        If it cannot be read, or two columns have the same name.
     """
-    with _told(path):
-        if path.suffix.lower() in (".parquet", ".pq"):
-            import pyarrow.parquet as pq
-
-            columns: list[str] = pq.read_schema(path).names
-        else:
-            with opened(path, source.member) as data:
-                columns = csv_header(data, source)
-    refuse_duplicates(columns, path.name)
-    return columns
+    with translated_errors(path):
+        if file_format(path, source) == "parquet":
+            return parquet_columns(path)
+        with opened_text(path, source) as text:
+            return text.layout.names
 
 
 @contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """Turn what goes wrong in reading a file into one sentence."""
+def opened_text(path: Path, source: Source, say: Say = say_nothing) -> Iterator[Text]:
+    """Open a table that is text, and settle its encoding and its columns.
+
+    Raises
+    ------
+    SklineError
+        If it is not in the encoding that `source` declares, or its line of names is invalid.
+    """
+    with opened_data(path, source) as (data, declared):
+        encoding = settle_encoding(data, declared.encoding, path.name)
+        if encoding.remark is not None:
+            say(encoding.remark)
+        source = declared.model_copy(update={"encoding": encoding.name})
+        data.seek(0)
+        try:
+            layout = read_layout(data, source, path.name)
+            for remark in layout.remarks():
+                say(remark)
+            yield Text(data, source, layout)
+        except UnicodeDecodeError:
+            raise SklineError(describe_undecodable(data, source.encoding, path.name)) from None
+
+
+@contextmanager
+def opened_data(path: Path, source: Source) -> Iterator[tuple[Any, Source]]:
+    """Open a table that is text, decompressed; a sheet of a workbook is CSV in UTF-8."""
+    if file_format(path, source) == "workbook":
+        yield sheet_as_csv(path, source.sheet), workbook_source(source)
+        return
+    with opened(path, source.member) as data:
+        yield data, source
+
+
+def workbook_source(source: Source) -> Source:
+    """Return the source settings with which `sheet_as_csv` writes a sheet."""
+    return source.model_copy(update={"delimiter": ",", "encoding": "utf-8", "quotes": True})
+
+
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Translate errors of reading a file into a one-line SklineError."""
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError, zipfile.BadZipFile, UnicodeError, EOFError) as error:
         raise SklineError(
-            f"cannot read {path.name}: {' '.join(str(error).split())}; is it whole, and the format its name says?"
+            f"cannot read {path.name}: {' '.join(str(error).split())}; "
+            "is the file complete, and does its suffix match its format?"
         ) from error
 
 
-def _read_parquet(path: Path, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
-    """Read columns of a Parquet file."""
+def _settle_footer(text: Text, found: Scan, say: Say) -> Text:
+    """Settle which lines at the end are no rows, if the source is said to have some: those that look like a footer."""
+    source, width = text.source, len(text.layout.names)
+    if not source.skip_footer or source.skip_footer_always:
+        return text
+    count, _ = footer_lines(found.tail, source.delimiter, width, quotes=source.quotes)
+    if not count:
+        last = found.tail.rstrip().rpartition("\n")[2]
+        say(
+            f"the last line is read as a row, because it looks like one: {last[:60]!r}; source.skip_footer is "
+            f"{source.skip_footer}: to skip such lines as well, set source.skip_footer_always to true"
+        )
+    elif count != source.skip_footer:
+        say(f"the last {count} lines are skipped as no rows; source.skip_footer is {source.skip_footer}")
+    return text._replace(source=source.model_copy(update={"skip_footer": count}))
+
+
+def parquet_columns(path: Path) -> list[str]:
+    """Read the names of the columns of a Parquet file; SklineError if two are the same."""
     import pyarrow.parquet as pq
 
     columns: list[str] = pq.read_schema(path).names
-    refuse_duplicates(columns, path.name)
-    return pq.read_table(path, columns=[name for name in wanted if name in columns]), columns
+    reject_duplicates(columns, path.name)
+    return columns
 
 
-def _read_csv(data: Any, name: str, source: Source, wanted: Sequence[str]) -> tuple[pa.Table, list[str]]:
-    """Read columns of a CSV as text, `data` being what pyarrow can open."""
-    from pyarrow import csv as arrow_csv
+def _read_parquet(path: Path, names: Sequence[str] | None) -> tuple[pa.Table, list[str]]:
+    """Read columns of a Parquet file."""
+    import pyarrow.parquet as pq
 
-    columns = csv_header(data, source)
-    refuse_duplicates(columns, name)
-    present = [column for column in wanted if column in columns]
+    columns = parquet_columns(path)
+    requested = columns if names is None else [name for name in names if name in columns]
+    return pq.read_table(path, columns=requested), columns
+
+
+def _read_csv(text: Text, file_name: str, names: Sequence[str] | None, say: Say) -> tuple[pa.Table, list[str]]:
+    """Read columns of a CSV as text."""
+    columns = text.layout.names
+    present = columns if names is None else [column for column in names if column in columns]
     if not present:
         raise SklineError(
-            f"{name} has none of the columns {list(wanted)}; it has {columns}; is the delimiter {source.delimiter!r}?"
+            f"{file_name} has none of the columns {list(names or ())}; it has {columns}; "
+            f"is the delimiter {text.source.delimiter!r}?"
         )
-    data.seek(0)
-    table = arrow_csv.read_csv(
-        data,
-        read_options=arrow_csv.ReadOptions(encoding=source.encoding, column_names=columns, skip_rows_after_names=1),
-        parse_options=arrow_csv.ParseOptions(delimiter=source.delimiter, newlines_in_values=True),
-        convert_options=arrow_csv.ConvertOptions(
-            include_columns=present,
-            column_types=dict.fromkeys(present, pa.string()),
-            null_values=list(source.missing),
-            strings_can_be_null=True,
-        ),
-    )
-    return trimmed(table, source.missing) if source.trim else table, columns
+    text.data.seek(0)
+    found = scan(text.data, text.source, len(columns))
+    text = _settle_footer(text, found, say)
+    table = _parse(text, found, file_name, present)
+    return _cleaned(table, text, found, say), columns
 
 
-def trimmed(table: Cells, missing: Sequence[str]) -> Cells:
-    """Leave out blanks around every cell, which may show that it is a missing one."""
-    import pyarrow.compute as pc
+def _parse(text: Text, found: Scan, file_name: str, names: list[str]) -> pa.Table:
+    """Split the text into cells; SklineError if it cannot be, or a quoted cell seems to hold rows."""
+    from pyarrow import csv as arrow_csv
 
-    for index, field in enumerate(table.schema):
-        cells = pc.utf8_trim_whitespace(table.column(index).cast(pa.string()))
-        empty = pc.is_in(cells, value_set=pa.array(missing, pa.string()))
-        table = table.set_column(index, field, pc.if_else(empty, None, cells).cast(field.type))
+    text.data.seek(0)
+    try:
+        arguments = arrow_arguments(text, found, dict.fromkeys(names, pa.string()))
+        table = arrow_csv.read_csv(**arguments | {"input_file": native_stream(arguments["input_file"])})
+    except (pa.ArrowInvalid, UnicodeDecodeError) as error:
+        raise described_error(error, text, file_name) from error
+    if may_hide_rows(text, found, table.num_rows):
+        check_hidden_rows(text, found, table.num_rows, file_name)
     return table
 
 
-def opened(path: Path, member: str | None) -> io.BufferedIOBase:
-    """Open a file, unpacked if it is compressed, so that it can be read twice."""
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return io.BytesIO(archive.read(choose_member(archive, member, path.name)))
-    if path.suffix.lower() in (".gz", ".bz2", ".zst"):
-        with pa.input_stream(str(path), compression="detect") as stream:
-            return io.BytesIO(stream.read())
-    return path.open("rb")
-
-
-def choose_member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:
-    """Choose the file of a zip archive."""
-    files = [info.filename for info in archive.infolist() if not info.is_dir() and "__MACOSX" not in info.filename]
-    if member is None and len(files) == 1:
-        return files[0]
-    if member in files:
-        return member
-    raise SklineError(f"{name} holds {files}, source.member is {member!r}; set source.member to one of them")
-
-
-def csv_header(data: Any, source: Source) -> list[str]:
-    """Read the first record of a CSV."""
-    text = io.TextIOWrapper(data, encoding=source.encoding, newline="")
-    try:
-        names = next(csv.reader(text, delimiter=source.delimiter), [])
-    except csv.Error as error:
-        raise SklineError(f"the first line is no CSV: {error}") from error
-    finally:
-        text.detach()
-    names = [names[0].removeprefix("\ufeff"), *names[1:]] if names else []
-    return [name.strip() for name in names] if source.trim else names
-
-
-def refuse_duplicates(columns: list[str], name: str) -> None:
-    """Two columns of one name cannot be told apart."""
-    twice = [column for column, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise SklineError(f"{name} has more than one column called {twice}; rename or remove all but one")
+def _cleaned(table: pa.Table, text: Text, found: Scan, say: Say) -> pa.Table:
+    """Remove blanks around cells, and lines that repeat the column names."""
+    source, layout = text.source, text.layout
+    if source.trim and found.blanks:
+        table, changed = trimmed(table, source.missing)
+        if changed:
+            say(f"blanks around the cells of {', '.join(map(repr, changed))} are removed")
+    unnamed = frozenset(table.column_names.index(name) for name in layout.unnamed if name in table.column_names)
+    repeated = repeated_headers(table, unnamed, padded=found.blanks) if source.header else []
+    if repeated:
+        first = repeated[0] + layout.skip + 2
+        more = f", and {len(repeated) - 1:,} more lines" if len(repeated) > 1 else ""
+        say(f"line {first:,}{more} repeats the column names and is skipped")
+        table = without_rows(table, repeated)
+    if source.header and begins_with_underline(table):
+        say(f"line {layout.skip + 2:,} is skipped: it is a line of dashes below the column names")
+        table = without_rows(table, [0])
+    return table

@@ -1,34 +1,40 @@
-"""Stop the line where the verdict is no: the report is written by then, and nothing is registered after it."""
+"""Admit the candidate if every gate passed: only then it becomes the artifact, which is what is served by default.
 
-from skline import paths
-from skline.artifact import read_digest
+The report is written before this stage, and register comes after it.
+"""
+
+from skline import artifact, paths
+from skline.artifact import Artifact, read_digest
 from skline.errors import SklineError
-from skline.evaluation.verdict import Verdict
+from skline.release.verdict import Verdict
 
 
 def admit(verdict: Verdict, digest: str) -> str:
-    """Return the digest of the artifact that may go on.
+    """Return the digest of the artifact if it passed its gates.
 
     Raises
     ------
     SklineError
-        If a gate said no, or the verdict is on another artifact.
+        If a gate failed, or the verdict is about another artifact.
     """
     if verdict.artifact_sha256 != digest:
         raise SklineError(
-            f"{paths.VERDICT} is on the artifact {verdict.artifact_sha256[:12]}, this is {digest[:12]}; run `dvc repro`"
+            f"{paths.VERDICT} is about artifact {verdict.artifact_sha256[:12]}, not {digest[:12]}; run `dvc repro`"
         )
     if not verdict.passed:
-        reasons = "; ".join(f"{finding.gate}: {finding.reason}" for finding in verdict.failures())
-        raise SklineError(f"gate: {verdict.words()} {reasons} (see {paths.REPORT}; the limits are in params.yaml)")
+        raise SklineError(
+            f"gate: {verdict.summary()} {verdict.failures()} (see {paths.REPORT}; the limits are in params.yaml)"
+        )
     return digest
 
 
 def main() -> None:
-    """Read the verdict; write the digest of the artifact that passed."""
-    from skline.evaluation import verdict
+    """Read the verdict; copy the candidate to artifact/ and write artifact.sha256, or leave both as they are."""
     from skline.files import write_text
+    from skline.release.verdict import read_verdict
 
-    judged = verdict.read(paths.VERDICT)
-    write_text(paths.ADMITTED, admit(judged, read_digest(paths.ARTIFACT_DIGEST)) + "\n")
-    print(judged.words())
+    verdict = read_verdict(paths.VERDICT)
+    candidate = Artifact.open(paths.CANDIDATE, admit(verdict, read_digest(paths.CANDIDATE_DIGEST)))
+    artifact.copy(candidate, paths.ARTIFACT)
+    write_text(paths.ARTIFACT_DIGEST, candidate.digest + "\n")
+    print(f"{verdict.summary()} {paths.ARTIFACT} is {candidate.version}")

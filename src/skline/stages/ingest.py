@@ -1,31 +1,30 @@
-"""Read the source, give each column its type, derive the contract's columns, and write down where it came from.
+"""Read the source, parse each column to its type, derive the contract's columns, and record the lineage.
 
-Nothing is judged here: a cell that cannot be read is left empty and listed, for the next stage to refuse.
+It never validates: a cell that cannot be parsed is left empty and listed, and the stage validate rejects its row.
 """
 
 import datetime as dt
 import difflib
+import sys
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import pandas as pd
 import pyarrow as pa
 
 from skline import paths
-from skline.contract.parse import parse
+from skline.contract.column_parsing import parse
 from skline.contract.spec import Column, Contract, Kind
 from skline.errors import SklineError
-
-if TYPE_CHECKING:
-    from skline.settings_source import Source
+from skline.settings.source import Source, with_source_format
 
 
 class Ingested(NamedTuple):
-    """What ingest writes: the typed table, its unreadable cells, and facts for the lineage."""
+    """The typed table, the cells that could not be parsed, and what the lineage records about the columns."""
 
     table: pd.DataFrame
     unparsed: pd.DataFrame
-    facts: dict[str, object]
+    lineage: dict[str, object]
 
 
 def ingest(
@@ -36,43 +35,46 @@ def ingest(
     prepare: Callable[[pd.DataFrame], pd.DataFrame],
     name: str = "the source",
 ) -> Ingested:
-    """Type the source's columns and derive the contract's.
+    """Parse the source's columns and derive the contract's.
 
     Parameters
     ----------
     source : pyarrow.Table
-        The columns the contract or `reads` names; text or stored types.
+        The columns that the contract or `reads` names, as text or as stored types.
     source_columns : list of str
-        Every column the source has, for the lineage and for error messages.
+        All columns of the source, for the lineage and for error messages.
     contract : Contract
     reads : mapping from column name to kind
-        What `prepare` needs beside the contract's columns.
+        Columns that `prepare` needs in addition to the contract's.
     prepare : function from DataFrame to DataFrame
-        Derives missing contract columns; from `src/model/source.py`. It must keep the rows and their order.
+        Derives the contract's other columns; from `src/model/source.py`. It must keep the rows and their order.
     name : str
-        What to call the source in an error.
+        Name of the source in error messages.
 
     Raises
     ------
     SklineError
         If a column is missing, before or after `prepare`, or `prepare` changed the number of rows.
     """
-    kinds: dict[str, Kind] = {column.name: column.kind for column in contract.columns} | dict(reads)
+    formats = {column.name: contract.cell_format(column) for column in contract.columns}
+    formats |= {name: contract.cell_format(Column(name=name, kind=kind)) for name, kind in reads.items()}
     absent = [name for name in reads if name not in source.column_names]
     if absent:
-        raise SklineError(f"{name} lacks {_named(absent, source_columns)}, which READS in src/model/source.py asks for")
-    parsed = parse(source, kinds, contract.notations())
+        raise SklineError(
+            f"{name} lacks {_describe_missing(absent, source_columns)}, which READS in src/model/source.py lists"
+        )
+    parsed = parse(source, formats)
     prepared = prepare(parsed.frame)
     missing = [column.name for column in contract.columns if column.name not in prepared.columns]
     if missing:
         raise SklineError(
-            f"{name} lacks {_named(missing, source_columns)}, which src/model/contract.py asks for, and prepare() "
-            "in src/model/source.py does not make it either; add it there, or take it out of the contract"
+            f"{name} lacks {_describe_missing(missing, source_columns)}, which src/model/contract.py declares, and "
+            "prepare() in src/model/source.py does not derive it; add it there, or remove it from the contract"
         )
     if len(prepared) != source.num_rows:
         raise SklineError(
             f"prepare() in src/model/source.py turned {source.num_rows} rows into {len(prepared)}; it must keep every "
-            "row (leave the target empty to set a row aside)"
+            "row (leave the target empty to exclude a row)"
         )
     table = pd.DataFrame({column.name: conform(prepared[column.name], column) for column in contract.columns})
     used = set(table.columns) | set(reads)
@@ -90,12 +92,12 @@ def ingest(
 
 
 def conform(values: pd.Series, column: Column) -> pd.Series:
-    """Bring what `prepare` returned into the column's storage dtype, or float64 where cells are missing.
+    """Convert a column from `prepare` to its storage dtype, or to float64 where cells are missing.
 
     Raises
     ------
     SklineError
-        If the dtype is of another kind, so that converting would change values.
+        If the dtype is of another kind, so that the conversion would change values.
     """
     values = values.reset_index(drop=True)
     open_storage = "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
@@ -112,40 +114,45 @@ def conform(values: pd.Series, column: Column) -> pd.Series:
     if not fits[column.kind]:
         raise SklineError(
             f"prepare() in src/model/source.py returned column {column.name!r} as {values.dtype}, "
-            f"the contract says {column.kind}; convert it there, explicitly"
+            f"the contract declares {column.kind}; convert it there"
         )
     if open_storage == "int64" and not (values == values.round()).all():
-        open_storage = "float64"  # a fraction is for the next stage to refuse, not for a cast to cut off
+        open_storage = "float64"  # a cast would cut the fraction off; the stage validate rejects it
     stored: pd.Series = values.astype(cast("Any", open_storage))
     return stored
 
 
-def _named(missing: list[str], present: list[str]) -> str:
-    """List missing columns, each with the nearest present one."""
-    words = []
-    for name in missing:
-        near = difflib.get_close_matches(name, present, n=1)
-        words.append(f"column {name!r}" + (f" (it has {near[0]!r})" if near else ""))
-    return ", ".join(words) + ("" if any("it has" in word for word in words) else f" (it has {', '.join(present)})")
+def _describe_missing(missing: list[str], present: list[str]) -> str:
+    """List missing columns, each with the closest column that is present, or with all of them."""
+    closest = {name: difflib.get_close_matches(name, present, n=1) for name in missing}
+    text = ", ".join(
+        f"column {name!r}" + (f" (it has {matches[0]!r})" if matches else "") for name, matches in closest.items()
+    )
+    return text if any(closest.values()) else f"{text} (it has {', '.join(present)})"
 
 
-def read(source: "Source", wanted: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
-    """Fetch the source and read the wanted columns; also every column's name, and facts for the lineage."""
+def load_source(source: Source, columns: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
+    """Fetch the source and read `columns`.
+
+    Returns
+    -------
+    The table, the names of all columns of the source, and what the lineage records about the source.
+    """
     from skline.files import sha256
     from skline.sources.locate import local_table
     from skline.sources.tables import read_source
 
     with local_table(source) as path:
-        table, columns = read_source(path, source, wanted)
-        facts: dict[str, object] = {
+        table, source_columns = read_source(path, source, columns, lambda remark: print(remark, file=sys.stderr))
+        lineage: dict[str, object] = {
             "source": source.uri,
             "snapshot": source.snapshot,
             "bytes": path.stat().st_size,
             "sha256": sha256(path),
         }
         if source.query is not None:
-            facts["query"] = source.query
-    return table, columns, facts
+            lineage["query"] = source.query
+    return table, source_columns, lineage
 
 
 def main() -> None:
@@ -157,15 +164,17 @@ def main() -> None:
     from skline.files import write_json, write_table, write_text
     from skline.settings import Settings
 
-    settings, contract = Settings.load(), derive_module(declared)
+    settings = Settings.load()
+    contract = with_source_format(derive_module(declared), settings.source)
     reads = {name: KINDS[kind] for name, kind in READS.items()}
-    table, columns, facts = read(settings.source, [*(c.name for c in contract.columns), *reads])
+    source = settings.source.model_copy(update={"missing": contract.shared_missing()})
+    table, columns, lineage = load_source(source, [*(c.name for c in contract.columns), *reads])
     result = ingest(table, columns, contract, reads, prepare, settings.source.uri)
     write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)
     write_json(
         paths.LINEAGE,
-        facts | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.facts,
+        lineage | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.lineage,
     )
     print(f"{len(result.table):,} rows from {settings.source.uri}")

@@ -1,4 +1,4 @@
-"""Record the result in MLflow. The stage has no outs, so that no cache ever skips it; it records once."""
+"""Record the result in MLflow. The stage has no outs, so that no cache skips it; it records each result once."""
 
 import os
 from collections.abc import Mapping
@@ -7,58 +7,57 @@ from typing import Any
 
 from skline import paths
 from skline.artifact import Manifest
-from skline.evaluation import verdict
-from skline.evaluation.verdict import Verdict
-from skline.registry import (
-    AGAINST_TAG,
+from skline.registry.record import (
+    CHAMPION_TAG,
     FAILURES_TAG,
     VERDICT_TAG,
-    Result,
-    client,
+    RunRecord,
     fingerprint,
+    open_client,
     register,
-    uncommitted,
+    uncommitted_diff,
 )
-from skline.search.found import NO_SEARCH, Found
+from skline.release.verdict import Verdict, read_verdict
+from skline.search.result import NO_SEARCH, SearchResult
 
 
-def describe(
+def build_record(
     lock: Mapping[str, Any],
     manifest: Manifest,
     digest: str,
     params: Mapping[str, Any],
     source: str,
     diff: str,
-    judged: Verdict | None = None,
-    search: Found = NO_SEARCH,
-) -> Result:
-    """Collect what the run will say.
+    verdict: Verdict | None = None,
+    search: SearchResult = NO_SEARCH,
+) -> RunRecord:
+    """Collect the content of the MLflow run.
 
     Parameters
     ----------
     lock : mapping
         dvc.lock.
     manifest : Manifest
-        The artifact's.
+        The manifest of the artifact.
     digest : str
-        The artifact's.
+        The digest of the artifact.
     params : mapping
         params.yaml; nested keys become dotted names.
     source : str
-        Where the table came from.
+        Where the table comes from.
     diff : str
         Uncommitted changes.
-    judged : Verdict or None
-        What the gates said; of another artifact it counts as none.
-    search : Found
-        What `train.search` tried.
+    verdict : Verdict, optional
+        Ignored if it is about another artifact.
+    search : SearchResult
+        The result of `train.search`.
     """
-    mark, md5 = fingerprint(lock)
-    return Result(
-        fingerprint=mark,
+    digest_of_result, md5 = fingerprint(lock)
+    return RunRecord(
+        fingerprint=digest_of_result,
         md5=md5,
-        params=flat(params),
-        metrics={name: value for name, value in flat(manifest.metrics).items() if isinstance(value, int | float)},
+        params=flatten(params),
+        metrics={name: value for name, value in flatten(manifest.metrics).items() if isinstance(value, int | float)},
         tags={
             "mlflow.source.git.commit": manifest.git_commit or "",
             "git_dirty": str(manifest.git_dirty),
@@ -68,31 +67,31 @@ def describe(
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
         folders=(paths.ARTIFACT, paths.REPORTS),
         diff=diff,
-        verdict=tags_of(judged) if judged is not None and judged.artifact_sha256 == digest else {},
+        verdict=verdict_tags(verdict) if verdict is not None and verdict.artifact_sha256 == digest else {},
         search=search,
     )
 
 
-def tags_of(judged: Verdict) -> dict[str, str]:
-    """The verdict as tags of a registered version, which `skline promote` goes by."""
+def verdict_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the verdict as tags of a registered version; `skline promote` reads them."""
     return {
-        VERDICT_TAG: "passed" if judged.passed else "failed",
-        FAILURES_TAG: "; ".join(finding.gate for finding in judged.failures())[:4000],
-        AGAINST_TAG: judged.champion_sha256 or "",
+        VERDICT_TAG: "passed" if verdict.passed else "failed",
+        FAILURES_TAG: "; ".join(gate.gate for gate in verdict.failed_gates)[:4000],
+        CHAMPION_TAG: verdict.champion_sha256 or "",
     }
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings: {"train": {"seed": 1}} → {"train.seed": 1}."""
-    found: dict[str, Any] = {}
+    flat: dict[str, Any] = {}
     for key, value in values.items():
         name = f"{prefix}{key}"
-        found.update(flat(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
-    return found
+        flat.update(flatten(value, f"{name}.") if isinstance(value, Mapping) else {name: value})
+    return flat
 
 
 def main() -> None:
-    """Read dvc.lock and the artifact; make or find the MLflow run and its registered version."""
+    """Read dvc.lock, the artifact and the verdict; create or find the MLflow run and its registered version."""
     import yaml
 
     from skline.artifact import MANIFEST, read_digest
@@ -100,20 +99,19 @@ def main() -> None:
     from skline.settings import Settings
 
     settings = Settings.load()
-    lock = yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {}
     manifest = Manifest.model_validate(read_json(paths.ARTIFACT / MANIFEST))
-    params = settings.model_dump(mode="json", by_alias=True, exclude_none=True)
-    result = describe(
-        lock,
+    record = build_record(
+        yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {},
         manifest,
         read_digest(paths.ARTIFACT_DIGEST),
-        params,
+        settings.model_dump(mode="json", by_alias=True, exclude_none=True),
         settings.source.uri,
-        uncommitted(Path.cwd()),
-        verdict.read(paths.VERDICT) if paths.VERDICT.exists() else None,
-        Found.from_json(read_json(paths.SEARCH)),
+        uncommitted_diff(Path.cwd()),
+        read_verdict(paths.VERDICT) if paths.VERDICT.exists() else None,
+        SearchResult.from_json(read_json(paths.SEARCH)),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
-    with client(uri, settings.register_.timeout) as mlflow_client:
-        done = register(mlflow_client, manifest.registered_model, result)
-    print(f"{manifest.registered_model} version {done.version}, {'new' if done.created else 'known'} run {done.run_id}")
+    with open_client(uri, settings.register_.timeout) as mlflow_client:
+        version = register(mlflow_client, manifest.registered_model, record)
+    state = "new" if version.created else "existing"
+    print(f"{manifest.registered_model} version {version.version}, {state} run {version.run_id}")

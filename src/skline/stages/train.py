@@ -1,4 +1,4 @@
-"""Fit the one Pipeline, on the training part and on the contract's inputs alone."""
+"""Fit the Pipeline on the training part, tune it on the validation part, and store what packaging needs."""
 
 import difflib
 import io
@@ -8,19 +8,21 @@ from typing import Any
 
 import joblib
 import pandas as pd
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
-from skline import paths, progress
+from skline import paths
+from skline.artifact.provenance import provenance
+from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import write_bytes, write_json, write_text
-from skline.origin import origin
-from skline.scoring import stored
-from skline.scoring.golden import answer, answer_alone, read_rows
-from skline.scoring.scorer import Choice, prepare
-from skline.search.found import NO_SEARCH, Found
+from skline.scoring import plan_storage
+from skline.scoring.golden_verification import add_single_row_predictions, parse_rows, predict_golden_rows
+from skline.scoring.planning import ScoringChoice, choose_scoring
+from skline.search.result import NO_SEARCH, SearchResult
 from skline.settings import Settings
-from skline.tuning.record import Tuning
+from skline.stages.progress import show_elapsed
 from skline.tuning.tune import tune
 
 
@@ -31,28 +33,35 @@ def train(
     params: Mapping[str, Any],
     seed: int,
 ) -> Pipeline:
-    """Build, set up and fit the pipeline.
+    """Build the pipeline, set its parameters and fit it.
 
     Parameters
     ----------
     rows : DataFrame of shape (n_rows, n_columns)
-        The training part; of its columns only the contract's inputs and target are looked at.
+        The training part; only the contract's inputs and target are used.
     contract : Contract
     build : function from Contract to unfitted Pipeline
         From `src/model/pipeline.py`.
     params : mapping from "step__parameter" to value
     seed : int
-        Given to every step that has a `random_state` and none of its own.
+        Value of every `random_state` that is None.
 
     Raises
     ------
     SklineError
-        If a parameter is unknown, or scikit-learn refuses a value.
+        If a parameter is unknown, or scikit-learn rejects a value.
     """
     pipeline = build(contract)
+    if unused := unused_inputs(pipeline, contract):
+        print(
+            f"src/model/pipeline.py uses no column of the feature groups {', '.join(unused)}: "
+            f"{', '.join(name for names in unused.values() for name in names)}; list the groups there, or remove the "
+            "columns from Inputs"
+        )
     set_params(pipeline, params, seed)
     try:
-        progress.fit(pipeline, rows[contract.input_names], rows[contract.target.name].to_numpy())
+        with show_elapsed("fit"):
+            pipeline.fit(rows[contract.input_names], rows[contract.target.name].to_numpy())
     except ValueError as error:
         raise SklineError(
             f"the pipeline of src/model/pipeline.py cannot be fitted on {len(rows)} rows: {error}"
@@ -60,31 +69,46 @@ def train(
     return pipeline
 
 
+def unused_inputs(pipeline: Pipeline, contract: Contract) -> dict[str, list[str]]:
+    """Return the feature groups that the pipeline's ColumnTransformer drops as a whole, as after a hand edit."""
+    first = pipeline.steps[0][1]
+    if not isinstance(first, ColumnTransformer) or first.remainder != "drop":
+        return {}
+    taken: set[str] = set()
+    for _, _, columns in first.transformers:
+        if not isinstance(columns, list) or not all(isinstance(name, str) for name in columns):
+            return {}  # selected in another way than by name
+        taken.update(columns)
+    groups = contract.feature_groups()
+    return {group: names for group, names in groups.items() if not taken & set(names)}
+
+
 def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None:
-    """Set `params`, and `seed` wherever a random state is still open.
+    """Set `params`, and every `random_state` that is None to `seed`.
 
     Raises
     ------
     SklineError
         If the pipeline has no such parameter.
     """
-    known = pipeline.get_params()
+    current = pipeline.get_params()
     for name in params:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+        if name not in current:
+            closest = difflib.get_close_matches(name, current, n=1, cutoff=0.5)
             raise SklineError(
                 f"train.params: the pipeline has no parameter {name!r}"
-                + (f"; did you mean {near[0]!r}?" if near else "; write it as step__parameter")
+                + (f"; did you mean {closest[0]!r}?" if closest else "; write it as step__parameter")
             )
-    seeds = {name: seed for name, value in known.items() if name.split("__")[-1] == "random_state" and value is None}
+    seeds = {name: seed for name, value in current.items() if name.split("__")[-1] == "random_state" and value is None}
     pipeline.set_params(**seeds | dict(params))
 
 
-def find(rows: pd.DataFrame, contract: Contract, build: Callable[[Contract], Pipeline], settings: Settings) -> Found:
-    """Search for better parameters if `train.search` asks for it; the default ones are `train.params`.
+def search_params(
+    rows: pd.DataFrame, contract: Contract, build: Callable[[Contract], Pipeline], settings: Settings
+) -> SearchResult:
+    """Run the search that `train.search` describes, starting from `train.params`; by default there is none.
 
-    Parameters are those of `skline.search.search.search`, which also says what is raised; without a search the
-    result holds no trials.
+    See `skline.search.search.search` for what it raises. Without a search the result has no trials.
     """
     if not settings.train.search.candidates:
         return NO_SEARCH
@@ -92,62 +116,62 @@ def find(rows: pd.DataFrame, contract: Contract, build: Callable[[Contract], Pip
 
     pipeline = build(contract)
     set_params(pipeline, settings.train.params, settings.train.seed)
-    found = search(pipeline, rows, contract, settings.train.search, settings.split.kind, settings.train.seed)
-    default, best = found.trials[0], found.trials[found.chosen or 0]
+    result = search(pipeline, rows, contract, settings.train.search, settings.split.kind, settings.train.seed)
+    default, best = result.trials[0], result.trials[result.chosen or 0]
     print(
-        f"searched {len(found.trials)} configurations by {found.metric} over {found.folds}: "
+        f"searched {len(result.trials)} configurations by {result.metric} over {result.folds}: "
         f"{best.score:.6g} with {best.params or 'the default'}, the default has {default.score:.6g}"
     )
-    return found
+    return result
 
 
 def write_model(
     pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]], tuning: Tuning | None = None
-) -> Choice:
-    """Write what packaging needs, while the pipeline is at hand: itself, golden answers, plan and origin.
+) -> ScoringChoice:
+    """Write models/: the pipeline, the golden rows with its predictions, the plan, the tuning and the provenance.
 
     Parameters
     ----------
     golden : list of JSON rows
     tuning : Tuning, optional
-        What was set on the validation part.
+        Calibration, threshold and interval that were set on the validation part.
 
     Returns
     -------
-    How the pipeline is to be scored.
+    How the pipeline is scored: by a plan or by itself.
     """
-    answers = answer(contract, pipeline, golden)
-    choice, plan = prepare(pipeline, contract.inputs, read_rows(contract, golden))
+    golden_rows = predict_golden_rows(contract, pipeline, golden)
+    choice, plan = choose_scoring(pipeline, contract.inputs, parse_rows(contract, golden))
     if choice.exactness == "ulp":
-        answers = answer_alone(contract, pipeline, answers)
+        golden_rows = add_single_row_predictions(contract, pipeline, golden_rows)
     buffer = io.BytesIO()
     joblib.dump(pipeline, buffer)
     write_bytes(paths.MODEL, buffer.getvalue())
-    write_text(paths.GOLDEN, answers.model_dump_json(indent=1))
+    write_text(paths.GOLDEN, golden_rows.model_dump_json(indent=1))
     write_json(paths.CHOICE, asdict(choice))
     if plan is None:
         paths.PLAN.unlink(missing_ok=True)
     else:
-        write_bytes(paths.PLAN, stored.dump(plan))
+        write_bytes(paths.PLAN, plan_storage.dump_plan(plan))
     write_json(paths.TUNING, (tuning or Tuning(rows=0)).model_dump())
-    write_json(paths.ORIGIN, origin())
+    write_json(paths.ORIGIN, provenance())
     return choice
 
 
 def main() -> None:
     """Read the training and validation parts; write models/."""
     from model.pipeline import build_pipeline
-    from skline.files import read_contract, read_table
-    from skline.scoring.choose import golden_rows
+    from skline.files import read_table
+    from skline.scoring.golden_rows import choose_golden_rows
 
-    settings, contract = Settings.load(), read_contract(paths.CONTRACT)
-    wanted = [*contract.input_names, contract.target.name]
+    settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
+    columns = [*contract.input_names, contract.target.name]
     order = [contract.by_role(role).name for role in ("time", "group") if role == settings.split.kind]
-    rows = read_table(paths.part("train"), list(dict.fromkeys([*wanted, *order])))
-    found = find(rows, contract, build_pipeline, settings)
-    write_json(paths.SEARCH, found.to_json())
-    pipeline = train(rows, contract, build_pipeline, settings.train.params | found.params, settings.train.seed)
-    validation = read_table(paths.part("validation"), wanted)
+    rows = read_table(paths.part("train"), list(dict.fromkeys([*columns, *order])))
+    search = search_params(rows, contract, build_pipeline, settings)
+    write_json(paths.SEARCH, search.to_json())
+    pipeline = train(rows, contract, build_pipeline, settings.train.params | search.params, settings.train.seed)
+    validation = read_table(paths.part("validation"), columns)
     pipeline, tuning = tune(
         pipeline,
         validation,
@@ -157,13 +181,15 @@ def main() -> None:
         level=settings.train.interval,
         seed=settings.train.seed,
     )
-    golden = golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
-    how = write_model(pipeline, contract, golden, tuning)
+    golden = choose_golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
+    scoring = write_model(pipeline, contract, golden, tuning)
     print(f"fitted on {len(rows):,} rows, {paths.MODEL.stat().st_size / 1e6:.1f} MB")
     if tuning.calibration:
         print(f"calibration {tuning.calibration.method}: {tuning.calibration.reason}")
     if tuning.threshold:
         print(f"threshold {tuning.threshold.value:.4f}: {tuning.threshold.objective}")
     if tuning.interval:
-        print(f"{tuning.interval.level:.0%} of {tuning.interval.rows:,} are within ±{tuning.interval.half_width:.6g}")
-    print(f"scored by its {how.path}, exact to the {how.exactness}" + (f" ({how.reason})" if how.reason else ""))
+        interval = tuning.interval
+        print(f"{interval.level:.0%} of {interval.rows:,} errors are within ±{interval.half_width:.6g}")
+    reason = f" ({scoring.reason})" if scoring.reason else ""
+    print(f"scored by the {scoring.path}, exact to the {scoring.exactness}{reason}")

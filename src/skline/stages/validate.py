@@ -1,6 +1,6 @@
-"""Set unlabelled rows aside, put rows that break the contract into quarantine with every reason, keep the rest.
+"""Divide the raw rows into accepted, quarantined (with all reasons) and unlabelled ones.
 
-Nothing is coerced and nothing is dropped without being counted.
+It never coerces a value, and never drops a row without counting it.
 """
 
 from typing import Any, NamedTuple
@@ -13,13 +13,13 @@ from skline.contract.spec import Contract
 from skline.contract.table import Table
 from skline.errors import SklineError
 
-#: Examples shown for each broken rule.
-EXAMPLES = 3
+#: Examples in a report or message for each broken rule.
+MAX_EXAMPLES = 3
 REASONS = "reasons"
 
 
 class Validated(NamedTuple):
-    """The three kinds of rows, and the report."""
+    """The three groups of rows, and the report."""
 
     accepted: pd.DataFrame
     quarantined: pd.DataFrame
@@ -28,14 +28,15 @@ class Validated(NamedTuple):
 
 
 def validate(raw: pd.DataFrame, unparsed: pd.DataFrame, table: type[Table], contract: Contract) -> Validated:
-    """Split raw rows into those that honour the contract and those that do not.
+    """Divide raw rows into those that follow the contract and those that break it.
 
     Parameters
     ----------
     raw : DataFrame of shape (n_rows, n_columns)
-        What ingest wrote: exactly the contract's columns; integers and booleans are float64 where cells are missing.
+        The table of the stage ingest: exactly the contract's columns; integers and booleans are float64 where cells
+        are missing.
     unparsed : DataFrame
-        Cells that could not be read: row (position in `raw`), column, value, rule.
+        Cells that could not be parsed: row (position in `raw`), column, value, rule.
     table : subclass of Table
         `Labelled`.
     contract : Contract
@@ -44,8 +45,8 @@ def validate(raw: pd.DataFrame, unparsed: pd.DataFrame, table: type[Table], cont
     Returns
     -------
     Validated
-        `accepted` has the contract's storage dtypes; `quarantined` has a column more, `reasons`, a text of all
-        broken rules; `unlabelled` holds the rows whose target is empty. Every raw row is in exactly one of them.
+        `accepted` has the contract's storage dtypes; `quarantined` has one more column, `reasons`, with all broken
+        rules as text; `unlabelled` holds the rows whose target is empty. Every raw row is in exactly one of them.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def validate(raw: pd.DataFrame, unparsed: pd.DataFrame, table: type[Table], cont
         [
             unparsed[unparsed["row"].isin(labelled.index)],
             _without_unparsed(_contract_failures(labelled, table), unparsed),
-            _repetitions(labelled, contract),
+            _duplicates(labelled, contract),
         ],
         ignore_index=True,
     )
@@ -80,13 +81,13 @@ def validate(raw: pd.DataFrame, unparsed: pd.DataFrame, table: type[Table], cont
     return Validated(accepted, quarantined, raw[unlabelled].reset_index(drop=True), report)
 
 
-def refuse_too_many(report: dict[str, Any], max_quarantined: float) -> None:
-    """Stop the line if too large a share of the labelled rows is in quarantine, or none is left.
+def check_quarantine(report: dict[str, Any], max_quarantined: float) -> None:
+    """Stop the pipeline if too large a share of the labelled rows is in quarantine, or no row is accepted.
 
     Raises
     ------
     SklineError
-        With the broken rules, how many rows each costs, and examples.
+        The message lists the broken rules, with the number of rows and examples of each.
     """
     share = report["quarantined_share"]
     if share <= max_quarantined and report["accepted"]:
@@ -96,12 +97,12 @@ def refuse_too_many(report: dict[str, Any], max_quarantined: float) -> None:
         for rule in report["broken_rules"]
     )
     labelled = report["quarantined"] + report["accepted"]
-    found = f"{report['quarantined']:,} of {labelled:,} labelled rows ({share:.2%}) break the contract"
+    summary = f"{report['quarantined']:,} of {labelled:,} labelled rows ({share:.2%}) break the contract"
     if not report["accepted"]:
-        raise SklineError(f"no row is left to train on: {found}, {report['unlabelled']:,} have no label. {rules}")
+        raise SklineError(f"no row is left to train on: {summary}, {report['unlabelled']:,} have no label. {rules}")
     raise SklineError(
-        f"{found}, more than validate.max_quarantined allows ({max_quarantined:.2%}). {rules}. "
-        f"See {paths.QUARANTINE}; mend the source, the contract, or the limit in {paths.PARAMS}"
+        f"{summary}, more than validate.max_quarantined allows ({max_quarantined:.2%}). {rules}. "
+        f"See {paths.QUARANTINE}; fix the source, the contract, or the limit in {paths.PARAMS}"
     )
 
 
@@ -113,14 +114,14 @@ def _contract_failures(frame: pd.DataFrame, table: type[Table]) -> pd.DataFrame:
         cases = errors.failure_cases
     else:
         return pd.DataFrame({"row": [], "column": [], "value": [], "rule": []}).astype({"row": "int64"})
-    whole = cases[cases["index"].isna()]
-    if len(whole):
-        faults = "; ".join(
+    table_failures = cases[cases["index"].isna()]
+    if len(table_failures):
+        messages = "; ".join(
             f"{case.column if case.schema_context == 'Column' else 'table'}: {case.check}, got {case.failure_case}"
-            for case in whole.head(EXAMPLES).itertuples()
+            for case in table_failures.head(MAX_EXAMPLES).itertuples()
         )
         raise SklineError(
-            f"the table breaks the contract as a whole: {faults}; correct src/model/contract.py or the source"
+            f"the table breaks the contract as a whole: {messages}; correct src/model/contract.py or the source"
         )
     return pd.DataFrame(
         {
@@ -133,14 +134,14 @@ def _contract_failures(frame: pd.DataFrame, table: type[Table]) -> pd.DataFrame:
 
 
 def _schema_for(frame: pd.DataFrame, table: type[Table]) -> pa.DataFrameSchema:
-    """Return the schema for rows that are not judged yet.
+    """Return the schema for rows that are not validated yet.
 
-    An integer or boolean column with empty cells is float64; the contract's own dtype would refuse the
-    whole column, whereas `nullable` refuses the cells. Repetitions are judged by `_repetitions`, because
-    pandera's `unique` condemns the first of equal rows too.
+    An integer or boolean column with empty cells is float64; the contract's own dtype would reject the whole column,
+    whereas `nullable` rejects the cells. `_duplicates` checks uniqueness, because pandera's `unique` rejects the first
+    of equal rows too.
     """
     schema = table.to_schema()
-    every: dict[str, Any] = {}
+    updates: dict[str, Any] = {}
     for name, column in schema.columns.items():
         changes: dict[str, Any] = {"unique": False} if column.unique else {}
         if name in frame and str(frame[name].dtype) == "float64" and str(column.dtype) in ("int64", "bool"):
@@ -149,21 +150,21 @@ def _schema_for(frame: pd.DataFrame, table: type[Table]) -> pa.DataFrameSchema:
                 whole = pa.Check(lambda s: s % 1 == 0, name="whole", error="must be a whole number")
                 changes["checks"] = [*column.checks, whole]
         if changes:
-            every[name] = changes
-    return schema.update_columns(every) if every else schema
+            updates[name] = changes
+    return schema.update_columns(updates) if updates else schema
 
 
 def _without_unparsed(failures: pd.DataFrame, unparsed: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the cells that are empty only because they could not be read: they have a reason already."""
+    """Drop failures of cells that are empty because they could not be parsed: these have a reason already."""
     if failures.empty or unparsed.empty:
         return failures
-    known = pd.MultiIndex.from_frame(unparsed[["row", "column"]])
-    return failures[~pd.MultiIndex.from_frame(failures[["row", "column"]]).isin(known)]
+    listed = pd.MultiIndex.from_frame(unparsed[["row", "column"]])
+    return failures[~pd.MultiIndex.from_frame(failures[["row", "column"]]).isin(listed)]
 
 
-def _repetitions(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
-    """Return rows whose unique columns stand twice: copies of a row but the first, and all that disagree."""
-    found = []
+def _duplicates(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """Return rows with a repeated unique value: all copies of a row but the first, and all rows that differ."""
+    failures = []
     for column in contract.columns:
         if not column.unique:
             continue
@@ -177,24 +178,24 @@ def _repetitions(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
             (same[conflicting], "is shared by rows that differ"),
         ):
             values = rows[column.name].map(str)
-            found.append(pd.DataFrame({"row": rows.index, "column": column.name, "value": values, "rule": rule}))
-    return pd.concat(found) if found else pd.DataFrame({"row": [], "column": [], "value": [], "rule": []})
+            failures.append(pd.DataFrame({"row": rows.index, "column": column.name, "value": values, "rule": rule}))
+    return pd.concat(failures) if failures else pd.DataFrame({"row": [], "column": [], "value": [], "rule": []})
 
 
 def _reasons(failures: pd.DataFrame) -> pd.Series:
-    """Return one text a row, by row: all rules it breaks."""
+    """Return one text for each row with all rules that it breaks, indexed by row."""
     text = failures["column"] + " " + failures["rule"] + ": " + failures["value"]
     return text.groupby(failures["row"].astype("int64")).agg("; ".join).astype("str")
 
 
 def _broken_rules(failures: pd.DataFrame) -> list[dict[str, Any]]:
-    """Count rows by column and rule, the most frequent first, with examples."""
+    """Count rows by column and rule, most frequent first, with examples."""
     rules = [
         {
             "column": column,
             "rule": rule,
             "rows": int(cases["row"].nunique()),
-            "examples": cases["value"].drop_duplicates().head(EXAMPLES).tolist(),
+            "examples": cases["value"].drop_duplicates().head(MAX_EXAMPLES).tolist(),
         }
         for (column, rule), cases in failures.groupby(["column", "rule"], sort=False)
     ]
@@ -202,17 +203,17 @@ def _broken_rules(failures: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def main() -> None:
-    """Read data/raw; write data/validated and reports/validation.json, also when too much is bad."""
+    """Read data/raw; write data/validated and reports/validation.json, and only then check the limit."""
     from model.contract import Labelled
-    from skline.files import read_contract, read_table, write_json, write_table
+    from skline.files import read_table, write_json, write_table
     from skline.settings import Settings
 
     settings = Settings.load()
-    result = validate(read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, read_contract(paths.CONTRACT))
+    result = validate(read_table(paths.RAW), read_table(paths.UNPARSED), Labelled, Contract.read(paths.CONTRACT))
     write_table(paths.VALIDATED, result.accepted)
     write_table(paths.QUARANTINE, result.quarantined)
     write_table(paths.UNLABELLED, result.unlabelled)
     write_json(paths.VALIDATION, result.report)
-    refuse_too_many(result.report, settings.validate_.max_quarantined)
+    check_quarantine(result.report, settings.validate_.max_quarantined)
     counts = (f"{result.report[kind]:,} {kind}" for kind in ("accepted", "quarantined", "unlabelled"))
     print(", ".join(counts))

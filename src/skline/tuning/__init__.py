@@ -1,1 +1,1 @@
-"""What is set on the validation part once the pipeline is fitted: calibration, threshold, interval."""
+"""Tuning of a fitted pipeline on the validation part: calibration, operating threshold, prediction interval."""

@@ -1,4 +1,4 @@
-"""The operating threshold of a binary model: given, or the best by an objective on the validation part."""
+"""The operating threshold of a binary model: a given number, or the best by an objective on the validation part."""
 
 from typing import Any
 
@@ -8,18 +8,18 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import make_scorer
 from sklearn.model_selection import FixedThresholdClassifier, TunedThresholdClassifierCV
 
+from skline.artifact.tuning import Threshold
 from skline.errors import SklineError
-from skline.settings_threshold import Objective
-from skline.tuning.record import Threshold
+from skline.settings.training import Objective
 
-#: So many thresholds are tried: quantiles of the validation part's probabilities.
-TRIED = 200
+#: Number of candidate thresholds: quantiles of the validation part's probabilities.
+CANDIDATES = 200
 
 
 def set_threshold(
-    estimator: Any, X: Any, truth: npt.NDArray[Any], positive: Any, wanted: float | Objective
+    estimator: Any, X: Any, truth: npt.NDArray[Any], positive: Any, setting: float | Objective
 ) -> tuple[Any, Threshold]:
-    """Let a fitted binary classifier say `positive` from a threshold on.
+    """Set the probability from which a fitted binary classifier predicts `positive`.
 
     Parameters
     ----------
@@ -28,56 +28,63 @@ def set_threshold(
         The validation part as the estimator sees it.
     truth : array of shape (n,)
     positive : scalar
-    wanted : float or Objective
+    setting : float or Objective
+        `train.threshold` of params.yaml.
 
     Returns
     -------
-    A FixedThresholdClassifier around the estimator, or the estimator where the threshold is the usual 0.5; and the
-    record.
+    A FixedThresholdClassifier around the estimator, or the estimator itself where the threshold is 0.5; and the record.
 
     Raises
     ------
     SklineError
-        If the estimator gives no probabilities.
+        If the estimator has no probabilities.
     """
     if not hasattr(estimator, "predict_proba"):
-        if wanted == 0.5:
+        if setting == 0.5:
             return estimator, Threshold(value=0.5, objective="the model's own rule")
         raise SklineError(
-            f"train.threshold: {type(estimator).__name__} gives no probabilities; leave the threshold out"
+            f"train.threshold: {type(estimator).__name__} has no probabilities; remove train.threshold from params.yaml"
         )
-    if isinstance(wanted, Objective):
-        chances = estimator.predict_proba(X)[:, 1]
+    if isinstance(setting, Objective):
+        probabilities = estimator.predict_proba(X)[:, 1]
         tuned = TunedThresholdClassifierCV(
             FrozenEstimator(estimator),
-            scoring=make_scorer(objective_value, positive=positive, wanted=wanted),
-            thresholds=np.unique(np.quantile(chances, np.linspace(0, 1, TRIED))),
+            scoring=make_scorer(objective_value, positive=positive, objective=setting),
+            thresholds=np.unique(np.quantile(probabilities, np.linspace(0, 1, CANDIDATES))),
             response_method="predict_proba",
             cv="prefit",
             refit=False,
         ).fit(X, truth)
-        value, score = float(tuned.best_threshold_), float(tuned.best_score_)
-        found = Threshold(value=value, objective=wanted.words() + " on the validation part", score=score)
+        record = Threshold(
+            value=float(tuned.best_threshold_),
+            objective=setting.describe() + " on the validation part",
+            score=float(tuned.best_score_),
+        )
     else:
-        value, found = float(wanted), Threshold(value=float(wanted), objective="given in params.yaml")
-    if value == 0.5:
-        return estimator, found
-    fixed = FixedThresholdClassifier(FrozenEstimator(estimator), threshold=value, response_method="predict_proba")
-    return fixed.fit(X[:2], np.asarray(estimator.classes_)), found
+        record = Threshold(value=float(setting), objective="set in params.yaml")
+    if record.value == 0.5:
+        return estimator, record
+    fixed = FixedThresholdClassifier(
+        FrozenEstimator(estimator), threshold=record.value, response_method="predict_proba"
+    )
+    return fixed.fit(X[:2], np.asarray(estimator.classes_)), record
 
 
-def objective_value(truth: npt.NDArray[Any], said: npt.NDArray[Any], *, positive: Any, wanted: Objective) -> float:
-    """What the objective makes best: F-beta, minus the mean cost, or precision where recall reaches its floor."""
-    is_so, said_so = truth == positive, said == positive
-    hits = int((is_so & said_so).sum())
-    missed, alarms = int(is_so.sum()) - hits, int(said_so.sum()) - hits
-    match wanted.objective:
+def objective_value(
+    truth: npt.NDArray[Any], predicted: npt.NDArray[Any], *, positive: Any, objective: Objective
+) -> float:
+    """Return the value to maximise: F-beta, minus the mean cost, or precision where recall reaches its floor."""
+    is_positive, predicted_positive = truth == positive, predicted == positive
+    hits = int((is_positive & predicted_positive).sum())
+    misses, false_alarms = int(is_positive.sum()) - hits, int(predicted_positive.sum()) - hits
+    match objective.objective:
         case "fbeta":
-            square = wanted.beta**2
-            weight = (1 + square) * hits + square * missed + alarms
+            square = objective.beta**2
+            weight = (1 + square) * hits + square * misses + false_alarms
             return (1 + square) * hits / weight if weight else 0.0
         case "cost":
-            return -(wanted.false_positive * alarms + wanted.false_negative * missed) / len(truth)
-    recall = hits / max(hits + missed, 1)
-    # Below the floor any precision is worse than none, and the nearer to the floor the better.
-    return hits / max(hits + alarms, 1) if recall >= wanted.floor else recall - 1
+            return -(objective.false_positive * false_alarms + objective.false_negative * misses) / len(truth)
+    recall = hits / max(hits + misses, 1)
+    # Below the floor the value is negative, so worse than any precision, and rises towards the floor.
+    return hits / max(hits + false_alarms, 1) if recall >= objective.floor else recall - 1

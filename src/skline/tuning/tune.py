@@ -1,4 +1,4 @@
-"""Finish a fitted pipeline on the validation part, and look inside one that was finished."""
+"""Tune a fitted pipeline on the validation part, and read or remove the tuning of a tuned one."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import FixedThresholdClassifier
 from sklearn.pipeline import Pipeline
 
+from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
-from skline.scoring.reference import prepared_for_last_step
-from skline.settings_threshold import Objective
-from skline.tuning.calibrate import Method, calibrate
-from skline.tuning.conformal import interval
-from skline.tuning.record import Tuning
+from skline.scoring.reference import transform_before_last_step
+from skline.settings.training import Objective
+from skline.tuning.calibration import Method, calibrate
+from skline.tuning.conformal import conformal_interval
 from skline.tuning.threshold import set_threshold
 
 
@@ -29,43 +29,49 @@ def tune(
     level: float,
     seed: int,
 ) -> tuple[Pipeline, Tuning]:
-    """Calibrate a classifier and set its threshold, or measure a regressor's interval.
+    """Calibrate a classifier and set its threshold, or measure a regressor's prediction interval.
 
     Parameters
     ----------
     pipeline : fitted Pipeline
     validation : DataFrame of shape (n_rows, n_columns)
-        With the contract's inputs and target; none of these rows was fitted on.
+        With the contract's inputs and target; the pipeline must not have been fitted on any of these rows.
     contract : Contract
     method : {"auto", "off", "sigmoid", "isotonic"}
         See `calibrate`.
     threshold : float or Objective
-        See `set_threshold`; of binary models alone.
+        See `set_threshold`; for binary models only.
     level : float
-        Of a regressor's interval.
+        Coverage of a regressor's interval.
     seed : int
 
     Returns
     -------
-    One Pipeline with the same steps, the last of which may be wrapped, and what was set.
+    A Pipeline with the same steps, the last of which may be wrapped, and the record of the tuning.
     """
-    X = prepared_for_last_step(pipeline, validation[contract.input_names])
+    X = transform_before_last_step(pipeline, validation[contract.input_names])
     truth = validation[contract.target.name].to_numpy()
     if contract.classes is None:
-        found = interval(truth.astype(np.float64), pipeline[-1].predict(X), level)
-        return pipeline, Tuning(rows=len(truth), interval=found)
+        interval = conformal_interval(truth.astype(np.float64), pipeline[-1].predict(X), level)
+        return pipeline, Tuning(rows=len(truth), interval=interval)
     model, calibration = calibrate(pipeline[-1], X, truth, method, seed)
-    limit = None
+    threshold_record = None
     if contract.task == "binary":
-        model, limit = set_threshold(model, X, truth, contract.classes[1], threshold)
+        model, threshold_record = set_threshold(model, X, truth, contract.classes[1], threshold)
     name = pipeline.steps[-1][0]
     return Pipeline([*pipeline.steps[:-1], (name, model)]), Tuning(
-        rows=len(truth), calibration=calibration, threshold=limit
+        rows=len(truth), calibration=calibration, threshold=threshold_record
     )
 
 
-def bare(pipeline: Pipeline) -> Pipeline:
-    """Return the pipeline as it was before `tune`: a calibration or threshold around a frozen model is taken off."""
+def threshold_of(pipeline: Any) -> float:
+    """Return the probability from which the pipeline predicts the second class."""
+    model = pipeline[-1] if isinstance(pipeline, Pipeline) else pipeline
+    return float(model.threshold) if isinstance(model, FixedThresholdClassifier) else 0.5
+
+
+def remove_tuning(pipeline: Pipeline) -> Pipeline:
+    """Return the pipeline as it was before `tune`: without calibration and threshold around the last step."""
     model = pipeline[-1]
     while isinstance(model, FixedThresholdClassifier | CalibratedClassifierCV):
         if not isinstance(model.estimator, FrozenEstimator):
@@ -74,16 +80,10 @@ def bare(pipeline: Pipeline) -> Pipeline:
     return Pipeline([*pipeline.steps[:-1], (pipeline.steps[-1][0], model)])
 
 
-def unfitted(pipeline: Pipeline, seed: int | None = None) -> Pipeline:
-    """Return an unfitted copy of what `bare` returns; with `seed`, in every random state."""
-    copy = clone(bare(pipeline))
+def clone_untuned(pipeline: Pipeline, seed: int | None = None) -> Pipeline:
+    """Return an unfitted copy of the pipeline without its tuning; with `seed` as every `random_state`."""
+    copy = clone(remove_tuning(pipeline))
     if seed is not None:
         states = [name for name in copy.get_params() if name.split("__")[-1] == "random_state"]
         copy.set_params(**dict.fromkeys(states, seed))
     return copy
-
-
-def threshold_of(pipeline: Any) -> float:
-    """From which probability of the second class the pipeline answers it."""
-    model = pipeline[-1] if isinstance(pipeline, Pipeline) else pipeline
-    return float(model.threshold) if isinstance(model, FixedThresholdClassifier) else 0.5

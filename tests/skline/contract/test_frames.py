@@ -1,4 +1,4 @@
-"""Rows become the frames that training saw, and frames become rows again."""
+"""Conversion of rows to frames with the dtypes of training, and of frames to rows."""
 
 import datetime as dt
 from typing import Any
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from skline.contract.frames import to_frame, to_json_rows, to_rows
 from skline.contract.spec import Column
-from tests import demo
+from tests.fixtures import demo
 
 COLUMNS = [
     Column(name=f"{kind} {nullable}", kind=kind, nullable=nullable)  # type: ignore[arg-type]
@@ -31,16 +31,16 @@ ROWS = st.lists(
 
 
 @given(ROWS)
-def test_rows_survive_a_frame(rows: list[dict[str, Any]]) -> None:
+def test_rows_round_trip_through_a_frame(rows: list[dict[str, Any]]) -> None:
     frame = to_frame(COLUMNS, rows)
     assert frame.dtypes.map(str).to_dict() == {c.name: c.storage for c in COLUMNS}
     assert to_rows(COLUMNS, frame) == rows
 
 
-def test_the_frame_of_a_request_has_the_dtypes_of_training() -> None:
+def test_frame_of_a_request_has_the_dtypes_of_training() -> None:
     live = demo.parts()["live"][demo.contract().input_names].head(20)
-    again = to_frame(demo.contract().inputs, to_rows(demo.contract().inputs, live))
-    pd.testing.assert_frame_equal(again, live)
+    restored = to_frame(demo.contract().inputs, to_rows(demo.contract().inputs, live))
+    pd.testing.assert_frame_equal(restored, live)
 
 
 def test_json_rows_write_dates_as_text() -> None:

@@ -1,4 +1,4 @@
-"""The gates on made-up cases whose truth is known."""
+"""The gates on constructed cases whose result is known."""
 
 import math
 from typing import Any
@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.evaluation import gates
-from skline.evaluation.champion import Comparison, compare
-from skline.evaluation.costs import Costs
-from skline.evaluation.verdict import Verdict
-from skline.scoring.answers import Scores
-from skline.settings_evaluation import Evaluate, Gates
+from skline.evaluation.champion import Comparison, compare_with_champion
+from skline.evaluation.runtime_costs import Costs
+from skline.release.verdict import Verdict
+from skline.scoring.scores import Scores
+from skline.settings.evaluation import Evaluate, Gates
 
 CONTRACT = Contract(
     title="made up",
@@ -47,8 +47,8 @@ DETAILS: dict[str, Any] = {
 COSTS = Costs(latency_ms=1, artifact_mb=2, memory_mb=30)
 
 
-def scored(shift: Any, seed: int, noise: Any) -> Scores:
-    """A model whose score lies `shift` apart where the truth is yes, on the rows of `table`."""
+def make_scores(shift: Any, seed: int, noise: Any) -> Scores:
+    """Return the scores of a model, raised by `shift` where the truth is positive, on the rows of `table`."""
     truth = table()["bought"].to_numpy()
     own = np.random.default_rng(seed).normal(0, 1, ROWS)
     score = 1 / (1 + np.exp(-(truth * shift + 0.8 * noise + 0.6 * own)))
@@ -61,80 +61,85 @@ def table() -> pd.DataFrame:
     )
 
 
-def judged(new: Any, champion: Any, limits: Gates | None = None) -> tuple[Verdict, Comparison]:
-    """The verdict on a new model beside a champion; each is given by its shift."""
+def assess(new: Any, champion: Any, limits: Gates | None = None) -> tuple[Verdict, Comparison]:
+    """Return the verdict on a new model compared with a champion; each is described by its shift."""
     noise, limits = np.random.default_rng(0).normal(0, 1, ROWS), limits or Gates()
-    found = compare(
-        table(), scored(new, 1, noise), scored(champion, 2, noise), CONTRACT, (0.5, 0.5), "roc_auc",
+    result = compare_with_champion(
+        table(), make_scores(new, 1, noise), make_scores(champion, 2, noise), CONTRACT, (0.5, 0.5), "roc_auc",
         Evaluate(resamples=400), limits, 17,
     )  # fmt: skip
-    comparison = Comparison("shop/3", "c" * 64, *found)
-    return verdict(limits, comparison=comparison), comparison
+    comparison = Comparison("shop/3", "c" * 64, *result)
+    return make_verdict(limits, comparison=comparison), comparison
 
 
-def verdict(
+def make_verdict(
     limits: Gates | None = None,
     metrics: Any = METRICS,
     details: Any = DETAILS,
     comparison: Comparison | SklineError | None = None,
     costs: Costs = COSTS,
 ) -> Verdict:
-    findings = gates.judge(limits or Gates(), metrics, details, comparison, costs, "a" * 64)
-    known = comparison if isinstance(comparison, Comparison) else None
+    compared = comparison if isinstance(comparison, Comparison) else None
     return Verdict(
         artifact_sha256="a" * 64,
-        champion_sha256=known and known.sha256,
-        champion_version=known and known.version,
-        improved=gates.improved(comparison, "a" * 64),
-        findings=findings,
+        champion_sha256=compared and compared.sha256,
+        champion_version=compared and compared.version,
+        improved=gates.is_improved(comparison, "a" * 64),
+        gates=gates.evaluate_gates(limits or Gates(), metrics, details, comparison, costs, "a" * 64),
     )
 
 
-def failed(found: Verdict) -> list[str]:
-    return [finding.gate for finding in found.failures()]
+def failed(verdict: Verdict) -> list[str]:
+    return [result.gate for result in verdict.failed_gates]
 
 
-def test_a_worse_champion_is_replaced() -> None:
-    found, _ = judged(new=1.4, champion=1.0)
-    assert found.passed
-    assert found.improved
-    assert found.words().endswith("it is better than the champion shop/3.")
+def test_a_better_model_passes_and_is_improved() -> None:
+    verdict, _ = assess(new=1.4, champion=1.0)
+    assert verdict.passed
+    assert verdict.improved
+    assert verdict.summary().endswith("it is better than the champion shop/3.")
 
 
-def test_an_equal_one_may_replace_it_and_is_not_called_improved() -> None:
-    found, _ = judged(new=1.0, champion=1.0, limits=Gates(champion={"margin": 0.02}))
-    assert found.passed
-    assert found.improved is False
-    assert "no improvement is shown" in found.words()
-    strict, _ = judged(new=1.0, champion=1.0, limits=Gates(champion={"require": "better"}))
-    assert failed(strict) == ["champion"]
+def test_an_equal_model_passes_and_is_not_improved() -> None:
+    verdict, _ = assess(new=1.0, champion=1.0, limits=Gates(champion={"margin": 0.02}))
+    assert verdict.passed
+    assert verdict.improved is False
+    assert "no improvement is shown" in verdict.summary()
 
 
-def test_a_worse_one_is_refused() -> None:
-    found, _ = judged(new=0.8, champion=1.0)
-    assert "champion" in failed(found)
+def test_an_equal_model_fails_where_a_better_one_is_required() -> None:
+    verdict, _ = assess(new=1.0, champion=1.0, limits=Gates(champion={"require": "better"}))
+    assert failed(verdict) == ["champion"]
 
 
-def test_better_overall_and_much_worse_in_one_segment_is_refused() -> None:
+def test_a_worse_model_fails() -> None:
+    verdict, _ = assess(new=0.8, champion=1.0)
+    assert "champion" in failed(verdict)
+
+
+def test_a_model_that_is_better_overall_and_much_worse_in_one_segment_fails() -> None:
     small = table()["town"].to_numpy() == "small"
-    found, comparison = judged(new=np.where(small, 0.3, 1.6), champion=1.0)
+    verdict, comparison = assess(new=np.where(small, 0.3, 1.6), champion=1.0)
     assert comparison.difference is not None
     assert comparison.difference.low > 0
-    assert failed(found) == ["champion by segment"]
-    assert "town small" in found.failures()[0].reason
+    assert failed(verdict) == ["champion by segment"]
+    assert "town small" in verdict.failed_gates[0].reason
 
 
-def test_no_champion_is_said_and_one_that_cannot_be_asked_is_a_no() -> None:
-    found = verdict()
-    assert found.passed
-    assert "no champion yet" in found.words()
-    assert found.improved is None
-    broken = verdict(comparison=SklineError("the champion shop/3 is not there"))
-    assert failed(broken) == ["champion"]
-    assert broken.failures()[0].reason == "the champion shop/3 is not there"
+def test_a_first_model_passes_without_a_champion() -> None:
+    verdict = make_verdict()
+    assert verdict.passed
+    assert "no champion yet" in verdict.summary()
+    assert verdict.improved is None
 
 
-def test_each_limit_refuses_what_does_not_keep_it() -> None:
+def test_a_champion_that_cannot_be_scored_fails_with_its_reason() -> None:
+    verdict = make_verdict(comparison=SklineError("the champion shop/3 is not there"))
+    assert failed(verdict) == ["champion"]
+    assert verdict.failed_gates[0].reason == "the champion shop/3 is not there"
+
+
+def test_each_limit_fails_a_model_that_does_not_keep_it() -> None:
     for limits, gate in (
         ({"floors": {"roc_auc": 0.71}}, "floor roc_auc"),
         ({"floors": {"brier": 0.09}}, "floor brier"),
@@ -149,14 +154,14 @@ def test_each_limit_refuses_what_does_not_keep_it() -> None:
         ({"max_artifact_mb": 1}, "size"),
         ({"max_memory_mb": 10}, "memory"),
     ):
-        assert failed(verdict(Gates.model_validate(limits))) == [gate]
-    assert verdict(Gates(worst_segment=0.5, floors={"roc_auc": 0.7}, gaps={"error": 0.08}, max_ece=0.02)).passed
+        assert failed(make_verdict(Gates.model_validate(limits))) == [gate]
+    assert make_verdict(Gates(worst_segment=0.5, floors={"roc_auc": 0.7}, gaps={"error": 0.08}, max_ece=0.02)).passed
 
 
-def test_a_model_no_better_than_a_constant_or_worse_than_a_line_is_refused() -> None:
+def test_a_model_no_better_than_a_constant_or_worse_than_a_linear_model_fails() -> None:
     against = {"dummy": {"value": 0.01, "low": -0.01, "high": 0.03}, "linear": {"value": -0.01, "low": 0, "high": 0}}
-    assert failed(verdict(details=DETAILS | {"against": against})) == ["dummy", "linear"]
-    assert failed(verdict(Gates(linear_margin=0.02), details=DETAILS | {"against": against})) == ["dummy"]
+    assert failed(make_verdict(details=DETAILS | {"against": against})) == ["dummy", "linear"]
+    assert failed(make_verdict(Gates(linear_margin=0.02), details=DETAILS | {"against": against})) == ["dummy"]
 
 
 STRICT = Gates(
@@ -170,8 +175,8 @@ LEAVES = [
 
 
 @given(st.sampled_from(LEAVES), st.sampled_from([math.nan, math.inf, -math.inf, None, "0.9", True]))
-def test_what_is_nan_or_no_number_never_passes(leaf: tuple[Any, ...], broken: Any) -> None:
-    assert verdict(STRICT).passed
+def test_a_figure_that_is_nan_or_not_a_number_never_passes(leaf: tuple[Any, ...], broken: Any) -> None:
+    assert make_verdict(STRICT).passed
     holder = {"metrics": METRICS, "details": DETAILS}
 
     def put(value: Any, path: tuple[Any, ...]) -> Any:
@@ -182,20 +187,20 @@ def test_what_is_nan_or_no_number_never_passes(leaf: tuple[Any, ...], broken: An
         return copy
 
     changed = put(holder, leaf)
-    assert not verdict(STRICT, changed["metrics"], changed["details"]).passed
+    assert not make_verdict(STRICT, changed["metrics"], changed["details"]).passed
 
 
 @pytest.mark.parametrize("missing", ["intervals", "against", "segments", "gaps"])
-def test_what_is_missing_never_passes(missing: str) -> None:
+def test_a_missing_figure_never_passes(missing: str) -> None:
     details = {key: value for key, value in DETAILS.items() if key != missing}
-    assert not verdict(STRICT, details=details).passed
-    assert not verdict(STRICT, metrics={}).passed
-    assert not verdict(STRICT, costs=Costs(latency_ms=math.nan, artifact_mb=1, memory_mb=1)).passed
+    assert not make_verdict(STRICT, details=details).passed
+    assert not make_verdict(STRICT, metrics={}).passed
+    assert not make_verdict(STRICT, costs=Costs(latency_ms=math.nan, artifact_mb=1, memory_mb=1)).passed
 
 
-def test_a_difference_that_is_no_number_is_a_no() -> None:
-    assert failed(verdict(comparison=Comparison("shop/3", "c" * 64, None))) == ["champion"]
+def test_a_difference_without_a_value_fails() -> None:
+    assert failed(make_verdict(comparison=Comparison("shop/3", "c" * 64, None))) == ["champion"]
 
 
-def test_no_findings_pass_nothing() -> None:
-    assert not Verdict(artifact_sha256="a" * 64, findings=()).passed
+def test_a_verdict_without_gates_does_not_pass() -> None:
+    assert not Verdict(artifact_sha256="a" * 64, gates=()).passed

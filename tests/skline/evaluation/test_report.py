@@ -1,4 +1,4 @@
-"""The report of a regression: its numbers can be read, its groups are compared, and it fits a phone."""
+"""The report of a regression: readable numbers, gaps between groups, and a layout that fits a phone."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Contract
-from skline.evaluation.report import page
-from skline.evaluation.verdict import Finding, Verdict
+from skline.evaluation.report.page import render_report
+from skline.release.verdict import GateResult, Verdict
 from skline.settings import Settings
-from skline.settings_evaluation import Evaluate
+from skline.settings.evaluation import Evaluate
 from skline.stages import evaluate
-from skline.stages.split import report
+from skline.stages.split import describe_parts
 from skline.tuning.tune import tune
-from tests import demo
+from tests.fixtures import demo
 
 CONTRACT = Contract(
     title="Flats",
@@ -37,7 +37,7 @@ CONTRACT = Contract(
 
 
 def flats(seed: int, count: int = 700) -> pd.DataFrame:
-    """Prices of some 180,000, which are noisier where people heat with oil."""
+    """Return flats with prices of about 180,000 and more noise where the heating burns oil."""
     random = np.random.default_rng(seed)
     heating = random.choice(["gas", "oil"], count)
     area = random.gamma(9, 10, count)
@@ -52,39 +52,39 @@ def html(packaged: demo.Packaged) -> str:
     model = make_pipeline(codes, HistGradientBoostingRegressor(max_iter=30))
     model.fit(parts["train"][CONTRACT.input_names], parts["train"]["price"])
     fitted, tuning = tune(model, parts["validation"], CONTRACT, method="auto", threshold=0.5, level=0.9, seed=1)
-    found = evaluate.evaluate(
+    result = evaluate.evaluate(
         fitted, parts["train"], parts["test"], CONTRACT,
         Evaluate(resamples=100, min_segment_rows=50, seeds=1), seed=1, tuning=tuning,
     )  # fmt: skip
     settings = Settings.load(demo.PARAMS)
     artifact = replace(Artifact.open(packaged.folder, packaged.digest), contract=CONTRACT)
-    verdict = Verdict(artifact_sha256=artifact.digest, findings=(Finding(gate="rows", passed=True, reason="700"),))
-    return page.write(
-        settings, artifact, verdict, None, metrics=found.metrics, details=found.details, plots=found.plots,
-        lineage={"source": "flats.csv", "rows": 2_100}, parts=report(parts, CONTRACT),
+    verdict = Verdict(artifact_sha256=artifact.digest, gates=(GateResult(gate="rows", passed=True, reason="700"),))
+    return render_report(
+        settings, artifact, verdict, None, metrics=result.metrics, details=result.details, plots=result.plots,
+        lineage={"source": "flats.csv", "rows": 2_100}, parts=describe_parts(parts, CONTRACT),
     )  # fmt: skip
 
 
-def test_numbers_have_thousands_and_no_exponents(html: str) -> None:
+def test_numbers_have_thousands_separators_and_no_exponents(html: str) -> None:
     assert "e+0" not in html
     assert "Root mean" in html or "RMSE" in html
     assert "200k</text>" in html
 
 
-def test_groups_of_a_sensitive_column_are_compared(html: str) -> None:
+def test_report_compares_groups_of_a_sensitive_column(html: str) -> None:
     gaps = html.split("<h2>Gaps between groups</h2>")[1].split("</section>", maxsplit=1)[0]
     assert "heating" in gaps
     assert gaps.index("oil (") < gaps.index("gas (")
 
 
-def test_it_fits_a_phone(html: str, tmp_path: Path) -> None:
-    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if found is None:
+def test_report_fits_a_phone(html: str, tmp_path: Path) -> None:
+    browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if browser_path is None:
         pytest.fail("no Chromium") if os.environ.get("CI") else pytest.skip("no Chromium is installed")
     (tmp_path / "report.html").write_text(html)
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=found, args=sandbox)
+        browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
         tab = browser.new_page(viewport={"width": 360, "height": 800})
         tab.goto((tmp_path / "report.html").as_uri())
         for details in tab.locator("details").all():

@@ -1,4 +1,4 @@
-"""PredictionLog: what is handed over is written once, nothing keeps the caller waiting, every row is counted."""
+"""Tests of PredictionLog: rows are written once, callers do not wait, and every row is counted."""
 
 import asyncio
 import datetime as dt
@@ -20,29 +20,30 @@ from skline.contract.frames import to_frame
 from skline.contract.spec import Column
 from skline.errors import SklineError
 from skline.logs.read import inputs_frame, read_predictions, values
-from skline.logs.records import new_prediction_id, to_us
+from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
 from skline.logs.writer import NotDurable, PredictionLog
-from tests.skline.logs.conftest import ROW, prediction, until
+from tests.fixtures.clients import wait_until
+from tests.skline.logs.conftest import ROW, prediction
 
 
-def rows_of(settings: LogSettings) -> list[dict[str, object]]:
+def read_rows(settings: LogSettings) -> list[dict[str, object]]:
     rows: list[dict[str, object]] = read_predictions(settings).to_pylist()
     return rows
 
 
 @contextmanager
 def write_lock(settings: LogSettings) -> Iterator[None]:
-    """Another process's transaction on the SQLite file."""
+    """Hold a write transaction on the SQLite file, as another process would."""
     with closing(sqlite3.connect(settings.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield
         other.execute("ROLLBACK")
 
 
-def test_every_field_comes_back_as_it_was_given(settings: LogSettings) -> None:
+def test_every_field_is_read_as_it_was_logged(settings: LogSettings) -> None:
     log = PredictionLog(settings)
-    full = prediction(
+    record = prediction(
         probabilities={"false": 0.1 + 0.2, "true": 0.7},
         latency_us=12,
         request_id="r-1",
@@ -54,10 +55,10 @@ def test_every_field_comes_back_as_it_was_given(settings: LogSettings) -> None:
         arm="b",
         bucket=9_999,
     )
-    log.put(full)
+    log.put(record)
     log.close()
-    (row,) = rows_of(settings)
-    expected = full._asdict() | {
+    (row,) = read_rows(settings)
+    expected = record._asdict() | {
         "time": row["time"],
         "inputs": json.dumps(ROW, separators=(",", ":")),
         "prediction": "false",
@@ -66,7 +67,7 @@ def test_every_field_comes_back_as_it_was_given(settings: LogSettings) -> None:
         "event_time": dt.datetime(2026, 1, 31, 14, 5, tzinfo=dt.UTC),
     }
     assert row == expected
-    assert to_us(row["time"]) == full.time  # type: ignore[arg-type]
+    assert to_us(row["time"]) == record.time  # type: ignore[arg-type]
 
 
 CELLS = {
@@ -81,35 +82,36 @@ CELLS = {
 
 @limits(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(rows=st.lists(st.fixed_dictionaries({column.name: cells for column, cells in CELLS.items()}), min_size=1))
-def test_logged_inputs_read_back_as_the_frame_that_was_scored_to_the_last_bit(
+def test_logged_inputs_are_read_as_the_frame_that_was_scored_to_the_last_bit(
     settings: LogSettings, rows: list[dict[str, object]]
 ) -> None:
     log = PredictionLog(settings)
     records = [prediction(inputs=row, prediction=row["n"] or 0.0) for row in rows]
     log.put_many(records)
-    assert log.close().refused == 0
-    mine = {record.prediction_id: place for place, record in enumerate(records)}
+    assert log.close().rejected == 0
+    order = {record.prediction_id: index for index, record in enumerate(records)}
     table = read_predictions(settings)
-    places = [mine.get(one, -1) for one in table["prediction_id"].to_pylist()]  # other examples' rows are there too
-    kept = sorted((place, index) for index, place in enumerate(places) if place >= 0)
-    table = table.take([index for _, index in kept])
+    # The table also holds the rows of earlier examples.
+    positions = [order.get(name, -1) for name in table["prediction_id"].to_pylist()]
+    own = sorted((position, index) for index, position in enumerate(positions) if position >= 0)
+    table = table.take([index for _, index in own])
     expected = to_frame(CELLS, rows)  # type: ignore[arg-type]
-    found = inputs_frame(CELLS, table)
-    assert found.dtypes.astype(str).to_dict() == expected.dtypes.astype(str).to_dict()
+    frame = inputs_frame(CELLS, table)
+    assert frame.dtypes.astype(str).to_dict() == expected.dtypes.astype(str).to_dict()
     for name in expected:
-        assert found[name].isna().equals(expected[name].isna())
-        assert found[name].dropna().tolist() == expected[name].dropna().tolist()
+        assert frame[name].isna().equals(expected[name].isna())
+        assert frame[name].dropna().tolist() == expected[name].dropna().tolist()
     assert values(table["prediction"]) == [row["n"] or 0.0 for row in rows]
 
 
-def test_only_the_chosen_inputs_are_stored_and_the_entity_as_its_hash(sqlite: LogSettings) -> None:
-    chosen = sqlite.model_copy(update={"columns": ("wind", "carrier"), "entity_column": "customer"})
-    all_but_entity = sqlite.model_copy(update={"entity_column": "customer"})
-    for settings in (chosen, all_but_entity):
+def test_only_selected_inputs_are_stored_and_the_entity_as_its_hash(sqlite: LogSettings) -> None:
+    selected = sqlite.model_copy(update={"columns": ("wind", "carrier"), "entity_column": "customer"})
+    without_entity = sqlite.model_copy(update={"entity_column": "customer"})
+    for settings in (selected, without_entity):
         log = PredictionLog(settings)
         log.put(prediction())
         log.close()
-    first, second = rows_of(sqlite)
+    first, second = read_rows(sqlite)
     assert json.loads(str(first["inputs"])) == {"wind": 12.25, "carrier": "UA"}
     assert json.loads(str(second["inputs"])) == {"wind": 12.25, "carrier": "UA", "distance": 1400}
     assert first["entity"] == second["entity"]
@@ -122,166 +124,156 @@ def test_only_the_chosen_inputs_are_stored_and_the_entity_as_its_hash(sqlite: Lo
         LogSettings(columns=("customer",), entity_column="customer")
 
 
-def test_an_event_s_time_is_taken_from_its_column(sqlite: LogSettings) -> None:
+def test_event_time_is_read_from_its_column(sqlite: LogSettings) -> None:
     log = PredictionLog(sqlite.model_copy(update={"event_time_column": "day"}))
     log.put(prediction(inputs={"day": dt.date(2026, 1, 31)}))
     log.close()
-    assert rows_of(sqlite)[0]["event_time"] == dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
+    assert read_rows(sqlite)[0]["event_time"] == dt.datetime(2026, 1, 31, tzinfo=dt.UTC)
 
 
-def test_a_row_given_twice_is_stored_once(settings: LogSettings) -> None:
+def test_row_logged_twice_is_stored_once(settings: LogSettings) -> None:
     log = PredictionLog(settings)
     record = prediction()
     log.put_many([record, prediction(), record])
     log.put(record)
     log.close()
-    assert len(rows_of(settings)) == 2
+    assert len(read_rows(settings)) == 2
 
 
-def test_a_full_queue_drops_and_counts_and_warns_once(sqlite: LogSettings, caplog: pytest.LogCaptureFixture) -> None:
+def test_full_queue_drops_and_counts_rows_and_warns_once(sqlite: LogSettings, caplog: pytest.LogCaptureFixture) -> None:
     log = PredictionLog(sqlite.model_copy(update={"queue_rows": 10, "batch_rows": 5}))
     log.put(prediction())
-    until(lambda: log.stats().written)
+    wait_until(lambda: log.stats().written)
     with write_lock(sqlite), caplog.at_level(logging.WARNING):
-        taken = sum(log.put(prediction(inputs={"secret": "x-ray"})) for _ in range(100))
-        taken += log.put_many([prediction() for _ in range(100)])
+        accepted = sum(log.put(prediction(inputs={"secret": "x-ray"})) for _ in range(100))
+        accepted += log.put_many([prediction() for _ in range(100)])
         stats = log.stats()
-    assert 10 <= taken <= 15  # the queue, and what the writer has in hand, whenever it took it
-    assert stats.dropped == 200 - taken
+    assert 10 <= accepted <= 15  # the queue, and a batch that the writer may have taken
+    assert stats.dropped == 200 - accepted
     log.close()
-    assert len(rows_of(sqlite)) == 1 + taken
+    assert len(read_rows(sqlite)) == 1 + accepted
     assert sum("dropped" in message for message in caplog.messages) == 1
     assert "x-ray" not in caplog.text
 
 
-def test_a_row_that_can_never_be_stored_stops_no_other(settings: LogSettings, caplog: pytest.LogCaptureFixture) -> None:
+def test_row_that_can_never_be_stored_stops_no_other(settings: LogSettings, caplog: pytest.LogCaptureFixture) -> None:
     log = PredictionLog(settings)
     bad = [prediction(inputs={"a": object()}), prediction(bucket=2**70), prediction(inputs={"a": "\ud800"})]
     log.put_many([prediction(), *bad, prediction()])
     stats = log.close()
-    assert (stats.written, stats.refused, stats.failed_batches) == (2, 3, 0)
-    assert len(rows_of(settings)) == 2
+    assert (stats.written, stats.rejected, stats.failed_batches) == (2, 3, 0)
+    assert len(read_rows(settings)) == 2
     assert "could not be stored" in caplog.text
 
 
 @pytest.mark.parametrize("mode", ["async", "sync", "off"])
-def test_modes(settings: LogSettings, mode: str) -> None:
+def test_mode_determines_when_rows_are_written(settings: LogSettings, mode: str) -> None:
     settings = settings.model_copy(update={"mode": mode, "batch_ms": 10_000, "sync_ms": 20_000})
     log = PredictionLog(settings)
     asyncio.run(log.append([prediction(), prediction()]))
-    assert len(rows_of(settings)) == (2 if mode == "sync" else 0)
+    assert len(read_rows(settings)) == (2 if mode == "sync" else 0)
     log.close()
-    assert len(rows_of(settings)) == (0 if mode == "off" else 2)
+    assert len(read_rows(settings)) == (0 if mode == "off" else 2)
 
 
-def test_in_sync_mode_many_answers_share_a_commit(settings: LogSettings) -> None:
+def test_concurrent_callers_share_a_commit_in_sync_mode(settings: LogSettings) -> None:
     log = PredictionLog(settings.model_copy(update={"mode": "sync", "sync_ms": 20_000}))
     commits = 0
-    write = log._write
+    write = log._write_batch
 
     def counted(batch: list[object]) -> None:
         nonlocal commits
         commits += 1
         write(batch)  # type: ignore[arg-type]
 
-    log._write = counted  # type: ignore[method-assign,assignment]
+    log._write_batch = counted  # type: ignore[method-assign,assignment]
 
     async def main() -> None:
         await asyncio.gather(*(log.append([prediction()]) for _ in range(300)))
 
     asyncio.run(main())
-    assert len(rows_of(settings)) == 300
+    assert len(read_rows(settings)) == 300
     assert commits <= 10
     log.close()
 
 
-def test_in_sync_mode_what_is_not_durable_in_time_is_an_error_and_never_written(sqlite: LogSettings) -> None:
+def test_rows_not_durable_in_time_fail_in_sync_mode_and_are_never_written(sqlite: LogSettings) -> None:
     PredictionLog(sqlite).close()
     log = PredictionLog(sqlite.model_copy(update={"mode": "sync", "sync_ms": 200, "queue_rows": 5}))
     log.put(prediction())
-    until(lambda: log.stats().written)
+    wait_until(lambda: log.stats().written)
     with write_lock(sqlite):
         with pytest.raises(NotDurable, match="within 200 ms"):
             asyncio.run(log.append([prediction(), prediction()]))
         with pytest.raises(NotDurable, match="6 rows do not fit"):
             asyncio.run(log.append([prediction() for _ in range(6)]))
-        until(lambda: log.stats().failed_batches)
-    until(lambda: log.stats().queued == 0)
+        wait_until(lambda: log.stats().failed_batches)
+    wait_until(lambda: log.stats().queued == 0)
     stats = log.close()
     assert (stats.written, stats.abandoned, stats.dropped) == (1, 2, 6)
-    assert len(rows_of(sqlite)) == 1
+    assert len(read_rows(sqlite)) == 1
     with pytest.raises(NotDurable, match="closed"):
         asyncio.run(log.append([prediction()]))
 
 
-def test_in_sync_mode_a_row_that_can_never_be_stored_is_an_error_of_its_own_answer_alone(settings: LogSettings) -> None:
+def test_row_that_can_never_be_stored_fails_only_its_own_caller_in_sync_mode(settings: LogSettings) -> None:
     log = PredictionLog(settings.model_copy(update={"mode": "sync", "sync_ms": 20_000}))
 
     async def main() -> list[object]:
-        answers = ([prediction()], [prediction(), prediction(inputs={"a": object()})], [prediction()])
-        return await asyncio.gather(*map(log.append, answers), return_exceptions=True)
+        batches = ([prediction()], [prediction(), prediction(inputs={"a": object()})], [prediction()])
+        return await asyncio.gather(*map(log.append, batches), return_exceptions=True)
 
     first, bad, last = asyncio.run(main())
     log.close()
     assert first is last is None
     assert isinstance(bad, NotDurable)
-    assert len(rows_of(settings)) == 3
+    assert len(read_rows(settings)) == 3
 
 
-def test_closing_writes_what_waits_but_not_for_ever(sqlite: LogSettings) -> None:
+def test_close_writes_queued_rows_within_the_deadline(sqlite: LogSettings) -> None:
     log = PredictionLog(sqlite.model_copy(update={"batch_ms": 10_000}))
     log.put_many([prediction() for _ in range(3_000)])
     assert log.close().written == 3_000
-    assert len(rows_of(sqlite)) == 3_000
+    assert len(read_rows(sqlite)) == 3_000
     assert not log.put(prediction())
 
     stuck = PredictionLog(sqlite.model_copy(update={"drain_seconds": 0.2}))
     with write_lock(sqlite):
         stuck.put_many([prediction() for _ in range(700)])
         stuck.close()
-        until(lambda: stuck.stats().dropped == 700, 10)
+        wait_until(lambda: stuck.stats().dropped == 700, 10)
 
 
-def test_rows_of_many_threads_are_all_written(sqlite: LogSettings) -> None:
+def test_rows_of_concurrent_threads_are_all_written(sqlite: LogSettings) -> None:
     log = PredictionLog(sqlite)
     records = [[prediction() for _ in range(400)] for _ in range(6)]
-    threads = [threading.Thread(target=lambda some=some: [log.put(one) for one in some]) for some in records]
+    threads = [threading.Thread(target=lambda batch=batch: [log.put(record) for record in batch]) for batch in records]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
     assert log.close().written == 2_400
-    assert len(rows_of(sqlite)) == 2_400
+    assert len(read_rows(sqlite)) == 2_400
 
 
-def test_a_bad_key_is_said_and_the_rows_wait_for_a_good_one(sqlite: LogSettings) -> None:
+def test_rows_wait_while_the_entity_key_is_invalid(sqlite: LogSettings) -> None:
     sqlite.key_file.parent.mkdir()
     sqlite.key_file.write_text("short")
     log = PredictionLog(sqlite)
     log.put(prediction(entity="e"))
-    until(lambda: log.stats().last_error)
+    wait_until(lambda: log.stats().last_error)
     assert "entity.key holds 5 bytes" in str(log.stats().last_error)
     sqlite.key_file.write_text("k" * 32)
     assert log.close().written == 1
 
 
-def test_prediction_ids_are_version_7_uuids_and_rise(monkeypatch: pytest.MonkeyPatch) -> None:
-    import uuid
-
-    ids = [new_prediction_id() for _ in range(1_000)]
-    assert len(set(ids)) == 1_000
-    assert {uuid.UUID(one).version for one in ids} == {7}
-    assert {uuid.UUID(one).variant for one in ids} == {uuid.RFC_4122}
-    assert [one[:12] for one in ids] == sorted(one[:12] for one in ids)
-
-
-def test_settings_are_read_from_the_environment_and_hide_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_are_read_from_the_environment_without_showing_the_password(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKLINE_LOG__DATABASE", "postgresql://me:pa55word@db:5432/logs")
     monkeypatch.setenv("SKLINE_LOG__COLUMNS", '["a", "b"]')
-    found = LogSettings.from_environment()
-    assert found.columns == ("a", "b")
-    assert found.shown_database == "postgresql://me@db:5432/logs"
-    assert "pa55word" not in repr(found)
+    settings = LogSettings.from_environment()
+    assert settings.columns == ("a", "b")
+    assert settings.redacted_database == "postgresql://me@db:5432/logs"
+    assert "pa55word" not in repr(settings)
     monkeypatch.setenv("SKLINE_LOG__DATABASE", "mysql://db/logs")
     with pytest.raises(SklineError, match="mysql"):
         LogSettings.from_environment()

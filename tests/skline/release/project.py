@@ -1,4 +1,4 @@
-"""A project whose registry is real: versions of small artifacts in MLflow, as `dvc repro` would leave them."""
+"""A project with a real MLflow registry: versions of small artifacts, as `dvc repro` registers them."""
 
 import io
 import os
@@ -15,8 +15,8 @@ import pytest
 
 from skline.cli import parser
 from skline.errors import SklineError
-from skline.registry import Result, client, register
-from tests import demo
+from skline.registry.record import RunRecord, open_client, register
+from tests.fixtures import demo
 
 PARAMS = """\
 project: {name: demo}
@@ -32,31 +32,34 @@ class Project:
     folder: Path
     uri: str
 
-    def register(self, packaged: demo.Packaged, mark: str, verdict: str | None = "passed", against: str = "") -> str:
-        """Record an artifact as a version, as the stage `register` does; returns its number."""
-        judged = {} if verdict is None else {
+    def register(
+        self, packaged: demo.Packaged, fingerprint: str, verdict: str | None = "passed", champion: str = ""
+    ) -> str:
+        """Register an artifact as a version, as the stage `register` does; return its number."""
+        verdict_tags = {} if verdict is None else {
             "verdict": verdict, "verdict.failures": "" if verdict == "passed" else "roc_auc",
-            "verdict.champion_sha256": against,
+            "verdict.champion_sha256": champion,
         }  # fmt: skip
-        result = Result(
-            fingerprint=mark, md5={}, params={}, metrics={}, tags={"artifact_sha256": packaged.digest},
-            dataset={"name": "demo", "digest": "d", "source": "s"}, folders=(packaged.folder,), diff="", verdict=judged,
+        record = RunRecord(
+            fingerprint=fingerprint, md5={}, params={}, metrics={}, tags={"artifact_sha256": packaged.digest},
+            dataset={"name": "demo", "digest": "d", "source": "s"}, folders=(packaged.folder,), diff="",
+            verdict=verdict_tags,
         )  # fmt: skip
         before = Path.cwd()
-        os.chdir(self.folder)  # a sqlite store keeps artifacts beside where it is made
+        os.chdir(self.folder)  # a sqlite store keeps artifacts in the directory in which it is created
         try:
-            with client(self.uri, 20) as mlflow_client:
-                return register(mlflow_client, "demo", result).version
+            with open_client(self.uri, 20) as mlflow_client:
+                return register(mlflow_client, "demo", record).version
         finally:
             os.chdir(before)
 
     def aliases(self) -> dict[str, str]:
-        with client(self.uri, 20) as mlflow_client:
-            there = mlflow_client.get_registered_model("demo").aliases
-        return {alias: str(number) for alias, number in there.items()}
+        with open_client(self.uri, 20) as mlflow_client:
+            aliases = mlflow_client.get_registered_model("demo").aliases
+        return {alias: str(number) for alias, number in aliases.items()}
 
-    def process(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run a command of the project as a process."""
+    def run_process(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run a command of the project in a new process."""
         command = [sys.executable, "-m", "skline.cli", *words]
         return subprocess.run(
             command, capture_output=True, text=True, cwd=self.folder, check=False, timeout=120,
@@ -64,42 +67,42 @@ class Project:
         )  # fmt: skip
 
     def run(self, *words: str) -> str:
-        """Run a command here, where MLflow is imported already; returns what it prints."""
+        """Run a command in this process, where MLflow is imported already; return its output."""
         before = Path.cwd()
         os.chdir(self.folder)
-        os.environ["MLFLOW_TRACKING_URI"] = self.uri  # MLflow itself leaves there what it was last told
+        os.environ["MLFLOW_TRACKING_URI"] = self.uri  # MLflow stores the URI that was used last in there
         try:
             with redirect_stdout(io.StringIO()) as printed:
                 arguments = parser().parse_args(words)
-                arguments.carry_out(arguments)
+                arguments.run(arguments)
         finally:
             os.chdir(before)
             os.environ.pop("MLFLOW_TRACKING_URI", None)
         return printed.getvalue()
 
-    def refused(self, *words: str) -> str:
-        """Run a command that must be refused; returns why."""
-        with pytest.raises(SklineError) as refused:
+    def error_of(self, *words: str) -> str:
+        """Run a command that must fail; return the message."""
+        with pytest.raises(SklineError) as raised:
             self.run(*words)
-        return str(refused.value)
+        return str(raised.value)
 
 
 @cache
 def _empty_registry() -> Path:
-    """A registry with its tables and nothing in them; making them takes seconds."""
+    """Create a registry with empty tables once, because that takes seconds."""
     path = Path(tempfile.mkdtemp()) / "mlflow.db"
-    with client(f"sqlite:///{path}", 60) as mlflow_client:
+    with open_client(f"sqlite:///{path}", 60) as mlflow_client:
         mlflow_client.search_registered_models()
     return path
 
 
 def make(folder: Path, uri: str | None = None, **params: str) -> Project:
-    """Make a project with an empty registry, in SQLite unless a server is named."""
+    """Create a project with an empty registry: in SQLite, or on the server of `uri`."""
     folder.mkdir(parents=True, exist_ok=True)
     if uri is None:
         uri = f"sqlite:///{folder}/mlflow.db"
         shutil.copy(_empty_registry(), folder / "mlflow.db")
-    params.setdefault("release", "{timeout: 60}")  # the machine of the tests may be busy
-    more = "".join(f"{name}: {value}\n" for name, value in params.items())
-    (folder / "params.yaml").write_text(PARAMS % uri + more)
+    params.setdefault("release", "{timeout: 60}")  # the test machine may be busy
+    sections = "".join(f"{name}: {value}\n" for name, value in params.items())
+    (folder / "params.yaml").write_text(PARAMS % uri + sections)
     return Project(folder, uri)

@@ -1,4 +1,4 @@
-"""One thread: more only get in each other's way on tables of this size."""
+"""Limit native libraries to one thread: on tables of this size more threads only slow each other down."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Small tables with everything in them that real ones have, and the comparison that all tests share."""
+"""Small tables with all the difficulties of real ones, and the comparison of plan and pipeline in all tests."""
 
 import datetime as dt
 import warnings
@@ -8,11 +8,12 @@ import numpy as np
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
-from skline.scoring import stored
-from skline.scoring.answers import RowRefused, Scores
-from skline.scoring.equality import ULPS, same
-from skline.scoring.plan import Plan, build_plan
+from skline.scoring import plan_storage
+from skline.scoring.equality import MAX_ULPS, arrays_equal
+from skline.scoring.plan import Plan
+from skline.scoring.planning import build_plan
 from skline.scoring.reference import score_with_pipeline
+from skline.scoring.scores import RowRejected, Scores
 
 Row = dict[str, Value]
 
@@ -29,13 +30,13 @@ COLUMNS = (
     Column(name="moment", kind="datetime", nullable=True),
 )
 TOWNS = ["Łódź", "北京", "A", "B", "", "a\nb", "Ü", "x" * 40]
-#: Just before the first of the epoch, to have days on both sides of it.
+#: Shortly before the Unix epoch, so that datetimes lie on both sides of it.
 EPOCH = dt.datetime(1969, 12, 30)
-FEW = ["red", "green", "blue"]
+COLOURS = ["red", "green", "blue"]
 
 
 def make_rows(count: int, seed: int = 0) -> list[Row]:
-    """Rows as a caller gives them, with missing values, rare categories, -0.0 and denormals."""
+    """Return rows like those of a request, with missing values, rare categories, -0.0 and denormals."""
     rng = np.random.default_rng(seed)
     rows: list[Row] = []
     for _ in range(count):
@@ -49,7 +50,7 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
                 "flag": bool(rng.random() < 0.4),
                 "maybe": None if rng.random() < 0.2 else bool(rng.random() < 0.5),
                 "town": str(rng.choice(TOWNS, p=[0.3, 0.2, 0.2, 0.1, 0.1, 0.05, 0.03, 0.02])),
-                "kind of thing": None if rng.random() < 0.2 else str(rng.choice(FEW)),
+                "kind of thing": None if rng.random() < 0.2 else str(rng.choice(COLOURS)),
                 "day": dt.date(2012, 2, 27) + dt.timedelta(days=int(rng.integers(0, 700))),
                 "moment": None
                 if rng.random() < 0.2
@@ -59,8 +60,8 @@ def make_rows(count: int, seed: int = 0) -> list[Row]:
     return rows
 
 
-#: Rows unlike those of training: unseen categories and values at and over every edge.
-ODD: list[Row] = [
+#: Rows unlike those of training: unseen categories, and values at and beyond every limit.
+UNUSUAL_ROWS: list[Row] = [
     {**make_rows(1, 99)[0], **changes}
     for changes in (
         {"number": None, "count": None, "maybe": None, "kind of thing": None, "moment": None},
@@ -80,7 +81,7 @@ ODD: list[Row] = [
 
 
 def targets(rows: list[Row], task: str, seed: int = 1) -> Any:
-    """Something to learn: "binary", "multiclass" (texts), "regression" or "positive"."""
+    """Return a target for the rows: "binary", "multiclass" (strings), "regression" or "positive"."""
     rng = np.random.default_rng(seed)
     score = np.array(
         [
@@ -100,15 +101,15 @@ def targets(rows: list[Row], task: str, seed: int = 1) -> Any:
 
 
 def fit(pipeline: Any, task: str = "binary", columns: tuple[Column, ...] = COLUMNS, rows: int = 160) -> Any:
-    """Fit on the table's rows."""
+    """Fit a pipeline on rows of the table."""
     table = make_rows(rows)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return pipeline.fit(to_frame(columns, table), targets(table, task))
 
 
-def quietly(score: Any, *args: Any) -> Any:
-    """Call without warnings; None where it refuses its input."""
+def call_without_warnings(score: Any, *args: Any) -> Any:
+    """Call a function without warnings; return None if it rejects its input."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
@@ -118,90 +119,90 @@ def quietly(score: Any, *args: Any) -> Any:
 
 
 def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[Column, ...] = COLUMNS) -> Plan:
-    """Plan the fitted pipeline, and compare it on rows alone, in small batches and in one."""
+    """Build the plan of a fitted pipeline, and compare them on single rows, a small batch and a large one."""
     plan = build_plan(pipeline, columns)
-    rows = rows if rows is not None else [*ODD, *make_rows(4, 7)]
-    accepted, alone = [], []
+    rows = rows if rows is not None else [*UNUSUAL_ROWS, *make_rows(4, 7)]
+    accepted, single_scores = [], []
     for row in rows:
-        expected = quietly(score_with_pipeline, pipeline, columns, [row])
+        expected = call_without_warnings(score_with_pipeline, pipeline, columns, [row])
         try:
-            found = plan.score_row(row)
-        except RowRefused:
-            assert expected is None, f"the plan refuses {row}, which the pipeline scores"
+            actual = plan.score_row(row)
+        except RowRejected:
+            assert expected is None, f"the plan rejects {row}, which the pipeline scores"
             continue
-        assert expected is not None, f"the pipeline refuses {row}, which the plan scores"
-        assert_same_row(expected, found, plan)
-        assert found == plan.score_tuple(tuple(row[column.name] for column in columns)) or found[0] != found[0]
+        assert expected is not None, f"the pipeline rejects {row}, which the plan scores"
+        assert_row_scores_equal(expected, actual, plan)
+        assert actual == plan.score_tuple(tuple(row[column.name] for column in columns)) or actual[0] != actual[0]
         accepted.append(row)
-        alone.append(expected)
-    assert accepted, "the pipeline refuses every row: the test tests nothing"
+        single_scores.append(expected)
+    assert accepted, "the pipeline rejects every row, so the test verifies nothing"
     for chosen in (slice(0, 3), slice(0, None)):
-        expected = quietly(score_with_pipeline, pipeline, columns, accepted[chosen])
+        expected = call_without_warnings(score_with_pipeline, pipeline, columns, accepted[chosen])
         if plan.exactness == "ulp":
-            expected = join(alone[chosen])
+            expected = concatenate(single_scores[chosen])
         frame = to_frame(columns, accepted[chosen])
         arrays = {column.name: frame[column.name].to_numpy() for column in columns}
-        assert_same(expected, plan.score_rows(accepted[chosen]), plan)
-        assert_same(expected, Scores(*first(plan, accepted[chosen])), plan)
-        assert_same(expected, plan.score_columns(arrays), plan)
+        assert_scores_equal(expected, plan.score_rows(accepted[chosen]), plan)
+        assert_scores_equal(expected, Scores(*score_by_array_plan(plan, accepted[chosen])), plan)
+        assert_scores_equal(expected, plan.score_columns(arrays), plan)
     if len(accepted) < len(rows):
-        assert quietly(plan.score_rows, rows * 4) is None
-    assert_stored(plan, accepted)
+        assert call_without_warnings(plan.score_rows, rows * 4) is None
+    assert_equal_after_storage(plan, accepted)
     return plan
 
 
-def assert_stored(plan: Plan, rows: list[Row]) -> None:
-    """The plan answers the same after it was written and read."""
-    again = stored.load(stored.dump(plan))
-    assert again.exactness == plan.exactness
+def assert_equal_after_storage(plan: Plan, rows: list[Row]) -> None:
+    """Assert that the plan gives the same scores after it was stored and loaded."""
+    restored = plan_storage.load_plan(plan_storage.dump_plan(plan))
+    assert restored.exactness == plan.exactness
     for row in rows[:4]:
-        assert repr(again.score_row(row)) == repr(plan.score_row(row))
-    before, after = plan.score_rows(rows), again.score_rows(rows)
+        assert repr(restored.score_row(row)) == repr(plan.score_row(row))
+    before, after = plan.score_rows(rows), restored.score_rows(rows)
     assert before.predictions.tobytes() == after.predictions.tobytes() or before.predictions.dtype == object
     if before.probabilities is not None and after.probabilities is not None:
-        assert same(before.probabilities, after.probabilities, "bits")
+        assert arrays_equal(before.probabilities, after.probabilities, "bits")
 
 
-def first(plan: Plan, rows: list[Row]) -> tuple[Any, Any]:
-    """Scores of rows by the array plan, however few they are."""
-    from skline.scoring.plan import _column
+def score_by_array_plan(plan: Plan, rows: list[Row]) -> tuple[Any, Any]:
+    """Score rows by the array plan, even if they are few."""
+    from skline.scoring.plan import _to_array
 
-    scores = plan._score(
-        lambda i: _column([row[plan.columns[i].name] for row in rows], plan.columns[i].storage), len(rows)
+    scores = plan._score_batch(
+        lambda i: _to_array([row[plan.columns[i].name] for row in rows], plan.columns[i].storage), len(rows)
     )
     return scores.predictions, scores.probabilities
 
 
-def join(alone: list[Scores]) -> Scores:
-    """Rows scored one by one, as one batch."""
-    predictions = np.concatenate([scores.predictions for scores in alone])
-    chances = [scores.probabilities for scores in alone if scores.probabilities is not None]
-    return Scores(predictions, np.concatenate(chances) if chances else None)
+def concatenate(single_scores: list[Scores]) -> Scores:
+    """Join scores of single rows into those of one batch."""
+    predictions = np.concatenate([scores.predictions for scores in single_scores])
+    probabilities = [scores.probabilities for scores in single_scores if scores.probabilities is not None]
+    return Scores(predictions, np.concatenate(probabilities) if probabilities else None)
 
 
-def assert_same_row(expected: Scores, found: tuple[Any, Any], plan: Plan) -> None:
-    """One row's plain values against arrays of one row."""
-    prediction, chances = found
+def assert_row_scores_equal(expected: Scores, actual: tuple[Any, Any], plan: Plan) -> None:
+    """Assert that a row's plain values equal arrays of length one."""
+    prediction, probabilities = actual
     assert type(prediction) in (int, float, str, bool)
     dtype = expected.predictions.dtype
-    arrays = Scores(np.array([prediction], dtype=dtype), None if chances is None else np.array([chances]))
-    assert_same(expected, arrays, plan)
+    arrays = Scores(np.array([prediction], dtype=dtype), None if probabilities is None else np.array([probabilities]))
+    assert_scores_equal(expected, arrays, plan)
 
 
-def assert_same(expected: Scores, found: Scores, plan: Plan) -> None:
-    """The same bits; or for an "ulp" plan the same classes, and numbers within 4 ulp."""
-    assert (expected.probabilities is None) == (found.probabilities is None)
+def assert_scores_equal(expected: Scores, actual: Scores, plan: Plan) -> None:
+    """Assert that all bits are equal; for an "ulp" plan that classes are equal and numbers within 4 ulp."""
+    assert (expected.probabilities is None) == (actual.probabilities is None)
     if plan.exactness == "bits":
         if expected.predictions.dtype == object:
-            assert expected.predictions.tolist() == found.predictions.tolist()
+            assert expected.predictions.tolist() == actual.predictions.tolist()
         else:
-            assert expected.predictions.dtype == found.predictions.dtype
-            assert expected.predictions.tobytes() == found.predictions.tobytes()
-        if expected.probabilities is not None and found.probabilities is not None:
-            assert expected.probabilities.tobytes() == found.probabilities.tobytes()
+            assert expected.predictions.dtype == actual.predictions.dtype
+            assert expected.predictions.tobytes() == actual.predictions.tobytes()
+        if expected.probabilities is not None and actual.probabilities is not None:
+            assert expected.probabilities.tobytes() == actual.probabilities.tobytes()
         return
-    if expected.probabilities is None or found.probabilities is None:
-        np.testing.assert_array_max_ulp(expected.predictions, found.predictions, ULPS)
+    if expected.probabilities is None or actual.probabilities is None:
+        np.testing.assert_array_max_ulp(expected.predictions, actual.predictions, MAX_ULPS)
     else:
-        assert expected.predictions.tolist() == found.predictions.tolist()
-        np.testing.assert_array_max_ulp(expected.probabilities, found.probabilities, ULPS)
+        assert expected.predictions.tolist() == actual.predictions.tolist()
+        np.testing.assert_array_max_ulp(expected.probabilities, actual.probabilities, MAX_ULPS)

@@ -1,4 +1,4 @@
-"""Every estimator of the list, behind the same preparation, against the pipeline."""
+"""The plan of every supported estimator, behind the same preprocessing, equals the pipeline."""
 
 from typing import Any
 
@@ -28,15 +28,15 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from skline.contract.frames import to_frame
 from skline.features import TimeFeatures, minutes_of_day
-from skline.scoring import ensemble, lookups, trees
+from skline.scoring.estimators import ensemble, leaf_lookup, trees
 
 from .tables import COLUMNS, assert_planned, fit, make_rows, targets
 
 NUMBERS = ["number", "count", "constant", "maybe"]
 
 
-def prepared(estimator: Any, *, impute: bool = True) -> Pipeline:
-    """A preparation of every kind of column, and the estimator."""
+def preprocessed(estimator: Any, *, impute: bool = True) -> Pipeline:
+    """Return a pipeline of preprocessing for every kind of column and the estimator."""
     numbers: Any = make_pipeline(SimpleImputer(), StandardScaler()) if impute else "passthrough"
     times: Any = TimeFeatures(parts=("month", "weekday", "day_of_year", "year"), encoding="cyclic")
     return make_pipeline(
@@ -71,8 +71,8 @@ CLASSIFIERS = {
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifier(name: str, task: str) -> None:
-    plan = assert_planned(fit(prepared(CLASSIFIERS[name]), task))
+def test_classifier_equals_its_pipeline(name: str, task: str) -> None:
+    plan = assert_planned(fit(preprocessed(CLASSIFIERS[name]), task))
     assert plan.exactness == ("ulp" if name == "logistic" else "bits")
 
 
@@ -99,43 +99,47 @@ REGRESSORS = {
 
 
 @pytest.mark.parametrize("name", REGRESSORS)
-def test_regressor(name: str) -> None:
-    assert_planned(fit(prepared(REGRESSORS[name]), "positive"))
+def test_regressor_equals_its_pipeline(name: str) -> None:
+    assert_planned(fit(preprocessed(REGRESSORS[name]), "positive"))
 
 
 @pytest.mark.parametrize("name", ["hgb", "forest", "extra", "tree"])
-def test_missing_values_reach_the_trees(name: str) -> None:
-    assert_planned(fit(prepared(CLASSIFIERS[name], impute=False)))
+def test_trees_with_missing_values_equal_their_pipeline(name: str) -> None:
+    assert_planned(fit(preprocessed(CLASSIFIERS[name], impute=False)))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize("name", ["hgb", "hgb_deep", "forest", "gb"])
-def test_walked_trees(name: str, task: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
-    assert_planned(fit(prepared(CLASSIFIERS[name], impute=name == "gb"), task))
+def test_trees_without_lookup_tables_equal_their_pipeline(
+    name: str, task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
+    assert_planned(fit(preprocessed(CLASSIFIERS[name], impute=name == "gb"), task))
 
 
 @pytest.mark.parametrize("name", ["hgb", "forest", "tree"])
-def test_trees_too_large_to_walk(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
-    monkeypatch.setattr(ensemble, "LARGEST_WALK", 0)
-    assert_planned(fit(prepared(CLASSIFIERS[name])))
+def test_trees_predicted_by_their_own_function_equal_their_pipeline(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
+    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", 0)
+    assert_planned(fit(preprocessed(CLASSIFIERS[name])))
 
 
 @pytest.mark.parametrize("walked", [False, True])
-@pytest.mark.parametrize("given", [["town", "kind of thing"], [0, 3]])
-def test_native_categories(given: Any, walked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("categorical", [["town", "kind of thing"], [0, 3]])
+def test_categorical_splits_equal_their_pipeline(
+    categorical: Any, walked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if walked:
-        monkeypatch.setattr(lookups, "LARGEST_TABLES", 0)
+        monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
     columns = tuple(c for c in COLUMNS if c.name in ("town", "number", "count", "kind of thing"))
     names = [c.name for c in columns]
-    chosen = given if isinstance(given[0], str) else [names.index("town"), names.index("kind of thing")]
-    model = HistGradientBoostingClassifier(max_iter=15, min_samples_leaf=2, categorical_features=chosen)
+    features = categorical if isinstance(categorical[0], str) else [names.index("town"), names.index("kind of thing")]
+    model = HistGradientBoostingClassifier(max_iter=15, min_samples_leaf=2, categorical_features=features)
     assert_planned(fit(model, columns=columns), columns=columns)
     assert_planned(fit(Pipeline([("model", model)]), "multiclass", columns), columns=columns)
 
 
-def test_native_categories_after_an_encoder() -> None:
+def test_categorical_splits_after_an_encoder_equal_their_pipeline() -> None:
     encoder = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=-1)
     pipeline = make_pipeline(
         ColumnTransformer([("text", encoder, ["town", "kind of thing"])], remainder="drop"),
@@ -144,7 +148,7 @@ def test_native_categories_after_an_encoder() -> None:
     assert_planned(fit(pipeline))
 
 
-def test_sparse_one_hot_into_linear_form_is_exact() -> None:
+def test_linear_model_over_sparse_one_hot_columns_is_exact_to_the_bit() -> None:
     for estimator, task in (
         (LogisticRegression(), "binary"),
         (LogisticRegression(), "multiclass"),
@@ -169,7 +173,7 @@ def test_sparse_one_hot_into_linear_form_is_exact() -> None:
 
 
 @pytest.mark.parametrize("name", ["forest", "gb", "tree"])
-def test_trees_over_a_sparse_matrix(name: str) -> None:
+def test_trees_over_a_sparse_matrix_equal_their_pipeline(name: str) -> None:
     pipeline = make_pipeline(
         ColumnTransformer(
             [("t", OneHotEncoder(handle_unknown="ignore"), ["town"]), ("n", "passthrough", ["number"])],
@@ -183,7 +187,7 @@ def test_trees_over_a_sparse_matrix(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("inner", "method", "task"),
+    ("estimator", "method", "task"),
     [
         ("hgb", "sigmoid", "binary"),
         ("hgb", "isotonic", "multiclass"),
@@ -193,57 +197,57 @@ def test_trees_over_a_sparse_matrix(name: str) -> None:
         ("logistic", "isotonic", "binary"),
     ],
 )
-def test_calibrated(inner: str, method: Any, task: str) -> None:
-    assert_planned(fit(prepared(CalibratedClassifierCV(CLASSIFIERS[inner], method=method, cv=2)), task))
+def test_calibrated_classifier_equals_its_pipeline(estimator: str, method: Any, task: str) -> None:
+    assert_planned(fit(preprocessed(CalibratedClassifierCV(CLASSIFIERS[estimator], method=method, cv=2)), task))
 
 
-def test_calibrated_prefit_pipeline() -> None:
-    fitted = fit(prepared(CLASSIFIERS["hgb"]))
+def test_calibrated_frozen_pipeline_equals_its_pipeline() -> None:
+    fitted = fit(preprocessed(CLASSIFIERS["hgb"]))
     assert_planned(fit(CalibratedClassifierCV(FrozenEstimator(fitted), method="isotonic")))
 
 
-BY_MARGIN = {"response_method": "decision_function"}
+ON_DECISION_FUNCTION = {"response_method": "decision_function"}
 
 
 @pytest.mark.parametrize(
-    ("inner", "settings"),
+    ("estimator", "settings"),
     [
         ("hgb", {"threshold": 0.3}),
         ("hgb", {"threshold": 0.7, "pos_label": 0}),
-        ("hgb", {"threshold": -0.2, **BY_MARGIN}),
-        ("logistic", {"threshold": 0.2, "pos_label": 0, **BY_MARGIN}),
+        ("hgb", {"threshold": -0.2, **ON_DECISION_FUNCTION}),
+        ("logistic", {"threshold": 0.2, "pos_label": 0, **ON_DECISION_FUNCTION}),
         ("logistic", {}),
         ("forest", {"threshold": 0.25}),
     ],
 )
-def test_fixed_threshold(inner: str, settings: dict[str, Any]) -> None:
-    assert_planned(fit(FixedThresholdClassifier(prepared(CLASSIFIERS[inner]), **settings)))
+def test_fixed_threshold_equals_its_pipeline(estimator: str, settings: dict[str, Any]) -> None:
+    assert_planned(fit(FixedThresholdClassifier(preprocessed(CLASSIFIERS[estimator]), **settings)))
 
 
-def test_tuned_threshold_of_a_frozen_pipeline() -> None:
-    fitted = fit(prepared(CLASSIFIERS["hgb"]))
+def test_tuned_threshold_of_a_frozen_pipeline_equals_its_pipeline() -> None:
+    fitted = fit(preprocessed(CLASSIFIERS["hgb"]))
     tuned = TunedThresholdClassifierCV(FrozenEstimator(fitted), cv="prefit", refit=False)
     assert_planned(fit(tuned))
 
 
 @pytest.mark.parametrize("labels", [["no", "yes"], [False, True], [2.0, 7.0]])
-def test_classes_of_every_type(labels: list[Any]) -> None:
+def test_classes_keep_their_type(labels: list[Any]) -> None:
     rows = make_rows(120)
     target = pd.Series([labels[i] for i in targets(rows, "binary")])
     for name in ("hgb", "forest", "logistic"):
-        assert_planned(prepared(CLASSIFIERS[name]).fit(to_frame(COLUMNS, rows), target))
+        assert_planned(preprocessed(CLASSIFIERS[name]).fit(to_frame(COLUMNS, rows), target))
 
 
-def test_exponential_loss() -> None:
-    assert_planned(fit(prepared(GradientBoostingClassifier(**SMALL, loss="exponential"))))
+def test_exponential_loss_equals_its_pipeline() -> None:
+    assert_planned(fit(preprocessed(GradientBoostingClassifier(**SMALL, loss="exponential"))))
 
 
 def test_forest_with_several_jobs_is_ulp() -> None:
-    plan = assert_planned(fit(prepared(RandomForestClassifier(n_estimators=5, n_jobs=2, random_state=0))))
+    plan = assert_planned(fit(preprocessed(RandomForestClassifier(n_estimators=5, n_jobs=2, random_state=0))))
     assert plan.exactness == "ulp"
 
 
-def test_float32_thresholds_are_met_from_both_sides() -> None:
+def test_float64_threshold_is_the_largest_value_that_rounds_to_the_float32_threshold() -> None:
     rng = np.random.default_rng(3)
     edges = np.concatenate([rng.normal(size=200), [0.0, 1e-45, 1e-40, 16777217.0, 3.4028234e38, 0.1]])
     limits = trees.float64_threshold(edges)

@@ -1,4 +1,4 @@
-"""The batcher under a real event loop and a real thread; events, never clocks, order what happens."""
+"""The batcher in a real event loop with a real thread; events, never clocks, determine the order."""
 
 import asyncio
 import threading
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 
 from skline.errors import SklineError
-from skline.scoring.answers import Scores
-from skline.scoring.microbatch import Closed, MicroBatcher, QueueFull, Row
+from skline.scoring.microbatch import BatcherClosed, MicroBatcher, QueueFull, Row
+from skline.scoring.scores import Scores
 
 
 class Doubler:
-    """Scores x as 2 x; remembers its batches; raises on x < 0; waits for `gate` if it is shut."""
+    """Scores x as 2 x, records its batches, raises on x < 0, and waits until `gate` is set."""
 
     def __init__(self) -> None:
         self.batches: list[list[Any]] = []
@@ -33,8 +33,8 @@ class Doubler:
         return Scores(numbers * 2, np.column_stack([1 - numbers / 1000, numbers / 1000]))
 
 
-async def shut_in(batcher: MicroBatcher, doubler: Doubler) -> "asyncio.Task[Any]":
-    """Hold one row in the thread, so that others gather."""
+async def hold_in_thread(batcher: MicroBatcher, doubler: Doubler) -> "asyncio.Task[Any]":
+    """Keep the thread busy with one row, so that others queue up."""
     doubler.gate.clear()
     doubler.entered.clear()
     task = asyncio.create_task(batcher.score({"x": 0}))
@@ -42,7 +42,7 @@ async def shut_in(batcher: MicroBatcher, doubler: Doubler) -> "asyncio.Task[Any]
     return task
 
 
-def test_an_idle_batcher_scores_at_once() -> None:
+def test_single_row_is_scored_at_once() -> None:
     async def run() -> None:
         doubler = Doubler()
         batcher = MicroBatcher(doubler)
@@ -54,16 +54,16 @@ def test_an_idle_batcher_scores_at_once() -> None:
     asyncio.run(run())
 
 
-def test_rows_gather_while_a_batch_is_in_the_thread() -> None:
+def test_rows_queue_up_while_a_batch_is_in_the_thread() -> None:
     async def run() -> None:
         doubler = Doubler()
-        batcher = MicroBatcher(doubler, largest_batch=4)
-        first = await shut_in(batcher, doubler)
+        batcher = MicroBatcher(doubler, max_batch_size=4)
+        first = await hold_in_thread(batcher, doubler)
         rest = [asyncio.create_task(batcher.score({"x": x})) for x in range(1, 8)]
         await asyncio.sleep(0)
         doubler.gate.set()
-        answers = await asyncio.gather(first, *rest)
-        assert [answer[0] for answer in answers] == [2.0 * x for x in range(8)]
+        results = await asyncio.gather(first, *rest)
+        assert [result[0] for result in results] == [2.0 * x for x in range(8)]
         assert doubler.batches == [[0], [1, 2, 3, 4], [5, 6, 7]]
         await batcher.close()
 
@@ -71,7 +71,7 @@ def test_rows_gather_while_a_batch_is_in_the_thread() -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, 0.002])
-def test_requests_of_the_same_moment_share_a_batch(wait: float) -> None:
+def test_concurrent_rows_share_a_batch(wait: float) -> None:
     async def run() -> None:
         doubler = Doubler()
         batcher = MicroBatcher(doubler, wait=wait)
@@ -82,40 +82,40 @@ def test_requests_of_the_same_moment_share_a_batch(wait: float) -> None:
     asyncio.run(run())
 
 
-def test_a_bad_row_fails_alone() -> None:
+def test_rejected_row_does_not_fail_the_others_of_its_batch() -> None:
     async def run() -> None:
         doubler = Doubler()
         batcher = MicroBatcher(doubler)
-        found = await asyncio.gather(*(batcher.score({"x": x}) for x in (1, -1, 2)), return_exceptions=True)
-        assert found[0] == (2.0, (0.999, 0.001))
-        assert isinstance(found[1], ValueError)
-        assert found[2] == (4.0, (0.998, 0.002))
+        results = await asyncio.gather(*(batcher.score({"x": x}) for x in (1, -1, 2)), return_exceptions=True)
+        assert results[0] == (2.0, (0.999, 0.001))
+        assert isinstance(results[1], ValueError)
+        assert results[2] == (4.0, (0.998, 0.002))
         await batcher.close()
 
     asyncio.run(run())
 
 
-def test_a_full_queue_refuses() -> None:
+def test_row_is_rejected_when_the_queue_is_full() -> None:
     async def run() -> None:
         doubler = Doubler()
-        batcher = MicroBatcher(doubler, queue=2)
-        tasks = [await shut_in(batcher, doubler)]
+        batcher = MicroBatcher(doubler, max_queued_rows=2)
+        tasks = [await hold_in_thread(batcher, doubler)]
         tasks += [asyncio.create_task(batcher.score({"x": x})) for x in (1, 2)]
         await asyncio.sleep(0)
-        with pytest.raises(QueueFull, match="2 rows wait"):
+        with pytest.raises(QueueFull, match="2 rows are queued"):
             await batcher.score({"x": 3})
         doubler.gate.set()
-        assert [answer[0] for answer in await asyncio.gather(*tasks)] == [0.0, 2.0, 4.0]
+        assert [result[0] for result in await asyncio.gather(*tasks)] == [0.0, 2.0, 4.0]
         await batcher.close()
 
     asyncio.run(run())
 
 
-def test_a_cancelled_row_leaves_the_others_alone() -> None:
+def test_cancelled_row_is_removed_from_the_queue() -> None:
     async def run() -> None:
         doubler = Doubler()
         batcher = MicroBatcher(doubler)
-        first = await shut_in(batcher, doubler)
+        first = await hold_in_thread(batcher, doubler)
         second, third = (asyncio.create_task(batcher.score({"x": x})) for x in (1, 2))
         await asyncio.sleep(0)
         first.cancel()
@@ -132,16 +132,16 @@ def test_a_cancelled_row_leaves_the_others_alone() -> None:
     asyncio.run(run())
 
 
-def test_closing_scores_what_waits_and_refuses_the_rest() -> None:
+def test_close_scores_queued_rows_and_rejects_new_ones() -> None:
     async def run() -> None:
         doubler = Doubler()
         batcher = MicroBatcher(doubler)
-        first = await shut_in(batcher, doubler)
+        first = await hold_in_thread(batcher, doubler)
         second = asyncio.create_task(batcher.score({"x": 1}))
         await asyncio.sleep(0)
         closing = asyncio.create_task(batcher.close())
         await asyncio.sleep(0)
-        with pytest.raises(Closed):
+        with pytest.raises(BatcherClosed):
             await batcher.score({"x": 2})
         doubler.gate.set()
         await closing
@@ -151,7 +151,7 @@ def test_closing_scores_what_waits_and_refuses_the_rest() -> None:
     asyncio.run(run())
 
 
-def test_a_pipeline_that_loses_rows_is_an_error() -> None:
+def test_pipeline_that_returns_too_few_predictions_is_an_error() -> None:
     async def run() -> None:
         batcher = MicroBatcher(lambda rows: Scores(np.zeros(0), None))
         with pytest.raises(SklineError, match="0 predictions for 1 rows"):
@@ -161,7 +161,7 @@ def test_a_pipeline_that_loses_rows_is_an_error() -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("settings", [{"wait": 0.1}, {"wait": -1.0}, {"largest_batch": 0}, {"queue": 0}])
-def test_settings_out_of_range(settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize("settings", [{"wait": 0.1}, {"wait": -1.0}, {"max_batch_size": 0}, {"max_queued_rows": 0}])
+def test_settings_out_of_range_are_rejected(settings: dict[str, Any]) -> None:
     with pytest.raises(SklineError):
         MicroBatcher(Doubler(), **settings)

@@ -1,4 +1,4 @@
-"""Pipelines put together at random, fitted on generated tables, compared with their plans bit for bit."""
+"""Random pipelines, fitted on generated tables, equal their plans bit for bit."""
 
 import datetime as dt
 import warnings
@@ -51,11 +51,11 @@ COLUMNS = (
     Column(name="i", kind="date"),
 )
 EXTREME = [0.0, -0.0, 5e-324, -5e-324, 2.2e-308, 1e-45, 1.0, 1e16, 3.4028235e38, 0.1, -0.1, 1e150]
-FEW_TEXTS = ["", "a", "A", "ß", "東京", "nan", "None", "\x00", "🙂", "-1"]
+COMMON_STRINGS = ["", "a", "A", "ß", "東京", "nan", "None", "\x00", "🙂", "-1"]
 
 
 def numbers(*, fitted: bool) -> st.SearchStrategy[float]:
-    """Floats; those to be scored may be infinite or overflow."""
+    """Generate floats; those that are only scored may be infinite or overflow."""
     widest = 1e100 if fitted else None
     ordinary = st.floats(-100, 100) | st.sampled_from(EXTREME[:-1] if fitted else [*EXTREME, 1.7e308, -1.7e308])
     return ordinary | st.floats(
@@ -66,14 +66,14 @@ def numbers(*, fitted: bool) -> st.SearchStrategy[float]:
     )
 
 
-def texts(*, fitted: bool) -> st.SearchStrategy[str]:
-    """Few texts, so that categories recur; those to be scored may be any."""
-    few = st.sampled_from(FEW_TEXTS)
+def strings(*, fitted: bool) -> st.SearchStrategy[str]:
+    """Generate strings: few, so that categories repeat; those that are only scored may be any string."""
+    few = st.sampled_from(COMMON_STRINGS)
     return few if fitted else few | st.text(max_size=4)
 
 
 def table(*, fitted: bool, rows: int) -> st.SearchStrategy[list[Row]]:
-    """Rows of the table."""
+    """Generate rows of the table."""
     row = st.fixed_dictionaries(
         {
             "a": st.none() | numbers(fitted=fitted),
@@ -81,8 +81,8 @@ def table(*, fitted: bool, rows: int) -> st.SearchStrategy[list[Row]]:
             "c": st.integers(0, 2400) | st.integers(-(2**53), 2**53),
             "d": st.none() | st.integers(-3, 3),
             "e": st.booleans(),
-            "f": st.none() | texts(fitted=fitted),
-            "g": texts(fitted=fitted),
+            "f": st.none() | strings(fitted=fitted),
+            "g": strings(fitted=fitted),
             "h": st.none() | st.datetimes(dt.datetime(1900, 1, 1), dt.datetime(2100, 1, 1)),
             "i": st.dates(dt.date(1900, 1, 1), dt.date(2100, 1, 1)),
         }
@@ -154,7 +154,7 @@ REGRESSORS: list[Any] = [
 
 @st.composite
 def pipelines(draw: Any, task: str) -> Any:
-    """A ColumnTransformer of drawn parts, and a drawn estimator."""
+    """Generate a ColumnTransformer of random parts with a random estimator."""
     parts = [
         (
             "numbers",
@@ -168,8 +168,8 @@ def pipelines(draw: Any, task: str) -> Any:
         ("times", make_pipeline(draw(TIMES), SimpleImputer(strategy="constant", fill_value=-1)), ["h", "i"]),
         ("flag", "passthrough", ["e"]),
     ]
-    chosen = draw(st.lists(st.sampled_from(parts), min_size=1, max_size=5, unique_by=lambda part: part[0]))
-    columns = ColumnTransformer(chosen, sparse_threshold=draw(st.sampled_from([0, 0.3, 1.0])))
+    selected = draw(st.lists(st.sampled_from(parts), min_size=1, max_size=5, unique_by=lambda part: part[0]))
+    columns = ColumnTransformer(selected, sparse_threshold=draw(st.sampled_from([0, 0.3, 1.0])))
     estimator = draw(st.sampled_from(REGRESSORS if task == "regression" else CLASSIFIERS))
     if task == "binary" and draw(st.booleans()):
         estimator = FixedThresholdClassifier(
@@ -180,7 +180,7 @@ def pipelines(draw: Any, task: str) -> Any:
 
 @settings(max_examples=40, derandomize=True, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_a_plan_equals_its_pipeline(data: st.DataObject) -> None:
+def test_plan_equals_its_pipeline_to_the_bit(data: st.DataObject) -> None:
     task = data.draw(st.sampled_from(["binary", "multiclass", "regression"]))
     pipeline = data.draw(pipelines(task))
     rows = data.draw(table(fitted=True, rows=12)) * 3
@@ -195,6 +195,6 @@ def test_a_plan_equals_its_pipeline(data: st.DataObject) -> None:
         try:
             pipeline.fit(to_frame(COLUMNS, rows), target)
         except (ValueError, TypeError) as error:
-            # Such as: an estimator that takes no sparse matrix, or an overflow while fitting.
+            # For example an estimator that does not support sparse matrices, or an overflow in fit.
             assume(not str(error))
     assert_planned(pipeline, [*rows[:3], *data.draw(table(fitted=False, rows=7))], COLUMNS)

@@ -1,4 +1,4 @@
-"""Every transformer of the list, in front of estimators that show its last bit, against the pipeline."""
+"""The plan of every supported transformer, before estimators that reveal its last bit, equals the pipeline."""
 
 from typing import Any
 
@@ -27,24 +27,26 @@ from sklearn.tree import DecisionTreeRegressor
 
 from skline.contract.spec import Column
 from skline.features import TextFeatures, TimeFeatures, minutes_of_day
-from skline.scoring.answers import NotPlannable, RowRefused
-from skline.scoring.plan import build_plan
+from skline.scoring.planning import build_plan
+from skline.scoring.scores import RowRejected, UnsupportedStep
 
 from .tables import COLUMNS, assert_planned, fit, make_rows
 
-TEXTS = ["town", "kind of thing"]
+STRING_COLUMNS = ["town", "kind of thing"]
 NUMBERS = ["number", "count", "constant", "whole"]
 TREES = HistGradientBoostingClassifier(max_iter=15, min_samples_leaf=1, random_state=0)
 
 
-def on(transformer: Any, names: list[str], **settings: Any) -> ColumnTransformer:
-    """One transformer on some of the columns."""
+def apply_to(transformer: Any, names: list[str], **settings: Any) -> ColumnTransformer:
+    """Return a ColumnTransformer that applies one transformer to some columns."""
     return ColumnTransformer([("chosen", transformer, names)], **settings)
 
 
-def test_a_regression_line_shows_the_last_bit() -> None:
-    """One coefficient of 1.0 over a sparse form gives back what the scaler computed."""
-    pipeline = make_pipeline(on(make_pipeline(SimpleImputer(), StandardScaler()), ["number"]), DecisionTreeRegressor())
+def test_scaled_column_equals_its_pipeline_to_the_last_bit() -> None:
+    """A tree that fits every row reveals the last bit of the scaled column."""
+    pipeline = make_pipeline(
+        apply_to(make_pipeline(SimpleImputer(), StandardScaler()), ["number"]), DecisionTreeRegressor()
+    )
     assert_planned(fit(pipeline, "regression"))
 
 
@@ -64,10 +66,10 @@ def test_a_regression_line_shows_the_last_bit() -> None:
     ],
     ids=str,
 )
-def test_scaler(scaler: Any) -> None:
-    assert_planned(fit(make_pipeline(on(scaler, [*NUMBERS, "flag", "maybe"]), TREES)))
+def test_scaler_equals_its_pipeline(scaler: Any) -> None:
+    assert_planned(fit(make_pipeline(apply_to(scaler, [*NUMBERS, "flag", "maybe"]), TREES)))
     imputed = make_pipeline(SimpleImputer(strategy="median"), scaler)
-    assert_planned(fit(make_pipeline(on(imputed, [*NUMBERS, "flag"]), Ridge()), "regression"))
+    assert_planned(fit(make_pipeline(apply_to(imputed, [*NUMBERS, "flag"]), Ridge()), "regression"))
 
 
 @pytest.mark.parametrize(
@@ -85,24 +87,24 @@ def test_scaler(scaler: Any) -> None:
     ],
     ids=str,
 )
-def test_imputer(imputer: Any) -> None:
-    assert_planned(fit(make_pipeline(on(imputer, ["number", "constant", "count"]), TREES)))
-    assert_planned(fit(make_pipeline(on(imputer, ["number", "count"]), Ridge()), "regression"))
+def test_imputer_equals_its_pipeline(imputer: Any) -> None:
+    assert_planned(fit(make_pipeline(apply_to(imputer, ["number", "constant", "count"]), TREES)))
+    assert_planned(fit(make_pipeline(apply_to(imputer, ["number", "count"]), Ridge()), "regression"))
 
 
 @pytest.mark.parametrize("keep", [False, True])
-def test_imputer_of_a_column_without_values(keep: bool) -> None:
+def test_imputer_of_an_empty_column_equals_its_pipeline(keep: bool) -> None:
     rows = [{**row, "number": None} for row in make_rows(120)]
-    from .tables import quietly, targets, to_frame
+    from .tables import call_without_warnings, targets, to_frame
 
     imputer = SimpleImputer(add_indicator=True, keep_empty_features=keep)
-    pipeline = make_pipeline(on(imputer, ["number", "count"]), TREES)
-    quietly(pipeline.fit, to_frame(COLUMNS, rows), targets(rows, "binary"))
+    pipeline = make_pipeline(apply_to(imputer, ["number", "count"]), TREES)
+    call_without_warnings(pipeline.fit, to_frame(COLUMNS, rows), targets(rows, "binary"))
     assert_planned(pipeline)
 
 
 @pytest.mark.parametrize("fill", ["Łódź", "none of these"])
-def test_imputer_of_text(fill: str) -> None:
+def test_imputer_of_strings_equals_its_pipeline(fill: str) -> None:
     for imputer in (
         SimpleImputer(strategy="most_frequent"),
         SimpleImputer(strategy="constant", fill_value=fill),
@@ -111,7 +113,7 @@ def test_imputer_of_text(fill: str) -> None:
             OneHotEncoder(handle_unknown="ignore", sparse_output=False),
             OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1),
         ):
-            assert_planned(fit(make_pipeline(on(make_pipeline(imputer, encoder), TEXTS), TREES)))
+            assert_planned(fit(make_pipeline(apply_to(make_pipeline(imputer, encoder), STRING_COLUMNS), TREES)))
 
 
 @pytest.mark.parametrize("sparse", [False, True])
@@ -133,11 +135,11 @@ def test_imputer_of_text(fill: str) -> None:
     ],
     ids=str,
 )
-def test_one_hot_encoder(settings: dict[str, Any], sparse: bool) -> None:
+def test_one_hot_encoder_equals_its_pipeline(settings: dict[str, Any], sparse: bool) -> None:
     encoder = OneHotEncoder(**settings, sparse_output=sparse)
-    names = [*TEXTS, "count", "flag"]
+    names = [*STRING_COLUMNS, "count", "flag"]
     if settings.get("handle_unknown") == "error" or "handle_unknown" not in settings:
-        names = [*TEXTS, "flag"]
+        names = [*STRING_COLUMNS, "flag"]
     step = ColumnTransformer(
         [("a", encoder, names), ("b", SimpleImputer(), ["number"])], sparse_threshold=float(sparse)
     )
@@ -161,74 +163,74 @@ def test_one_hot_encoder(settings: dict[str, Any], sparse: bool) -> None:
     ],
     ids=str,
 )
-def test_ordinal_encoder(settings: dict[str, Any]) -> None:
-    names = TEXTS if settings["handle_unknown"] == "error" else [*TEXTS, "count", "flag", "maybe"]
-    assert_planned(fit(make_pipeline(on(OrdinalEncoder(**settings), names), TREES)))
+def test_ordinal_encoder_equals_its_pipeline(settings: dict[str, Any]) -> None:
+    names = STRING_COLUMNS if settings["handle_unknown"] == "error" else [*STRING_COLUMNS, "count", "flag", "maybe"]
+    assert_planned(fit(make_pipeline(apply_to(OrdinalEncoder(**settings), names), TREES)))
 
 
-def test_encoder_with_categories_in_an_order_of_their_own() -> None:
+def test_encoder_with_explicit_categories_equals_its_pipeline() -> None:
     encoder = OneHotEncoder(categories=[["green", "red", "blue"], [-1.0, 0.0, 2.0]], handle_unknown="ignore")
-    assert_planned(fit(make_pipeline(on(encoder, ["kind of thing", "count"]), LogisticRegression())))
+    assert_planned(fit(make_pipeline(apply_to(encoder, ["kind of thing", "count"]), LogisticRegression())))
 
 
 @pytest.mark.parametrize("encode", ["ordinal", "onehot", "onehot-dense"])
 @pytest.mark.parametrize("strategy", ["uniform", "quantile", "kmeans"])
-def test_discretizer(encode: Any, strategy: Any) -> None:
+def test_discretizer_equals_its_pipeline(encode: Any, strategy: Any) -> None:
     bins = KBinsDiscretizer(n_bins=4, encode=encode, strategy=strategy, quantile_method="averaged_inverted_cdf")
-    step = on(make_pipeline(SimpleImputer(), bins), ["number", "whole"])
+    step = apply_to(make_pipeline(SimpleImputer(), bins), ["number", "whole"])
     assert_planned(fit(make_pipeline(step, LogisticRegression(max_iter=500))))
 
 
 @pytest.mark.parametrize("encoding", ["ordinal", "cyclic"])
-def test_time_features(encoding: Any) -> None:
+def test_time_features_equal_their_pipeline(encoding: Any) -> None:
     parts = ("year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days")
     times = TimeFeatures(parts=parts, encoding=encoding)
-    assert_planned(fit(make_pipeline(on(times, ["day", "moment"]), TREES)))
+    assert_planned(fit(make_pipeline(apply_to(times, ["day", "moment"]), TREES)))
     scaled = make_pipeline(
         TimeFeatures(parts=parts, encoding=encoding), SimpleImputer(add_indicator=True), StandardScaler()
     )
-    assert_planned(fit(make_pipeline(on(scaled, ["day", "moment"]), Ridge()), "regression"))
+    assert_planned(fit(make_pipeline(apply_to(scaled, ["day", "moment"]), Ridge()), "regression"))
 
 
 @pytest.mark.parametrize("task", ["binary", "multiclass", "regression"])
-def test_target_encoder(task: str) -> None:
+def test_target_encoder_equals_its_pipeline(task: str) -> None:
     encoder = TargetEncoder(
         target_type="continuous" if task == "regression" else task, cv=KFold(3, shuffle=True, random_state=0)
     )
     trees = HistGradientBoostingRegressor(max_iter=15) if task == "regression" else TREES
-    for names in (TEXTS, [*TEXTS, "count", "flag", "maybe"]):
-        assert_planned(fit(make_pipeline(on(encoder, names), trees), task))
+    for names in (STRING_COLUMNS, [*STRING_COLUMNS, "count", "flag", "maybe"]):
+        assert_planned(fit(make_pipeline(apply_to(encoder, names), trees), task))
 
 
-def test_text_features() -> None:
-    odd = [
+def test_text_features_equal_their_pipeline() -> None:
+    unusual = [
         {**row, "town": text}
         for row, text in zip(make_rows(5, 7), ["", " \t", "A A a", "Longer ßtext", "\x00"], strict=True)
     ]
-    for features in (TextFeatures(random_state=0), TextFeatures(n_components=1, max_fragments=2, random_state=0)):
-        assert_planned(fit(make_pipeline(on(features, TEXTS), TREES)), [*odd, *make_rows(4, 7)])
+    for features in (TextFeatures(random_state=0), TextFeatures(n_components=1, max_ngrams=2, random_state=0)):
+        assert_planned(fit(make_pipeline(apply_to(features, STRING_COLUMNS), TREES)), [*unusual, *make_rows(4, 7)])
 
 
-def test_minutes_of_day() -> None:
-    step = on(FunctionTransformer(minutes_of_day), ["whole", "number", "count", "flag"])
+def test_minutes_of_day_equals_its_pipeline() -> None:
+    step = apply_to(FunctionTransformer(minutes_of_day), ["whole", "number", "count", "flag"])
     assert_planned(fit(make_pipeline(step, TREES)))
     assert_planned(fit(make_pipeline(step, SimpleImputer(), StandardScaler(), Ridge()), "regression"))
 
 
 @pytest.mark.parametrize("function", [np.sqrt, np.log1p, np.exp, np.abs, None], ids=str)
-def test_numpy_function(function: Any) -> None:
-    # The tree learns to tell exp(x) of many x apart, so a last bit shows up as another leaf.
-    step = on(make_pipeline(MinMaxScaler(), FunctionTransformer(function)), ["number", "constant"])
+def test_numpy_function_equals_its_pipeline(function: Any) -> None:
+    # The tree separates exp(x) of many x, so that a different last bit leads to another leaf.
+    step = apply_to(make_pipeline(MinMaxScaler(), FunctionTransformer(function)), ["number", "constant"])
     tree = DecisionTreeRegressor(random_state=0)
     assert_planned(fit(make_pipeline(step, tree), "regression"))
-    checked = on(
+    checked = apply_to(
         make_pipeline(SimpleImputer(), MinMaxScaler(), FunctionTransformer(function, validate=True)),
         ["number"],
     )
     assert_planned(fit(make_pipeline(checked, StandardScaler(), TREES)))
 
 
-def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
+def test_nested_column_transformers_equal_their_pipeline() -> None:
     inner = ColumnTransformer(
         [
             ("again", StandardScaler(), ["number"]),
@@ -241,7 +243,7 @@ def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
         [
             ("nested", inner, ["town", "constant", "number", "flag"]),
             ("none", StandardScaler(), []),
-            ("gone", "drop", TEXTS[1:]),
+            ("gone", "drop", STRING_COLUMNS[1:]),
         ],
         remainder=make_pipeline(SimpleImputer(), RobustScaler()),
     )
@@ -251,7 +253,7 @@ def test_nested_column_transformers_passthrough_drop_and_remainder() -> None:
     assert_planned(fit(make_pipeline(outer, by_index, TREES), columns=columns), columns=columns)
 
 
-def test_frame_straight_into_an_estimator() -> None:
+def test_frame_without_preprocessing_equals_its_pipeline() -> None:
     columns = tuple(c for c in COLUMNS if c.kind in ("number", "integer", "boolean"))
     assert_planned(fit(TREES, columns=columns), columns=columns)
     assert_planned(
@@ -260,13 +262,13 @@ def test_frame_straight_into_an_estimator() -> None:
 
 
 class Subclass(StandardScaler):
-    """Might compute anything."""
+    """A subclass, which may override anything."""
 
 
-class Custom(TransformerMixin, BaseEstimator):
-    """A transformer of the user's own."""
+class CustomTransformer(TransformerMixin, BaseEstimator):
+    """A transformer that scikit-learn does not have."""
 
-    def fit(self, X: Any, y: Any = None) -> "Custom":
+    def fit(self, X: Any, y: Any = None) -> "CustomTransformer":
         self.n_features_in_ = X.shape[1]
         return self
 
@@ -275,10 +277,10 @@ class Custom(TransformerMixin, BaseEstimator):
 
 
 @pytest.mark.parametrize(
-    ("step", "names", "said"),
+    ("step", "names", "message"),
     [
         (Subclass(), ["whole"], "Subclass"),
-        (Custom(), ["whole"], "Custom"),
+        (CustomTransformer(), ["whole"], "CustomTransformer"),
         (FunctionTransformer(np.sign), ["number"], "sign"),
         (FunctionTransformer(lambda X: X), ["number"], "lambda"),
         (SimpleImputer(missing_values=-1), ["whole"], "missing_values"),
@@ -287,27 +289,27 @@ class Custom(TransformerMixin, BaseEstimator):
         (make_pipeline(OneHotEncoder(), StandardScaler(with_mean=False)), ["flag"], "sparse"),
     ],
 )
-def test_refuses_what_it_does_not_know(step: Any, names: list[str], said: str) -> None:
-    pipeline = fit(make_pipeline(on(step, names, sparse_threshold=0), TREES))
-    with pytest.raises(NotPlannable, match=said):
+def test_unsupported_step_is_rejected_by_name(step: Any, names: list[str], message: str) -> None:
+    pipeline = fit(make_pipeline(apply_to(step, names, sparse_threshold=0), TREES))
+    with pytest.raises(UnsupportedStep, match=message):
         build_plan(pipeline, COLUMNS)
 
 
-def test_refuses_transformer_weights_and_other_columns() -> None:
+def test_transformer_weights_and_other_columns_are_unsupported() -> None:
     weighted = ColumnTransformer([("a", StandardScaler(), ["whole"])], transformer_weights={"a": 2.0})
-    with pytest.raises(NotPlannable, match="transformer_weights"):
+    with pytest.raises(UnsupportedStep, match="transformer_weights"):
         build_plan(fit(make_pipeline(weighted, TREES)), COLUMNS)
-    pipeline = fit(make_pipeline(on(StandardScaler(), ["whole"]), TREES))
-    with pytest.raises(NotPlannable, match="whole"):
+    pipeline = fit(make_pipeline(apply_to(StandardScaler(), ["whole"]), TREES))
+    with pytest.raises(UnsupportedStep, match="whole"):
         build_plan(pipeline, [Column(name="other", kind="number")])
-    with config_context(transform_output="pandas"), pytest.raises(NotPlannable, match="transform_output"):
+    with config_context(transform_output="pandas"), pytest.raises(UnsupportedStep, match="transform_output"):
         build_plan(pipeline, COLUMNS)
 
 
-def test_a_refused_row_names_the_value() -> None:
-    plan = build_plan(fit(make_pipeline(on(OneHotEncoder(sparse_output=False), ["town"]), TREES)), COLUMNS)
+def test_rejected_row_names_the_value() -> None:
+    plan = build_plan(fit(make_pipeline(apply_to(OneHotEncoder(sparse_output=False), ["town"]), TREES)), COLUMNS)
     row = {**make_rows(1)[0], "town": "Atlantis"}
-    with pytest.raises(RowRefused, match="Atlantis"):
+    with pytest.raises(RowRejected, match="Atlantis"):
         plan.score_row(row)
-    with pytest.raises(RowRefused, match="Atlantis"):
+    with pytest.raises(RowRejected, match="Atlantis"):
         plan.score_rows([row] * 100)

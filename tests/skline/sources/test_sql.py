@@ -1,4 +1,4 @@
-"""A query's result is a table like any other, exact and read part by part; a password is nobody's but the user's."""
+"""A query's result is stored exactly, in bounded memory; a password is never printed or stored."""
 
 import datetime as dt
 import sqlite3
@@ -13,11 +13,11 @@ import pytest
 
 from skline.errors import SklineError
 from skline.settings import Settings
-from skline.settings_source import Source
+from skline.settings.source import Source
 from skline.sources import sql
 from skline.sources.locate import local_table
-from skline.stages.ingest import read
-from tests.postgres import Server
+from skline.stages.ingest import load_source
+from tests.fixtures.postgres import Server
 
 ROWS = """
     CREATE TYPE mood AS ENUM ('calm', 'cross');
@@ -52,7 +52,7 @@ def database(server: Server) -> str:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Callable[[str], str]:
-    """Make a file of SQLite."""
+    """Create a SQLite file."""
 
     def make(script: str) -> str:
         path = tmp_path / "a file.db"
@@ -72,7 +72,7 @@ def given(uri: str, query: str) -> dict[str, list[object]]:
 
 
 @pytest.mark.parametrize("query", ["SELECT * FROM t", "TABLE t ;", "SELECT * FROM t -- all of them", "TABLE t\n;\n"])
-def test_what_postgresql_holds_arrives_as_it_is(database: str, query: str) -> None:
+def test_postgresql_values_are_stored_exactly(database: str, query: str) -> None:
     assert given(database, query) == GIVEN
 
 
@@ -86,21 +86,21 @@ def test_what_postgresql_holds_arrives_as_it_is(database: str, query: str) -> No
         ("CREATE TABLE t (a); INSERT INTO t VALUES (x'00ff'), ('b')", [b"\x00\xff", b"b"]),
     ],
 )
-def test_a_column_of_sqlite_has_the_type_that_all_its_values_fit(
+def test_sqlite_column_gets_the_type_that_fits_all_values(
     file: Callable[[str], str], script: str, expected: list[object]
 ) -> None:
     assert given(file(script), "SELECT a FROM t -- all") == {"a": expected}
 
 
-def test_a_value_of_another_type_after_many_rows_is_no_surprise(file: Callable[[str], str]) -> None:
+def test_sqlite_type_accounts_for_a_different_value_after_many_rows(file: Callable[[str], str]) -> None:
     uri = file('CREATE TABLE t ("a ""b")')
     with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
-        connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (sql.ROWS + 10) + [("late",)])
+        connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (sql.BATCH_ROWS + 10) + [("late",)])
     connection.close()
     assert given(uri, "SELECT * FROM t")['a "b'][-2:] == [None, "late"]
 
 
-def test_a_long_result_is_never_in_memory_as_a_whole(database: str, tmp_path: Path) -> None:
+def test_long_result_is_written_in_bounded_memory(database: str, tmp_path: Path) -> None:
     import pyarrow as pa
 
     query = "SELECT g AS a, repeat('x', 200) || g AS b FROM generate_series(1, 300000) g"  # 62 MB
@@ -113,63 +113,63 @@ def test_a_long_result_is_never_in_memory_as_a_whole(database: str, tmp_path: Pa
     assert pq.read_metadata(tmp_path / "t.parquet").num_rows == 300_000
 
 
-def test_the_lineage_says_what_was_asked(database: str) -> None:
+def test_lineage_records_the_query(database: str) -> None:
     query = "SELECT number, amount FROM t WHERE number = 1"
-    table, columns, facts = read(Source(uri=database, query=query), ["number"])
+    table, columns, lineage = load_source(Source(uri=database, query=query), ["number"])
     assert (table.num_rows, table.column_names, columns) == (1, ["number"], ["number", "amount"])
-    assert facts["query"] == query
-    assert facts["source"] == database
+    assert lineage["query"] == query
+    assert lineage["source"] == database
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("SELECT * FROM nowhere", 'relation "nowhere" does not exist'),
         ("SELEKT 1", "syntax error"),
         ("SELECT 1 AS a, 2 AS a", r"more than one column called \['a'\]"),
-        ("SELECT 1 AS a WHERE false", "gives no rows"),
+        ("SELECT 1 AS a WHERE false", "returned no rows"),
         ("SELECT 1 / (400000 - g) AS a FROM generate_series(1, 500000) g", "division by zero"),
         ("DELETE FROM t RETURNING number", "read-only transaction"),
         ("SELECT 1 AS a; DELETE FROM t", "multiple commands"),
-        ("SELECT '$3.00'::money AS a", "'a' is of the type money"),
-        ("SELECT interval '1 day' AS a", "'a' is of the type interval"),
-        ("SELECT 'infinity'::timestamp AS a", "'a' holds infinity"),
-        ("SELECT '-infinity'::date AS a", "'a' holds infinity"),
+        ("SELECT '$3.00'::money AS a", "'a' has the type money"),
+        ("SELECT interval '1 day' AS a", "'a' has the type interval"),
+        ("SELECT 'infinity'::timestamp AS a", "'a' contains infinity"),
+        ("SELECT '-infinity'::date AS a", "'a' contains infinity"),
     ],
 )
-def test_what_postgresql_refuses_is_said_in_one_line(database: str, query: str, said: str) -> None:
-    with pytest.raises(SklineError, match=said) as caught, local_table(Source(uri=database, query=query)):
+def test_reports_a_postgresql_error_in_one_line(database: str, query: str, message: str) -> None:
+    with pytest.raises(SklineError, match=message) as caught, local_table(Source(uri=database, query=query)):
         pass
     assert "\n" not in str(caught.value)
     assert "Query was" not in str(caught.value)
     assert given(database, "SELECT count(*) AS n FROM t") == {"n": [2]}
 
 
-def test_what_sqlite_refuses_is_said_in_one_line(file: Callable[[str], str]) -> None:
+def test_reports_a_sqlite_error_in_one_line(file: Callable[[str], str]) -> None:
     uri = file("CREATE TABLE t (a); INSERT INTO t VALUES (1)")
-    for query, said in {
+    for query, message in {
         "SELECT * FROM nowhere": "no such table",
         "SELECT a, a FROM t": "more than one column",
-        "SELECT a FROM t WHERE false": "gives no rows",
+        "SELECT a FROM t WHERE false": "returned no rows",
         "DELETE FROM t RETURNING a": "readonly",
         "SELECT 1 AS a; SELECT 2": "one statement",
     }.items():
-        with pytest.raises(SklineError, match=said), local_table(Source(uri=uri, query=query)):
+        with pytest.raises(SklineError, match=message), local_table(Source(uri=uri, query=query)):
             pass
     with pytest.raises(SklineError, match="there is no file"), local_table(Source(uri=f"{uri}x", query="SELECT 1")):
         pass
 
 
-def test_a_driver_that_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_the_missing_driver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "adbc_driver_postgresql", None)
     with (
-        pytest.raises(SklineError, match="uv sync --group sql"),
+        pytest.raises(SklineError, match=r"uv add --group train 'skline\[sql\]'"),
         local_table(Source(uri="postgresql://h/x", query="TABLE t")),
     ):
         pass
 
 
-def test_a_server_that_is_not_there_is_said() -> None:
+def test_reports_an_unreachable_server() -> None:
     with (
         pytest.raises(SklineError, match="Connection refused"),
         local_table(Source(uri="postgresql://127.0.0.1:1/x", query="TABLE t")),
@@ -186,7 +186,7 @@ def test_a_server_that_is_not_there_is_said() -> None:
         "postgresql://host/db?sslpassword=hush",
     ],
 )
-def test_a_password_in_the_settings_is_refused_and_not_repeated(uri: str, tmp_path: Path) -> None:
+def test_rejects_a_password_in_the_settings_without_printing_it(uri: str, tmp_path: Path) -> None:
     params = tmp_path / "params.yaml"
     params.write_text(f"source:\n  uri: {uri}\n  query: TABLE t\n", encoding="utf-8")
     with pytest.raises(SklineError, match=r"params.yaml: source.uri holds a password.*PGPASSWORD") as caught:
@@ -195,15 +195,17 @@ def test_a_password_in_the_settings_is_refused_and_not_repeated(uri: str, tmp_pa
 
 
 @pytest.mark.parametrize(
-    ("uri", "query", "said"),
+    ("uri", "query", "message"),
     [
-        ("postgresql://host/db", None, "wants a query"),
-        ("sqlite:///t.db", " ", "wants a query"),
+        ("postgresql://host/db", None, "needs a query"),
+        ("sqlite:///t.db", " ", "needs a query"),
         ("data/source/t.csv", "SELECT 1", "source.query is for"),
-        ("mysql://host/db", "SELECT 1", "export another database's table"),
+        ("mysql://host/db", "SELECT 1", "export the table of another database"),
     ],
 )
-def test_a_query_belongs_to_a_database(uri: str, query: str | None, said: str) -> None:
-    with pytest.raises(SklineError, match=said):
+def test_rejects_a_query_without_a_database_and_a_database_without_a_query(
+    uri: str, query: str | None, message: str
+) -> None:
+    with pytest.raises(SklineError, match=message):
         Source(uri=uri, query=query)
     Source(uri="postgresql://ann@[::1]:5432/db?passfile=secret", query="TABLE t")

@@ -1,4 +1,4 @@
-"""The test part is judged against a dummy and a linear model; NaN is a failure, not a number."""
+"""Tests of the stage evaluate: metrics, intervals, segments and plots of the test part; NaN is an error."""
 
 import json
 
@@ -8,12 +8,11 @@ import pytest
 from sklearn import metrics as sk
 
 from skline.errors import SklineError
-from skline.evaluation.metrics import expected_calibration_error, multiclass_metrics, regression_metrics
-from skline.scoring.answers import Scores
-from skline.settings_evaluation import Evaluate
-from skline.stages.evaluate import evaluate, judge
+from skline.scoring.scores import Scores
+from skline.settings.evaluation import Evaluate
+from skline.stages.evaluate import comparison_metric, evaluate, finite_sample
 from skline.tuning.tune import tune
-from tests import demo
+from tests.fixtures import demo
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +25,7 @@ def evaluated() -> object:
     return evaluate(pipeline, parts["train"], parts["test"], demo.contract(), settings, seed=1, tuning=tuning)
 
 
-def test_metrics_are_those_of_the_test_part(evaluated: object) -> None:
+def test_metrics_are_computed_on_the_test_part(evaluated: object) -> None:
     test = demo.parts()["test"]
     scores = demo.pipeline().predict_proba(test[demo.contract().input_names])[:, 1]
     metrics = evaluated.metrics  # type: ignore[attr-defined]
@@ -38,14 +37,14 @@ def test_metrics_are_those_of_the_test_part(evaluated: object) -> None:
     assert metrics["model"].keys() == metrics["linear"].keys()
 
 
-def test_segments_are_judged_by_themselves_where_they_have_enough_rows(evaluated: object) -> None:
+def test_segments_with_enough_rows_have_metrics(evaluated: object) -> None:
     segments = evaluated.details["segments"]  # type: ignore[attr-defined]
     assert {segment["column"] for segment in segments} == {"carrier", "origin", "month", "carrier × origin"}
     assert all(segment["rows"] >= 50 for segment in segments)
     assert sum(s["rows"] for s in segments if s["column"] == "origin") == len(demo.parts()["test"])
 
 
-def test_every_metric_has_an_interval_around_it_and_the_details_are_json(evaluated: object) -> None:
+def test_every_metric_lies_in_its_interval_and_details_are_json(evaluated: object) -> None:
     metrics, details = evaluated.metrics, evaluated.details  # type: ignore[attr-defined]
     assert json.loads(json.dumps(details, allow_nan=False))["metric"] == "roc_auc"
     for name, (low, high) in details["intervals"]["model"].items():
@@ -58,16 +57,16 @@ def test_every_metric_has_an_interval_around_it_and_the_details_are_json(evaluat
     assert details["against"]["dummy"]["value"] == pytest.approx(metrics["model"]["roc_auc"] - 0.5)
 
 
-def test_seeds_and_a_learning_curve_are_fitted_on_request() -> None:
+def test_refits_for_seeds_and_learning_curve_if_configured() -> None:
     parts = demo.parts()
     settings = Evaluate(resamples=100, seeds=2, learning_curve=True, leak_rows=0, importance_rows=0, baseline_rows=500)
-    found = evaluate(demo.pipeline(), parts["train"], parts["test"], demo.contract(), settings, seed=1)
-    whole = found.metrics["model"]["roc_auc"]
-    assert found.details["seeds"]["values"] == pytest.approx([whole, whole])  # this model draws nothing at random
-    assert [point["rows"] for point in found.details["learning_curve"]] == [
+    result = evaluate(demo.pipeline(), parts["train"], parts["test"], demo.contract(), settings, seed=1)
+    roc_auc = result.metrics["model"]["roc_auc"]
+    assert result.details["seeds"]["values"] == pytest.approx([roc_auc, roc_auc])  # this model is deterministic
+    assert [point["rows"] for point in result.details["learning_curve"]] == [
         *(round(share * len(parts["train"])) for share in (0.1, 0.25, 0.5)), len(parts["train"])
     ]  # fmt: skip
-    assert found.details["learning_curve"][-1]["value"] == whole
+    assert result.details["learning_curve"][-1]["value"] == roc_auc
 
 
 def test_plots_hold_curves_and_counts(evaluated: object) -> None:
@@ -85,43 +84,22 @@ def test_plots_hold_curves_and_counts(evaluated: object) -> None:
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
-def test_a_prediction_that_is_no_number_is_a_failure(broken: float) -> None:
+def test_rejects_predictions_that_are_not_finite(broken: float) -> None:
     truth = np.array([True, False])
     scores = Scores(np.array([True, False]), np.array([[0.5, broken], [0.5, 0.5]]))
     with pytest.raises(SklineError, match="not finite"):
-        judge(truth, scores, demo.contract(), 0.5)
+        finite_sample(truth, scores, demo.contract(), 0.5)
 
 
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-def test_a_metric_that_is_no_number_is_a_failure() -> None:
-    with pytest.raises(SklineError, match="r2"):
-        regression_metrics(np.array([1.0]), np.array([1.0]))
+@pytest.mark.parametrize("metric", ["rmse", "positive_rate", "auc"])
+def test_rejects_comparison_by_a_metric_of_another_task_or_without_direction(metric: str) -> None:
+    with pytest.raises(
+        SklineError, match=f"evaluate.metric: '{metric}' is unknown for this task; choose one of roc_auc"
+    ):
+        comparison_metric(demo.contract(), Evaluate(metric=metric))
 
 
-def test_regression_metrics_agree_with_their_definitions() -> None:
-    truth, said = np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 2.0])
-    found = regression_metrics(truth, said)
-    assert found["rmse"] == pytest.approx(np.sqrt(5 / 3))
-    assert (found["mae"], found["median_ae"]) == (1.0, 1.0)
-
-
-def test_multiclass_metrics_weigh_classes_alike() -> None:
-    classes = np.array(["a", "b", "c"])
-    truth = np.array(["a", "a", "a", "b", "c"])
-    sure = np.eye(3)[[0, 0, 0, 1, 2]]
-    found = multiclass_metrics(truth, sure, classes)
-    assert (found["roc_auc"], found["accuracy"], found["f1"], found["brier"]) == (1.0, 1.0, 1.0, 0.0)
-
-
-def test_calibration_error_is_zero_for_true_rates_and_large_for_false_ones() -> None:
-    random = np.random.default_rng(0)
-    scores = random.random(20_000)
-    truth = random.random(20_000) < scores
-    assert expected_calibration_error(truth, scores) < 0.02
-    assert expected_calibration_error(truth, np.full(20_000, 0.9)) == pytest.approx(0.4, abs=0.02)
-
-
-def test_an_evaluation_does_not_change_its_tables() -> None:
+def test_evaluate_does_not_modify_its_tables() -> None:
     parts = demo.parts()
     before = parts["test"].copy()
     evaluate(demo.pipeline(), parts["train"], parts["test"], demo.contract(), Evaluate(resamples=100), seed=1)

@@ -1,4 +1,4 @@
-"""The artifact is made of what the earlier stages left, without the pipeline being loaded; the same gives the same."""
+"""Tests of the stage package: reproducible bytes, a verified plan, and no import of scikit-learn."""
 
 import json
 import subprocess
@@ -18,79 +18,82 @@ from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Column
 from skline.errors import SklineError
+from skline.evaluation.metrics import describe_metrics
 from skline.files import write_json, write_table, write_text
-from skline.scoring.choose import golden_rows
+from skline.scoring.golden_rows import choose_golden_rows
 from skline.settings import Settings
 from skline.stages import package
-from skline.stages.evaluate import prove
-from skline.stages.split import report
+from skline.stages.evaluate import verify_golden_rows
+from skline.stages.split import describe_parts
 from skline.stages.train import write_model
-from tests import demo
+from tests.fixtures import demo
 
 METRICS = {"rows": 10, **{name: {"roc_auc": 0.5} for name in ("model", "linear", "dummy")}}
 
 
 @pytest.fixture
-def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose stages before package have run."""
     monkeypatch.chdir(tmp_path)
     for name, rows in demo.parts().items():
         write_table(paths.part(name), rows)
     write_text(paths.PARAMS, (demo.PARAMS).read_text())
     write_text(paths.CONTRACT, demo.contract().to_json())
-    write_json(paths.SPLIT_REPORT, report(demo.parts(), demo.contract()))
+    write_json(paths.SPLIT_REPORT, describe_parts(demo.parts(), demo.contract()))
     write_json(paths.METRICS, METRICS)
-    write_json(paths.EVALUATION, {})
+    write_json(paths.EVALUATION, {"descriptions": describe_metrics("binary")})
     write_model(demo.pipeline(), demo.contract(), golden())
     return tmp_path
 
 
 def golden() -> list[dict[str, object]]:
-    return golden_rows(demo.parts()["train"], demo.parts()["validation"], demo.contract(), 10, seed=17)
+    return choose_golden_rows(demo.parts()["train"], demo.parts()["validation"], demo.contract(), 10, seed=17)
 
 
 def packaged() -> Artifact:
-    return package.package(paths.ARTIFACT, Settings.load(), demo.contract())
+    return package.package(paths.CANDIDATE, Settings.load(), demo.contract())
 
 
-def test_the_same_inputs_give_the_same_bytes(line: Path) -> None:
+def test_same_inputs_give_same_bytes(project: Path) -> None:
     first = packaged()
     assert packaged().digest == first.digest
     assert first.manifest.scoring.path == "plan"
+    assert first.manifest.metric_descriptions["roc_auc"].label == "ROC AUC"
     assert first.manifest.created_at == json.loads(paths.ORIGIN.read_text())["created_at"]
 
 
-def test_a_plan_that_answers_otherwise_stops_it(line: Path) -> None:
-    answers = json.loads(paths.GOLDEN.read_text())
-    answers["probabilities"][3][0] = np.nextafter(answers["probabilities"][3][0], 1)
-    write_json(paths.GOLDEN, answers)
-    with pytest.raises(SklineError, match="the stored plan is not what train proved: the row plan differs"):
+def test_rejects_a_plan_with_other_predictions(project: Path) -> None:
+    golden_file = json.loads(paths.GOLDEN.read_text())
+    golden_file["probabilities"][3][0] = np.nextafter(golden_file["probabilities"][3][0], 1)
+    write_json(paths.GOLDEN, golden_file)
+    with pytest.raises(SklineError, match="does not predict as the pipeline did in train: the row plan differs"):
         packaged()
 
 
-def test_a_pipeline_without_a_plan_is_packaged_as_it_is(line: Path) -> None:
+def test_pipeline_that_cannot_be_planned_is_packaged_without_plan(project: Path) -> None:
     pipeline = Pipeline([("own", FunctionTransformer(same)), *demo.pipeline().steps])
     assert write_model(pipeline, demo.contract(), golden()).path == "pipeline"
     assert not paths.PLAN.exists()
     artifact = packaged()
     assert artifact.plan_bytes is None
     assert "same" in str(artifact.manifest.scoring.reason)
-    prove(artifact.load_pipeline(), demo.contract(), artifact.golden)
+    verify_golden_rows(artifact.load_pipeline(), demo.contract(), artifact.golden)
 
 
 def same(X: pd.DataFrame) -> pd.DataFrame:
     return X
 
 
-def test_evaluate_refuses_a_pipeline_that_answers_otherwise_than_when_it_was_fitted(line: Path) -> None:
+def test_evaluate_rejects_a_pipeline_with_other_predictions_than_at_fit_time(project: Path) -> None:
     artifact = packaged()
     probabilities = list(artifact.golden.probabilities or [])
     probabilities[2] = [0.5, 0.5]
-    with pytest.raises(SklineError, match=r"does not answer as when it was fitted: golden row 2 gets"):
-        prove(demo.pipeline(), demo.contract(), artifact.golden.model_copy(update={"probabilities": probabilities}))
+    other = artifact.golden.model_copy(update={"probabilities": probabilities})
+    with pytest.raises(SklineError, match=r"does not predict as when it was fitted: golden row 2 gets"):
+        verify_golden_rows(demo.pipeline(), demo.contract(), other)
 
 
-def test_rows_out_of_parquet_are_those_that_a_client_sends(tmp_path: Path) -> None:
+def test_json_rows_equal_those_of_a_data_frame(tmp_path: Path) -> None:
     kinds = {
         "whole": ("integer", False, np.array([1, 2, 3])),
         "gaps": ("integer", True, np.array([1.0, np.nan, 3.0])),
@@ -107,9 +110,9 @@ def test_rows_out_of_parquet_are_those_that_a_client_sends(tmp_path: Path) -> No
     assert package.json_rows(pq.read_table(tmp_path / "rows.parquet"), columns) == to_json_rows(columns, frame)
 
 
-def test_drawn_rows_are_rows_of_the_table_with_its_types(tmp_path: Path) -> None:
+def test_sampled_rows_are_distinct_rows_with_the_types_of_the_table(tmp_path: Path) -> None:
     train = demo.parts()["train"]
-    drawn = package.draw(pa.Table.from_pandas(train, preserve_index=False), 50, seed=1)
+    drawn = package.sample_rows(pa.Table.from_pandas(train, preserve_index=False), 50, seed=1)
     pq.write_table(drawn, tmp_path / "drawn.parquet")
     read = pd.read_parquet(tmp_path / "drawn.parquet")
     pd.testing.assert_series_equal(read.dtypes, train.dtypes)
@@ -118,9 +121,9 @@ def test_drawn_rows_are_rows_of_the_table_with_its_types(tmp_path: Path) -> None
     assert (merged["_merge"] == "both").all()
 
 
-def test_packaging_needs_no_scikit_learn(line: Path) -> None:
+def test_packaging_imports_no_scikit_learn(project: Path) -> None:
     script = "import sys\nfor name in ('sklearn', 'joblib'): sys.modules[name] = None\n"
     script += "from skline.stages.package import main\nmain()"
-    done = subprocess.run([sys.executable, "-c", script], cwd=line, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-c", script], cwd=project, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "the plan answers" in done.stdout
+    assert "the plan predicts for" in done.stdout

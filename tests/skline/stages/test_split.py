@@ -1,4 +1,4 @@
-"""Parts hold every row once, share no id and no group, and can be learned from."""
+"""Tests of the stage split: each row is in one part, no id or group is in two, and no part lacks a class."""
 
 import datetime as dt
 from typing import Any
@@ -33,7 +33,7 @@ class Labelled(Inputs):
 class Grouped(Labelled):
     """And a group."""
 
-    who: str = column("group", role="group")
+    owner: str = column("group", role="group")
 
 
 CONTRACT, GROUPED = derive(Inputs, Labelled, {}), derive(Inputs, Grouped, {})
@@ -47,7 +47,7 @@ def rows(n: int) -> pd.DataFrame:
             "y": random.random(n) < 0.3,
             "key": [f"k{i}" for i in range(n)],
             "at": pd.date_range("2020-01-01", periods=n, freq="D").as_unit("us"),
-            "who": [f"g{i % max(n // 10, 1)}" for i in range(n)],
+            "owner": [f"g{i % max(n // 10, 1)}" for i in range(n)],
         }
     )
 
@@ -64,15 +64,15 @@ def test_every_row_is_in_exactly_one_part(n: int, seed: int, kind: Any, live: fl
     parts = split(rows(n), contract, Split(kind=kind, seed=seed, live=live))
     assert sorted(key for part in parts.values() for key in part["key"]) == sorted(rows(n)["key"])
     if kind == "group":
-        owners = [set(part["who"]) for part in parts.values()]
+        owners = [set(part["owner"]) for part in parts.values()]
         assert sum(map(len, owners)) == len(set.union(*owners))
 
 
-def test_a_random_split_is_stratified_repeatable_and_changes_with_the_seed() -> None:
+def test_random_split_is_stratified_reproducible_and_depends_on_the_seed() -> None:
     data = rows(2_000)
     parts = split(data, CONTRACT, Split(seed=1, validation=0.1, test=0.2))
     sizes = [len(parts[name]) for name in PARTS]
-    assert all(abs(size - wanted) <= 2 for size, wanted in zip(sizes, [1400, 200, 400, 0], strict=True))
+    assert all(abs(size - expected) <= 2 for size, expected in zip(sizes, [1400, 200, 400, 0], strict=True))
     assert all(abs(parts[name]["y"].mean() - data["y"].mean()) < 0.005 for name in PARTS[:3])
     again = split(data, CONTRACT, Split(seed=1, validation=0.1, test=0.2))
     other = split(data, CONTRACT, Split(seed=2, validation=0.1, test=0.2))
@@ -80,7 +80,7 @@ def test_a_random_split_is_stratified_repeatable_and_changes_with_the_seed() -> 
     assert not other["test"].equals(parts["test"])
 
 
-def test_a_cut_date_belongs_to_the_later_part() -> None:
+def test_cut_date_belongs_to_the_later_part() -> None:
     cuts = {"validation_from": "2020-03-01", "test_from": "2020-04-01", "live_from": "2020-05-01"}
     parts = split(rows(200), CONTRACT, Split.model_validate({"kind": "time"} | cuts))
     assert [str(parts[name]["at"].min().date()) for name in PARTS] == ["2020-01-01", *cuts.values()]
@@ -98,12 +98,12 @@ def test_a_cut_date_belongs_to_the_later_part() -> None:
         (lambda d: d.assign(key="same"), {}, "key 'same' is in train and validation"),
     ],
 )
-def test_parts_nothing_can_be_learned_from_stop_the_line(change: Any, settings_: Any, message: str) -> None:
+def test_rejects_empty_parts_missing_classes_and_shared_ids(change: Any, settings_: Any, message: str) -> None:
     with pytest.raises(SklineError, match=message):
         split(change(rows(200)), CONTRACT, Split.model_validate(settings_))
 
 
-def test_a_group_in_two_parts_of_a_time_split_stops_the_line() -> None:
+def test_rejects_a_group_in_two_parts_of_a_time_split() -> None:
     cuts = {"kind": "time", "validation_from": "2020-03-01", "test_from": "2020-04-01"}
-    with pytest.raises(SklineError, match="who 'g0' is in"):
+    with pytest.raises(SklineError, match="owner 'g0' is in"):
         split(rows(200), GROUPED, Split.model_validate(cuts))

@@ -1,4 +1,4 @@
-"""Every raw row is accepted, in quarantine with all reasons, or unlabelled; nothing is coerced."""
+"""Tests of the stage validate: each raw row is accepted, quarantined or unlabelled, and no value is coerced."""
 
 from typing import Any
 
@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from skline.contract.derive import derive
 from skline.contract.table import Table, column
 from skline.errors import SklineError
-from skline.stages.validate import REASONS, Validated, refuse_too_many, validate
-from tests.demo import no_failures
+from skline.stages.validate import REASONS, Validated, check_quarantine, validate
+from tests.fixtures.demo import no_failures
 
 
 class Inputs(Table):
@@ -49,7 +49,7 @@ def run(*rows: dict[str, Any], unparsed: pd.DataFrame | None = None) -> Validate
     return validate(table(*rows), no_failures() if unparsed is None else unparsed, Labelled, CONTRACT)
 
 
-def test_rows_that_break_the_contract_keep_all_their_reasons() -> None:
+def test_quarantined_row_has_all_its_reasons() -> None:
     result = run({}, {"n": 12, "c": "z"}, {"n": None}, {"x": None})
     assert result.accepted["key"].tolist() == ["k0", "k3"]
     reasons = result.quarantined[REASONS].tolist()
@@ -57,7 +57,7 @@ def test_rows_that_break_the_contract_keep_all_their_reasons() -> None:
     assert reasons[1] == "n must not be missing: nan"
 
 
-def test_a_fraction_in_an_integer_column_is_refused_and_not_cut_off() -> None:
+def test_fraction_in_an_integer_column_is_quarantined_unchanged() -> None:
     result = run({}, {"n": 1.5})
     assert result.accepted["n"].tolist() == [1]
     assert result.quarantined[REASONS].tolist() == ["n must be a whole number: 1.5"]
@@ -68,25 +68,25 @@ def test_accepted_rows_have_the_storage_dtypes() -> None:
     assert result.accepted.dtypes.map(str).to_dict() == {c.name: c.storage for c in CONTRACT.columns}
 
 
-def test_rows_without_a_label_are_set_aside_and_not_guessed() -> None:
+def test_rows_without_a_label_are_unlabelled_even_if_invalid() -> None:
     result = run({}, {"y": None}, {"y": None, "n": 50})
     assert (len(result.accepted), len(result.quarantined), len(result.unlabelled)) == (1, 0, 2)
     assert result.report["unlabelled"] == 2
 
 
-def test_an_unreadable_cell_is_the_reason_and_its_emptiness_is_not() -> None:
+def test_unparsed_cell_is_the_only_reason_for_its_cell() -> None:
     unparsed = pd.DataFrame({"row": [1], "column": ["n"], "value": ["many"], "rule": ["is no whole number"]})
     result = run({}, {"n": None, "c": "z"}, unparsed=unparsed)
     assert result.quarantined[REASONS].tolist() == ["n is no whole number: many; c isin(['a', 'b']): z"]
 
 
-def test_an_unreadable_label_is_quarantined_and_not_taken_for_a_missing_one() -> None:
+def test_row_with_an_unparsed_label_is_quarantined_and_not_unlabelled() -> None:
     unparsed = pd.DataFrame({"row": [1], "column": ["y"], "value": ["perhaps"], "rule": ["is none of true/false"]})
     result = run({}, {"y": None}, unparsed=unparsed)
     assert (len(result.quarantined), len(result.unlabelled)) == (1, 0)
 
 
-def test_of_equal_rows_the_first_is_kept_and_rows_that_disagree_are_all_refused() -> None:
+def test_first_of_equal_rows_is_accepted_and_conflicting_rows_are_all_quarantined() -> None:
     result = run({"key": "same"}, {"key": "same"}, {"key": "other", "n": 1}, {"key": "other", "n": 2})
     assert result.accepted["key"].tolist() == ["same"]
     assert result.quarantined[REASONS].tolist() == [
@@ -96,7 +96,7 @@ def test_of_equal_rows_the_first_is_kept_and_rows_that_disagree_are_all_refused(
     ]
 
 
-def test_a_repeated_index_loses_no_row() -> None:
+def test_repeated_index_label_loses_no_row() -> None:
     frame = table({}, {"n": 99}, {}, {})
     frame.index = pd.Index([0, 0, 0, 1])
     result = validate(frame, no_failures(), Labelled, CONTRACT)
@@ -114,24 +114,24 @@ def test_a_repeated_index_loses_no_row() -> None:
         (lambda f: f.assign(x=f["x"].astype(str)), "x"),
     ],
 )
-def test_a_table_of_another_shape_stops_the_line(change: Any, message: str) -> None:
+def test_rejects_a_table_with_other_columns_or_types(change: Any, message: str) -> None:
     with pytest.raises(SklineError, match="as a whole") as caught:
         validate(change(table({}, {})), no_failures(), Labelled, CONTRACT)
     assert message in str(caught.value)
 
 
-def test_too_much_quarantine_stops_with_rules_counts_and_three_examples() -> None:
+def test_error_above_the_quarantine_limit_lists_rules_counts_and_examples() -> None:
     report = run({}, *({"c": letter} for letter in "stuvw")).report
     with pytest.raises(SklineError) as caught:
-        refuse_too_many(report, 0.5)
+        check_quarantine(report, 0.5)
     assert "5 of 6 labelled rows (83.33%)" in str(caught.value)
     assert "c isin(['a', 'b']): 5 rows, such as 's', 't', 'u'." in str(caught.value)
-    refuse_too_many(report, 0.9)
+    check_quarantine(report, 0.9)
 
 
-def test_no_accepted_row_stops_whatever_the_limit() -> None:
+def test_rejects_a_table_without_accepted_rows_at_any_limit() -> None:
     with pytest.raises(SklineError, match="no row is left to train on"):
-        refuse_too_many(run({"n": 50}).report, 1.0)
+        check_quarantine(run({"n": 50}).report, 1.0)
 
 
 @settings(max_examples=40)
@@ -148,13 +148,13 @@ def test_no_accepted_row_stops_whatever_the_limit() -> None:
         max_size=12,
     )
 )
-def test_every_row_ends_in_exactly_one_place(rows: list[dict[str, Any]]) -> None:
+def test_every_row_is_in_exactly_one_group(rows: list[dict[str, Any]]) -> None:
     result = run(*rows)
     keys = [key for part in result[:3] for key in part["key"]]
     assert sorted(keys) == sorted(f"k{i}" for i in range(len(rows)))
-    fine = {
+    valid = {
         f"k{i}"
         for i, r in enumerate(rows)
         if r["y"] is not None and r["n"] is not None and 0 <= r["n"] < 10 and (r["x"] is None or r["x"] <= 1)
     }
-    assert set(result.accepted["key"]) == fine
+    assert set(result.accepted["key"]) == valid

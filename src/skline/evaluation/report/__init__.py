@@ -1,1 +1,1 @@
-"""The report that people look at: one HTML file that carries all it needs."""
+"""The evaluation report: one HTML file without scripts or outside resources."""

@@ -1,4 +1,4 @@
-"""The report's page: the verdict first, then what it rests on."""
+"""The report's page: the verdict first, then the sections that it rests on."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -6,16 +6,15 @@ from typing import Any
 
 import pandas as pd
 
-from skline import html
 from skline.artifact import Artifact
 from skline.evaluation.champion import Comparison
-from skline.evaluation.report import parts as words
-from skline.evaluation.report import quality
-from skline.evaluation.verdict import Verdict
+from skline.evaluation.report import quality_sections, sections
+from skline.release.verdict import Verdict
+from skline.reporting import html
 from skline.settings import Settings
 
 
-def write(
+def render_report(
     settings: Settings,
     artifact: Artifact,
     verdict: Verdict,
@@ -33,7 +32,7 @@ def write(
     ----------
     settings : Settings
     artifact : Artifact
-        The one that was judged.
+        The one that was assessed.
     verdict : Verdict
     comparison : Comparison or None
         With the champion, if there was one.
@@ -43,55 +42,52 @@ def write(
         Tables of reports/plots by name.
     """
     title = artifact.manifest.title
-    plots = {name: table for name, table in plots.items() if len(table)}  # what is not the task's has no rows
-    sections = [
+    contract = artifact.contract
+    plots = {name: table for name, table in plots.items() if len(table)}  # tables of other tasks have no rows
+    contents = [
         ("Gates", [_gates(verdict)]),
-        ("Quality on the test part", quality.numbers(metrics, details, comparison)),
-        ("Curves", quality.curves(plots, metrics, artifact.contract)),
-        ("Threshold and calibration", quality.operating(plots, details, artifact.contract)),
-        ("Beside the champion", words.champion(verdict, comparison)),
-        ("Segments", words.segments(details, metrics["model"].get(details["metric"]))),
-        ("Gaps between groups", words.gaps(details)),
-        ("What the inputs are worth", words.importance(details)),
-        ("Seeds and learning curve", words.refits(details)),
-        ("Is the test part new?", words.leaks(details)),
-        ("Data", words.data(lineage, parts)),
-        ("Model", words.model(artifact, settings)),
+        ("Quality on the test part", quality_sections.metrics_table(metrics, details, contract.task, comparison)),
+        ("Curves", quality_sections.curves(plots, metrics, contract)),
+        ("Threshold and calibration", quality_sections.threshold_and_calibration(plots, details, contract)),
+        ("Comparison with the champion", sections.champion(verdict, comparison)),
+        ("Segments", sections.segments(details, metrics["model"].get(details["metric"]))),
+        ("Gaps between groups", sections.gaps(details)),
+        ("Importance of the inputs", sections.importance(details)),
+        ("Seeds and learning curve", sections.refits(details)),
+        ("Independence of the test part", sections.leakage(details)),
+        ("Data", sections.data(lineage, parts)),
+        ("Model", sections.model(artifact, settings)),
     ]
     body = [f'<header>\n<p class="kicker">Evaluation report</p>\n<h1>{escape(title)}</h1>']
-    body.append(f'<p class="soft">{escape(artifact.version)}, made {escape(artifact.manifest.created_at[:10])}</p>')
+    body.append(f'<p class="soft">{escape(artifact.version)}, created {escape(artifact.manifest.created_at[:10])}</p>')
     body.append(_banner(verdict) + "\n</header>\n<main>")
-    body += _sections(sections)
+    body += _sections(contents)
     body.append("</main>\n<footer>")
-    body.append(
-        "Intervals hold 95 % of bootstrap resamples of the test rows, which are taken to be independent of each other."
-    )
+    body.append("Intervals hold 95 % of bootstrap resamples of the test rows, assumed to be independent of each other.")
     body.append("</footer>")
     return html.document(f"Report: {title}", "\n".join(body))
 
 
-def _sections(sections: list[tuple[str, list[str]]]) -> Iterator[str]:
-    """Sections that have contents, under their headings."""
-    for heading, contents in sections:
-        if inside := "\n".join(filter(None, contents)):
+def _sections(contents: list[tuple[str, list[str]]]) -> Iterator[str]:
+    """Yield the sections that have contents, under their headings."""
+    for heading, blocks in contents:
+        if inside := "\n".join(filter(None, blocks)):
             yield f"<section>\n<h2>{escape(heading)}</h2>\n{inside}\n</section>"
 
 
 def _banner(verdict: Verdict) -> str:
-    """The verdict in one sentence."""
-    answer, _, rest = verdict.words().partition(": ")
+    conclusion, _, rest = verdict.summary().partition(": ")
     kind = "verdict" if verdict.passed else "verdict no"
     head = "May be released" if verdict.passed else "Must not be released"
-    return f'<div class="{kind}"><p><strong>{head}</strong> {escape(answer)}: {escape(rest)}</p></div>'
+    return f'<div class="{kind}"><p><strong>{head}</strong> {escape(conclusion)}: {escape(rest)}</p></div>'
 
 
 def _gates(verdict: Verdict) -> str:
-    """Each gate, those that failed first."""
-    ordered = sorted(verdict.findings, key=lambda finding: finding.passed)
+    """List the gates, those that failed first."""
     lines = [
-        f'<li class="{"yes" if finding.passed else "no"}">'
-        f'<span class="tag">{"passed" if finding.passed else "failed"}</span>'
-        f"<b>{escape(finding.gate)}</b><span>{escape(finding.reason)}</span></li>"
-        for finding in ordered
+        f'<li class="{"yes" if gate.passed else "no"}">'
+        f'<span class="tag">{"passed" if gate.passed else "failed"}</span>'
+        f"<b>{escape(gate.gate)}</b><span>{escape(gate.reason)}</span></li>"
+        for gate in sorted(verdict.gates, key=lambda gate: gate.passed)
     ]
     return '<ul class="gates">\n' + "\n".join(lines) + "\n</ul>"

@@ -1,0 +1,38 @@
+# The steps that people and CI run alike: `uv run just NAME`; without a name, a list of them.
+_list:
+    @just --list
+
+# Run the stages whose inputs have changed: from the source to the registered model.
+pipeline:
+    uv run dvc repro
+
+# Check style and types, and that engine.json records this engine.
+lint:
+    uv run ruff check .
+    uv run ruff format --check .
+    uv run mypy
+    uv run check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    uv run skline sync --check
+
+# Run all tests but the drills.
+test:
+    uv run pytest
+
+# Run the drills: outages, floods, updates of rendered projects, tables of every kind.
+drills:
+    uv run pytest -m slow
+
+# Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
+requirements file="requirements/serving.txt":
+    uv pip compile -q pyproject.toml --extra serving --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
+        -o {{file}}
+
+# Build the engine's wheel in dist/.
+wheel:
+    rm -rf dist
+    uv build -q --wheel --out-dir dist
+
+# Build the image around the artifact.
+image tag="flights": wheel
+    docker build --build-arg ARTIFACT_DIGEST=$(cat artifact.sha256) -t {{tag}} .

@@ -1,1 +1,0 @@
-"""The prediction service: generic, told by the artifact's contract what to be."""

@@ -1,1 +1,0 @@
-"""The page for people: its template, style, script, and what fills the template in."""

@@ -1,0 +1,196 @@
+"""The file of API keys: create, list and revoke keys. The service verifies keys against it.
+
+A key is `skl_`, twelve hexadecimal digits (its public id), and 256 random bits. Only its SHA-256 is stored. A slow hash
+such as bcrypt protects passwords, which can be guessed; 256 random bits cannot, so that a slow hash would add
+milliseconds to every request and no security.
+"""
+
+import datetime as dt
+import hashlib
+import re
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from skline.errors import SklineError
+from skline.files import atomic_write
+
+#: Permissions of a key: request predictions; submit labels and reviews; everything else.
+Scope = Literal["predict", "label", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+PREFIX = "skl_"
+ID_DIGITS = 12
+SECRET_BITS = 256
+KEY_LENGTH = len(PREFIX) + ID_DIGITS + 1 + SECRET_BITS // 4
+#: Default name of the key file, for the command and for the service.
+KEY_FILE = Path("keys.json")
+
+_LIFETIME = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
+
+
+class Key(BaseModel):
+    """A key as the file stores it: its hash and metadata, not the key itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=rf"^[0-9a-f]{{{ID_DIGITS}}}$")]
+    name: Annotated[str, Field(min_length=1, max_length=100)]
+    scopes: Annotated[tuple[Scope, ...], Field(min_length=1)]
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    created: AwareDatetime
+    expires: AwareDatetime | None = None
+    revoked: AwareDatetime | None = None
+
+    def state(self, now: dt.datetime) -> Literal["valid", "expired", "revoked"]:
+        """Return whether the key is valid, expired or revoked at `now`."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires is not None and self.expires <= now else "valid"
+
+
+class KeyFile(BaseModel):
+    """The content of a key file, or of the setting SKLINE_SECURITY__API_KEYS."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    keys: tuple[Key, ...] = ()
+
+    @field_validator("keys")
+    @classmethod
+    def _check_ids_are_unique(cls, keys: tuple[Key, ...]) -> tuple[Key, ...]:
+        if len({key.id for key in keys}) < len(keys):
+            raise ValueError("two keys have the same id")
+        return keys
+
+
+def parse(content: str | bytes, source: str) -> KeyFile:
+    """Parse the JSON of a key file; `source` is its name in error messages.
+
+    Raises
+    ------
+    SklineError
+        If it is not valid. The message names fields and rules, but contains no values.
+    """
+    try:
+        return KeyFile.model_validate_json(content)
+    except ValidationError as error:
+        messages = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'the file'}: {each['msg']}"
+            for each in error.errors(include_url=False, include_context=False, include_input=False)[:3]
+        )
+        raise SklineError(f"{source} is not a valid key file ({messages}); create one with `skline key new`") from None
+
+
+def read(path: Path) -> KeyFile:
+    """Read a key file; SklineError if it is missing or not valid."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise SklineError(f"{path} cannot be read ({error.strerror}); create one with `skline key new`") from None
+    return parse(content, str(path))
+
+
+def add(path: Path, name: str, scopes: Sequence[str], expires: dt.datetime | None = None) -> tuple[Key, str]:
+    """Create a key and add its hash to the file at `path`, which is created if it does not exist.
+
+    Returns
+    -------
+    The entry of the file, and the key itself, which is not stored anywhere.
+
+    Raises
+    ------
+    SklineError
+        If the name, a scope or the expiry is not valid, or the file is not.
+    """
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    if expires is not None and expires <= now:
+        raise SklineError(f"the expiry {expires.isoformat()} is in the past; choose a later time")
+    with _locked_edit(path) as (before, save):
+        existing_ids = {key.id for key in before.keys}
+        key_id = secrets.token_hex(ID_DIGITS // 2)
+        while key_id in existing_ids:
+            key_id = secrets.token_hex(ID_DIGITS // 2)
+        token = f"{PREFIX}{key_id}_{secrets.token_hex(SECRET_BITS // 8)}"
+        values = {
+            "id": key_id,
+            "name": name,
+            "scopes": tuple(dict.fromkeys(scopes)),
+            "sha256": hashlib.sha256(token.encode()).hexdigest(),
+            "created": now,
+            "expires": expires,
+        }
+        try:
+            key = Key.model_validate(values)
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = str(first["loc"][0])
+            raise SklineError(f"{field} of the new key: {first['msg']}; scopes are {', '.join(SCOPES)}") from None
+        save(KeyFile(keys=(*before.keys, key)))
+    return key, token
+
+
+def revoke(path: Path, key_id: str) -> Key:
+    """Revoke a key permanently; a key that is revoked already stays as it is.
+
+    Raises
+    ------
+    SklineError
+        If there is no such key.
+    """
+    read(path)  # a missing file is an error here
+    now = dt.datetime.now(dt.UTC).replace(microsecond=0)
+    with _locked_edit(path) as (before, save):
+        revoked = next((key for key in before.keys if key.id == key_id), None)
+        if revoked is None:
+            ids = ", ".join(f"{key.id} ({key.name})" for key in before.keys) or "none"
+            raise SklineError(f"{path} has no key with the id {key_id!r}; it has {ids}")
+        if revoked.revoked is None:
+            revoked = revoked.model_copy(update={"revoked": now})
+            save(KeyFile(keys=tuple(revoked if key.id == key_id else key for key in before.keys)))
+    return revoked
+
+
+def parse_expiry(text: str) -> dt.datetime:
+    """Parse a date, a datetime (UTC if it has no zone), or a lifetime such as 90d.
+
+    Raises
+    ------
+    SklineError
+        If it is none of these.
+    """
+    lifetime = _LIFETIME.fullmatch(text)
+    if lifetime is not None:
+        return dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(days=int(lifetime[1]))
+    try:
+        time = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise SklineError(f"{text!r} is not a time; write 2027-01-31, 2027-01-31T12:00:00Z, or 90d") from None
+    return time.replace(tzinfo=dt.UTC) if time.tzinfo is None else time
+
+
+@contextmanager
+def _locked_edit(path: Path) -> Iterator[tuple[KeyFile, Callable[[KeyFile], None]]]:
+    """Yield the file's content and a function that replaces it, while other processes that edit it wait.
+
+    The lock is on the folder, because the file itself is replaced. Without it one of two concurrent changes would be
+    lost, and a revoked key might become valid again.
+    """
+    import fcntl
+    import os
+
+    def save(file: KeyFile) -> None:
+        with atomic_write(path, 0o600) as temporary:  # readable by its owner only
+            temporary.write_text(file.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield (read(path) if path.exists() else KeyFile()), save
+    finally:
+        os.close(folder)

@@ -1,0 +1,20 @@
+"""`skline abort`: end the running experiment."""
+
+import argparse
+
+from skline.commands import Subparsers
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("abort", help="end the running experiment; the champion gets all requests")
+    command.add_argument("--reason", default="", help="reason, for the journal")
+    command.set_defaults(run=abort)
+
+
+def abort(arguments: argparse.Namespace) -> None:
+    """Publish a release without the experiment."""
+    from skline.commands._releases import print_entry
+    from skline.release.store import ReleaseStore
+
+    print_entry(ReleaseStore().abort(arguments.reason))

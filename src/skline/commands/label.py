@@ -1,0 +1,59 @@
+"""`skline label FILE`: append true outcomes to the label log."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from skline.commands import Subparsers
+from skline.commands._tables import add_format_options, given_options
+from skline.errors import SklineError
+
+#: Rejected labels that are printed.
+MAX_SHOWN = 20
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("label", help="append true outcomes to the label log")
+    command.add_argument(
+        "file",
+        type=Path,
+        help="CSV, TSV, Excel, Parquet, JSON or JSON Lines (.jsonl), with prediction_id or entity and event_time, and "
+        "label",
+    )
+    add_format_options(command)
+    command.add_argument(
+        "--artifact",
+        type=Path,
+        help="artifact whose contract the labels must follow (default: that of the model in service)",
+    )
+    command.set_defaults(run=import_labels)
+
+
+def import_labels(arguments: argparse.Namespace) -> None:
+    """Append the labels of a file, and print how many are new, duplicates and rejected.
+
+    Raises
+    ------
+    SklineError
+        If labels were rejected; the others are appended all the same.
+    """
+    from skline.artifact import CONTRACT
+    from skline.contract.spec import Contract
+    from skline.logs.label_import import append_file
+    from skline.logs.labels import LabelLog
+    from skline.logs.settings import LogSettings
+    from skline.release.in_service import in_service
+
+    contract = Contract.read((arguments.artifact or in_service().folder) / CONTRACT)
+    labels = LabelLog(LogSettings.from_environment(), contract)
+    given = given_options(arguments)
+    result = append_file(labels, contract, arguments.file, given, lambda remark: print(remark, file=sys.stderr))
+    for rejected in result.rejected[:MAX_SHOWN]:
+        print(f"row {rejected.index + 1}: {rejected.reason}", file=sys.stderr)
+    count = len(result.rejected)
+    if count > MAX_SHOWN:
+        print(f"… and {count - MAX_SHOWN:,} more", file=sys.stderr)
+    print(f"{result.new:,} new, {result.duplicates:,} duplicates, {count:,} rejected")
+    if count:
+        raise SklineError(f"{count:,} rows of {arguments.file} were rejected; correct them and run the command again")

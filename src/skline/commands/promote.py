@@ -1,0 +1,123 @@
+"""`skline promote`: serve a registered version, or try it next to the champion."""
+
+import argparse
+from typing import TYPE_CHECKING
+
+from skline.commands import Subparsers
+from skline.errors import SklineError
+
+if TYPE_CHECKING:
+    from skline.release.experiment import Design
+    from skline.release.journal import Approval
+    from skline.release.promotion import PromotionPlan
+
+#: Which direction is better, by the KPI of an A/B test; for `label` the user has to state it.
+BETTER = {"correct": "higher", "brier": "lower", "absolute_error": "lower", "squared_error": "lower"}
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("promote", help="serve a registered version, or try it next to the champion")
+    command.add_argument("version", nargs="?", help="number, or challenger, previous (default: challenger)")
+    command.add_argument("--approve", metavar="NAME", help="name of the approver; needs --reason")
+    command.add_argument("--reason", default="", help="reason, for the journal")
+    mode = command.add_mutually_exclusive_group()
+    mode.add_argument("--canary", metavar="PERCENT", help="share of traffic for the version; 5,20,50 is a ramp")
+    mode.add_argument("--shadow", action="store_true", help="score live requests without returning the result")
+    mode.add_argument("--ab", action="store_true", help="start an A/B test; see `skline experiment report`")
+    ramp = command.add_argument_group("ramp (--canary with several percentages)")
+    ramp.add_argument("--every", metavar="TIME", help="time between two steps, such as 30m, 12h, 2d")
+    test = command.add_argument_group("A/B test (--ab)")
+    test.add_argument("--share", type=float, default=50, metavar="PERCENT", help="the challenger's share (default: 50)")
+    test.add_argument("--kpi", choices=("label", *BETTER), help="value that is averaged over an entity's predictions")
+    test.add_argument("--better", choices=("higher", "lower"), help="which direction is better (--kpi label)")
+    test.add_argument("--entities", type=int, help="total labelled entities to collect, in both arms together")
+    test.add_argument("--looks", type=int, default=1, help="number of analyses, the last one included (default: 1)")
+    command.set_defaults(run=promote)
+
+
+def promote(arguments: argparse.Namespace) -> None:
+    """Publish the release and update the registry's aliases."""
+    from skline.commands._releases import open_registry, print_entry, update_aliases
+    from skline.release import promotion
+    from skline.release.store import ReleaseStore
+    from skline.settings import Settings
+
+    plan, approval, settings = _read_plan(arguments), _read_approval(arguments), Settings.load()
+    releases, registry = ReleaseStore(), open_registry(settings)
+    previous = releases.current()
+    entry, notes = promotion.promote(
+        releases,
+        registry,
+        arguments.version,
+        plan,
+        approval,
+        arguments.reason,
+        approval_required=settings.release.approval == "required",
+        guards=settings.release.guards,
+    )
+    print_entry(entry)
+    for note in notes:
+        print(f"note: {note}")
+    update_aliases(registry, entry, previous)
+
+
+def _read_approval(arguments: argparse.Namespace) -> "Approval | None":
+    from skline.release.journal import Approval
+
+    if arguments.approve is None:
+        return None
+    if not arguments.reason.strip() or not arguments.approve.strip():
+        raise SklineError("an approval needs a name and a reason: --approve NAME --reason WHY")
+    return Approval(name=arguments.approve, reason=arguments.reason)
+
+
+def _read_plan(arguments: argparse.Namespace) -> "PromotionPlan":
+    """Return the kind of promotion that the arguments describe."""
+    from skline.release.promotion import PromotionPlan, read_duration, weight_of
+
+    if arguments.shadow:
+        return PromotionPlan("shadow")
+    if arguments.ab:
+        weight_of(arguments.share)
+        return PromotionPlan("ab", share=arguments.share, design=_read_design(arguments))
+    if arguments.canary is None:
+        return PromotionPlan()
+    try:
+        percents = tuple(float(percent) for percent in arguments.canary.split(","))
+    except ValueError:
+        raise SklineError(
+            f"--canary {arguments.canary} is not a percentage; give one, or several separated by commas"
+        ) from None
+    for percent in percents:
+        weight_of(percent)
+    if (len(percents) > 1) != (arguments.every is not None):
+        raise SklineError("a ramp of several percentages needs --every TIME, and one percentage has no ramp")
+    if list(percents) != sorted(set(percents)):
+        raise SklineError(f"--canary {arguments.canary}: the percentages of a ramp must rise")
+    return PromotionPlan("canary", percents, None if arguments.every is None else read_duration(arguments.every))
+
+
+def _read_design(arguments: argparse.Namespace) -> "Design":
+    """Return the design of an A/B test."""
+    from pydantic import ValidationError
+
+    from skline.release.experiment import Design
+
+    if arguments.kpi is None or arguments.entities is None:
+        raise SklineError("an A/B test needs --kpi and --entities: metric and sample size are fixed before it starts")
+    better = arguments.better or BETTER.get(arguments.kpi)
+    if better is None:
+        raise SklineError("--kpi label needs --better higher or --better lower")
+    try:
+        return Design(
+            kpi=arguments.kpi,
+            better=better,
+            units=arguments.entities,
+            looks=arguments.looks,
+        )
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        raise SklineError(
+            f"--{'.'.join(map(str, first['loc']))}: {first['msg']}".replace("--units", "--entities")
+        ) from None

@@ -1,0 +1,33 @@
+"""`skline releases`: list the releases."""
+
+import argparse
+
+from skline.commands import Subparsers
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("releases", help="list releases with time, author and reason")
+    command.add_argument("--last", type=int, default=20, help="number of releases to list (default: %(default)s)")
+    command.set_defaults(run=list_releases)
+
+
+def list_releases(arguments: argparse.Namespace) -> None:
+    """Print the last entries of the journal."""
+    from skline.release.journal import read_journal
+    from skline.release.store import ReleaseStore
+
+    releases = ReleaseStore()
+    content, current = read_journal(releases.journal), releases.current()
+    published = {entry.release.number for entry in releases.history()}
+    if not content.entries:
+        print(f"no release yet; `skline serve` serves artifact/ ({releases.journal} has no entry)")
+    for entry in content.entries[-max(arguments.last, 1) :]:
+        number = entry.release.number
+        mark = "*" if current is not None and number == current.number else " "
+        action = f"{entry.action}: {entry.what}" + ("" if number in published else " (never published)")
+        approved = f"; approved by {entry.approval.name}: {entry.approval.reason}" if entry.approval else ""
+        reason = f"; {entry.why}" if entry.why and not entry.approval else ""
+        print(f"{mark}{number:>4}  {entry.time:%Y-%m-%d %H:%M:%S}  {entry.who}  {action}{approved}{reason}")
+    for line in content.damaged_lines:
+        print(f"line {line} of {releases.journal} cannot be read: it was truncated or changed")

@@ -1,0 +1,37 @@
+"""`skline rollback`: end the experiment, or return to the previous champion."""
+
+import argparse
+
+from skline.commands import Subparsers
+from skline.errors import SklineError
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "rollback", help="end the experiment, or return to the previous champion; works without the registry"
+    )
+    command.add_argument("--to", type=int, metavar="NUMBER", help="return to the champion of that release")
+    command.add_argument("--reason", default="", help="reason, for the journal")
+    command.set_defaults(run=rollback)
+
+
+def rollback(arguments: argparse.Namespace) -> None:
+    """Publish the earlier release, then update the registry's aliases if that is possible.
+
+    The rollback itself must work without params.yaml and while the registry is down.
+    """
+    from skline.commands._releases import open_registry, print_entry, update_aliases
+    from skline.release.store import ReleaseStore
+    from skline.settings import Settings
+
+    releases = ReleaseStore()
+    previous = releases.current()
+    entry = releases.rollback(arguments.to, arguments.reason)
+    print_entry(entry)
+    try:
+        registry = open_registry(Settings.load())
+    except SklineError as error:
+        print(f"note: the registry's aliases were not updated: {error}")
+    else:
+        update_aliases(registry, entry, previous)

@@ -1,0 +1,57 @@
+"""`skline shadow`: score logged requests with a challenger, and compare it with the predictions in the log."""
+
+import argparse
+import datetime as dt
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skline import paths
+from skline.commands import Subparsers
+
+if TYPE_CHECKING:
+    from skline.artifact import Artifact
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser("shadow", help="score logged requests with a challenger, and compare")
+    command.add_argument("version", nargs="?", help="registered version (default: challenger)")
+    command.add_argument("--artifact", type=Path, help="a local artifact instead; its digest is read from PATH.sha256")
+    command.add_argument("--since", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
+    command.add_argument("--until", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
+    command.add_argument("--out", type=Path, default=paths.REPORTS / "shadow.json", help="(default: %(default)s)")
+    command.set_defaults(run=compare_on_log)
+
+
+def compare_on_log(arguments: argparse.Namespace) -> None:
+    """Score the log, write the comparison as JSON, and print a summary."""
+    from skline.files import write_json
+    from skline.logs.settings import LogSettings
+    from skline.release.comparison import format_comparison
+    from skline.release.shadow import score_log
+
+    artifact = _open_artifact(arguments)
+    result = score_log(artifact, LogSettings.from_environment(), arguments.since, arguments.until)
+    write_json(arguments.out, result)
+    print(f"{artifact.version} on requests logged from {result['from']} to {result['to']}")
+    print("\n".join(format_comparison(result)))
+    if result["skipped"]:
+        print(f"{result['skipped']:,} rows break its contract and are left out")
+    print(f"written to {arguments.out}")
+
+
+def _open_artifact(arguments: argparse.Namespace) -> "Artifact":
+    """Open the challenger: a local artifact, or one from the registry."""
+    from skline.artifact import Artifact
+    from skline.commands._releases import open_registry
+    from skline.release.artifacts import ensure_artifact
+    from skline.release.in_service import local_model
+    from skline.settings import Settings
+
+    if arguments.artifact is not None:
+        model = local_model(arguments.artifact)
+        return Artifact.open(model.folder, model.digest)
+    registry = open_registry(Settings.load())
+    version = registry.find(arguments.version)
+    return ensure_artifact(paths.RELEASED, version.artifact_sha256, partial(registry.download, version))

@@ -1,0 +1,69 @@
+"""Check of the artifact: it has the expected digest, and the installed libraries can load it."""
+
+from importlib.metadata import PackageNotFoundError
+
+from skline import paths
+from skline.artifact import Artifact, InvalidArtifact, read_digest
+from skline.artifact.provenance import ENGINE, library_versions
+from skline.doctor.findings import Finding, join_first
+from skline.errors import SklineError
+from skline.release.verdict import read_verdict
+
+#: Libraries whose pickles only the version that wrote them can read.
+SAME_VERSION_REQUIRED = ("scikit-learn",)
+
+
+def check() -> list[Finding]:
+    """Report what the gates rejected; verify the artifact as the service does, and compare its libraries."""
+    return [*_check_verdict(), *_check_artifact()]
+
+
+def _check_verdict() -> list[Finding]:
+    """Report the gates that the newest candidate failed."""
+    if not paths.VERDICT.exists():
+        return []
+    try:
+        verdict = read_verdict(paths.VERDICT)
+    except SklineError as error:
+        return [Finding("broken", str(error), "uv run dvc repro")]
+    if verdict.passed:
+        return []
+    message = f"the gates rejected the newest model {verdict.artifact_sha256[:12]}: {verdict.failures()}"
+    remedy = f"see {paths.REPORT}; change the model or the limits in params.yaml, and run uv run dvc repro"
+    return [Finding("warning", message, remedy)]
+
+
+def _check_artifact() -> list[Finding]:
+    """Verify the artifact, and compare the libraries that wrote it with the installed ones."""
+    if not paths.ARTIFACT.is_dir():
+        return [Finding("warning", "there is no artifact to serve yet", "uv run dvc repro")]
+    try:
+        artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
+    except InvalidArtifact as error:
+        return [Finding("broken", str(error), "uv run dvc repro -f gate")]
+    try:
+        installed = library_versions()
+    except PackageNotFoundError as error:
+        return [Finding("broken", f"{error.name} is not installed", "uv sync")]
+    recorded = artifact.manifest.libraries
+    # The engine's version alone says nothing: engine.json records whether its code differs (the check of the engine).
+    differing = [
+        name
+        for name, version in recorded.items()
+        if name in installed and name != ENGINE and _release(version) != _release(installed[name])
+    ]
+    if not differing:
+        maker = f"; it was made by skline {recorded[ENGINE]}" if ENGINE in recorded else ""
+        return [Finding("ok", f"artifact {artifact.version} is intact and fits the installed libraries{maker}")]
+    versions = join_first([f"{name} {recorded[name]} (installed: {installed[name]})" for name in differing])
+    message = f"artifact {artifact.version} was made with {versions}"
+    if set(differing) & set(SAME_VERSION_REQUIRED):
+        message += "; scikit-learn cannot load a pipeline of another version"
+        return [Finding("broken", message, "uv run dvc repro -f train")]
+    message += "; the service rejects it if a prediction for a golden row differs in a bit"
+    return [Finding("warning", message, "uv run dvc repro -f train")]
+
+
+def _release(version: str) -> list[str]:
+    """Major and minor version: later parts change neither predictions nor formats."""
+    return version.split(".")[:2]

@@ -1,0 +1,99 @@
+"""Check of the contract: it describes the data that the pipeline read, and the source has its columns."""
+
+import contextlib
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pyarrow as pa
+
+from skline import paths
+from skline.contract.spec import Contract
+from skline.doctor.findings import Finding
+from skline.errors import SklineError
+from skline.settings import Settings
+from skline.settings.source import Source as SourceSettings
+from skline.settings.source import with_source_format
+
+#: Folder of the user's own modules.
+MODEL = Path("src/model")
+
+
+def check() -> list[Finding]:
+    """Compare src/model/contract.py with data/contract.json and with the columns of the source."""
+    from skline.contract.derive import derive_module
+
+    modules: list[ModuleType] = []
+    for name in ("contract", "source", "pipeline"):
+        try:
+            modules.append(importlib.import_module(f"model.{name}"))
+        except Exception as error:  # noqa: BLE001 (the user's own module may raise anything)
+            return [Finding("broken", f"{MODEL}/{name}.py cannot be imported: {_one_line(error)}", "correct it")]
+    contract_module, source_module = modules[0], modules[1]
+    if MODEL.resolve() not in Path(contract_module.__file__ or "").resolve().parents:
+        message = f"this environment imports {contract_module.__file__}, not the code of this folder"
+        return [Finding("broken", message, "run this in the project's root, without PYTHONPATH")]
+    try:
+        contract = derive_module(contract_module)
+    except SklineError as error:
+        return [Finding("broken", str(error), f"correct it in {MODEL}/contract.py")]
+    with contextlib.suppress(SklineError):  # reported by the check of params.yaml
+        contract = with_source_format(contract, Settings.load().source)
+    findings = [*_check_data(contract), *_check_source(contract, source_module)]
+    return findings or [Finding("ok", "the contract describes the data, and the source has its columns")]
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+
+
+def _check_data(contract: Contract) -> list[Finding]:
+    """Check that the data were read with this contract."""
+    if not paths.CONTRACT.is_file() or paths.CONTRACT.read_text(encoding="utf-8") == contract.to_json():
+        return []
+    return [Finding("warning", f"{MODEL}/contract.py has changed since the data were read", "uv run dvc repro")]
+
+
+def _check_source(contract: Contract, source_module: ModuleType) -> list[Finding]:
+    """Run the source's columns through ingest, without rows: it rejects a source that lacks a column."""
+    from skline.contract.table import KINDS
+    from skline.settings.source import POSTGRESQL
+    from skline.sources.locate import PACKAGE, local_file
+    from skline.stages.ingest import ingest
+
+    try:
+        settings = Settings.load().source
+    except SklineError:
+        return []  # reported by the check of params.yaml
+    if settings.uri.startswith(POSTGRESQL) and importlib.util.find_spec("adbc_driver_postgresql") is None:
+        message = "the source is PostgreSQL, but its driver is not installed"
+        return [Finding("broken", message, "uv add --group train 'skline[sql]'")]
+    if "://" in settings.uri and not settings.uri.startswith(PACKAGE):
+        return []  # a remote source is read only when the pipeline runs
+    try:
+        reads = {name: KINDS[kind] for name, kind in source_module.READS.items()}
+        with local_file(settings.uri) as path:
+            empty, columns = _empty_table(path, settings, [*(c.name for c in contract.columns), *reads])
+        ingest(empty, columns, contract, reads, source_module.prepare, settings.uri)
+    except SklineError as error:
+        return [Finding("broken", str(error), "correct the source, or src/model and params.yaml")]
+    except Exception as error:  # noqa: BLE001 (the user's prepare() may fail on a table without rows)
+        message = f"prepare() in {MODEL}/source.py fails on a table without rows, so the columns are not checked"
+        return [Finding("warning", f"{message}: {_one_line(error)}", "make it work on whole columns")]
+    return []
+
+
+def _empty_table(path: Path, source: SourceSettings, requested: list[str]) -> tuple[pa.Table, list[str]]:
+    """Read the names of the source's columns; return a table of the requested ones without rows, and all names."""
+    from skline.sources.formats import file_format
+    from skline.sources.tables import header
+
+    columns = header(path, source)
+    if file_format(path, source) == "parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_schema(path).empty_table()
+    else:
+        table = pa.table({name: pa.array([], pa.string()) for name in columns})
+    return table.select([name for name in columns if name in requested]), columns

@@ -1,0 +1,1 @@
+"""Render the files that `skline init` writes: contract, source, pipeline and params."""

@@ -1,0 +1,139 @@
+"""Render src/model/source.py and params.yaml."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from skline.contract.spec import Task
+from skline.init.codegen.contract_source import literal
+from skline.settings import Settings
+
+SOURCE = '''"""Derive the contract's columns, including the label, from the columns of the source.
+
+If the table does not have a column of the contract, or has it in another form, compute it in `prepare`, and list the
+source columns that it is computed from in `READS`.
+"""
+
+import pandas as pd
+
+#: Source columns that `prepare` needs in addition to the contract's, with their types.
+READS: dict[str, type] = {{}}
+
+
+def prepare(source: pd.DataFrame) -> pd.DataFrame:
+    """Derive the contract's columns from the source's.
+
+    Parameters
+    ----------
+    source : DataFrame
+        The typed source columns that the contract or `READS` names; missing values are NaN or NaT.
+
+    Returns
+    -------
+    DataFrame
+        At least the columns of `Labelled`. Rows without a target are not used for training.
+    """
+    return {expression}
+'''
+PARAMS = """# The settings of this project. `skline.settings` documents and validates all of them.
+project:
+  name: {name}
+  title: {title}
+
+source:
+{source}
+
+validate:
+  max_quarantined: 0.01
+
+split:
+{split}
+
+train:
+{train}
+
+evaluate:
+{evaluate}
+
+package:
+  reference_rows: 5000
+
+register:
+  timeout: 10
+"""
+
+
+def render_source(event_time: str | None, time: str | None) -> str:
+    """Return the text of src/model/source.py, which copies the column `time` to `event_time` if both are named."""
+    if event_time is None or time is None:
+        return SOURCE.format(expression="source")
+    key = event_time if event_time.isidentifier() else None
+    argument = f"{key}=source[{literal(time)}]" if key else f"**{{{literal(event_time)}: source[{literal(time)}]}}"
+    return SOURCE.format(expression=f"source.assign({argument})")
+
+
+def render_params(
+    name: str,
+    title: str,
+    source: Mapping[str, Any],
+    split: Mapping[str, Any],
+    gates: Mapping[str, Any],
+    test_rows: int,
+    task: Task,
+) -> str:
+    """Return the text of params.yaml; it names every section, because DVC requires those that dvc.yaml tracks."""
+    train: dict[str, Any] = {"seed": 17}
+    if task == "binary":  # other tasks have no threshold
+        train["threshold"] = 0.5
+    evaluate = {"min_segment_rows": max(20, min(200, test_rows // 10))}
+    text = PARAMS.format(
+        name=name,
+        title=yaml_scalar(title),
+        source=yaml_section(source),
+        split=yaml_section(split),
+        train=yaml_section(train),
+        evaluate=yaml_section(evaluate),
+    )
+    if gates:
+        text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{yaml_section(gates)}\n"
+    sections = [field.alias or name for name, field in Settings.model_fields.items()]
+    return text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
+
+
+def yaml_section(values: Mapping[str, Any]) -> str:
+    """Render the keys and values of a section; a comment says that dates need quotes."""
+    lines = []
+    for key, value in values.items():
+        note = "  # quote the dates: DVC does not support YAML dates" if value == "time" and key == "kind" else ""
+        lines.append(f"  {key}: {yaml_scalar(value)}{note}")
+    return "\n".join(lines)
+
+
+def yaml_block(text: str) -> str:
+    """Render text of several lines as a literal block, or as a JSON string if YAML would read the block differently."""
+    import yaml
+
+    block = "|-\n" + "\n".join(f"    {line}".rstrip(" ") for line in text.split("\n"))
+    try:
+        same = yaml.safe_load(f"  key: {block}\n")["key"] == text
+    except yaml.YAMLError:
+        same = False
+    return block if same else json.dumps(text, ensure_ascii=False)
+
+
+def yaml_scalar(value: Any) -> str:
+    """Render a value; text is in double quotes if YAML could read it as another type."""
+    import yaml
+
+    if isinstance(value, tuple | list):
+        return f"[{', '.join(yaml_scalar(item) for item in value)}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, str):
+        return repr(value)
+    if "\n" in value:
+        return yaml_block(value)
+    if re.fullmatch(r"[A-Za-z0-9][\w ./-]*", value) and value == value.strip() and yaml.safe_load(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False)

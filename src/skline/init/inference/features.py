@@ -1,0 +1,135 @@
+"""Infer what an input has besides its kind: its feature group, its bounds, its closed set of categories."""
+
+import re
+
+import numpy as np
+import pandas as pd
+
+from skline.init.inference.column_guess import ColumnGuess
+from skline.init.inference.names import name_tokens
+
+#: A set with more categories is not closed: others may follow.
+MAX_CHOICES = 20
+#: If a category has fewer rows, the set is not considered complete.
+MIN_CATEGORY_ROWS = 5
+#: A column with more distinct values is in the feature group "many_categories".
+MAX_CATEGORIES = 40
+CODE_WORDS = {
+    "code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district",
+    "zone", "area_code", "department", "dept", "branch", "store", "product", "sku", "cluster", "segment", "group",
+    "status", "channel", "mode", "grp",
+}  # fmt: skip
+AMOUNT_WORDS = {
+    "count", "counts", "number", "num", "n", "nr", "no", "qty", "quantity", "total", "visits", "calls", "orders",
+    "items", "children", "kids", "dependents", "siblings", "rooms", "bedrooms", "bathrooms", "pages", "clicks",
+    "purchases", "logins", "tickets", "years", "months", "days", "hours", "minutes", "tenure", "age", "price",
+    "cost", "amount", "salary", "income", "fee", "charge", "charges", "payment", "revenue", "sales", "area",
+    "distance", "length", "width", "height", "weight", "size", "duration", "population", "volume", "wage", "rent",
+    "fare", "mileage", "horsepower", "speed", "sqft", "surface",
+}  # fmt: skip
+SHARE_WORDS = {"share", "rate", "ratio", "fraction", "probability", "prob", "proportion", "anteil"}
+CODES_DOUBT = "treated as categories; if a larger number means more, remove feature_group"
+#: Word of a name → the bounds of such a column, used if all values are within them.
+KNOWN_BOUNDS: dict[str, dict[str, int]] = {
+    "age": {"ge": 0, "le": 120},
+    "alter": {"ge": 0, "le": 120},
+    "latitude": {"ge": -90, "le": 90},
+    "lat": {"ge": -90, "le": 90},
+    "longitude": {"ge": -180, "le": 180},
+    "lon": {"ge": -180, "le": 180},
+    "lng": {"ge": -180, "le": 180},
+    "month": {"ge": 1, "le": 12},
+    "hour": {"ge": 0, "le": 23},
+    "percent": {"ge": 0, "le": 100},
+    "percentage": {"ge": 0, "le": 100},
+    "humidity": {"ge": 0, "le": 100},
+}
+
+
+def describe_input(guess: ColumnGuess) -> None:
+    """Set the feature group, the bounds and the choices of an input."""
+    if guess.kind in ("integer", "number"):
+        _describe_number(guess)
+    elif guess.kind == "string":
+        _describe_text(guess)
+
+
+def _describe_number(guess: ColumnGuess) -> None:
+    """Tell codes from amounts, and set the natural bounds of amounts."""
+    values = guess.values.dropna()
+    name = name_tokens(guess.name)
+    distinct = values.nunique()
+    if guess.kind == "integer" and name & CODE_WORDS and 2 < distinct <= max(len(values) / 10, 3):
+        guess.reasons.append(f"a code: {distinct} distinct numbers, and its name says so")
+        guess.doubts.append(CODES_DOUBT)
+        guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
+        guess.choices = closed_set(values, len(guess.values))
+        return
+    if guess.kind == "integer" and _are_spread_codes(values):
+        guess.reasons.append(f"a code: only {distinct} distinct numbers, far apart and of the same length")
+        guess.doubts.append(CODES_DOUBT)
+        guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
+        return
+    low, high = values.min(), values.max()
+    for word in name:
+        bounds = KNOWN_BOUNDS.get(word)
+        if bounds and low >= bounds["ge"] and high <= bounds["le"]:
+            guess.bounds = dict(bounds)
+            return
+    if name & SHARE_WORDS and low >= 0 and high <= 1:
+        guess.bounds = {"ge": 0, "le": 1}
+    elif low >= 0 and (name & AMOUNT_WORDS or (guess.kind == "integer" and low == 0 and distinct > 2)):
+        guess.bounds = {"ge": 0}
+
+
+def _are_spread_codes(values: pd.Series) -> bool:
+    """Whether the values are few recurring whole numbers of the same length, three digits or more, with wide gaps."""
+    counts = values.value_counts()
+    if not 3 <= len(counts) <= MAX_CATEGORIES or counts.min() < MIN_CATEGORY_ROWS or values.min() < 100:
+        return False
+    seen = np.sort(counts.index.to_numpy(dtype=np.float64))
+    if len({len(str(int(value))) for value in seen}) != 1 or (seen[0] >= 1900 and seen[-1] <= 2100):
+        return False
+    steps = np.diff(seen)
+    return bool(
+        steps.max() > 1 and len(np.unique(steps)) > 1 and not (seen % 10 == 0).all() and not (seen % 25 == 0).all()
+    )
+
+
+def _describe_text(guess: ColumnGuess) -> None:
+    """Tell free text, many categories and few categories apart, and close a set that is complete."""
+    values = guess.values.dropna()
+    distinct = values.nunique()
+    sample = values.head(5000)
+    words = sample.str.count(r"\S+")
+    if (
+        distinct > min(MAX_CATEGORIES, len(values) / 4)
+        and words.mean() >= 3
+        and (distinct > 0.5 * len(values) or words.mean() >= 6)
+    ):
+        guess.feature_group = "text"
+        guess.reasons.append(f"free text of {words.mean():.0f} words on average")
+        return
+    if distinct > MAX_CATEGORIES:
+        guess.feature_group = "many_categories"
+        guess.reasons.append(f"many categories ({distinct:,})")
+        if distinct > 0.9 * len(values) and not guess.near_miss:
+            guess.doubts.append(
+                "almost every row has a different text; remove it from Inputs if it only identifies the row"
+            )
+        return
+    guess.choices = closed_set(values, len(guess.values))
+    openness = "a closed set" if guess.choices else "an open set"
+    guess.reasons.append(f"{distinct} categories, {openness}")
+
+
+def closed_set(values: pd.Series, n_rows: int) -> list[object] | None:
+    """Return the sorted categories if they are few, and each has so many rows that no other is expected; else None."""
+    counts = values.value_counts()
+    min_rows = max(MIN_CATEGORY_ROWS, 0.002 * n_rows)
+    if len(counts) > MAX_CHOICES or len(counts) < 2 or counts.min() < min_rows:
+        return None
+    choices = sorted(value.item() if hasattr(value, "item") else value for value in counts.index)
+    if values.dtype.kind in "if":
+        return [int(value) for value in choices]
+    return None if any(re.search(r"[\r\n]", str(choice)) for choice in choices) else list(choices)

@@ -1,0 +1,231 @@
+"""Find leaks: columns that nearly determine the target, or that are filled only because the target is known.
+
+Every score is computed on held-out rows, and only a near-perfect score counts: a strong feature is not a leak.
+"""
+
+from itertools import islice
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import cohen_kappa_score, r2_score
+from sklearn.model_selection import KFold, StratifiedKFold
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+
+from skline.init.inference.column_guess import ColumnGuess
+from skline.init.inference.pairs import ColumnPair, class_pairs, number_pairs
+
+Array = npt.NDArray[Any]
+#: Rows of the sample on which columns are scored.
+MAX_ROWS = 4000
+MIN_ROWS = 30
+#: Among fewer rows, a legitimate measurement may separate the classes by chance; only columns with few distinct values
+#: are reported there.
+MIN_ROWS_FOR_NUMBERS = 200
+#: Cohen's kappa, or explained variance, from which on a column counts as determining the target.
+MIN_KAPPA = 0.985
+MIN_R2 = 0.99
+#: Largest probability of a coincidence; small, because hundreds of columns are tested.
+MAX_P_VALUE = 1e-8
+#: Smallest share of the rows with a filled (or empty) cell that have the same value of the target.
+MIN_ONE_VALUE_SHARE = 0.98
+#: Trees compute in 32 bits, which hold no larger number.
+LARGEST_NUMBER = 1e38
+
+
+class Leak(NamedTuple):
+    """One column or two that determine the target, and the evidence."""
+
+    columns: tuple[str, ...]
+    reason: str
+
+
+def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool, seed: int = 17) -> list[Leak]:
+    """Find the leaks among `inputs`.
+
+    Parameters
+    ----------
+    inputs : list of ColumnGuess
+    target : ColumnGuess
+    classes : bool
+        Whether the target's values are classes; they are numbers otherwise.
+    seed : int
+        Seed of the sample of rows.
+    """
+    labelled = target.values.notna().to_numpy()
+    leaks = _filled_if_labelled(inputs, labelled)
+    leaking = {name for leak in leaks for name in leak.columns}
+    truth, is_class = _truth(target.values[labelled], classes=classes)
+    if len(truth) < MIN_ROWS:
+        return leaks
+    rest = [guess for guess in inputs if guess.name not in leaking]
+    rows = np.flatnonzero(labelled)
+    leaks += _filled_for_one_value(rest, rows, truth, target, is_class=is_class)
+    leaking = {name for leak in leaks for name in leak.columns}
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAX_ROWS])
+    rows, truth = rows[chosen], truth[chosen]
+    rest = [guess for guess in rest if guess.name not in leaking]
+    numeric = {guess.name: _as_numbers(guess.values.iloc[rows]) for guess in rest}
+    for guess in rest:
+        score = held_out_agreement(numeric[guess.name][:, None], truth, is_class=is_class)
+        if (
+            score is not None
+            and is_class
+            and len(truth) < MIN_ROWS_FOR_NUMBERS
+            and len(np.unique(numeric[guess.name])) > 20
+        ):
+            guess.doubts.append(
+                f"it separates the classes of {target.name!r} alone; is its value known before the target is?"
+            )
+        elif score is not None:
+            leaks.append(Leak((guess.name,), f"it determines {target.name!r} alone: {score}"))
+            leaking.add(guess.name)
+    numbers = {
+        g.name: numeric[g.name] for g in rest if g.kind in ("integer", "number", "boolean") and g.name not in leaking
+    }
+    search = class_pairs if is_class else number_pairs
+    for pair in islice(search(numbers, truth), 3):
+        score = held_out_agreement(pair.values[:, None], truth[pair.rows], is_class=is_class)
+        if score is not None:
+            leaks.append(_pair_leak(pair, target.name, score))
+    return leaks
+
+
+def _pair_leak(pair: ColumnPair, target: str, score: str) -> Leak:
+    """Describe a pair of columns that determine the target together."""
+    return Leak((pair.first, pair.second), f"{pair.formula} determines {target!r}: {score}")
+
+
+def _truth(values: pd.Series, *, classes: bool) -> tuple[Array, bool]:
+    """Return the target as class codes or as numbers, and whether these are classes."""
+    if classes:
+        return pd.factorize(values, sort=True)[0], True
+    return values.to_numpy(dtype=np.float64), False
+
+
+def _as_numbers(values: pd.Series) -> npt.NDArray[np.float64]:
+    """Convert any column to numbers: categories to codes in sorted order, dates to microseconds; NaN where missing."""
+    if values.dtype.kind in "bif":
+        numbers: npt.NDArray[np.float64] = values.to_numpy(dtype=np.float64).clip(-LARGEST_NUMBER, LARGEST_NUMBER)
+        return numbers
+    if values.dtype.kind == "M":
+        stamps = values.to_numpy(dtype="datetime64[us]")
+        return np.where(np.isnat(stamps), np.nan, stamps.astype(np.int64).astype(np.float64))
+    codes = pd.factorize(values, sort=True)[0].astype(np.float64)
+    return np.where(codes < 0, np.nan, codes)
+
+
+def held_out_agreement(X: Array, truth: Array, *, is_class: bool) -> str | None:
+    """Describe how well `X` determines the truth on held-out rows; None if it does not nearly determine it.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features), dtype float64
+    truth : ndarray of shape (n_rows,)
+        Class codes, or numbers.
+    is_class : bool
+    """
+    predicted = np.empty(len(truth), dtype=np.float64)
+    folds: Any = KFold(4, shuffle=True, random_state=0)
+    if is_class:
+        if np.bincount(truth.astype(np.int64)).min() < 4:
+            folds = KFold(4, shuffle=True, random_state=0)
+        else:
+            folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    linear = np.full(len(truth), np.nan)
+    for number, (train, test) in enumerate(folds.split(X, truth)):
+        tree: Any = (
+            DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
+            if is_class
+            else DecisionTreeRegressor(min_samples_leaf=2, random_state=0)
+        )
+        predicted[test] = tree.fit(X[train], truth[train]).predict(X[test])
+        if not is_class:
+            linear[test] = _predict_linear(X[train, 0], truth[train], X[test, 0])
+        if number == 0 and not _promising(truth[test], predicted[test], linear[test], is_class=is_class):
+            return None
+    if is_class:
+        if cohen_kappa_score(truth, predicted) < MIN_KAPPA:
+            return None
+        return f"{(truth == predicted).mean():.1%} of held-out rows are predicted correctly"
+    best = 0.0
+    for predictions in (predicted, linear):
+        if np.isfinite(predictions).all():
+            ranks = r2_score(pd.Series(truth).rank(), pd.Series(predictions).rank())
+            best = max(best, min(r2_score(truth, predictions), ranks))
+    return f"{best:.1%} of its variance is explained on held-out rows" if best >= MIN_R2 else None
+
+
+def _promising(truth: Array, predicted: Array, linear: Array, *, is_class: bool) -> bool:
+    """Whether the score on the first fold is high enough to score the other folds too."""
+    if is_class:
+        return bool((truth == predicted).mean() >= 0.95)
+    return bool(max(r2_score(truth, predicted), r2_score(truth, linear)) >= 0.9)
+
+
+def _predict_linear(x: Array, y: Array, x_test: Array) -> Array:
+    """Predict by least squares on the rows whose x is not missing; the mean of y where x is missing."""
+    present = np.isfinite(x)
+    if present.sum() < 3 or np.ptp(x[present]) == 0:
+        return np.full(len(x_test), y.mean())
+    middle = x[present].mean()
+    slope = np.dot(x[present] - middle, y[present]) / np.dot(x[present] - middle, x[present] - middle)
+    predictions = y[present].mean() + slope * (x_test - middle)
+    filled: Array = np.where(np.isfinite(predictions), predictions, y.mean())
+    return filled
+
+
+def _filled_if_labelled(inputs: list[ColumnGuess], labelled: Array) -> list[Leak]:
+    """Find columns that are filled in labelled rows and empty in rows without a target."""
+    filled = {guess.name: guess.values.notna().to_numpy() for guess in inputs}
+    if not filled:
+        return []
+    any_filled = np.logical_or.reduce(list(filled.values()))  # rows that are entirely empty are no evidence
+    unlabelled = any_filled & ~labelled
+    leaks = []
+    for name, cells in filled.items():
+        share = cells[labelled].mean() if labelled.any() else 0.0
+        never = unlabelled.any() and cells[unlabelled].mean() <= 0.01
+        if never and share >= 0.2 and (1 - share) ** unlabelled.sum() < MAX_P_VALUE:
+            leaks.append(
+                Leak(
+                    (name,),
+                    f"filled in {share:.0%} of the rows with a target, empty in the {unlabelled.sum():,} without",
+                )
+            )
+    return leaks
+
+
+def _filled_for_one_value(
+    inputs: list[ColumnGuess], rows: Array, truth: Array, target: ColumnGuess, *, is_class: bool
+) -> list[Leak]:
+    """Find columns that are filled (or empty) almost only in rows with one value of the target."""
+    values, counts = np.unique(truth, return_counts=True)
+    labels = target.values.iloc[rows].to_numpy()
+    leaks = []
+    for guess in inputs:
+        filled = guess.values.iloc[rows].notna().to_numpy()
+        if filled.all() or not filled.any():
+            continue
+        for state, word in ((filled, "filled"), (~filled, "empty")):
+            state_values, state_counts = np.unique(truth[state], return_counts=True)
+            top = int(state_counts.argmax())
+            share = state_counts[top] / state_counts.sum()
+            base = counts[values == state_values[top]][0] / len(truth)
+            # A number that recurs, such as zero among insurance claims, is treated like a class.
+            if share < MIN_ONE_VALUE_SHARE or base > 0.95 or (not is_class and base < 0.02):
+                continue
+            if word == "empty" and not (truth[filled] != state_values[top]).mean() >= MIN_ONE_VALUE_SHARE:
+                continue  # missing cells are often more frequent in one class; only an exact match is evidence
+            if base ** state_counts.sum() < MAX_P_VALUE:
+                label = labels[np.flatnonzero(truth == state_values[top])[0]]
+                label = bool(label) if target.kind == "boolean" else label
+                leaks.append(
+                    Leak(
+                        (guess.name,),
+                        f"{word} in {state.sum():,} rows, of which {share:.1%} have {target.name!r} = {label}",
+                    )
+                )
+                break
+    return leaks

@@ -1,0 +1,207 @@
+"""Find the columns that are not inputs: constants, copies, ids, groups; and the column with the time of a row."""
+
+import re
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from skline.init.inference.column_guess import ColumnGuess
+from skline.init.inference.names import name_tokens
+
+#: Words in the names of ids.
+ID_WORDS = {"id", "ids", "uuid", "guid", "key", "index", "idx", "identifier", "rowid", "row", "reference", "ref"}
+#: The end of a name of running numbers: "order number" and "Kundennummer", but not "number of orders".
+NUMBER_SUFFIX = re.compile(r"((^|[\W_])(no|nr|num|number)|[^\W\d_]{3,}nr|nummer)\W*$|^unnamed", re.IGNORECASE)
+#: Largest probability that rows with the same key are alike by chance; small, because many columns are compared.
+MAX_P_VALUE = 1e-8
+#: A date may be missing in this share of the rows and still split them by time: these rows go to quarantine.
+MAX_MISSING_TIMES = 0.005
+#: Words for entities that several rows may be about.
+ENTITY_WORDS = {
+    "patient", "customer", "user", "subject", "client", "household", "person", "member", "account", "device",
+    "machine", "driver", "employee", "student", "participant", "group", "visitor", "session", "respondent",
+    "citizen", "worker", "kunde", "kunden", "mitarbeiter", "nutzer", "haushalt", "paciente", "usuario", "utilisateur",
+}  # fmt: skip
+TIME_WORDS = {
+    "date", "time", "datetime", "timestamp", "day", "created", "at", "when", "dt", "datum", "zeit", "month", "week",
+    "event", "order", "transaction", "dteday",
+}  # fmt: skip
+#: Words for dates of a person or a contract, not of the row.
+OTHER_DATE_WORDS = {
+    "birth", "dob", "birthday", "birthdate", "born", "geburt", "geburtsdatum", "expiry", "expires", "expiration",
+}  # fmt: skip
+
+
+def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess) -> None:
+    """Exclude columns that are empty, constant, or equal to an earlier column."""
+    seen: dict[tuple[str, int], list[ColumnGuess]] = {}
+    for guess in guesses:
+        if guess.role != "input":
+            continue
+        distinct = guess.values.nunique()
+        if distinct == 0:
+            guess.assign_role("excluded", "empty in every row")
+        elif distinct == 1 and not guess.nullable:
+            guess.assign_role("excluded", f"{guess.values.iloc[0]!s} in every row")
+        else:
+            key = _fingerprint(guess.values)
+            twin = next((other for other in seen.get(key, []) if _equal(guess.values, other.values)), None)
+            if twin is not None:
+                if _equal(guess.values, target.values):
+                    continue  # copies of the target are reported as leaks
+                guess.assign_role("excluded", f"equal to {twin.name!r} in every row")
+            else:
+                seen.setdefault(key, []).append(guess)
+
+
+def _fingerprint(values: pd.Series) -> tuple[str, int]:
+    """Return a hash that is the same for equal columns, also for numbers of different dtypes."""
+    plain = values.astype("float64") if values.dtype.kind in "bif" else values
+    return plain.dtype.kind, int(pd.util.hash_pandas_object(plain, index=False).to_numpy(dtype=np.uint64).sum())
+
+
+def _equal(a: pd.Series, b: pd.Series) -> bool:
+    """Whether two columns have the same cells, including missing ones."""
+    if a.dtype.kind in "bif" and b.dtype.kind in "bif":
+        return bool(np.array_equal(a.astype("float64"), b.astype("float64"), equal_nan=True))
+    return a.dtype == b.dtype and bool(((a == b) | (a.isna() & b.isna())).all())
+
+
+def assign_ids(guesses: list[ColumnGuess], requested: str | None, repeated: frozenset[str]) -> None:
+    """Give the role "id" to the requested or else the first identifying column, and exclude the others.
+
+    `repeated` are the columns in which a value occurs twice, in the whole table.
+    """
+    for guess in guesses:
+        if guess.name == requested:
+            guess.assign_role("id", "set by --id")
+            guess.feature_group = None
+    chosen = requested is not None
+    candidates = [(guess, reason) for guess in guesses if guess.role == "input" and (reason := id_reason(guess))]
+    for guess, reason in candidates:
+        unique = guess.name not in repeated and not guess.nullable
+        if unique and not chosen:
+            guess.assign_role("id", reason)
+            chosen = True
+        else:
+            guess.assign_role("excluded", f"{reason}; a model cannot learn from it")
+
+
+def is_id_name(name: str) -> bool:
+    """Whether a column is named like an id."""
+    return bool(
+        name_tokens(name) & ID_WORDS
+        or NUMBER_SUFFIX.search(name)
+        or re.search(r"(?<![A-Z])ID$|[a-z]Id$", name)
+        or name.lower().removesuffix("id") in ENTITY_WORDS - {name.lower()}
+    )
+
+
+def id_reason(guess: ColumnGuess) -> str | None:
+    """Return why a column is an id, or None if it is not."""
+    values = guess.values.dropna()
+    if guess.kind not in ("integer", "string") or len(values) < 20:
+        return None
+    share = values.nunique() / len(values)
+    named = is_id_name(guess.name)
+    if guess.kind == "integer":
+        steps = np.diff(values.to_numpy(dtype=np.float64))
+        counts = share == 1 and (bool((steps == 1).all()) or bool((steps == -1).all()))
+        span = values.max() - values.min() + 1
+        if counts and (named or values.iloc[0] in (0, 1)):
+            return "numbers the rows"
+        if share == 1 and (named or span == len(values)):
+            return "a different number in every row" + (", and named like an id" if named else "")
+        return "a different number in almost every row, and named like an id" if named and share > 0.98 else None
+    return _text_id_reason(values, share, named=named)
+
+
+def _text_id_reason(values: pd.Series, share: float, *, named: bool) -> str | None:
+    """Return why texts are ids: all different, and codes rather than words."""
+    sample = values.head(2000)
+    lengths = sample.str.len()
+    words = sample.str.contains(r"\s", regex=True).mean() >= 0.05
+    coded = not words and sample.str.contains(r"\d|@", regex=True).mean() > 0.5
+    alike = lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8
+    if share == 1 and ((named and not words) or (coded and alike)):
+        return "a different code in every row"
+    return (
+        "a different code in almost every row, and named like an id" if share > 0.98 and named and not words else None
+    )
+
+
+def is_complete(time: ColumnGuess) -> bool:
+    """Whether so few rows lack a time that the others can be split by it."""
+    return bool(time.values.isna().mean() <= MAX_MISSING_TIMES)
+
+
+def find_group(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess | None:
+    """Find the group column: the requested one, or else a repeated id of a person or thing."""
+    for guess in guesses:
+        if guess.name == requested:
+            guess.assign_role("group", "set by --group")
+            return guess
+    for guess in guesses:
+        if guess.role != "input" or guess.kind not in ("integer", "string") or guess.nullable:
+            continue
+        name = name_tokens(guess.name)
+        keyed = is_id_name(guess.name)
+        distinct, rows = guess.values.nunique(), len(guess.values)
+        many = distinct >= 10 and 1.5 <= rows / distinct <= max(rows / 10, 2)
+        is_entity = bool(name & ENTITY_WORDS) or any(guess.name.lower().startswith(word) for word in ENTITY_WORDS)
+        alike = None if not (keyed and many) or is_entity or not name <= ID_WORDS else _alike_within(guess, guesses)
+        if keyed and many and (is_entity or alike is not None):
+            guess.assign_role(
+                "group",
+                f"id of {distinct:,} groups with {rows / distinct:.1f} rows on average"
+                + (f", which are alike in {alike!r}" if alike is not None else ""),
+            )
+            guess.doubts.append(
+                "the split keeps the rows of a group together; use --group if the group is in another column"
+            )
+            return guess
+    return None
+
+
+def _alike_within(key: ColumnGuess, guesses: list[ColumnGuess]) -> str | None:
+    """Return the first column in which rows with the same key are alike by more than chance, by an F test; or None."""
+    groups = pd.factorize(key.values)[0]
+    n_groups, n_rows = int(groups.max()) + 1, len(groups)
+    sizes = np.bincount(groups)
+    for guess in guesses:
+        if guess is key or guess.kind in ("date", "datetime") or guess.nullable:
+            continue
+        text = guess.values.dtype.kind not in "bif"
+        values = (pd.factorize(guess.values)[0] if text else guess.values.to_numpy()).astype(np.float64)
+        values = values - values.mean()
+        between = float((np.bincount(groups, values) ** 2 / sizes).sum())
+        within = float((values**2).sum()) - between
+        if between + within == 0:
+            continue
+        ratio = (between / (n_groups - 1)) / max(within / (n_rows - n_groups), 1e-300)
+        if stats.f.sf(ratio, n_groups - 1, n_rows - n_groups) < MAX_P_VALUE:
+            return guess.name
+    return None
+
+
+def find_time(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess | None:
+    """Find the column with the time of each row: the requested one, or else a date by its order or its name."""
+    dates = [g for g in guesses if g.kind in ("date", "datetime")]
+    if requested is not None:
+        return next((g for g in dates if g.name == requested), None)
+    dates = [g for g in dates if g.role == "input" and is_complete(g) and not name_tokens(g.name) & OTHER_DATE_WORDS]
+    for guess in dates:
+        stamps = guess.values.dropna()
+        distinct = stamps.nunique()
+        in_order = bool(stamps.is_monotonic_increasing or stamps.is_monotonic_decreasing)
+        if in_order and distinct >= 20:
+            guess.doubts.append("the rows are sorted by it, so the split is by time: the test part has the latest rows")
+            return guess
+    named = [g for g in dates if name_tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
+    if len(named) == 1 and named[0].values.nunique() >= 20:
+        named[0].doubts.append(
+            "the only date, so the split is by time: the test part has the latest rows; is it the time of the row?"
+        )
+        return named[0]
+    return None

@@ -1,0 +1,246 @@
+"""Infer everything that a project needs to know of a table, and render its files. Writes nothing into the project."""
+
+import dataclasses
+import difflib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from skline.contract.derive import derive_module
+from skline.contract.spec import Contract
+from skline.errors import SklineError
+from skline.init import project
+from skline.init.codegen.contract_source import render_contract
+from skline.init.codegen.pipeline_source import TargetSummary, render_pipeline
+from skline.init.codegen.source_and_params import render_params, render_source
+from skline.init.dry_run import dry_run, imported_contract
+from skline.init.inference.column_guess import ColumnGuess
+from skline.init.inference.features import describe_input
+from skline.init.inference.gates import choose_gates
+from skline.init.inference.leaks import find_leaks
+from skline.init.inference.names import to_words
+from skline.init.inference.roles import assign_ids, exclude_useless, find_group, find_time, is_complete
+from skline.init.inference.split import choose_split, training_part
+from skline.init.inference.table import InspectedTable, inspect_table
+from skline.init.inference.task import TaskChoice, choose_task
+from skline.sources import sql
+
+#: The option that a remark names if the first line may be a row.
+NO_HEADER = "--no-header"
+#: Name of the column of `Labelled` that copies an input, for the split by time.
+EVENT_TIME = "event_time"
+
+
+@dataclass(frozen=True)
+class InitOptions:
+    """The command line of `skline init`."""
+
+    table: str
+    target: str
+    task: str | None = None
+    time: str | None = None
+    group: str | None = None
+    id: str | None = None
+    name: str | None = None
+    delimiter: str | None = None
+    encoding: str | None = None
+    query: str | None = None
+    force: bool = False
+    member: str | None = None
+    sheet: str | None = None
+    skip: int | None = None
+    skip_footer: int | None = None
+    no_header: bool = False
+    no_quotes: bool = False
+    rename_duplicates: bool = False
+
+    def source_settings(self) -> dict[str, Any]:
+        """Return the settings of the section `source` that these options give."""
+        names = ("delimiter", "encoding", "member", "sheet", "skip", "skip_footer")
+        given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+        flags = {"header": not self.no_header, "quotes": not self.no_quotes}
+        given |= {name: value for name, value in flags.items() if not value}
+        return given | ({"rename_duplicates": True} if self.rename_duplicates else {})
+
+
+@dataclass
+class InitPlan:
+    """The files to write, by their path in the project, and what they were inferred from."""
+
+    files: dict[Path, str]
+    guesses: list[ColumnGuess]
+    task: TaskChoice
+    contract: Contract
+    split: str
+    remarks: list[str]
+    n_rows: int
+    name: str
+    title: str
+
+
+def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
+    """Infer columns, task, split and gates, render the files, and try the contract on the table.
+
+    Parameters
+    ----------
+    path : Path
+        The local copy of the table.
+    uri : str
+        What `source.uri` in params.yaml will be.
+    options : InitOptions
+
+    Raises
+    ------
+    SklineError
+        If no model can be trained on the table, or an option does not fit it.
+    """
+    table = inspect_table(path, uri, options.source_settings(), options.query)
+    table_name = Path(uri).name if options.query is None else sql.database_name(uri)
+    guesses, target = table.guesses, _column(table, options.target, "--target")
+    target.role = "target"
+    for option in ("time", "group", "id"):
+        if (requested := getattr(options, option)) is not None:
+            _column(table, requested, f"--{option}")
+    task = choose_task(target, options.task)
+    target.choices = task.classes
+    if target.labels is not None and target.labels.lower() != "true/false":
+        target.notation = target.labels  # /predict?labels=table answers in these words
+    target.reasons.append(f"{task.task}: {task.reason}")
+    target.doubts += [task.doubt] if task.doubt else []
+    if task.task == "regression" and target.kind == "integer":
+        target.kind, target.values = "number", target.values.astype("float64")
+    time = _assign_roles(table, target, task, options)
+    event_time = _event_time_column(guesses, time)
+    for guess in guesses:
+        if guess.role == "input":
+            describe_input(guess)
+    name = _project_name(options.name or table_name.split(".")[0])
+    source_text = render_source(event_time.name if event_time else None, time.name if time else None)
+    contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
+    by_group = any(guess.role == "group" for guess in guesses)
+    split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
+    if _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
+        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
+    title = f"{to_words(name)}: {to_words(target.name)}"
+    labels, test_rows = rows[contract.target.name], len(rows) // 5
+    files = {
+        project.CONTRACT: contract_text,
+        project.SOURCE: source_text,
+        project.PIPELINE: render_pipeline(contract, TargetSummary.from_values(labels, contract.task)),
+        Path("params.yaml"): render_params(
+            name,
+            title,
+            table.source,
+            split,
+            choose_gates(labels, contract.task, test_rows),
+            test_rows,
+            contract.task,
+        ),
+    }
+    remarks = [*table.remarks, *remarks, *([doubt] if doubt else [])]
+    return InitPlan(files, guesses, task, contract, f"{split['kind']} ({reason})", remarks, table.n_rows, name, title)
+
+
+def _try_contract(
+    table: InspectedTable,
+    target: ColumnGuess,
+    event_time: ColumnGuess | None,
+    time: ColumnGuess | None,
+    table_name: str,
+) -> tuple[str, Contract, pd.DataFrame, list[str]]:
+    """Render the contract, and run the first stages with it; returns its text, the contract, the rows and remarks."""
+    text = render_contract(table.guesses, target, event_time, table_name)
+    with imported_contract(text) as module:
+        contract = derive_module(module)
+        rows, remarks = dry_run(table, module, contract, event_time, time)
+    return text, contract, rows, remarks
+
+
+def _exclude_empty_in_training(guesses: list[ColumnGuess], training: pd.DataFrame) -> bool:
+    """Exclude inputs that have no value in the training part, as a column that came later; returns whether any is."""
+    empty = [guess for guess in guesses if guess.role == "input" and training[guess.name].isna().all()]
+    for guess in empty:
+        filled = int(guess.values.notna().sum())
+        guess.assign_role("excluded", f"empty in the training part of the split, filled in {filled:,} other rows")
+        guess.doubts.append("excluded, because it is empty in every row of the training part; add it when more have it")
+    if empty and not any(guess.role == "input" for guess in guesses):
+        raise SklineError("every input is empty in the training part of the split; use --time with another column")
+    return bool(empty)
+
+
+def _column(table: InspectedTable, name: str, option: str) -> ColumnGuess:
+    """Return the column `name`; raises SklineError with the nearest name if there is none."""
+    for guess in table.guesses:
+        if guess.name == name:
+            return guess
+    names = [guess.name for guess in table.guesses]
+    folded = {other.strip().lower(): other for other in reversed(names)}
+    near = folded.get(name.strip().lower()) or next(iter(difflib.get_close_matches(name, names, n=1)), None)
+    listed = ", ".join(map(repr, names[:30])) + (f" and {len(names) - 30} more" if len(names) > 30 else "")
+    without_header = next((f". {remark}" for remark in table.remarks if NO_HEADER in remark), "")
+    raise SklineError(
+        f"{option}: the table has no column {name!r}"
+        + (f"; did you mean {near!r}?" if near else ".")
+        + f" The columns are {listed}{without_header}"
+    )
+
+
+def _assign_roles(
+    table: InspectedTable, target: ColumnGuess, task: TaskChoice, options: InitOptions
+) -> ColumnGuess | None:
+    """Give every column its role; returns the column to split by time with, or None."""
+    guesses = table.guesses
+    time = find_time(guesses, options.time)
+    if options.time is not None and time is None:
+        column = _column(table, options.time, "--time")
+        raise SklineError(
+            f"--time: {options.time!r} is not a date but {column.kind} ({column.reasons[0]}); name a column of dates"
+        )
+    if time is not None and options.time is not None and not is_complete(time):
+        raise SklineError(
+            f"--time: {options.time!r} is missing in {int(time.values.isna().sum()):,} rows; fill it, or omit --time"
+        )
+    group = find_group(guesses, options.group)
+    if group is not None and options.time is not None and options.group is None:
+        # An explicit option takes precedence over an inferred role, and a group must not be in two parts of a split.
+        group.assign_role("excluded", f"{group.reasons[-1]}; the split is by time, because of --time")
+        group.doubts[-1:] = [f"if rows with the same value must stay together in the split, add --group {group.name!r}"]
+        group = None
+    assign_ids(guesses, options.id, table.repeated)
+    exclude_useless(guesses, target)
+    inputs = [guess for guess in guesses if guess.role == "input"]
+    for leak in find_leaks(inputs, target, classes=task.task != "regression"):
+        for guess in guesses:
+            if guess.name in leak.columns:
+                guess.assign_role("leak", leak.reason)
+    if not any(guess.role == "input" for guess in guesses):
+        others = "; ".join(
+            f"{guess.name}: {guess.role}, {guess.reasons[-1]}" for guess in guesses if guess.role != "target"
+        )
+        raise SklineError(
+            f"no column is left to predict {target.name!r} from ({others or 'the table has no other column'}); add "
+            "columns whose values are known before the target is"
+        )
+    return time if (time is not None and time.role == "input" and group is None) or options.time else None
+
+
+def _event_time_column(guesses: list[ColumnGuess], time: ColumnGuess | None) -> ColumnGuess | None:
+    """Return a copy of the input `time` under a free name: an input cannot have the role "time" as well."""
+    if time is None:
+        return None
+    existing = {guess.name for guess in guesses}
+    name = EVENT_TIME
+    while name in existing:
+        name += "_"
+    return dataclasses.replace(
+        time, name=name, role="time", reasons=[f"copy of {time.name!r}, for the split"], doubts=[], notation=None
+    )
+
+
+def _project_name(name: str) -> str:
+    """Turn a name into one that container images and registered models may have."""
+    text = re.sub(r"[^a-z0-9._-]+", "-", name.lower()).strip("-._")[:64]
+    return text or "model"

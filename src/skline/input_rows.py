@@ -1,0 +1,116 @@
+"""Rows given in Python, as a DataFrame or as JSON values: read and validated as by `/predict`."""
+
+import datetime as dt
+import decimal
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from pydantic import ValidationError
+
+from skline.contract.request_validation import RowParser
+from skline.contract.spec import Contract, Value
+from skline.errors import SklineError
+
+#: What `predict` takes: a table, or rows as a client of `/predict` sends them.
+Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+#: Broken rules that a message lists, and characters that it shows of a value.
+MAX_LISTED = 5
+MAX_SHOWN = 60
+#: Types of the values of JSON, and those that the contract reads besides: dates and exact decimals.
+READABLE = (str, bool, int, float, type(None), list, dict, dt.date, decimal.Decimal)
+
+
+class InputRows:
+    """Reads rows of one contract."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._contract, self._parser = contract, RowParser(contract)
+
+    def read(self, rows: Rows) -> list[dict[str, Value]]:
+        """Validate rows, and return their values.
+
+        Columns of a DataFrame that are not inputs are ignored, as in `skline score`; unknown fields of a JSON row break
+        the contract, as in `/predict`.
+
+        Raises
+        ------
+        SklineError
+            Naming each row (counted from 0), field and rule.
+        """
+        if isinstance(rows, Mapping):
+            raise SklineError("rows are a DataFrame or a list of rows; put a single row into a list: [row]")
+        if isinstance(rows, pd.DataFrame):
+            values = rows_of_frame(self._contract, rows)
+        else:
+            values = [_plain_row(row, index) for index, row in enumerate(rows)]
+        try:
+            return self._parser.read_rows(values)
+        except ValidationError as error:
+            raise SklineError(describe(error)) from None
+
+
+def rows_of_frame(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Convert a DataFrame to rows of plain values, for the contract to read; nothing is rounded.
+
+    Raises
+    ------
+    SklineError
+        If an input is missing, or there twice.
+    """
+    names = list(frame.columns)
+    missing = [name for name in contract.input_names if name not in names]
+    if missing:
+        similar = {name: get_close_matches(name, [str(each) for each in names], n=1) for name in missing}
+        described = [f"{name!r}" + (f" (it has {similar[name][0]!r})" if similar[name] else "") for name in missing]
+        raise SklineError(f"the table lacks the columns {', '.join(described)}; rename or add them")
+    twice = [name for name in contract.input_names if names.count(name) > 1]
+    if twice:
+        raise SklineError(f"the table has several columns called {', '.join(map(repr, twice))}; drop all but one")
+    columns = {}
+    for name in contract.input_names:
+        values = frame[name]
+        cells = values.astype(object).where(values.notna(), None).tolist()
+        columns[name] = [_plain(cell) for cell in cells]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def describe(error: ValidationError) -> str:
+    """Describe the first broken rules, each with its row, its field and its value."""
+    details = error.errors(include_url=False, include_context=False)
+    messages = []
+    for detail in details[:MAX_LISTED]:
+        row, *field = detail["loc"] or ("",)
+        value = "" if detail["type"] == "missing" else f" (got {_shown(detail['input'])})"
+        place = ": ".join([f"row {row}", *map(str, field)])
+        messages.append(f"{place}: {detail['msg']}{value}")
+    more = len(details) - len(messages)
+    return "; ".join(messages) + (f"; and {more} more" if more else "")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
+
+
+def _plain_row(row: Any, index: int) -> dict[Any, Any]:
+    """Convert the values of a row to plain values; SklineError if it is no row."""
+    if not isinstance(row, Mapping):
+        raise SklineError(f"row {index}: Input should be an object of names and values (got {_shown(row)})")
+    return {name: _plain(value) for name, value in row.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Convert a value of NumPy or pandas to the plain one that the contract reads; SklineError if there is none."""
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    elif isinstance(value, np.generic) and not isinstance(value, np.timedelta64):
+        value = value.item()
+    if value is pd.NA or value is pd.NaT:
+        return None
+    if not isinstance(value, READABLE):
+        raise SklineError(f"the rows have a value that JSON cannot hold: {_shown(value)} is a {type(value).__name__}")
+    return value

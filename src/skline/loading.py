@@ -1,0 +1,168 @@
+"""`skline.load`: the packaged model in Python. It is verified as the service verifies it, and predicts the same."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skline.artifact import Artifact
+from skline.contract.spec import Contract, Row
+from skline.entrypoint import import_project_first
+from skline.errors import SklineError
+from skline.input_rows import InputRows, Rows
+from skline.paths import ARTIFACT
+from skline.release.in_service import in_service, local_model
+from skline.scoring.equality import score_single_row
+from skline.scoring.golden_verification import parse_rows, verify_golden_rows
+from skline.scoring.load import load_plan_or_pipeline
+from skline.scoring.plan import Plan
+from skline.scoring.scores import Scores
+
+ScoreRows = Callable[[Sequence[Row]], Scores]
+#: A folder that has this file is a project.
+PROJECT_FILE = Path("dvc.yaml")
+
+
+class Model:
+    """A packaged model that has reproduced its golden rows; `load` makes it.
+
+    Attributes
+    ----------
+    artifact : Artifact
+        The verified artifact: its manifest, contract, golden rows and model card.
+    scoring : Scoring
+        Whether a plan or the pipeline scores, how exact the plan is, and why there is none.
+    """
+
+    def __init__(self, artifact: Artifact) -> None:
+        self.artifact = artifact
+        self._scorer, self.scoring = load_plan_or_pipeline(artifact)
+        self._score_rows = _row_scorer(self._scorer, artifact)
+        self._input_rows = InputRows(artifact.contract)
+
+    @property
+    def version(self) -> str:
+        """The version, as in the responses of the service: project name and first digits of the digest."""
+        return self.artifact.version
+
+    @property
+    def contract(self) -> Contract:
+        """The columns, their rules, and the classes."""
+        return self.artifact.contract
+
+    @cached_property
+    def pipeline(self) -> Any:
+        """The fitted scikit-learn Pipeline, deserialised on first use and verified on the golden rows.
+
+        It takes a DataFrame whose columns have the dtypes of `Column.storage`.
+        """
+        if not isinstance(self._scorer, Plan):
+            return self._scorer
+        pipeline = self.artifact.load_pipeline()
+        verify_golden_rows(self.artifact, pipeline)
+        return pipeline
+
+    def predict(self, rows: Rows) -> pd.DataFrame:
+        """Predict for rows: one row as `POST /predict` does, several as `POST /predict/batch`, bit for bit.
+
+        Parameters
+        ----------
+        rows : DataFrame, or sequence of dict
+            A table that has the inputs among its columns, or rows as a client of the service sends them.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, n_outputs)
+            `prediction`; for classifiers `probability_<class>` for each class, float64; for regressions with a
+            prediction interval `interval_low` and `interval_high`. It has the index of a given DataFrame.
+
+        Raises
+        ------
+        SklineError
+            If a row breaks the contract, naming row, field and rule; if the model rejects a row, or its prediction is
+            not finite.
+        """
+        parsed = self._input_rows.read(rows)
+        return self._to_frame(self._score(parsed), rows.index if isinstance(rows, pd.DataFrame) else None)
+
+    def _score(self, rows: Sequence[Row]) -> Scores:
+        """Score validated rows; SklineError where the service responds with a 422."""
+        if not rows:
+            classes = self.contract.classes
+            return Scores(np.array([]), None if classes is None else np.empty((0, len(classes))))
+        try:
+            scores = self._score_rows(rows)
+        except ValueError as error:
+            raise SklineError(f"the model cannot score this: {error}") from error
+        numbers = scores.predictions if scores.probabilities is None else scores.probabilities
+        if np.issubdtype(numbers.dtype, np.number):
+            is_finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
+            if not is_finite.all():
+                row = int(np.flatnonzero(~is_finite)[0])
+                raise SklineError(f"the model has no finite prediction for row {row}; its values are too extreme")
+        return scores
+
+    def _to_frame(self, scores: Scores, index: pd.Index | None) -> pd.DataFrame:
+        columns: dict[str, Any] = {"prediction": scores.predictions}
+        tuning = self.artifact.manifest.tuning
+        if scores.probabilities is not None:
+            names = self.contract.class_names or []
+            columns |= {f"probability_{name}": scores.probabilities[:, i] for i, name in enumerate(names)}
+        elif tuning is not None and tuning.interval is not None:
+            half_width = tuning.interval.half_width
+            columns |= {
+                "interval_low": scores.predictions - half_width,
+                "interval_high": scores.predictions + half_width,
+            }
+        return pd.DataFrame(columns, index=index)
+
+
+def load(path: Path | str | None = None, digest: str | None = None) -> Model:
+    """Load a packaged model.
+
+    Nothing is deserialised before every byte matches the digest. Imports then find the code of the current project:
+    the current folder, or the nearest folder above it that has a dvc.yaml.
+
+    Parameters
+    ----------
+    path : Path or str, optional
+        Folder of the artifact; by default the model that `skline serve` serves in the current project: the release's
+        champion, else `artifact`, which passed its gates.
+    digest : str, optional
+        Sha256 of its manifest, in hexadecimal; by default read from the file next to the folder, such as
+        `artifact.sha256`.
+
+    Raises
+    ------
+    InvalidArtifact
+        A SklineError: the artifact does not match the digest, cannot be loaded, or does not reproduce its golden rows.
+    """
+    project = current_project()
+    if path is None and digest is None:
+        model = in_service(project)
+    else:
+        model = local_model(project / ARTIFACT if path is None else Path(path).absolute(), digest)
+    artifact = Artifact.open(model.folder, model.digest)
+    import_project_first(project)
+    return Model(artifact)
+
+
+def current_project() -> Path:
+    """Return the current folder, or the nearest one above it, that is a project; without one, the current folder."""
+    here = Path.cwd()
+    return next((folder for folder in (here, *here.parents) if (folder / PROJECT_FILE).is_file()), here)
+
+
+def _row_scorer(loaded: Plan | Any, artifact: Artifact) -> ScoreRows:
+    """Return the function with which the service would score these rows if they were one request."""
+    if isinstance(loaded, Plan):
+        return lambda rows: score_single_row(loaded, rows[0]) if len(rows) == 1 else loaded.score_rows(rows)
+    from skline.scoring.pipeline_scorer import pipeline_scorer
+
+    score_rows = pipeline_scorer(loaded, artifact.contract.inputs)
+    # The plan of the last step is verified on the first rows.
+    score_rows(parse_rows(artifact.contract, artifact.golden.rows))
+    return score_rows

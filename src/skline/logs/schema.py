@@ -1,0 +1,93 @@
+"""The layout of the logs: tables, columns, its version, and the migrations from older versions.
+
+The same definition serves SQLite, PostgreSQL and the sealed Parquet files. To change the layout, change the columns,
+raise `SCHEMA_VERSION` and add one entry to `MIGRATIONS`; never edit an entry that was released.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from skline.logs.records import Prediction
+
+TableName = Literal["predictions", "labels"]
+
+#: Version of the layout that this code reads and writes.
+SCHEMA_VERSION = 2
+#: Version of a layout without `VERSION_TABLE`, which is how the logs were stored before versions existed.
+UNVERSIONED = 1
+#: Table with a row for each version to which this code brought the database. A more general name could be that of
+#: another application in the same PostgreSQL database.
+VERSION_TABLE = "skline_log_schema"
+
+#: Columns by table, with types that SQLite and PostgreSQL both accept. The first column is the key. inputs, prediction,
+#: probabilities and label are JSON text: numbers keep their last bit, and one column takes every kind of target.
+#: The names are used in SQL unquoted.
+TABLES: dict[TableName, dict[str, str]] = {
+    "predictions": dict.fromkeys(Prediction._fields, "TEXT")
+    | dict.fromkeys(("time", "latency_us", "event_time", "review", "bucket"), "BIGINT"),
+    "labels": {
+        "label_id": "TEXT",
+        "time": "BIGINT",
+        "prediction_id": "TEXT",
+        "entity": "TEXT",
+        "event_time": "BIGINT",
+        "label": "TEXT",
+    },
+}
+
+#: Columns of the unversioned layout; tables with other columns belong to another application.
+UNVERSIONED_COLUMNS: dict[TableName, frozenset[str]] = {
+    "predictions": frozenset(
+        {
+            "prediction_id",
+            "time",
+            "model_version",
+            "artifact_digest",
+            "path",
+            "inputs",
+            "prediction",
+            "probabilities",
+            "latency_us",
+            "request_id",
+            "entity",
+            "event_time",
+            "review",
+            "role",
+            "experiment",
+            "arm",
+            "bucket",
+        }
+    ),
+    "labels": frozenset({"label_id", "time", "prediction_id", "entity", "event_time", "label"}),
+}
+
+
+@dataclass(frozen=True)
+class Migration:
+    """The changes from one schema version to the next.
+
+    Attributes
+    ----------
+    statements : tuple of (table, str)
+        SQL for both databases, run in order in one transaction; those of a table that does not exist are skipped.
+    renamed_columns : dict of str to str
+        Columns of `predictions` that have a new name, by their old one, for the sealed files.
+    """
+
+    statements: tuple[tuple[TableName, str], ...]
+    renamed_columns: dict[str, str] = field(default_factory=dict)
+
+
+#: Migrations by the version that they lead to.
+MIGRATIONS: dict[int, Migration] = {
+    # The column holds how a row was scored, and could be taken for the path of a URL.
+    2: Migration(
+        statements=(("predictions", "ALTER TABLE predictions RENAME COLUMN path TO scoring_path"),),
+        renamed_columns={"path": "scoring_path"},
+    ),
+}
+
+
+def migrations_since(version: int) -> list[Migration]:
+    """Return the migrations from `version` to `SCHEMA_VERSION`, in order."""
+    return [MIGRATIONS[step] for step in range(version + 1, SCHEMA_VERSION + 1)]

@@ -1,0 +1,1 @@
+"""MLflow: record results, and find, download and alias registered versions."""

@@ -1,0 +1,162 @@
+"""Registered versions: find one, download its artifact, set aliases.
+
+Every registry call has a hard timeout: it runs in a daemon thread that is abandoned on timeout.
+"""
+
+import importlib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from skline.errors import SklineError
+from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, VERDICT_TAG, open_client, redact_uri
+
+T = TypeVar("T")
+#: Names that may be used for a version.
+ALIASES = ("champion", "challenger", "previous")
+
+REMEDY = "services keep their release; check that the registry runs and that MLFLOW_TRACKING_URI is its address"
+UNUSABLE = "the registry at {uri} cannot be used: {reason}; " + REMEDY
+
+
+@dataclass(frozen=True)
+class Version:
+    """A registered version.
+
+    `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed;
+    `champion_sha256` is the digest of the champion that it was compared with, empty if there was none.
+    """
+
+    name: str
+    number: str
+    run_id: str
+    artifact_sha256: str
+    verdict: str | None
+    failures: str
+    champion_sha256: str
+
+    @property
+    def label(self) -> str:
+        """NAME/NUMBER."""
+        return f"{self.name}/{self.number}"
+
+
+@dataclass(frozen=True)
+class Registry:
+    """The registered versions of one model.
+
+    Parameters
+    ----------
+    uri : str
+        Address of the tracking server or database.
+    model : str
+        Name of the registered model.
+    timeout, download_seconds : float
+        Time limits, in seconds, of a call and of a download.
+    """
+
+    uri: str
+    model: str
+    timeout: float
+    download_seconds: float
+
+    def find(self, name: str | None) -> Version:
+        """Find a version by its number or alias; None is the challenger.
+
+        Raises
+        ------
+        SklineError
+            If there is no such version, or the registry cannot be used.
+        """
+        number_or_alias = name or "challenger"
+
+        def get_version(mlflow_client: Any) -> Any:
+            from mlflow.exceptions import MlflowException
+
+            try:
+                if number_or_alias in ALIASES:
+                    return mlflow_client.get_model_version_by_alias(self.model, number_or_alias)
+                return mlflow_client.get_model_version(self.model, number_or_alias)
+            except MlflowException as error:
+                if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise SklineError(
+                        f"the registry at {redact_uri(self.uri)} has no {number_or_alias!r} of the model "
+                        f"{self.model!r}; register one with `dvc repro`, or give a version number or one of "
+                        f"{', '.join(ALIASES)}"
+                    ) from None
+                raise
+
+        version = self._call(get_version, self.timeout)
+        tags = version.tags or {}
+        if "artifact_sha256" not in tags or not version.run_id:
+            raise SklineError(f"{self.model}/{version.version} was not registered by `dvc repro`: it has no artifact")
+        return Version(
+            self.model,
+            str(version.version),
+            version.run_id,
+            tags["artifact_sha256"],
+            tags.get(VERDICT_TAG),
+            tags.get(FAILURES_TAG, ""),
+            tags.get(CHAMPION_TAG, ""),
+        )
+
+    def download(self, version: Version, folder: Path) -> Path:
+        """Download the artifact of a version into `folder`, and return its path."""
+        return self._call(
+            lambda mlflow_client: Path(mlflow_client.download_artifacts(version.run_id, "artifact", str(folder))),
+            self.download_seconds,
+        )
+
+    def set_aliases(self, aliases: dict[str, str]) -> None:
+        """Set aliases to version numbers; a challenger that becomes the champion loses the alias `challenger`."""
+
+        def update(mlflow_client: Any) -> None:
+            current = mlflow_client.get_registered_model(self.model).aliases
+            for alias, number in aliases.items():
+                mlflow_client.set_registered_model_alias(self.model, alias, number)
+            if "challenger" not in aliases and str(current.get("challenger")) == aliases["champion"]:
+                mlflow_client.delete_registered_model_alias(self.model, "challenger")
+
+        self._call(update, self.timeout)
+
+    def _call(self, function: Callable[[Any], T], seconds: float) -> T:
+        """Call `function` with a client, for at most `seconds`; the import of MLflow does not count."""
+        importlib.import_module("mlflow")
+        if not self.uri.startswith("http"):
+            importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+
+        def call() -> T:
+            with open_client(self.uri, self.timeout, UNUSABLE) as mlflow_client:
+                return function(mlflow_client)
+
+        message = f"the registry at {redact_uri(self.uri)} did not respond within {seconds:g} s; {REMEDY}"
+        return call_with_timeout(call, seconds, message)
+
+
+def call_with_timeout(function: Callable[[], T], seconds: float, message: str) -> T:
+    """Call `function` in a daemon thread.
+
+    Raises
+    ------
+    SklineError
+        With `message`, if the call has not returned after `seconds`; the thread is abandoned.
+    """
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(function())
+        except BaseException as error:  # noqa: BLE001 - raised again in the calling thread
+            errors.append(error)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise SklineError(message)
+    return results[0]

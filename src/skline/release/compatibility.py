@@ -1,0 +1,28 @@
+"""Check that a challenger fits a champion: it has the same target, and reads only inputs that requests contain."""
+
+from skline.contract.spec import Contract
+from skline.errors import SklineError
+
+
+def challenger_columns(challenger: Contract, champion: Contract) -> tuple[str, ...] | None:
+    """Return the inputs that a challenger reads from a champion's rows; None if it reads all, in their order.
+
+    Raises
+    ------
+    SklineError
+        If it reads inputs that the rows lack or allows fewer values in them, or predicts another target.
+    """
+    challenger_target = (challenger.task, challenger.classes, challenger.target.name)
+    champion_target = (champion.task, champion.classes, champion.target.name)
+    if challenger_target != champion_target:
+        raise SklineError(f"it predicts another target: {challenger_target}, and the champion {champion_target}")
+    champion_inputs = {column.name: column for column in champion.inputs}
+    for column in challenger.inputs:
+        available = champion_inputs.get(column.name)
+        if available is None:
+            raise SklineError(f"it reads {column.name!r}, which the champion's requests do not contain")
+        if available.kind != column.kind or (available.nullable and not column.nullable):
+            kind = f"{available.kind}{', may be missing' if available.nullable else ''}"
+            raise SklineError(f"it reads {column.name!r} as {column.kind}; in the champion's requests it is {kind}")
+    names = tuple(challenger.input_names)
+    return None if list(names) == champion.input_names else names

@@ -1,0 +1,82 @@
+"""The verdict of the gates, as reports/verdict.json holds it: whether a model may be released, and why."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict
+
+from skline.errors import SklineError
+
+
+class GateResult(BaseModel):
+    """The result of one gate: the value that was checked against the limit, if it is a number, and the reason."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    gate: str
+    passed: bool
+    value: float | None = None
+    limit: float | None = None
+    reason: str
+
+
+class Verdict(BaseModel):
+    """The results of all gates for one artifact, compared with one champion or none.
+
+    `improved` is True if the model is better than the champion beyond chance, and None if nothing was compared.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    artifact_sha256: str
+    champion_sha256: str | None = None
+    champion_version: str | None = None
+    improved: bool | None = None
+    gates: tuple[GateResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every gate passed; a verdict without gates does not pass."""
+        return bool(self.gates) and all(gate.passed for gate in self.gates)
+
+    @property
+    def failed_gates(self) -> tuple[GateResult, ...]:
+        """The gates that failed."""
+        return tuple(gate for gate in self.gates if not gate.passed)
+
+    def failures(self) -> str:
+        """Return the failed gates with their reasons, in one line."""
+        return "; ".join(f"{result.gate}: {result.reason}" for result in self.failed_gates)
+
+    def summary(self) -> str:
+        """Return the verdict as one sentence."""
+        if not self.gates:
+            return "No: no gate was checked."
+        if self.failed_gates:
+            names = ", ".join(gate.gate for gate in self.failed_gates)
+            return f"No: {len(self.failed_gates)} of {len(self.gates)} gates failed ({names})."
+        if self.champion_sha256 is None:
+            comparison = "there is no champion yet to compare with"
+        elif self.improved is None:
+            comparison = f"it is the champion {self.champion_version}"
+        elif self.improved:
+            comparison = f"it is better than the champion {self.champion_version}"
+        else:
+            comparison = f"it is not worse than the champion {self.champion_version}, and no improvement is shown"
+        return f"Yes: all {len(self.gates)} gates passed; {comparison}."
+
+
+def read_verdict(path: Path) -> Verdict:
+    """Read a verdict.
+
+    Raises
+    ------
+    SklineError
+        If the file is missing, or is not a verdict of this version.
+    """
+    try:
+        return Verdict.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        raise SklineError(f"{path} is missing; run `dvc repro` to assess the model") from None
+    except ValueError as error:
+        reason = str(error).splitlines()[0]
+        raise SklineError(f"{path} is not a verdict of this version: {reason}; run `dvc repro`") from None

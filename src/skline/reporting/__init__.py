@@ -1,0 +1,1 @@
+"""HTML pages, and the format of numbers in reports."""

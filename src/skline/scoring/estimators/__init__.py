@@ -1,0 +1,1 @@
+"""Readers of fitted scikit-learn estimators; each returns an EstimatorPlan."""

@@ -1,0 +1,63 @@
+"""Choose the golden rows: their predictions are stored at fit time and checked again on every load."""
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from skline.contract.frames import to_json_rows
+from skline.contract.spec import Column, Contract
+
+#: Known categories from which a category that training did not contain is derived.
+MAX_SAMPLED_CATEGORIES = 200
+
+
+def choose_golden_rows(
+    train: pd.DataFrame, holdout: pd.DataFrame, contract: Contract, n_rows: int, seed: int
+) -> list[dict[str, Any]]:
+    """Choose rows that cover the inputs a pipeline may receive.
+
+    Parameters
+    ----------
+    train : DataFrame
+        The rows that the pipeline was fitted on.
+    holdout : DataFrame
+        The rows to sample from.
+    contract : Contract
+    n_rows : int
+        Number of sampled rows.
+    seed : int
+
+    Returns
+    -------
+    list of JSON rows
+        The contract's example; for each column that allows it a row with a missing value and a row with a category
+        that training did not contain; and the sampled rows of `holdout`.
+    """
+    sample = np.sort(np.random.default_rng(seed).permutation(len(holdout))[:n_rows])
+    rows = to_json_rows(contract.inputs, holdout.iloc[sample])
+    example = rows[0] | {column.name: column.example for column in contract.inputs if column.example is not None}
+    edge_cases: list[dict[str, Any]] = [example]
+    for column in contract.inputs:
+        if column.nullable:
+            edge_cases.append(example | {column.name: None})
+        if column.kind == "string" and (unseen := unseen_category(train[column.name], column)) is not None:
+            edge_cases.append(example | {column.name: unseen})
+    return [*edge_cases, *rows]
+
+
+def unseen_category(seen: pd.Series, column: Column) -> str | None:
+    """Return a string that the contract allows and `seen` does not contain, or None if there is none."""
+    if column.choices is not None:
+        return next((str(choice) for choice in column.choices if not (seen == choice).any()), None)
+    known: set[str] = set(seen.dropna().unique())
+    samples = sorted(known)[:MAX_SAMPLED_CATEGORIES]
+    candidates = ["unseen", *(text[::-1] for text in samples), *(text[1:] + text[:1] for text in samples)]
+    for text in candidates:
+        long_enough = len(text) >= (column.min_length or 0)
+        short_enough = column.max_length is None or len(text) <= column.max_length
+        matches = column.pattern is None or re.fullmatch(column.pattern, text)
+        if text not in known and long_enough and short_enough and matches:
+            return text
+    return None

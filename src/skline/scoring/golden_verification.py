@@ -1,0 +1,123 @@
+"""Verify that a pipeline or a plan still gives the golden rows the predictions that were stored with them.
+
+`python -m skline.scoring.golden_verification FOLDER DIGEST` verifies an artifact in a process of its own.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from pydantic_core import to_json
+
+from skline.artifact import Artifact, ExpectedPredictions, GoldenRows, InvalidArtifact
+from skline.contract.request_validation import RowParser
+from skline.contract.spec import Contract, Value
+from skline.scoring.equality import concatenate, score_single_row, scores_equal
+from skline.scoring.plan import Plan
+from skline.scoring.scores import Scores
+
+
+def predict_golden_rows(contract: Contract, pipeline: Any, rows: Sequence[dict[str, Any]]) -> GoldenRows:
+    """Score JSON rows as one batch, and return them with their predictions."""
+    from skline.scoring.reference import score_with_pipeline
+
+    scores = score_with_pipeline(pipeline, contract.inputs, parse_rows(contract, rows))
+    return GoldenRows(rows=list(rows), **_to_expected(scores).model_dump())
+
+
+def add_single_row_predictions(contract: Contract, pipeline: Any, golden: GoldenRows) -> GoldenRows:
+    """Add the predictions that each row gets when it is scored alone."""
+    from skline.scoring.reference import score_with_pipeline
+
+    scores = [score_with_pipeline(pipeline, contract.inputs, [row]) for row in parse_rows(contract, golden.rows)]
+    return golden.model_copy(update={"alone": _to_expected(concatenate(scores))})
+
+
+def verify_golden_rows(artifact: Artifact, pipeline: Any) -> None:
+    """Score the golden rows with the artifact's pipeline, and compare the predictions with the stored ones.
+
+    Raises
+    ------
+    InvalidArtifact
+        Naming the first row whose prediction differs in a bit.
+    """
+    if difference := compare_pipeline(artifact.contract, pipeline, artifact.golden):
+        raise InvalidArtifact(
+            f"{difference}; the pipeline or the libraries differ from those it was packaged with "
+            f"({artifact.manifest.libraries})"
+        )
+
+
+def compare_pipeline(contract: Contract, pipeline: Any, golden: GoldenRows) -> str | None:
+    """Score the golden rows with a pipeline as one batch, and compare.
+
+    Returns
+    -------
+    str or None
+        The first row whose prediction differs in a bit, as a message; None if none does.
+    """
+    actual = predict_golden_rows(contract, pipeline, golden.rows)
+    for index in range(len(golden.rows)):
+        expected_row = (golden.predictions[index], golden.probabilities and golden.probabilities[index])
+        actual_row = (actual.predictions[index], actual.probabilities and actual.probabilities[index])
+        if expected_row != actual_row:
+            return f"golden row {index} gets {actual_row}, must get {expected_row}"
+    return None
+
+
+def compare_plan(artifact: Artifact, plan: Plan) -> str | None:
+    """Score the golden rows with a plan, one by one and as a batch, and compare; the pipeline is not needed.
+
+    Returns
+    -------
+    str or None
+        What differs from the pipeline's stored predictions, as a message; None if nothing does.
+    """
+    golden = artifact.golden
+    rows = parse_rows(artifact.contract, golden.rows)
+    expected = golden.alone if plan.exactness == "ulp" else golden
+    if expected is None:
+        return "golden.json lacks the pipeline's predictions for single rows; package the artifact again"
+    one_by_one = concatenate([score_single_row(plan, row) for row in rows])
+    if not scores_equal(_from_expected(expected, one_by_one), one_by_one, plan.exactness):
+        return "the row plan differs from the pipeline on the golden rows"
+    batch = plan.score_rows(rows)
+    if not scores_equal(_from_expected(expected, batch), batch, plan.exactness):
+        return "the array plan differs from the pipeline on the golden rows"
+    return None
+
+
+def parse_rows(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[str, Value]]:
+    """Validate JSON rows as the API does, and return their values."""
+    return RowParser(contract).parse_rows(to_json(list(rows)))
+
+
+def _to_expected(scores: Scores) -> ExpectedPredictions:
+    """Convert scores to JSON values; floats keep every bit."""
+    probabilities = None if scores.probabilities is None else scores.probabilities.tolist()
+    return ExpectedPredictions(predictions=scores.predictions.tolist(), probabilities=probabilities)
+
+
+def _from_expected(expected: ExpectedPredictions, like: Scores) -> Scores:
+    """Convert JSON values to arrays, with the dtypes of other scores."""
+    return Scores(
+        np.array(expected.predictions, dtype=like.predictions.dtype),
+        None if expected.probabilities is None else np.array(expected.probabilities),
+    )
+
+
+def main() -> None:
+    """Verify the artifact that the arguments FOLDER DIGEST name: open it, load its pipeline, score its golden rows."""
+    import sys
+    from pathlib import Path
+
+    folder, digest = sys.argv[1:]
+    artifact = Artifact.open(Path(folder), digest)
+    verify_golden_rows(artifact, artifact.load_pipeline())
+    print(f"{artifact.version}: {len(artifact.golden.rows)} golden rows equal")
+
+
+if __name__ == "__main__":
+    from skline.entrypoint import run_main
+
+    run_main(main)

@@ -1,1 +1,0 @@
-"""Readers of fitted transformers, one file a family: (reading, step, matrix) → matrix."""

@@ -1,0 +1,95 @@
+"""The parts of one service, built once from its settings. Nothing here is global, so that a test can run several."""
+
+from dataclasses import dataclass
+
+from skline.artifact import Artifact
+from skline.logs.labels import LabelLog
+from skline.logs.writer import PredictionLog
+from skline.serving.api.collector import RuntimeCollector
+from skline.serving.observability.metrics import Metrics
+from skline.serving.prediction.coalescer import RequestCoalescer
+from skline.serving.prediction.experiment_router import ExperimentRouter
+from skline.serving.prediction.explanations import ExplanationService
+from skline.serving.prediction.fallbacks import FallbackChain, build_chain
+from skline.serving.prediction.parsing import RequestParser
+from skline.serving.prediction.predictor import Predictor
+from skline.serving.prediction.recorder import Recorder
+from skline.serving.prediction.review import ReviewSampler
+from skline.serving.prediction.scoring import ScoringWithFallback
+from skline.serving.releases.manager import ModelManager
+from skline.serving.releases.source import open_initial
+from skline.serving.security.concurrency import ConcurrencyLimiter
+from skline.serving.security.guard import Guard
+from skline.serving.security.scopes import Permissions
+from skline.serving.settings import ServiceSettings
+from skline.serving.transport.body_budget import BodyBudget
+from skline.serving.transport.connections import ConnectionLimiter
+from skline.serving.transport.lifecycle import RequestLifecycle
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The parts of one service; routes get it as `request.app.state.container`."""
+
+    settings: ServiceSettings
+    #: The artifact that the service was started with; `models.artifact` is the one that it serves now.
+    artifact: Artifact
+    metrics: Metrics
+    guard: Guard
+    permissions: Permissions
+    lifecycle: RequestLifecycle
+    limiter: ConcurrencyLimiter
+    body_budget: BodyBudget
+    connections: ConnectionLimiter
+    prediction_log: PredictionLog
+    labels: LabelLog
+    models: ModelManager
+    parser: RequestParser
+    predictor: Predictor
+    coalescer: RequestCoalescer
+
+
+def build(settings: ServiceSettings) -> Container:
+    """Verify the artifact's hashes and build the parts; the model is loaded later, by `models.start`.
+
+    Raises
+    ------
+    SklineError
+        If the artifact does not match its digest, or the settings contradict one another.
+    """
+    artifact, release = open_initial(settings)
+    limits = settings.limits
+    metrics = Metrics()
+    guard = Guard(settings.security, limits)
+    limiter = ConcurrencyLimiter(limits.concurrent, limits.waiting, limits.wait_seconds, limits.request_seconds)
+    body_budget, connections = BodyBudget(settings.all_bodies_bytes), ConnectionLimiter(limits)
+    prediction_log = PredictionLog(settings.log)
+    models = ModelManager(artifact, release, settings, metrics, prediction_log)
+    parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
+    recorder = Recorder(models, review_sampler, metrics, prediction_log)
+    scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)
+    explanations = ExplanationService(models, limiter)
+    router = ExperimentRouter(scoring, recorder, explanations, settings)
+    predictor = Predictor(models, parser, scoring, recorder, explanations, router)
+    metrics.registry.register(
+        RuntimeCollector(guard, limiter, body_budget, connections, models, prediction_log, review_sampler)
+    )
+    return Container(
+        settings=settings,
+        artifact=artifact,
+        metrics=metrics,
+        guard=guard,
+        permissions=Permissions(
+            settings.security, development=settings.environment == "development", public_prefixes=("/page",)
+        ),
+        lifecycle=RequestLifecycle(settings, guard, metrics),
+        limiter=limiter,
+        body_budget=body_budget,
+        connections=connections,
+        prediction_log=prediction_log,
+        labels=LabelLog(settings.log, artifact.contract),
+        models=models,
+        parser=parser,
+        predictor=predictor,
+        coalescer=RequestCoalescer(models, parser, recorder, predictor.predict_row),
+    )

@@ -1,0 +1,1 @@
+"""Canaries, A/B tests and shadow models in the running service."""

@@ -1,0 +1,93 @@
+"""The record of aborted canaries, kept next to the prediction log: neither a restart nor another worker retries one.
+
+The file is only appended to. A new experiment has a new salt, so it counts as another canary.
+"""
+
+import logging
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from skline.release.experiment import Experiment
+from skline.release.manifest import Arm
+
+log = logging.getLogger("skline.serving")
+
+
+class AbortedCanary(BaseModel):
+    """One line of the file: the canary, and why it was aborted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    salt: str
+    challenger: str
+    reason: str
+
+
+class AbortedCanaries:
+    """The file of aborted canaries, one JSON object a line.
+
+    Attributes
+    ----------
+    failures : int
+        How often the file could not be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.failures = 0
+        self._read_state: tuple[int, int] | None = None  # inode and size of the file when it was last read
+        self._reasons: dict[tuple[str, str, str], str] = {}
+
+    def reason_for(self, experiment: Experiment, arm: Arm) -> str | None:
+        """Return why a canary was aborted, by this process or another; None if it was not.
+
+        The file is read again if it has changed.
+        """
+        try:
+            stat = self._path.stat()
+            if self._read_state != (stat.st_ino, stat.st_size):
+                self._reasons = self._read_all()
+                self._read_state = stat.st_ino, stat.st_size
+        except FileNotFoundError:
+            self._read_state, self._reasons = None, {}
+        except OSError as error:
+            self.failures += 1
+            log.warning("%s cannot be read (%s): an aborted canary may get requests", self._path, error.strerror)
+        return self._reasons.get((experiment.name, experiment.salt, arm.sha256))
+
+    def add(self, experiment: Experiment, arm: Arm, reason: str) -> None:
+        """Append a canary, durably; if that fails, only this process treats the canary as aborted."""
+        canary = AbortedCanary(experiment=experiment.name, salt=experiment.salt, challenger=arm.sha256, reason=reason)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                # The leading newline separates it from a line that a crash has cut off.
+                os.write(descriptor, b"\n" + canary.model_dump_json().encode() + b"\n")
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            self.failures += 1
+            log.warning(
+                "%s cannot be written (%s): after a restart the canary gets requests again; end it with `skline abort`",
+                self._path,
+                error.strerror,
+            )
+
+    def _read_all(self) -> dict[tuple[str, str, str], str]:
+        """Read all lines; skip and report those that were cut off."""
+        reasons = {}
+        for line in self._path.read_bytes().splitlines():
+            if not line:
+                continue
+            try:
+                canary = AbortedCanary.model_validate_json(line)
+            except ValidationError:
+                log.warning("%s has a line that is not an aborted canary; it is ignored", self._path)
+            else:
+                reasons[canary.experiment, canary.salt, canary.challenger] = canary.reason
+        return reasons

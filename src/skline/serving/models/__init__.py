@@ -1,0 +1,1 @@
+"""A loaded model: its scorer and its responses."""

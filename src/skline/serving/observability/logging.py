@@ -1,0 +1,165 @@
+"""Structured logs: one JSON object per line, with the request's ids, without secrets and without values of rows.
+
+The message of an exception often quotes the value that caused it, which may be a caller's data. An exception is
+therefore logged as its type and stack, never with its message.
+"""
+
+import logging
+import re
+import sys
+import time
+import traceback
+from typing import Any
+
+from pydantic_core import to_json
+
+from skline.api_keys import ID_DIGITS, PREFIX
+from skline.serving.observability.tracing import CURRENT_TRACE, Trace
+from skline.serving.settings import LoggingSettings
+
+ACCESS_LOGGER = logging.getLogger("skline.requests")
+
+#: Forms of secrets: a text that every line with the pattern contains, which is fast to test; pattern; replacement.
+_SECRETS = (
+    (PREFIX, re.compile(rf"({PREFIX}[0-9a-f]{{{ID_DIGITS}}}_)[0-9a-f]+"), r"\1***"),
+    ("bearer", re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
+    ("basic", re.compile(r"(basic\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
+    ("://", re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), r"\1***@"),
+)
+MAX_FRAMES = 20
+MAX_CAUSES = 10
+
+
+def log_config(settings: LoggingSettings) -> dict[str, Any]:
+    """Return the configuration for `logging.config.dictConfig`, or for uvicorn's `log_config`.
+
+    All loggers, uvicorn's included, write to standard error in one format. uvicorn's own access log is off, because
+    it would log query strings.
+    """
+    as_text = settings.format == "text" or (settings.format == "auto" and sys.stderr.isatty())
+    level = settings.level.upper()
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"lines": {"()": TextFormatter if as_text else JsonFormatter}},
+        "handlers": {
+            "lines": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"},
+        },
+        "root": {"handlers": ["lines"], "level": "WARNING"},
+        "loggers": {
+            "skline": {"level": level},
+            "uvicorn": {"level": level, "handlers": [], "propagate": True},
+            "uvicorn.error": {"level": level},
+            "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
+            ACCESS_LOGGER.name: {"level": "INFO" if settings.requests != "off" else "CRITICAL"},
+        },
+    }
+
+
+class AccessLog:
+    """Logs all requests, those with an error of the service, or none.
+
+    Attributes
+    ----------
+    min_status : int
+        Requests with a lower status are not logged.
+    """
+
+    def __init__(self, settings: LoggingSettings) -> None:
+        self.min_status = {"off": 1000, "errors": 500, "all": 0}[settings.requests]
+
+    def write(self, trace: Trace, method: str, path: str, status: int, seconds: float, caller: str) -> None:
+        """Log a request, unless its status is below `min_status`.
+
+        Parameters
+        ----------
+        path : str
+            Without the query.
+        seconds : float
+            Duration of the request.
+        caller : str
+            Id of the API key; `anybody` without one.
+        """
+        if status < self.min_status:
+            return
+        fields = {
+            "method": method,
+            "route": path,
+            "status": status,
+            "milliseconds": round(seconds * 1000, 3),
+            "caller": caller,
+        } | trace.fields()
+        level = logging.ERROR if status >= 500 else logging.INFO
+        ACCESS_LOGGER.log(level, "%s %s %d", method, path, status, extra={"fields": fields})
+
+
+class _Formatter(logging.Formatter):
+    """Base of the formatters."""
+
+    def extra_fields(self, record: logging.LogRecord) -> dict[str, Any]:
+        """Return the fields besides time, level, logger and message: trace, `extra={"fields": {…}}`, exception."""
+        trace = CURRENT_TRACE.get()
+        fields: dict[str, Any] = {} if trace is None else trace.fields()
+        fields |= getattr(record, "fields", {})
+        if record.exc_info and record.exc_info[1] is not None:
+            fields["exception"] = describe_exception(record.exc_info[1])
+        return fields
+
+
+class JsonFormatter(_Formatter):
+    """Formats a record as one JSON object on one line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        timestamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+        content = {
+            "time": f"{timestamp}.{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        } | self.extra_fields(record)
+        return redact(to_json(content, fallback=str).decode())
+
+
+class TextFormatter(_Formatter):
+    """Formats a record as one line of text, for a terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        fields = " ".join(f"{name}={value}" for name, value in self.extra_fields(record).items())
+        timestamp = time.strftime("%H:%M:%S", time.gmtime(record.created))
+        line = f"{timestamp} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
+        return redact(line.replace("\n", "\\n"))
+
+
+def redact(text: str) -> str:
+    """Mask API keys, credentials of Authorization headers, and passwords in URLs."""
+    lowered = text.lower()
+    for marker, pattern, replacement in _SECRETS:
+        if marker in lowered:
+            text = pattern.sub(replacement, text)
+    return text
+
+
+def describe_exception(error: BaseException) -> dict[str, Any]:
+    """Return type and stack of an exception and the types of its causes, without any message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    description: dict[str, Any] = {
+        "type": type(error).__name__,
+        "stack": [f"{_shorten(frame.filename)}:{frame.lineno} {frame.name}" for frame in frames[-MAX_FRAMES:]],
+    }
+    cause = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    causes: list[str] = []
+    while cause is not None and len(causes) < MAX_CAUSES:
+        causes.append(type(cause).__name__)
+        cause = cause.__cause__ or cause.__context__
+    return description | ({"causes": causes} if causes else {})
+
+
+def _shorten(path: str) -> str:
+    """Return a path from its package folder on."""
+    for folder in ("/site-packages/", "/src/", "/serving/"):
+        before, separator, after = path.rpartition(folder)
+        if separator and before:
+            return f"serving/{after}" if folder == "/serving/" else after
+    return path.rpartition("/")[2]

@@ -1,0 +1,258 @@
+"""Predict while an experiment runs: by the arm of each entity, and by the champion where the challenger fails."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from skline.contract.spec import Row
+from skline.ids import new_prediction_ids
+from skline.logs.records import Prediction, now_us
+from skline.scoring.microbatch import BatcherClosed, QueueFull
+from skline.scoring.scores import RowScore, Scores
+from skline.serving.errors import RequestError
+from skline.serving.experiments.experiment import ArmName, Assignment, RunningExperiment
+from skline.serving.models.model import LoadedModel
+from skline.serving.models.response import Content, ResponseBuilder, check_row, check_rows, score_of, scores_of
+from skline.serving.prediction.explanations import ExplanationService
+from skline.serving.prediction.log_records import make_record
+from skline.serving.prediction.recorder import PredictedBatch, Recorder, Serialize, empty_batch
+from skline.serving.prediction.scoring import ScoringWithFallback
+from skline.serving.security.context import RequestContext
+from skline.serving.settings import ServiceSettings
+
+log = logging.getLogger("skline.serving")
+
+ARMS: tuple[ArmName, ArmName] = ("champion", "challenger")
+
+
+@dataclass(frozen=True)
+class ArmResult:
+    """Scores of one arm's rows in a batch.
+
+    Attributes
+    ----------
+    indices : list of int
+        Positions of the rows in the batch.
+    scores : Scores
+        In the order of `indices`.
+    builder : ResponseBuilder
+        Of the model or the fallback that predicted.
+    role : str
+        challenger if the challenger predicted; champion if the champion or a fallback did.
+    """
+
+    indices: list[int]
+    scores: Scores
+    builder: ResponseBuilder
+    role: ArmName
+
+
+class ExperimentRouter:
+    """Predicts for requests while an experiment runs.
+
+    The challenger gets the rows whose entity is assigned to it, everything else is the champion's. The log keeps both
+    the arm that a row was assigned to, and the role of the model that predicted.
+    """
+
+    def __init__(
+        self,
+        scoring: ScoringWithFallback,
+        recorder: Recorder,
+        explanations: ExplanationService,
+        settings: ServiceSettings,
+    ) -> None:
+        self._scoring, self._recorder, self._explanations = scoring, recorder, explanations
+        self._entity_header = settings.entity_header.lower().encode()
+        self._entity_column = settings.log.entity_column
+
+    async def predict_row(
+        self,
+        champion: LoadedModel,
+        experiment: RunningExperiment,
+        row: Row,
+        context: RequestContext | None,
+        *,
+        explain: bool,
+    ) -> Content:
+        """Predict for one row; raises as `Predictor.predict_json` does."""
+        header = self._header_entity(context)
+        assignment = experiment.assign(self._entity(header, row))
+        scored, builder, role = await self._score_row(champion, experiment, assignment, row)
+        content, now, review = self._recorder.build_row(row, scored, builder)
+        record = make_record(row, content, builder, now, review, context)
+        record = _with_assignment(record, experiment, assignment, header, role)
+        await self._recorder.log([record])
+        if experiment.shadow is not None and experiment.allowed:
+            experiment.shadow.submit([record])
+        if explain:
+            if role == "challenger":
+                content |= await self._explanations.explain(experiment.challenger, experiment.select_inputs(row))
+            else:
+                by_champion = builder is champion.response_builder
+                content |= await self._explanations.explain(champion if by_champion else None, row)
+        return content
+
+    async def predict_batch(
+        self,
+        champion: LoadedModel,
+        experiment: RunningExperiment,
+        rows: Sequence[Row],
+        context: RequestContext | None,
+        serialize: Serialize | None,
+    ) -> PredictedBatch:
+        """Predict for many rows, each by the arm of its entity; raises as `Predictor.predict_json` does."""
+        if not rows:
+            return empty_batch(champion.response_builder, serialize)
+        header = self._header_entity(context)
+        assignments = [experiment.assign(self._entity(header, row)) for row in rows]
+        results: list[ArmResult] = []
+        for arm in ARMS:
+            indices = [index for index, assignment in enumerate(assignments) if assignment.arm == arm]
+            if indices:
+                arm_assignments, arm_rows = [assignments[i] for i in indices], [rows[i] for i in indices]
+                scores, builder, role = await self._score_rows(champion, experiment, arm_assignments, arm_rows)
+                results.append(ArmResult(indices, scores, builder, role))
+        batch, records = await self._scoring.run_in_batch_thread(
+            self._build_batch, experiment, rows, assignments, results, header, context, serialize
+        )
+        await self._recorder.record_batch(batch)
+        if experiment.shadow is not None and experiment.allowed:
+            experiment.shadow.submit(records)
+        return batch
+
+    async def _score_row(
+        self, champion: LoadedModel, experiment: RunningExperiment, assignment: Assignment, row: Row
+    ) -> tuple[RowScore, ResponseBuilder, ArmName]:
+        """Score a row by its arm, then by the champion and its fallbacks; count it for the arm."""
+        started = perf_counter()
+        if assignment.arm == "challenger":
+            challenger, failed = experiment.challenger, False
+            try:
+                scored = await challenger.scorer.score_row(experiment.select_inputs(row))
+                check_row(scored)
+            except Exception as error:  # noqa: BLE001 - the champion may succeed
+                failed = _is_failure(error, challenger)
+            else:
+                experiment.count(assignment, perf_counter() - started, score_of(scored))
+                return scored, challenger.response_builder, "challenger"
+            spent = perf_counter() - started
+            scored, builder = await self._scoring.score_row(champion, row)
+            experiment.count(assignment, spent, None, failed=failed, replaced=True)
+        else:
+            scored, builder = await self._scoring.score_row(champion, row)
+            failed = builder is not champion.response_builder
+            score = None if failed else score_of(scored)
+            experiment.count(assignment, perf_counter() - started, score, failed=failed, replaced=failed)
+        return scored, builder, "champion"
+
+    async def _score_rows(
+        self,
+        champion: LoadedModel,
+        experiment: RunningExperiment,
+        assignments: Sequence[Assignment],
+        rows: Sequence[Row],
+    ) -> tuple[Scores, ResponseBuilder, ArmName]:
+        """Score the rows of one arm by it, then by the champion and its fallbacks; count them for the arm."""
+        started = perf_counter()
+        scores: Scores | None = None
+        role, failed = assignments[0].arm, False
+        if role == "challenger":
+            challenger, inputs = experiment.challenger, [experiment.select_inputs(row) for row in rows]
+            builder = challenger.response_builder
+            try:
+                scores = await self._scoring.run_in_slot(challenger.scorer.score_rows, inputs)
+                check_rows(scores)
+            except Exception as error:  # noqa: BLE001 - the champion may succeed
+                scores, failed = None, _is_failure(error, challenger)
+            spent, replaced = perf_counter() - started, scores is None
+            if scores is None:
+                scores, builder = await self._scoring.score_rows(champion, rows)
+                role = "champion"
+        else:
+            scores, builder = await self._scoring.score_rows(champion, rows)
+            spent = perf_counter() - started
+            failed = replaced = builder is not champion.response_builder
+        values: Sequence[float | None] = [None] * len(rows) if replaced else scores_of(scores).tolist()
+        for assignment, value in zip(assignments, values, strict=True):
+            experiment.count(assignment, spent / len(rows), value, failed=failed, replaced=replaced)
+        return scores, builder, role
+
+    def _build_batch(
+        self,
+        experiment: RunningExperiment,
+        rows: Sequence[Row],
+        assignments: Sequence[Assignment],
+        results: Sequence[ArmResult],
+        header: str | None,
+        context: RequestContext | None,
+        serialize: Serialize | None,
+    ) -> tuple[PredictedBatch, list[Prediction]]:
+        """Build the responses and the log records of a batch, in the order of its rows."""
+        now, ids = now_us(), new_prediction_ids(len(rows))
+        contents: list[Content] = [{}] * len(rows)
+        records: list[Any] = [None] * len(rows)
+        for result in results:
+            arm_ids, builder = [ids[index] for index in result.indices], result.builder
+            arm_contents, reviews = self._recorder.build_rows(
+                result.scores, scores_of(result.scores), builder, arm_ids, now
+            )
+            for index, content, review in zip(result.indices, arm_contents, reviews, strict=True):
+                contents[index] = content
+                record = make_record(rows[index], content, builder, now, review, context)
+                records[index] = _with_assignment(record, experiment, assignments[index], header, result.role)
+        scores, builder = _merge_in_order(results), _combined_builder([result.builder for result in results])
+        batch = self._recorder.finish_batch(rows, scores, scores_of(scores), builder, contents, records, serialize)
+        return batch, records
+
+    def _header_entity(self, context: RequestContext | None) -> str | None:
+        """Return the entity that the request's header names."""
+        value = None if context is None else context.headers.get(self._entity_header)
+        return value.decode("latin-1") if value else None
+
+    def _entity(self, header: str | None, row: Row) -> object:
+        """Return the entity of a row: that of the header, or else that of the configured column."""
+        return header if header is not None or self._entity_column is None else row.get(self._entity_column)
+
+
+def _is_failure(error: Exception, challenger: LoadedModel) -> bool:
+    """Return whether the challenger failed, and log it; a full queue is not a failure."""
+    if isinstance(error, QueueFull | BatcherClosed):
+        return False
+    not_finite = isinstance(error, RequestError)
+    problem = "predicted no finite number" if not_finite else f"failed with {type(error).__name__}"
+    log.warning("the challenger %s %s; the champion predicts instead", challenger.artifact.version, problem)
+    return True
+
+
+def _with_assignment(
+    record: Prediction, experiment: RunningExperiment, assignment: Assignment, header: str | None, role: ArmName
+) -> Prediction:
+    """Add the experiment to a log record: `arm` is the assigned arm, `role` the arm whose model predicted."""
+    return record._replace(
+        entity=header,
+        role=role,
+        experiment=experiment.experiment.name,
+        arm=assignment.arm,
+        bucket=assignment.bucket,
+    )
+
+
+def _merge_in_order(results: Sequence[ArmResult]) -> Scores:
+    """Merge the scores of both arms in the order of the rows."""
+    if len(results) == 1:
+        return results[0].scores
+    order = np.argsort(np.concatenate([result.indices for result in results]), kind="stable")
+    predictions = np.concatenate([result.scores.predictions for result in results])[order]
+    probabilities = [result.scores.probabilities for result in results if result.scores.probabilities is not None]
+    return Scores(predictions, np.concatenate(probabilities)[order] if probabilities else None)
+
+
+def _combined_builder(builders: Sequence[ResponseBuilder]) -> ResponseBuilder:
+    """Return the builder that stands for a whole batch: that of its only arm, or one with both versions."""
+    if len(builders) == 1:
+        return builders[0]
+    return ResponseBuilder("+".join(builder.version for builder in builders), None, path="experiment")

@@ -1,0 +1,136 @@
+"""Predict for a request: parse its rows, score them, record them, and build the response."""
+
+from collections.abc import Callable, Sequence
+
+from skline.contract.spec import Row
+from skline.serving.errors import RequestError
+from skline.serving.models.model import LoadedModel
+from skline.serving.models.response import Content
+from skline.serving.prediction.experiment_router import ExperimentRouter
+from skline.serving.prediction.explanations import ExplanationService
+from skline.serving.prediction.parsing import SMALL_BODY_BYTES, RequestParser
+from skline.serving.prediction.recorder import PredictedBatch, Recorder, Serialize, empty_batch, serialize_batch
+from skline.serving.prediction.scoring import ScoringWithFallback, Unscored
+from skline.serving.releases.manager import ActiveRelease, ModelManager
+from skline.serving.security.context import RequestContext
+
+#: Returns the validated rows of a request; raises RequestError or pydantic.ValidationError.
+GetRows = Callable[[], Sequence[Row]]
+
+
+class Predictor:
+    """Predicts for requests by the current release.
+
+    Parameters
+    ----------
+    models : ModelManager
+    parser : RequestParser
+    scoring : ScoringWithFallback
+    recorder : Recorder
+    explanations : ExplanationService
+    router : ExperimentRouter
+        Gets the requests while an experiment runs.
+    """
+
+    def __init__(
+        self,
+        models: ModelManager,
+        parser: RequestParser,
+        scoring: ScoringWithFallback,
+        recorder: Recorder,
+        explanations: ExplanationService,
+        router: ExperimentRouter,
+    ) -> None:
+        self._models, self._parser, self._scoring = models, parser, scoring
+        self._recorder, self._explanations, self._router = recorder, explanations, router
+
+    async def predict_json(
+        self, body: bytes, context: RequestContext | None = None, *, explain: bool = False
+    ) -> Content:
+        """Predict for a JSON object; `explain` adds the contribution of each input.
+
+        Raises
+        ------
+        pydantic.ValidationError
+            With the field and the rule that the row breaks.
+        RequestError
+            422 if the model cannot score the row, 503 if neither the model nor a fallback can predict now.
+        """
+        release = self._current_release()
+        if len(body) <= SMALL_BODY_BYTES:
+            row = self._parser.parse_row(body)
+        else:
+            row = await self._scoring.run_in_batch_thread(self._parser.parse_row, body)
+        return await self.predict_row(release, row, context, explain=explain)
+
+    async def predict_row(
+        self, release: ActiveRelease | None, row: Row, context: RequestContext | None, *, explain: bool = False
+    ) -> Content:
+        """Predict for a validated row by a release; raises as `predict_json` does."""
+        model, experiment = (None, None) if release is None else release
+        if model is not None and experiment is not None:
+            return await self._router.predict_row(model, experiment, row, context, explain=explain)
+        scored, builder = await self._scoring.score_row(model, row)
+        content = await self._recorder.record_row_durably(row, scored, builder, context)
+        if explain:
+            by_model = model is not None and builder is model.response_builder
+            content |= await self._explanations.explain(model if by_model else None, row)
+        return content
+
+    async def predict_batch_as_json(self, get_rows: GetRows, context: RequestContext | None = None) -> bytes:
+        """Predict for the rows that `get_rows` returns, and return JSON; raises as `predict_json` does.
+
+        `get_rows` is called in a thread, because parsing a large body takes long.
+        """
+        return (await self._predict_batch(get_rows, context, serialize_batch)).body
+
+    async def predict_batch(self, rows: Sequence[Row], context: RequestContext | None = None) -> PredictedBatch:
+        """Predict for validated rows; raises as `predict_json` does."""
+        return await self._predict_batch(lambda: rows, context, None)
+
+    async def close(self) -> None:
+        """Score the rows that wait, close the models, and end the threads."""
+        await self._models.close()
+        self._scoring.close()
+        self._explanations.close()
+
+    async def _predict_batch(
+        self, get_rows: GetRows, context: RequestContext | None, serialize: Serialize | None
+    ) -> PredictedBatch:
+        """Parse, score and serialize in one call in the batch thread, unless the model fails or an experiment runs."""
+        release, scoring, recorder = self._current_release(), self._scoring, self._recorder
+        model, experiment = (None, None) if release is None else release
+        if model is not None and experiment is not None:
+            rows = await scoring.run_in_batch_thread(get_rows)
+            return await self._router.predict_batch(model, experiment, rows, context, serialize)
+        result = await scoring.run_in_slot(self._parse_and_score, get_rows, model, context, serialize)
+        if isinstance(result, Unscored):
+            scores, builder = await scoring.score_by_fallback(result)
+            result = await scoring.run_in_batch_thread(
+                recorder.prepare_batch, result.rows, scores, builder, context, serialize
+            )
+        await recorder.record_batch(result)
+        return result
+
+    def _parse_and_score(
+        self,
+        get_rows: GetRows,
+        model: LoadedModel | None,
+        context: RequestContext | None,
+        serialize: Serialize | None,
+    ) -> PredictedBatch | Unscored:
+        """Parse and score a batch by the model."""
+        rows = get_rows()
+        if not rows and model is not None:
+            return empty_batch(model.response_builder, serialize)
+        result = self._scoring.score_by_model(model, rows)
+        if isinstance(result, Unscored):
+            return result
+        return self._recorder.prepare_batch(rows, *result, context, serialize)
+
+    def _current_release(self) -> ActiveRelease | None:
+        """Return the current release; RequestError (503) if there is none, and no fallback works without a model."""
+        release = self._models.current
+        if release is None and not self._scoring.works_without_model:
+            raise RequestError(503, "the model is not loaded; see /health/ready", "not_ready")
+        return release

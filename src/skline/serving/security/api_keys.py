@@ -1,0 +1,174 @@
+"""Verify API keys in constant time, and follow changes of the key file while the service runs."""
+
+import hashlib
+import logging
+import math
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from secrets import compare_digest
+
+from skline import api_keys
+from skline.errors import SklineError
+from skline.serving import errors
+
+log = logging.getLogger("skline.security")
+
+RELOAD_SECONDS = 1.0
+_ID = slice(len(api_keys.PREFIX), len(api_keys.PREFIX) + api_keys.ID_DIGITS)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The caller of a request: id, name and scopes of its API key."""
+
+    id: str
+    name: str
+    scopes: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredKey:
+    """A key of the file or the setting; it expires at `valid_until`, in seconds since 1970."""
+
+    digest: bytes
+    valid_until: float
+    caller: Caller
+
+
+#: Every caller, where no key is required. Its id appears in logs.
+ANONYMOUS = Caller("anybody", "anybody", frozenset(api_keys.SCOPES))
+#: An unknown id is compared with this key, so that it takes the same code path as a known id.
+_UNKNOWN_KEY = _StoredKey(bytes(32), 0.0, Caller("", "", frozenset()))
+
+
+class KeyStore:
+    """The API keys of a file and of a setting.
+
+    Parameters
+    ----------
+    file : Path or None
+        The key file, which need not exist. It is checked for changes at most once a second.
+    inline : bytes or None
+        The content of another key file, which does not change.
+    no_auth : bool
+        Require no key.
+    wall_clock, clock : callable
+        Return seconds since 1970, and monotonic seconds.
+
+    Attributes
+    ----------
+    auth_disabled : bool
+        Whether every caller is admitted: because of `no_auth`, or because there is neither a key file nor a setting.
+    rejected : Counter of str
+        Rejected requests by kind: unauthorized, forbidden.
+    reloads, reload_failures : int
+        How often a changed file was loaded, or could not be.
+
+    Raises
+    ------
+    SklineError
+        If the file or the setting is broken when the service starts. Later the last valid file stays in force.
+    """
+
+    def __init__(
+        self,
+        file: Path | None,
+        inline: bytes | None = None,
+        *,
+        no_auth: bool = False,
+        wall_clock: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.file, self.no_auth = file, no_auth
+        self.rejected: Counter[str] = Counter()
+        self.reloads = self.reload_failures = 0
+        self._wall_clock, self._clock = wall_clock, clock
+        self._inline = () if inline is None else api_keys.parse(inline, "SKLINE_SECURITY__API_KEYS").keys
+        self._key_required = inline is not None
+        self._keys: dict[bytes, _StoredKey] = {}
+        self._signature = self._file_signature()
+        self._next_check = clock() + RELOAD_SECONDS
+        self._install(api_keys.read(file).keys if file is not None and self._signature is not None else None)
+
+    @property
+    def auth_disabled(self) -> bool:
+        """Whether no caller needs a key."""
+        return self.no_auth or not self._key_required
+
+    @property
+    def valid_keys(self) -> int:
+        """Number of keys that are valid now."""
+        now = self._wall_clock()
+        return sum(now < key.valid_until for key in self._keys.values())
+
+    def authorize(self, authorization: bytes, api_key: bytes, required_scope: str) -> Caller:
+        """Return the caller that a request's key belongs to.
+
+        Parameters
+        ----------
+        authorization, api_key : bytes
+            Values of the headers Authorization and X-API-Key, empty if not sent; the latter takes precedence.
+        required_scope : str
+            The scope that the key must have.
+
+        Raises
+        ------
+        RequestError
+            401 if the key is not valid, with one message for all reasons; 403 if it lacks the scope.
+        """
+        if self._clock() >= self._next_check:
+            self._reload_if_changed()
+        if self.no_auth or not self._key_required:
+            return ANONYMOUS
+        token = api_key or (authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b"")
+        if len(token) != api_keys.KEY_LENGTH:
+            token = b""
+        # One code path for every key: known or not, right or wrong, it is hashed, compared and checked for expiry.
+        key = self._keys.get(token[_ID], _UNKNOWN_KEY)
+        digest_matches = compare_digest(hashlib.sha256(token).digest(), key.digest)
+        if not (digest_matches & (self._wall_clock() < key.valid_until)):
+            self.rejected["unauthorized"] += 1
+            raise errors.unauthorized()
+        if required_scope not in key.caller.scopes:
+            self.rejected["forbidden"] += 1
+            raise errors.forbidden(required_scope)
+        return key.caller
+
+    def _reload_if_changed(self) -> None:
+        """Load the file if it has changed; a broken or missing file leaves the last valid keys in force."""
+        self._next_check = self._clock() + RELOAD_SECONDS
+        signature = self._file_signature()
+        if signature == self._signature or self.file is None:
+            return
+        self._signature = signature
+        try:
+            self._install(api_keys.read(self.file).keys)
+        except SklineError as error:
+            self.reload_failures += 1
+            log.error("the changed key file is not used, the previous keys stay in force: %s", error)  # noqa: TRY400
+        else:
+            self.reloads += 1
+            log.info("the key file has changed: %d keys are valid", self.valid_keys)
+
+    def _install(self, file_keys: tuple[api_keys.Key, ...] | None) -> None:
+        """Put the keys of the file (None if there is no file) and of the setting in force."""
+        self._key_required = self._key_required or file_keys is not None
+        self._keys = {key.id.encode(): _stored_key(key) for key in (*self._inline, *(file_keys or ()))}
+
+    def _file_signature(self) -> tuple[int, int, int] | None:
+        """Return what changes with the file's content; None if there is no file."""
+        try:
+            stat = self.file.stat() if self.file is not None else None
+        except OSError:
+            return None
+        return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+
+
+def _stored_key(key: api_keys.Key) -> _StoredKey:
+    """Return a key of the file in the form in which it is compared."""
+    expires = math.inf if key.expires is None else key.expires.timestamp()
+    caller = Caller(key.id, key.name, frozenset(key.scopes))
+    return _StoredKey(bytes.fromhex(key.sha256), 0.0 if key.revoked is not None else expires, caller)

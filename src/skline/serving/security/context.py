@@ -1,0 +1,32 @@
+"""The context of one request: headers, ids, caller and start time."""
+
+from skline.serving.observability.tracing import Trace
+from skline.serving.security.api_keys import ANONYMOUS, Caller
+from skline.serving.security.headers import RawHeader
+
+
+class RequestContext:
+    """What the service keeps of one request from its start to its access log line.
+
+    Attributes
+    ----------
+    headers : dict of bytes to bytes
+        The request's headers by name in lower case; of a repeated header the last value.
+    trace : Trace
+        The request's ids.
+    response_headers : list of raw headers
+        Headers that any response to it carries, in addition to Content-Type and Content-Length.
+    caller : Caller
+        The owner of the API key, once the request is admitted.
+    started_at : float
+        `time.perf_counter()` when the request arrived.
+    """
+
+    __slots__ = ("caller", "headers", "response_headers", "started_at", "trace")
+
+    def __init__(
+        self, headers: dict[bytes, bytes], trace: Trace, response_headers: list[RawHeader], started_at: float
+    ) -> None:
+        self.headers, self.trace, self.started_at = headers, trace, started_at
+        self.response_headers = response_headers
+        self.caller: Caller = ANONYMOUS

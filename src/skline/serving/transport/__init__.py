@@ -1,0 +1,1 @@
+"""HTTP: connections, request bodies, the fast path and dispatch to handlers."""

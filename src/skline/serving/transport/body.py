@@ -1,0 +1,98 @@
+"""Read request bodies within their limits.
+
+Plain functions that routes call: resolving them as FastAPI dependencies takes longer than a prediction.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+from fastapi import Request
+from starlette.requests import ClientDisconnect
+
+from skline.serving.errors import RequestError
+from skline.serving.security.context import RequestContext
+from skline.serving.transport.body_budget import BodyBudget
+
+
+async def read_body(request: Request, limit: int, seconds: float) -> bytes:
+    """Read the request's body.
+
+    Parameters
+    ----------
+    request : Request
+    limit : int
+        Maximum size in bytes.
+    seconds : float
+        Time within which the whole body must arrive.
+
+    Raises
+    ------
+    RequestError
+        413 for a body larger than `limit`, before the rest of it is read; 408 if it arrives too slowly; 415 if it is
+        compressed; 422 if it is empty; 503 if the memory budget for all bodies is exhausted.
+    ClientDisconnect
+        If the client disconnects before the whole body has arrived.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            body = await _receive_body(request, limit)
+    except TimeoutError:
+        message = f"the body did not arrive within {seconds:g} s; send it faster, or in smaller batches"
+        raise RequestError(408, message, "body_timeout", {"connection": "close"}) from None
+    check_body(body, request.scope["headers"])
+    return body
+
+
+def check_body(body: bytes, headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Reject a body that is empty (422) or compressed (415)."""
+    if not body:
+        raise RequestError(422, "the body is empty; send JSON as /docs shows it", "body_missing")
+    for name, encoding in headers:
+        if name == b"content-encoding" and not _is_plain(encoding):
+            coding = encoding[:40].decode("latin-1")
+            message = f"Content-Encoding {coding!r} is not supported; send the body uncompressed"
+            raise RequestError(415, message, "unsupported_encoding")
+
+
+def _is_plain(encoding: bytes) -> bool:
+    """Whether a Content-Encoding names no coding but `identity`, in any case (RFC 9110, 8.4)."""
+    return all(coding.strip().lower() in (b"", b"identity") for coding in encoding.split(b","))
+
+
+def context_of(request: Request) -> RequestContext | None:
+    """Return the context that the Dispatcher has set for the request; None if FastAPI was called without it."""
+    context: RequestContext | None = request.scope.get("state", {}).get("context")
+    return context
+
+
+async def _receive_body(request: Request, limit: int) -> bytes:
+    """Receive all parts of a body; most bodies have one."""
+    message = await request.receive()
+    if message["type"] == "http.request" and not message.get("more_body", False):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    declared = request.headers.get("content-length", "")
+    if declared.isdigit() and int(declared[:20]) > limit:
+        raise _too_large(limit)
+    budget: BodyBudget = request.app.state.container.body_budget
+    reservation = budget.open_reservation(request.scope["state"])
+    content = bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        part = message.get("body", b"")
+        if len(content) + len(part) > limit:
+            raise _too_large(limit)
+        reservation.reserve(len(part))
+        content += part
+        if not message.get("more_body", False):
+            return bytes(content)
+        message = await request.receive()
+
+
+def _too_large(limit: int) -> RequestError:
+    """Return a 413 that closes the connection, because the rest of the body is not read."""
+    message = f"the body is larger than {limit} bytes; send a smaller batch"
+    return RequestError(413, message, "body_too_large", {"connection": "close"})

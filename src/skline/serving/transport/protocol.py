@@ -1,0 +1,220 @@
+"""uvicorn's HTTP protocol with a fast path for small requests to one route.
+
+uvicorn creates a task and several objects for each request, and writes a response's head and body separately. On the
+fast path a request that arrived complete is passed to the application directly, and its response is sent in one write.
+Every other request takes uvicorn's path, where the response's head is held until its body starts, as ASGI allows, and
+both are sent together.
+
+uvicorn's undocumented names that the service relies on are listed in one test, `test_uvicorn_internals.py`.
+"""
+
+import asyncio
+import sys
+from functools import partial
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from skline.serving.transport.coalescing import CoalescingTransport
+from skline.serving.transport.connections import (
+    MAX_HEAD_BYTES,
+    MAX_HEADERS,
+    MAX_OVERHEAD_BYTES,
+    STATE_KEY,
+    ConnectionLimiter,
+)
+from skline.serving.transport.request import BufferedRequest
+from skline.serving.transport.responses import JSONBytesResponse
+from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
+
+
+class FastPathProtocol(HttpToolsProtocol):
+    """uvicorn's protocol with the fast path; registers its connections with the application's ConnectionLimiter.
+
+    A request takes the fast path if it is an HTTP/1.1 POST to the path in the application's `fast_path` and no earlier
+    request on the connection waits for its response. If its body does not arrive together with its head, or is larger
+    than `fast_path` allows, uvicorn continues with the request as if it had just arrived.
+    """
+
+    #: The application's limiter; None if it has none.
+    _connections: ConnectionLimiter | None = None
+    #: The scope of the request that is being received, and how many of its bytes, body excluded, have been counted.
+    _current_request: object = None
+    _overhead_bytes = 0
+    #: How many bytes of the input that is being parsed are body.
+    _body_bytes = 0
+    #: The parts of the body of the request on the fast path; None if no request is on it.
+    _buffered_body: list[bytes] | None = None
+    #: Where the input continues after a head that offers an upgrade; None if there is no such head.
+    _upgrade_offset: int | None = None
+    #: uvicorn's list of default headers, and its encoding as header lines.
+    _encoded_defaults: tuple[list[tuple[bytes, bytes]], bytes] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        fast_path: tuple[bytes, int] | None = getattr(self.app, "fast_path", None)
+        self._fast_path: bytes | None = fast_path[0] if fast_path else None
+        self._max_fast_bytes = fast_path[1] if fast_path else 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Wrap the transport and register the connection."""
+        self._output = CoalescingTransport(transport, lambda: self.cycle is not None and self.cycle.more_body)
+        super().connection_made(self._output)  # type: ignore[arg-type]
+        self._connections = self.app_state.get(STATE_KEY)
+        if self._connections is not None:
+            self._connections.add(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Unregister the connection."""
+        super().connection_lost(exc)
+        if self._connections is not None:
+            self._connections.remove(self)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse input, and limit heads, chunk sizes and trailers: the parser itself buffers them without a limit."""
+        if self._output.lingering:
+            return
+        self._body_bytes = 0
+        super().data_received(data)
+        while self._upgrade_offset is not None:
+            head = strip_upgrade_headers(
+                self.parser.get_method(), self.url, self.parser.get_http_version(), self.headers
+            )
+            data = head + data[self._upgrade_offset :]
+            self._upgrade_offset, self.parser = None, new_parser(self)
+            super().data_received(data)
+        if self._buffered_body is not None:
+            self._fall_back_to_uvicorn()
+        scope = self.scope
+        if scope is None or self._connections is None:
+            return
+        # uvicorn sets the method when the head is complete.
+        if "method" not in scope:
+            self._limit_overhead(len(data), MAX_HEAD_BYTES)
+        elif self.cycle is not None and self.cycle.more_body:
+            self._limit_overhead(len(data) - self._body_bytes, MAX_OVERHEAD_BYTES)
+
+    def on_headers_complete(self) -> None:
+        """Choose between the fast path and uvicorn's."""
+        parser = self.parser
+        if (
+            self.url == self._fast_path
+            and parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+            and (self.cycle is None or self.cycle.response_complete)
+            and not self.flow.write_paused
+        ):
+            self._buffered_body = []
+            self.scope["method"] = "POST"
+        elif not self._upgrade_requested():
+            super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Buffer a part of the body."""
+        self._body_bytes += len(body)
+        if self._buffered_body is None:
+            super().on_body(body)
+        else:
+            self._buffered_body.append(body)
+
+    def on_message_complete(self) -> None:
+        """Submit a request on the fast path to the application."""
+        if self._buffered_body is None:
+            if not self._upgrade_requested():
+                super().on_message_complete()
+                # uvicorn keeps `more_body` if the response was complete before the body.
+                if self.cycle is not None and self.cycle.more_body and self.cycle.response_complete:
+                    self.cycle.more_body = False
+            return
+        body = self._buffered_body[0] if len(self._buffered_body) == 1 else b"".join(self._buffered_body)
+        if len(body) > self._max_fast_bytes:
+            self._fall_back_to_uvicorn()
+            super().on_message_complete()
+            return
+        cycle = FastPathCycle(keep_alive=self.parser.should_keep_alive())
+        self._buffered_body, self.cycle = None, cycle  # type: ignore[assignment]
+        self.app.submit(BufferedRequest(self.scope, body, partial(self._respond, cycle)))
+
+    def on_response_complete(self) -> None:
+        """Send a head that is still held: the response to HEAD has nothing after it."""
+        self._output.flush()
+        super().on_response_complete()
+
+    def _upgrade_requested(self) -> bool:
+        """Whether to parse the head again without its upgrade offer; for CONNECT the parser would stop again."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _should_upgrade(self) -> bool:
+        """Return false, so that uvicorn never changes the protocol."""
+        return False
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Record where the parser stopped; uvicorn calls this while it handles the parser's exception."""
+        error = sys.exc_info()[1]
+        if error is not None and self._upgrade_requested():
+            self._upgrade_offset = error.args[0]
+
+    def _fall_back_to_uvicorn(self) -> None:
+        """Replay the request's head, and what has arrived of its body, to uvicorn."""
+        parts, self._buffered_body = self._buffered_body or [], None
+        super().on_headers_complete()
+        for part in parts:
+            super().on_body(part)
+
+    def _respond(self, cycle: "FastPathCycle", response: JSONBytesResponse) -> None:
+        """Complete a request on the fast path; nothing is sent if the client has disconnected."""
+        cycle.response_complete = True
+        if not cycle.disconnected:
+            self._write_response(response, keep_alive=cycle.keep_alive)
+            self.on_response_complete()
+
+    def _write_response(self, response: JSONBytesResponse, *, keep_alive: bool) -> None:
+        parts: list[bytes | memoryview] = [STATUS_LINE[response.status_code], self._default_headers()]
+        for name, value in response.raw_headers:
+            if name == b"connection":
+                keep_alive = False
+            else:
+                parts += (name, b": ", value, b"\r\n")
+        if not keep_alive:
+            parts.append(b"connection: close\r\n")
+        parts += (b"\r\n", response.body)
+        self.transport.write(b"".join(parts))
+        if not keep_alive:
+            self.transport.close()
+
+    def _default_headers(self) -> bytes:
+        """Return uvicorn's default headers as bytes; uvicorn replaces the list each second, when the date changes."""
+        headers = self.server_state.default_headers
+        if self._encoded_defaults is None or self._encoded_defaults[0] is not headers:
+            self._encoded_defaults = headers, b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        return self._encoded_defaults[1]
+
+    def _limit_overhead(self, size: int, limit: int) -> None:
+        """Count input of an unfinished request that is not body; reject the request beyond `limit` bytes.
+
+        Input that arrived together with the start of the request is not counted: it may belong to earlier requests.
+        """
+        if self._current_request is not self.scope:
+            self._current_request, self._overhead_bytes = self.scope, 0
+        elif size > 0:
+            self._overhead_bytes += size
+        if (self._overhead_bytes > limit or len(self.headers) > MAX_HEADERS) and self._connections is not None:
+            self._connections.reject_oversized_head(self)
+
+
+class FastPathCycle:
+    """Stand-in for uvicorn's RequestResponseCycle while a request is on the fast path.
+
+    Each request has its own instance, because ConnectionLimiter distinguishes requests by identity. uvicorn sets
+    `disconnected` when the client disconnects, and `keep_alive` to false when the server shuts down.
+    """
+
+    __slots__ = ("disconnected", "keep_alive", "response_complete")
+    more_body = False
+    message_event = asyncio.Event()
+
+    def __init__(self, *, keep_alive: bool) -> None:
+        self.keep_alive = keep_alive
+        self.disconnected = self.response_complete = False

@@ -1,0 +1,17 @@
+"""params.yaml as typed models: unknown keys are errors, and every key has a default where one is sensible."""
+
+from skline.settings.project import Package, Project, Register, ReleaseSettings, Settings, Split, Validate
+from skline.settings.training import Range, Search, Train
+
+__all__ = [
+    "Package",
+    "Project",
+    "Range",
+    "Register",
+    "ReleaseSettings",
+    "Search",
+    "Settings",
+    "Split",
+    "Train",
+    "Validate",
+]

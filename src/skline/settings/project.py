@@ -1,0 +1,159 @@
+"""`Settings`, which is all of params.yaml, and its smaller sections.
+
+A key that an older params.yaml lacks has its default, so that an update of the engine never needs an edit.
+"""
+
+import datetime as dt
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from skline import paths
+from skline.canary_limits import Guards
+from skline.errors import SklineError
+from skline.settings.base import SettingsSection, Share
+from skline.settings.evaluation import Evaluate, Gates
+from skline.settings.source import Source
+from skline.settings.training import NUMBER_TAG, OBJECTIVE_TAG, Train
+
+
+class Project(SettingsSection):
+    """Name and purpose of the project."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)] = Field(
+        default="model", description="Name of the image, the MLflow experiment and the registered model"
+    )
+    title: str = Field(default="", description="Title of the API and the model card")
+    intended_use: str = Field(default="", description="One or two sentences for the model card")
+
+
+class Validate(SettingsSection):
+    """Limits for data that breaks the contract."""
+
+    max_quarantined: Share = Field(default=0.01, description="Largest share of labelled rows in quarantine")
+
+
+class Split(SettingsSection):
+    """How the rows are divided into the parts train, validation, test and live."""
+
+    kind: Literal["random", "group", "time"] = "random"
+    seed: int = 17
+    validation: Share = Field(default=0.15, description="Share of rows (random) or groups (group)")
+    test: Share = 0.2
+    live: Share = Field(default=0.0, description="Share that is kept out of training and evaluation, for replay")
+    validation_from: dt.datetime | dt.date | None = Field(default=None, description="Cut dates of a time split")
+    test_from: dt.datetime | dt.date | None = None
+    live_from: dt.datetime | dt.date | None = None
+
+    @model_validator(mode="after")
+    def _check_cuts(self) -> Self:
+        cuts = [self.validation_from, self.test_from, self.live_from]
+        if self.kind == "time":
+            if self.validation_from is None or self.test_from is None:
+                raise ValueError("a time split needs validation_from and test_from")
+            dates = [str(cut) for cut in cuts if cut is not None]
+            if dates != sorted(set(dates)):
+                raise ValueError(f"cut dates must rise: {', '.join(dates)}")
+        elif any(cut is not None for cut in cuts):
+            raise ValueError(f"cut dates belong to kind: time, not to kind: {self.kind}")
+        elif self.validation + self.test + self.live >= 1:
+            raise ValueError("validation + test + live must leave rows to train on")
+        return self
+
+
+class Package(SettingsSection):
+    """What the artifact contains in addition to the pipeline."""
+
+    reference_rows: Annotated[int, Field(ge=1)] = Field(
+        default=5_000, description="Training rows that are stored as a reference for drift"
+    )
+    background_rows: Annotated[int, Field(ge=1)] = Field(
+        default=64, description="Training rows that explanations compare a prediction with"
+    )
+
+
+class Register(SettingsSection):
+    """Where results are recorded; the variable MLFLOW_TRACKING_URI overrides `tracking_uri`."""
+
+    tracking_uri: str = "sqlite:///mlflow.db"
+    timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
+
+
+class ReleaseSettings(SettingsSection):
+    """How a registered version is promoted."""
+
+    approval: Literal["optional", "required"] = Field(
+        default="optional", description="required: `skline promote` needs --approve NAME --reason WHY"
+    )
+    timeout: Annotated[float, Field(gt=0)] = Field(default=6, description="Seconds to wait for the registry")
+    download_seconds: Annotated[float, Field(gt=0)] = Field(default=300, description="Seconds to wait for an artifact")
+    guards: Guards = Guards()
+
+
+class Settings(SettingsSection):
+    """All of params.yaml."""
+
+    project: Project = Project()
+    source: Source
+    validate_: Annotated[Validate, Field(alias="validate")] = Validate()
+    split: Split = Split()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    gates: Gates = Gates()
+    package: Package = Package()
+    register_: Annotated[Register, Field(alias="register")] = Register()
+    release: ReleaseSettings = ReleaseSettings()
+
+    @classmethod
+    def load(cls, path: Path = paths.PARAMS) -> Self:
+        """Read and validate params.yaml.
+
+        Raises
+        ------
+        SklineError
+            If the file is missing, not valid YAML, or holds an unknown key or an invalid value; it names each of them.
+        """
+        import yaml
+
+        try:
+            values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except FileNotFoundError:
+            raise SklineError(f"{path} is missing; run this from the project's root") from None
+        except yaml.YAMLError as error:
+            raise SklineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        try:
+            return cls.model_validate(values)
+        except SklineError as error:
+            raise SklineError(f"{path}: {error}") from None
+        except ValidationError as error:
+            raise SklineError(f"{path}: " + "; ".join(_describe_error(cls, dict(e)) for e in error.errors())) from None
+
+
+def _describe_error(settings: type[BaseModel], error: dict[str, Any]) -> str:
+    """Return one error of pydantic as `key: message`; an unknown key with the closest known one."""
+    section, known_keys, keys = settings, list[str](), list[str]()
+    for part in map(str, error["loc"] or [""]):
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        if part in (NUMBER_TAG, OBJECTIVE_TAG):
+            continue  # no key: it says which form of the threshold pydantic tried
+        keys.append(part)
+        known_keys = list(fields)
+        if part in fields:
+            section = _section_of(fields[part].annotation) or section
+    name = ".".join(keys)
+    if error["type"] == "missing":
+        return f"{name} is missing"
+    if error["type"] != "extra_forbidden":
+        return f"{name}: {error['msg']} (got {error['input']!r})"
+    closest = difflib.get_close_matches(keys[-1], known_keys, n=1)
+    hint = f"did you mean {closest[0]!r}?" if closest else f"known keys are {', '.join(known_keys)}"
+    return f"{name} is an unknown key; {hint}"
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Return the section class in an annotation, which may be one of several alternatives."""
+    bare = [getattr(kind, "__origin__", kind) for kind in (annotation, *get_args(annotation))]
+    classes = [kind for kind in bare if isinstance(kind, type)]
+    return next((kind for kind in classes if issubclass(kind, BaseModel)), None)

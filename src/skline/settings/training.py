@@ -1,0 +1,106 @@
+"""The section `train` of params.yaml: parameters, search, calibration, operating threshold, interval."""
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from skline.settings.base import NonNegative, Positive, SettingsSection, Share
+
+
+class Range(SettingsSection):
+    """Numbers from `low` to `high`, integers if both are; with `log` they are drawn uniformly on a log scale."""
+
+    low: int | float
+    high: int | float
+    log: bool = False
+
+    @model_validator(mode="after")
+    def _check_order(self) -> Self:
+        if not self.low < self.high:
+            raise ValueError(f"low must be below high, got {self.low} and {self.high}")
+        if self.log and self.low <= 0:
+            raise ValueError(f"with log: true, low must be above 0, got {self.low}")
+        return self
+
+
+class Search(SettingsSection):
+    """A search for better parameters, by cross-validation on the training part."""
+
+    candidates: Annotated[int, Field(ge=0, le=1000)] = Field(
+        default=0, description="Configurations to try, including the default one; 0 disables the search"
+    )
+    folds: Annotated[int, Field(ge=2, le=20)] = Field(default=3, description="Times each configuration is fitted")
+    seconds: Annotated[float, Field(gt=0)] | None = Field(
+        default=None,
+        description="Start no further candidate after these seconds; the result then depends on the machine",
+    )
+    metric: str | None = Field(
+        default=None, description="A scorer of scikit-learn; by default log loss (classes) or RMSE (numbers)"
+    )
+    space: dict[str, Annotated[list[Any], Field(min_length=1)] | Range] = Field(
+        default_factory=dict,
+        description="step__parameter: [values] or {low, high, log}; by default a space that suits the estimator",
+    )
+
+
+class Objective(SettingsSection):
+    """The objective that the operating threshold of a binary model optimises on the validation part."""
+
+    objective: Literal["fbeta", "cost", "recall"]
+    beta: Positive = Field(default=1.0, description="fbeta: recall weighs beta times as much as precision")
+    false_positive: NonNegative = Field(default=1.0, description="cost: of a false positive")
+    false_negative: NonNegative = Field(default=1.0, description="cost: of a false negative")
+    floor: Share = Field(default=0.8, description="recall: the minimum; precision is optimised above it")
+
+    @model_validator(mode="after")
+    def _check_cost(self) -> Self:
+        if self.objective == "cost" and not self.false_positive + self.false_negative:
+            raise ValueError("a cost objective needs a false_positive or a false_negative above 0")
+        return self
+
+    def describe(self) -> str:
+        """Return the objective as a phrase, for reports."""
+        match self.objective:
+            case "fbeta":
+                return f"best F{self.beta:g}"
+            case "cost":
+                costs = f"{self.false_positive:g} per false positive, {self.false_negative:g} per false negative"
+                return f"lowest cost, {costs}"
+        return f"best precision at a recall of at least {self.floor:g}"
+
+
+#: Tags of the two forms of a threshold, so that an error message is about the form that was given.
+NUMBER_TAG, OBJECTIVE_TAG = "(number)", "(objective)"
+
+
+def _threshold_tag(value: object) -> str:
+    return OBJECTIVE_TAG if isinstance(value, dict | Objective) else NUMBER_TAG
+
+
+ThresholdSetting = Annotated[
+    Annotated[Share, Tag(NUMBER_TAG)] | Annotated[Objective, Tag(OBJECTIVE_TAG)],
+    Discriminator(_threshold_tag),
+]
+
+
+class Train(SettingsSection):
+    """How the pipeline is fitted and tuned."""
+
+    seed: int = 17
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
+    )
+    search: Search = Search()
+    calibrate: Literal["auto", "off", "sigmoid", "isotonic"] = Field(
+        default="auto", description="How a classifier's probabilities are calibrated on the validation part"
+    )
+    threshold: ThresholdSetting = Field(
+        default=0.5,
+        description="Probability at which a binary model predicts the second class, in /predict too; or an objective",
+    )
+    interval: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.9, description="Coverage of a regressor's prediction intervals"
+    )
+    golden_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        default=64, description="Validation rows whose predictions are stored and verified on every load of the model"
+    )

@@ -1,0 +1,176 @@
+"""Cells and lines that do not mean what they are: blanks around cells, lines of delimiters, a repeated header."""
+
+import io
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from skline.contract.notation import WHITESPACE
+
+UNDERLINE = re.compile(r"-+|=+")
+
+Cells = TypeVar("Cells", pa.Table, pa.RecordBatch)
+
+#: Bytes that a text with blanks around it may begin or end with: those of ASCII, and the first and the last of
+#: the no-break space and of wider ones in UTF-8.
+BLANK = np.zeros(256, bool)
+BLANK[[9, 10, 11, 12, 13, 32]] = True
+#: All bytes between are signs of ASCII that are no blanks.
+FIRST_VISIBLE, LAST_VISIBLE = np.uint8(33), np.uint8(127)
+FIRST, LAST = BLANK.copy(), BLANK.copy()
+FIRST[[0xC2, 0xE2, 0xE3, 0xE1]] = True
+LAST[np.r_[0x80:0x8B, 0xA0, 0xA8, 0xA9, 0xAF, 0x9F]] = True
+
+
+def may_have_blanks(cells: Any) -> bool:
+    """Whether some text of an Arrow array may begin or end with a blank, by two bytes of each."""
+    if isinstance(cells, pa.ChunkedArray):
+        return any(may_have_blanks(chunk) for chunk in cells.chunks)
+    if pa.types.is_dictionary(cells.type):
+        return may_have_blanks(cells.dictionary)
+    if not (pa.types.is_string(cells.type) or pa.types.is_large_string(cells.type)) or len(cells) == 0:
+        return False
+    _, offset_buffer, content = cells.buffers()
+    if content is None or content.size == 0:
+        return False
+    kind = np.int32 if pa.types.is_string(cells.type) else np.int64
+    offsets: npt.NDArray[Any] = np.frombuffer(offset_buffer, kind)[cells.offset : cells.offset + len(cells) + 1]
+    starts, ends = offsets[:-1], offsets[1:]
+    text = np.frombuffer(content, np.uint8)
+    if not (text - FIRST_VISIBLE > LAST_VISIBLE - FIRST_VISIBLE).any():  # bytes wrap around below zero
+        return False
+    filled = ends > starts
+    if not filled.all():
+        starts, ends = starts[filled], ends[filled]
+    return bool(FIRST[text[starts]].any() or LAST[text[ends - 1]].any())
+
+
+def trimmed(table: Cells, missing: Sequence[str]) -> tuple[Cells, list[str]]:
+    """Strip blanks around every cell; a cell that is in `missing` afterwards becomes null.
+
+    Returns
+    -------
+    The table, and the columns in which a text that is no number changes.
+    """
+    changed = []
+    for index, field in enumerate(table.schema):
+        cells = table.column(index)
+        if not may_have_blanks(cells):
+            continue
+        stripped = pc.utf8_trim(cells.cast(pa.string()), characters=WHITESPACE)
+        empty = pc.is_in(stripped, value_set=pa.array(missing, pa.string()))
+        different = pc.and_(pc.not_equal(stripped, cells.cast(pa.string())), pc.invert(empty))
+        if _have_letters(stripped.filter(different)):
+            changed.append(field.name)
+        table = table.set_column(index, field, pc.if_else(empty, None, stripped).cast(field.type))
+    return table, changed
+
+
+def _have_letters(cells: Any) -> bool:
+    """Whether one of the first of these texts has a letter."""
+    return any(char.isalpha() for text in cells[:1000].to_pylist() if text for char in text)
+
+
+def repeated_headers(table: pa.Table, skipped: frozenset[int] = frozenset(), *, padded: bool = False) -> list[int]:
+    """Return the rows whose cells are the names of their columns; of a single column, none.
+
+    Parameters
+    ----------
+    table : Table
+    skipped : set of int
+        Columns that have no name in the file.
+    padded : bool
+        Whether cells may have blanks around them.
+    """
+    if table.num_columns - len(skipped) < 2 or table.num_rows == 0:  # Arrow crashes on an empty column
+        return []
+    rows: list[int] | None = None
+    for index, name in enumerate(table.column_names):
+        if index in skipped:
+            continue
+        cells = table.column(index) if rows is None else table.column(index).take(pa.array(rows, pa.int64()))
+        if index == 0:  # a file that was appended to another begins with its byte order mark
+            cells = pc.utf8_ltrim(cells, characters="\ufeff")
+        if padded:
+            cells = pc.utf8_trim(cells, characters=WHITESPACE)
+        same = pc.equal(cells, name.strip(WHITESPACE) if padded else name)
+        found = pc.indices_nonzero(pc.fill_null(same, False)).to_pylist()
+        rows = found if rows is None else [rows[position] for position in found]
+        if not rows:
+            return []
+    return rows or []
+
+
+def is_underline(record: Sequence[str | None]) -> bool:
+    """Whether a record is a line of dashes, which some programs write below the column names."""
+    return all(cell and UNDERLINE.fullmatch(cell.strip()) for cell in record) and any(
+        len((cell or "").strip()) > 2 for cell in record
+    )
+
+
+def begins_with_underline(table: pa.Table) -> bool:
+    """Whether the first row is a line of dashes; not in a single column, where it may be a missing value."""
+    if table.num_columns < 2 or table.num_rows == 0:
+        return False
+    return is_underline([column[0].as_py() for column in table.columns])
+
+
+def without_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+    """Return a table without some rows."""
+    keep = np.ones(table.num_rows, bool)
+    keep[rows] = False
+    return table.filter(pa.array(keep))
+
+
+class RowLines(io.RawIOBase):
+    """A stream without its first and last lines, and those that are `delimiters` only."""
+
+    def __init__(self, stream: Any, delimiters: str, skip: int, skip_footer: int, chunk_bytes: int = 1 << 22) -> None:
+        self._stream = stream
+        self._delimiters = re.compile(rb"(?m)^" + re.escape(delimiters.encode()) + rb"\r?(?:\n|\Z)")
+        self._has_delimiters = bool(delimiters)
+        self._skip, self._footer = skip, skip_footer
+        self._chunk_bytes = chunk_bytes
+        self._pending = b""
+        self._ready = b""
+        self._ended = False
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read into `buffer`; returns the number of bytes."""
+        while not self._ready and not self._ended:
+            self._advance()
+        count = min(len(buffer), len(self._ready))
+        buffer[:count] = self._ready[:count]
+        self._ready = self._ready[count:]
+        return count
+
+    def _advance(self) -> None:
+        """Move whole lines from the stream to what is ready, and hold back the last ones."""
+        chunk = self._stream.read(self._chunk_bytes)
+        self._pending += chunk
+        self._ended = not chunk
+        newline = b"\n" if b"\n" in self._pending else b"\r"
+        while self._skip and newline in self._pending:
+            self._pending = self._pending.partition(newline)[2]
+            self._skip -= 1
+        end = len(self._pending)
+        if self._ended and self._pending.endswith(newline):
+            end -= 1
+        for _ in range(self._footer if self._ended else self._footer + 1):
+            end = self._pending.rfind(newline, 0, max(end, 0))
+        if end < 0:
+            if self._ended:
+                self._pending = b""
+            return
+        end = len(self._pending) if self._ended and not self._footer else end + 1
+        lines, self._pending = self._pending[:end], self._pending[end:]
+        self._ready = self._delimiters.sub(b"", lines) if self._has_delimiters else lines

@@ -1,0 +1,188 @@
+"""Tests of the pipeline as DVC runs it, in a copy of the project, on a sample of the flights."""
+
+import gzip
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.fixtures.demo import FLIGHTS, PARAMS, ROOT, SAMPLE_PROJECT
+
+
+def dvc(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run DVC in a project with the engine of the test environment."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    env = os.environ | {"PATH": path}
+    env.pop("MLFLOW_TRACKING_URI", None)
+    done = subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments],
+        cwd=project,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert not check or done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
+    return re.findall(r"Running stage '(\w+)'", done.stdout)
+
+
+def git(project: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=test", "-c", "user.email=test@example.invalid"]
+    subprocess.run(["git", *identity, *arguments], cwd=project, check=True, capture_output=True)
+
+
+def set_params(project: Path, **changes: object) -> None:
+    """Change params.yaml; `train__seed` is the key train.seed."""
+    path = project / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    for key, value in changes.items():
+        section, name = key.split("__", 1)
+        params[section][name] = value
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def mlflow_runs(project: Path) -> int:
+    import sqlite3
+    from contextlib import closing
+
+    with closing(sqlite3.connect(project / "mlflow.db")) as store:
+        return int(store.execute("select count(*) from runs").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A git repository with the project of the tests and its flights as a CSV that DVC watches."""
+    folder = tmp_path_factory.mktemp("pipeline") / "project"
+    names = (
+        "src/model/__init__.py",
+        "serving",
+        "releases/.gitignore",
+        "dvc.yaml",
+        "engine.json",
+        ".dvc/config",
+        ".dvcignore",
+        ".gitignore",
+        "pyproject.toml",
+    )
+    for name in names:
+        source = ROOT / name
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        ignore = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder / name)
+    for name in ("contract.py", "source.py", "pipeline.py"):
+        shutil.copy(SAMPLE_PROJECT / name, folder / "src/model" / name)
+    shutil.copy(PARAMS, folder / "params.yaml")
+    (folder / "data/source").mkdir(parents=True)
+    (folder / "data/source/flights.csv").write_bytes(gzip.decompress(FLIGHTS.read_bytes()))
+    set_params(
+        folder,
+        source__uri="data/source/flights.csv",
+        evaluate__baseline_rows=1000,
+        evaluate__min_segment_rows=20,
+        evaluate__resamples=100,
+        gates__floors={"roc_auc": 0.55},  # reachable with a small sample and few trees
+        gates__worst_segment=None,
+        gates__linear_margin=0.1,
+    )
+    params = yaml.safe_load((folder / "params.yaml").read_text())["train"]["params"]
+    set_params(folder, train__params=params | {"model__max_iter": 15})
+    git(folder, "init", "-q")
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", "start")
+    return folder
+
+
+STAGES = ["ingest", "validate", "split", "train", "evaluate", "package", "assess", "gate", "register"]
+
+
+def test_repro_runs_only_stages_whose_inputs_changed(project: Path) -> None:
+    assert stages_run(dvc(project, "repro")) == STAGES
+    assert mlflow_runs(project) == 1
+    assert stages_run(dvc(project, "repro")) == []
+    digest = (project / "artifact.sha256").read_text()
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "first model")
+
+    params = yaml.safe_load((project / "params.yaml").read_text())["train"]["params"]
+    set_params(project, train__params=params | {"model__learning_rate": 0.2})
+    assert stages_run(dvc(project, "repro")) == STAGES[3:]
+    assert mlflow_runs(project) == 2
+    assert (project / "artifact.sha256").read_text() != digest
+    assert "metrics.json" in dvc(project, "metrics", "diff").stdout
+
+    set_params(project, train__params=params)
+    assert set(stages_run(dvc(project, "repro"))) <= set(STAGES[3:])
+    assert mlflow_runs(project) == 2
+    assert (project / "artifact.sha256").read_text() == digest
+
+
+def test_model_that_fails_a_gate_is_reported_but_not_registered(project: Path) -> None:
+    if not (project / "mlflow.db").exists():
+        dvc(project, "repro")
+    digest, runs = (project / "artifact.sha256").read_text(), mlflow_runs(project)
+    params = (project / "params.yaml").read_text()
+    try:
+        set_params(project, gates__floors={"roc_auc": 0.99})
+        failed = dvc(project, "repro", check=False)
+        assert stages_run(failed) == ["assess", "gate"]
+        [line] = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
+        assert "1 of" in line
+        assert "floor roc_auc" in line
+        assert json.loads((project / "reports/verdict.json").read_text())["artifact_sha256"] == digest.strip()
+        assert "Must not be released" in (project / "reports/report.html").read_text()
+        assert (project / "artifact.sha256").read_text() == digest, "the admitted artifact stays"
+        assert stages_run(dvc(project, "repro", check=False)) == ["gate"]  # the gate fails again
+        assert mlflow_runs(project) == runs
+    finally:
+        (project / "params.yaml").write_text(params)
+    assert stages_run(dvc(project, "repro"))[:2] == ["assess", "gate"]
+    assert (project / "artifact.sha256").read_text() == digest
+
+
+def test_dvc_plots_show_draws_the_curves(project: Path) -> None:
+    if not (project / "reports/plots/roc.csv").exists():
+        dvc(project, "repro")
+    dvc(project, "plots", "show")
+    page = (project / "dvc_plots/index.html").read_text()
+    assert page.count("true_positive_rate") > 1
+    assert page.count("recall") > 1
+
+
+def test_unreadable_source_keeps_the_last_table(project: Path) -> None:
+    if not (project / "dvc.lock").exists():
+        dvc(project, "repro")
+    before = (project / "data/raw/table.parquet").read_bytes()
+    source = project / "data/source/flights.csv"
+    content = source.read_text()
+    try:
+        source.write_text(content.replace("distance", "distnace", 1))
+        failed = dvc(project, "repro", check=False)
+        assert failed.returncode != 0
+        [line] = [line for line in failed.stderr.splitlines() if line.startswith("error:")]
+        assert "'distance' (it has 'distnace')" in line
+        assert (project / "data/raw/table.parquet").read_bytes() == before
+    finally:
+        source.write_text(content)
+    assert stages_run(dvc(project, "repro")) in ([], ["ingest"])
+
+
+def test_artifact_of_the_pipeline_is_verified_in_a_new_process(project: Path) -> None:
+    if not (project / "artifact.sha256").exists():
+        dvc(project, "repro")
+    digest = (project / "artifact.sha256").read_text().strip()
+    command = [sys.executable, "-m", "skline.scoring.golden_verification", "artifact", digest]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    manifest = json.loads((project / "artifact/manifest.json").read_text())
+    assert manifest["git_commit"]
+    assert manifest["metrics"]["model"]["roc_auc"] > 0.5

@@ -1,0 +1,203 @@
+"""Tests of the rendered pipeline: it contains only what the contract needs, and its plan scores it bit by bit."""
+
+import datetime as dt
+import itertools
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from skline.contract.frames import to_frame
+from skline.contract.spec import Column, Contract, Task
+from skline.errors import SklineError
+from skline.init.codegen.pipeline_source import EARLY_STOPPING_MIN_ROWS, GROUPS, TargetSummary, render_pipeline
+from skline.stages.train import set_params
+from tests.fixtures import demo
+from tests.skline.scoring.tables import assert_planned
+
+SMALL, LARGE = TargetSummary(50), TargetSummary(EARLY_STOPPING_MIN_ROWS + 1, skewed=True)
+TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
+COLUMNS = {
+    "category": (Column(name="colour", kind="string", nullable=True), Column(name="size of it", kind="string")),
+    "many_categories": (Column(name="town", kind="string", nullable=True), Column(name="class", kind="string")),
+    "text": (Column(name="comment", kind="string", nullable=True),),
+    "date": (Column(name="day", kind="date"), Column(name="until", kind="date", nullable=True)),
+    "datetime": (Column(name="moment", kind="datetime", nullable=True),),
+    "boolean": (Column(name="flag", kind="boolean"), Column(name="maybe", kind="boolean", nullable=True)),
+    "number": (Column(name="größe", kind="number", nullable=True), Column(name="count", kind="integer")),
+}
+WORDS = ["late", "Late!", "broken", "works", "always", "überall", "東京", "never again"]
+
+
+def make_contract(groups: tuple[str, ...], task: Task = "binary") -> Contract:
+    inputs = [c.model_copy(update={"feature_group": group}) for group in groups for c in COLUMNS[group]]
+    target = Column(name="y", kind="number" if task == "regression" else "string", role="target")
+    return Contract(title="t", columns=(*inputs, target), task=task)
+
+
+def make_rows(n: int, seed: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(seed)
+
+    def maybe(value: Any) -> Any:
+        return None if rng.random() < 0.2 else value
+
+    return [
+        {
+            "colour": maybe(str(rng.choice(["red", "green", "blue"]))),
+            "size of it": str(rng.choice(["S", "M", "L"])),
+            "town": maybe(f"town {rng.integers(60)}"),
+            "class": f"c{rng.integers(60)}",
+            "comment": maybe(" ".join(rng.choice(WORDS, rng.integers(0, 6)))),
+            "day": dt.date(2023, 1, 1) + dt.timedelta(days=int(rng.integers(700))),
+            "until": maybe(dt.date(2024, 1, 1) + dt.timedelta(days=int(rng.integers(700)))),
+            "moment": maybe(dt.datetime(2023, 1, 1) + dt.timedelta(minutes=int(rng.integers(10**6)))),
+            "flag": bool(rng.integers(2)),
+            "maybe": maybe(bool(rng.integers(2))),
+            "größe": maybe(float(rng.normal())),
+            "count": int(rng.integers(20)),
+        }
+        for _ in range(n)
+    ]
+
+
+UNSEEN_ROWS = [
+    {
+        **dict.fromkeys(make_rows(1, 0)[0]),
+        "size of it": "XL",
+        "class": "",
+        "day": dt.date(1, 1, 1),
+        "flag": True,
+        "count": 0,
+    },
+    {**make_rows(1, 5)[0], "town": "nowhere", "colour": "\x00unseen", "comment": "東", "größe": -1.7e308},
+    {**make_rows(1, 6)[0], "comment": " \n\t", "moment": dt.datetime(9999, 12, 31, 23, 59), "maybe": None},
+    *make_rows(4, 7),
+]
+
+
+def make_targets(task: Task, n: int) -> Any:
+    rng = np.random.default_rng(2)
+    match task:
+        case "binary":
+            return rng.permutation(np.array(["no", "yes"])[np.arange(n) % 5 // 4])
+        case "multiclass":
+            return rng.permutation(np.array(["a", "b", "c"])[np.arange(n) % 3])
+        case _:
+            return rng.lognormal(size=n)
+
+
+def build_pipeline(source: str, contract: Contract) -> Any:
+    namespace: dict[str, Any] = {}
+    exec(compile(source, "src/model/pipeline.py", "exec"), namespace)  # noqa: S102 - the text under test
+    return namespace["build_pipeline"](contract)
+
+
+def fit_pipeline(contract: Contract, summary: TargetSummary, n: int = 80) -> Any:
+    """Fit with few trees: the preprocessing is what is tested."""
+    pipeline = build_pipeline(render_pipeline(contract, summary), contract)
+    set_params(pipeline, {"model__max_iter": 8}, seed=1)
+    return pipeline.fit(to_frame(contract.inputs, make_rows(n, 1)), make_targets(contract.task, n))
+
+
+#: Every group alone, every group with the next one in a ring, and all groups.
+COMBINATIONS = [
+    *((group,) for group in GROUPS),
+    *((GROUPS[i - 1], GROUPS[i]) if i else (GROUPS[0], GROUPS[-2]) for i in range(len(GROUPS))),
+    GROUPS,
+]
+
+
+@pytest.mark.parametrize("groups", COMBINATIONS, ids="+".join)
+def test_pipeline_fits_and_its_plan_is_exact_for_every_combination_of_groups(groups: tuple[str, ...]) -> None:
+    task = TASKS[COMBINATIONS.index(groups) % 3]
+    contract = make_contract(groups, task)
+    rows = [{name: row[name] for name in contract.input_names} for row in UNSEEN_ROWS]
+    assert assert_planned(fit_pipeline(contract, TargetSummary(80)), rows, contract.inputs).exactness == "bits"
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("summary", [SMALL, LARGE], ids=str)
+def test_pipeline_fits_and_its_plan_is_exact_for_every_task_and_size(task: Task, summary: TargetSummary) -> None:
+    contract = make_contract(GROUPS, task)
+    assert assert_planned(fit_pipeline(contract, summary, n=50), UNSEEN_ROWS, contract.inputs).exactness == "bits"
+
+
+def test_pipeline_fits_three_hundred_columns() -> None:
+    columns = [Column(name=f"x{i}", kind="number", feature_group="number") for i in range(300)]
+    contract = Contract(title="t", task="binary", columns=(*columns, Column(name="y", kind="boolean", role="target")))
+    X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 300)), columns=contract.input_names)
+    pipeline = build_pipeline(render_pipeline(contract, TargetSummary(60)), contract)
+    assert np.isfinite(pipeline.fit(X, X["x0"] > 0).predict_proba(X)).all()
+
+
+PAIRS = [c for size in (1, 2, len(GROUPS)) for c in itertools.combinations(GROUPS, size)]
+
+
+def test_rendered_pipeline_passes_ruff_check_and_format(tmp_path: Any) -> None:
+    for number, (groups, task) in enumerate(itertools.product(PAIRS, TASKS)):
+        for summary in (SMALL, LARGE):
+            text = render_pipeline(make_contract(groups, task), summary)
+            (tmp_path / f"p{number}_{summary.rows}.py").write_text(text, encoding="utf-8")
+    config = str(demo.ROOT / "pyproject.toml")
+    for command in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", config, str(tmp_path)]
+        completed = subprocess.run(ruff, capture_output=True, text=True, check=False)
+        assert completed.returncode == 0, completed.stdout + completed.stderr
+
+
+def test_rendered_pipeline_contains_only_what_the_contract_needs() -> None:
+    for group in GROUPS:
+        text = render_pipeline(make_contract((group,)))
+        assert [other for other in GROUPS if f'groups["{other}"]' in text] == [group]
+    text = render_pipeline(make_contract(("number",)))
+    for unneeded in ("numpy", "Encoder", "Features", "KFold", "categorical_features"):
+        assert unneeded not in text
+
+
+def test_target_summary_decides_loss_and_early_stopping() -> None:
+    assert "early_stopping=False" in render_pipeline(make_contract(("number",)), TargetSummary(EARLY_STOPPING_MIN_ROWS))
+    assert "early_stopping=True" in render_pipeline(
+        make_contract(("number",)), TargetSummary(EARLY_STOPPING_MIN_ROWS + 1)
+    )
+    plain, skewed = (
+        render_pipeline(make_contract(("number",), "regression"), TargetSummary(99, skewed=skewed))
+        for skewed in (False, True)
+    )
+    assert "poisson" not in plain
+    assert "poisson" in skewed
+
+
+def test_target_summary_counts_rows_and_detects_skew() -> None:
+    rng = np.random.default_rng(0)
+    amounts = np.append(rng.lognormal(0, 1.2, 500), np.nan)
+    assert TargetSummary.from_values(amounts, "regression") == TargetSummary(rows=500, skewed=True)
+    shifted = TargetSummary.from_values(amounts - 1, "regression")
+    assert not shifted.skewed, "the Poisson loss rejects negative values"
+    assert not TargetSummary.from_values(rng.normal(100, 1, 500), "regression").skewed
+    assert not TargetSummary.from_values([1.0] * 9, "regression").skewed
+    assert TargetSummary.from_values([], "regression") == TargetSummary()
+    assert TargetSummary.from_values(["a", None, "b", float("nan")], "binary") == TargetSummary(rows=2)  # type: ignore[list-item]
+
+
+def test_rejects_unsupported_feature_groups_and_contracts_without_inputs() -> None:
+    unsupported = Contract(
+        title="t", task="binary", columns=(Column(name="at", kind="integer", feature_group="clock"),)
+    )
+    with pytest.raises(
+        SklineError, match="the unsupported feature groups clock; a default pipeline supports category,"
+    ):
+        render_pipeline(unsupported)
+    with pytest.raises(SklineError, match="the contract has no inputs"):
+        render_pipeline(Contract(title="t", task="binary", columns=()))
+
+
+def test_same_seed_gives_same_probabilities() -> None:
+    contract = make_contract(GROUPS)
+    X = to_frame(contract.inputs, UNSEEN_ROWS)
+    first, second = (
+        fit_pipeline(contract, TargetSummary(EARLY_STOPPING_MIN_ROWS + 1)).predict_proba(X) for _ in range(2)
+    )
+    assert np.array_equal(first, second)

@@ -1,0 +1,185 @@
+"""Reports on logs whose truth is known: what they conclude, and when they conclude nothing."""
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from skline.ids import new_prediction_id
+from skline.logs.entity import EntityHasher
+from skline.logs.labels import Label, LabelLog
+from skline.logs.partitions import PREDICTION_SCHEMA
+from skline.logs.records import Prediction, PredictionEncoder, now_us
+from skline.logs.settings import LogSettings
+from skline.logs.stores import open_store
+from skline.release.experiment import Design, Experiment, bucket
+from skline.release.experiment_report import ExperimentReport, report_experiment
+from skline.release.manifest import Arm, Release
+from tests.fixtures import demo
+from tests.skline.release.project import make
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+DESIGN = Design(kpi="label", better="higher", units=1000, looks=4)
+
+
+def release(kind: Any, weight: int = 5000, design: Design | None = None) -> Release:
+    def arm(name: str, digit: str, share: int) -> Arm:
+        mode: Any = "shadow" if kind == "shadow" and name == "challenger" else "live"
+        return Arm(name=name, version=f"demo/{digit}", artifact="x", sha256=digit * 64, weight=share, mode=mode)
+
+    share = 0 if kind == "shadow" else weight
+    experiment = Experiment(name="e", kind=kind, salt="s", started_at=NOW, design=design)
+    arms = arm("champion", "1", 10_000 - share), arm("challenger", "2", share)
+    return Release(number=2, published_at=NOW, arms=arms, experiment=experiment)
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    """Return a labelled log; each row is given by the fields that matter."""
+    schema = PREDICTION_SCHEMA.append(pa.field("label", pa.string()))
+    defaults = {"inputs": "{}", "prediction": "1.0", "experiment": "e", "bucket": 1, "review": False, "latency_us": 100}
+    full = [
+        defaults
+        | {"prediction_id": f"p{n}", "time": NOW + dt.timedelta(seconds=n), "role": row.get("arm", "champion")}
+        | row
+        for n, row in enumerate(rows)
+    ]
+    return pa.Table.from_pylist(full, schema=schema)
+
+
+def ab_log(units: int, lift: float, share: float = 0.5, seed: int = 1, labelled: float = 1) -> pa.Table:
+    """Return a log of entities in both arms: a fifth, and `lift` more with the challenger, have the label 1."""
+    rng = np.random.default_rng(seed)
+    rows = []
+    for unit in range(units):
+        arm = "challenger" if rng.random() < share else "champion"
+        label = int(rng.random() < 0.2 + lift * (arm == "challenger"))
+        is_labelled = unit < units * labelled
+        rows.append({"entity": f"u{unit}", "arm": arm, "label": str(label) if is_labelled else None})
+    return table(rows)
+
+
+def test_a_better_challenger_ends_the_test_early_and_an_equal_one_at_the_last_look() -> None:
+    result = report_experiment(release("ab", design=DESIGN), ab_log(700, 0.3))
+    assert result.figures["conclusion"] == "better"
+    assert result.figures["look"] < 4
+    assert result.lines[-1].startswith("conclusion: the challenger is better")
+    worse = report_experiment(release("ab", design=DESIGN.model_copy(update={"better": "lower"})), ab_log(700, 0.3))
+    assert worse.figures["conclusion"] == "worse"
+    equal = report_experiment(release("ab", design=DESIGN), ab_log(1100, 0.0))
+    assert (equal.figures["conclusion"], equal.figures["look"]) == ("no difference shown", 4)
+    low, high = equal.figures["interval"]
+    assert low < 0 < high
+
+
+def test_no_difference_is_reported_before_the_first_look() -> None:
+    result = report_experiment(release("ab", design=DESIGN), ab_log(900, 0.3, labelled=0.2))
+    assert result.figures["conclusion"] is None
+    assert "effect" not in result.figures
+    assert any("no conclusion yet" in line for line in result.lines)
+    fixed = Design(kpi="label", better="higher", units=5000)
+    assert "effect" not in report_experiment(release("ab", design=fixed), ab_log(900, 0.3)).figures
+
+
+def test_arm_sizes_that_do_not_fit_the_share_make_the_test_invalid() -> None:
+    result = report_experiment(release("ab", design=DESIGN), ab_log(2000, 0.3, share=0.4))
+    assert result.figures["conclusion"] == "invalid"
+    assert "effect" not in result.figures
+    planned = report_experiment(release("ab", weight=4000, design=DESIGN), ab_log(2000, 0.3, share=0.4))
+    assert planned.figures["conclusion"] == "better"
+
+
+def test_equal_arms_differ_no_more_often_than_alpha() -> None:
+    small = release("ab", design=DESIGN.model_copy(update={"units": 200}))
+    conclusions = [report_experiment(small, ab_log(230, 0.0, seed=seed)).figures["conclusion"] for seed in range(150)]
+    alarms = conclusions.count("better") + conclusions.count("worse")
+    assert alarms <= 150 * 0.05 + 4 * np.sqrt(150 * 0.05 * 0.95)
+    assert conclusions.count("no difference shown") > 100
+
+
+def test_the_unit_is_the_entity_and_not_the_row() -> None:
+    rows = [{"entity": f"u{n % 40}", "arm": "challenger" if n % 2 else "champion", "label": "1"} for n in range(2000)]
+    result = report_experiment(release("ab", design=DESIGN), table(rows))
+    assert result.figures["units"] == {"champion": 20, "challenger": 20}
+    moved = report_experiment(release("ab", design=DESIGN), table([*rows, {"entity": "u0", "arm": "challenger"}]))
+    assert moved.figures["mixed_units"] == 1
+
+
+def report_canary(failing: int, rows: int = 1000) -> ExperimentReport:
+    log = [
+        {"arm": "challenger" if n % 4 == 0 else "champion", "role": "champion" if n % 4 == 0 and n < failing else None}
+        for n in range(rows)
+    ]
+    return report_experiment(release("canary"), table([row if row["role"] else {"arm": row["arm"]} for row in log]))
+
+
+def test_a_canary_is_checked_against_its_guards_over_all_processes() -> None:
+    assert (
+        report_canary(0)
+        .lines[-1]
+        .startswith("no guard is breached; a canary does not show whether the challenger is better")
+    )
+    breached = report_canary(800)
+    assert breached.breach is not None
+    assert breached.breach.startswith("fallbacks: the challenger was replaced on 200 of 250 rows")
+    assert "no conclusion yet" in report_canary(0, rows=100).lines[-1]
+
+
+def test_a_shadow_is_compared_with_the_prediction_for_the_same_row() -> None:
+    prediction = {"prediction": "false", "probabilities": '{"false":0.8,"true":0.2}'}
+    other = {"prediction": "true", "probabilities": '{"false":0.3,"true":0.7}', "arm": "challenger", "role": "shadow"}
+    rows = [{"prediction_id": f"r{n}", "label": "true", **prediction} for n in range(4)]
+    rows += [{"prediction_id": f"r{n}.shadow", **other} for n in range(3)]
+    result = report_experiment(release("shadow"), table(rows))
+    assert (result.figures["rows"], result.figures["agreement"]) == (3, 0.0)
+    assert result.figures["score_difference"]["mean"] == pytest.approx(0.5)
+    assert result.figures["labelled"]["difference"] == pytest.approx(0.09 - 0.64)
+    assert report_experiment(release("shadow"), table(rows[:4])).figures["rows"] == 0
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_commands_read_the_log_that_the_service_writes(
+    tmp_path: Path, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skline.artifact import Artifact
+    from skline.scoring.golden_verification import parse_rows
+
+    project = make(tmp_path / "p")
+    assert "that release has no experiment" in project.error_of("experiment", "report")
+    number = project.register(packaged, "1")
+    project.run("promote", number)
+    test = ("--ab", "--kpi", "correct", "--entities", "100", "--approve", "a", "--reason", "an A/A test")
+    project.run("promote", number, *test)
+    settings = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days", batch_ms=10)
+    monkeypatch.setenv("SKLINE_LOG__DATABASE", settings.database)
+    monkeypatch.setenv("SKLINE_LOG__PARTITIONS", str(settings.partitions))
+    artifact = Artifact.open(packaged.folder, packaged.digest)
+    experiment = json.loads((project.folder / "releases/release.json").read_text())["experiment"]
+    rows = parse_rows(artifact.contract, artifact.golden.rows)
+    encoder, records, labels = PredictionEncoder(settings, EntityHasher(settings)), [], []
+    for n in range(130):
+        row = rows[n % len(rows)]
+        bucket_number = bucket(experiment["salt"], experiment["name"], n)
+        arm = "challenger" if bucket_number < 5000 else "champion"
+        record = Prediction(
+            new_prediction_id(), now_us(), artifact.version, packaged.digest, "plan", row, False,
+            {"false": 0.9, "true": 0.1}, role=arm, arm=arm, experiment=experiment["name"], bucket=bucket_number,
+            entity=n,
+        )  # fmt: skip
+        records.append(encoder.encode(record))
+        labels.append(Label(prediction_id=record.prediction_id, label=n % 5 == 0))
+    store = open_store(settings)
+    store.write("predictions", records)
+    store.close()
+    LabelLog(settings, artifact.contract).append(labels)
+    output = project.run("experiment", "report", "--json", str(tmp_path / "figures.json"))
+    assert "sample ratio: p = " in output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert sum(figures["labelled"].values()) == 130
+    output = project.run("shadow", number)
+    assert "130 rows; the same prediction on" in output
+    assert "brier on 130 labelled rows" in output
+    assert json.loads((project.folder / "reports/shadow.json").read_text())["skipped"] == 0

@@ -1,0 +1,175 @@
+"""Releases are published atomically, recorded in the journal, and rolled back from the disk alone."""
+
+import datetime as dt
+import json
+import multiprocessing
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skline.errors import SklineError
+from skline.release.experiment import BUCKETS, Experiment
+from skline.release.journal import Entry, read_journal
+from skline.release.manifest import Arm, Release, read_manifest
+from skline.release.store import ReleaseStore, champion_only, same_arms
+from tests.fixtures import demo
+
+NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+
+
+def arm(digest: str, version: str = "demo/1", **more: Any) -> Arm:
+    return Arm(name="champion", version=version, artifact=f"artifacts/{digest}", sha256=digest, **more)
+
+
+@pytest.fixture
+def releases(tmp_path: Path, packaged: demo.Packaged) -> ReleaseStore:
+    store = ReleaseStore(tmp_path / "releases")
+    shutil.copytree(packaged.folder, store.artifacts / packaged.digest)
+    return store
+
+
+def promote(releases: ReleaseStore, digest: str, version: str) -> Entry:
+    return releases.publish("promote", version, lambda _: {"arms": champion_only(arm(digest, version))})
+
+
+def canary(releases: ReleaseStore, digest: str, version: str) -> Entry:
+    experiment = Experiment(name=f"canary-{version[-1]}", kind="canary", salt="s", started_at=NOW)
+
+    def build(release: Release | None) -> dict[str, Any]:
+        assert release is not None
+        challenger = arm(digest, version, weight=1000).model_copy(update={"name": "challenger"})
+        return {"arms": (release.champion.model_copy(update={"weight": 9000}), challenger), "experiment": experiment}
+
+    return releases.publish("canary", version, build)
+
+
+def test_the_journal_has_every_change_in_order(releases: ReleaseStore, packaged: demo.Packaged) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    canary(releases, "b" * 64, "demo/2")
+    releases.abort("too slow")
+    promote(releases, "b" * 64, "demo/2")
+    restored = releases.rollback(None, "a complaint")
+    journal = read_journal(releases.journal)
+    assert [entry.action for entry in journal.entries] == ["promote", "canary", "abort", "promote", "rollback"]
+    assert [entry.release.number for entry in journal.entries] == [1, 2, 3, 4, 5]
+    assert [entry.follows for entry in journal.entries] == [None, 1, 2, 3, 4]
+    assert (restored.restores, restored.why) == (3, "a complaint")
+    assert all("@" in entry.who for entry in journal.entries)
+    assert read_manifest(releases.manifest) == restored.release
+    assert restored.release.champion.sha256 == packaged.digest
+
+
+def test_a_rollback_ends_an_experiment_first_and_a_second_rollback_goes_further_back(
+    releases: ReleaseStore, packaged: demo.Packaged
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    promote(releases, "b" * 64, "demo/2")
+    canary(releases, "c" * 64, "demo/3")
+    first = releases.rollback(None, "")
+    assert (first.release.champion.version, first.release.experiment) == ("demo/2", None)
+    second = releases.rollback(None, "")
+    assert second.release.champion.version == "demo/1"
+    with pytest.raises(SklineError, match="no release before 5 had another champion"):
+        releases.rollback(None, "")
+    with pytest.raises(SklineError, match="has no release 77; its releases are 1, 2, 3, 4, 5"):
+        releases.rollback(77, "")
+    with pytest.raises(SklineError, match="serves demo/1 already, as release 1 did"):
+        releases.rollback(1, "")
+
+
+def test_a_rollback_to_a_changed_artifact_changes_nothing(releases: ReleaseStore, packaged: demo.Packaged) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    promote(releases, "b" * 64, "demo/2")
+    (releases.artifacts / packaged.digest / "contract.json").write_text("{}")
+    before = releases.manifest.read_bytes(), releases.journal.read_bytes()
+    with pytest.raises(SklineError, match=r"contract\.json does not have the sha256"):
+        releases.rollback(None, "")
+    assert (releases.manifest.read_bytes(), releases.journal.read_bytes()) == before
+
+
+def test_rollback_from_a_damaged_manifest(releases: ReleaseStore, packaged: demo.Packaged) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    promote(releases, "b" * 64, "demo/2")
+    releases.manifest.write_text("{")
+    assert releases.rollback(None, "").release.champion.version == "demo/1"
+    assert releases.current() == read_manifest(releases.manifest)
+
+
+def test_a_release_that_was_never_published_is_not_in_the_history(
+    releases: ReleaseStore, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
+        patch.setattr("skline.release.store.publish_manifest", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        promote(releases, "f" * 64, "demo/9")
+    promote(releases, "b" * 64, "demo/2")
+    assert [entry.release.number for entry in releases.history()] == [3, 1]
+    assert releases.rollback(None, "").release.champion.version == "demo/1"
+
+
+@pytest.mark.parametrize("cut", [1, 40, 200])
+def test_a_truncated_line_is_reported_and_later_lines_are_complete(
+    cut: int, releases: ReleaseStore, packaged: demo.Packaged
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    promote(releases, "b" * 64, "demo/2")
+    releases.journal.write_bytes(releases.journal.read_bytes()[:-cut])
+    journal = read_journal(releases.journal)
+    assert len(journal.entries) + len(journal.damaged_lines) == 2
+    assert len(journal.damaged_lines) == (cut > 1)  # the last byte is the line break
+    promote(releases, "c" * 64, "demo/3")
+    journal = read_journal(releases.journal)
+    assert journal.entries[-1].release.champion.version == "demo/3"
+    assert journal.entries[-1].release.number == 3
+    assert releases.rollback(1, "").release.champion.version == "demo/1"
+
+
+def test_promotions_and_rollbacks_keep_flags(releases: ReleaseStore, packaged: demo.Packaged) -> None:
+    with pytest.raises(SklineError, match="there is none yet"):
+        releases.set_flag("explain", on=False, why="")
+    promote(releases, packaged.digest, "demo/1")
+    releases.set_flag("explain", on=False, why="too slow today")
+    promote(releases, "b" * 64, "demo/2")
+    assert releases.rollback(None, "").release.flags.explain is False
+
+
+def publish_repeatedly(folder: Path, start: Any) -> None:
+    releases = ReleaseStore(folder)
+    start.wait(20)
+    for _ in range(5):
+        releases.publish("flag", "x", lambda release: {} if release is None else same_arms(release))
+
+
+@pytest.mark.slow
+def test_concurrent_commands_are_serialised(releases: ReleaseStore, packaged: demo.Packaged) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    context = multiprocessing.get_context("spawn")
+    start = context.Event()
+    processes = [context.Process(target=publish_repeatedly, args=(releases.folder, start)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    start.set()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    journal = read_journal(releases.journal)
+    assert [entry.release.number for entry in journal.entries] == list(range(1, 17))
+    assert [entry.follows for entry in journal.entries[1:]] == list(range(1, 16))
+
+
+def test_an_invalid_manifest_is_rejected_with_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "release.json"
+    valid = Release(number=1, published_at=NOW, arms=champion_only(arm("a" * 64)))
+    for change, reason in [
+        ({"arms": []}, "at least 1 item"),
+        ({"arms": [arm("a" * 64, weight=1).model_dump()]}, f"must sum to {BUCKETS}"),
+        ({"arms": [{**arm("a" * 64).model_dump(), "artifact": "s3://x"}]}, "the service does not fetch artifacts"),
+        ({"number": 0}, "greater than or equal to 1"),
+        ({"extra": 1}, "extra"),
+    ]:
+        path.write_text(json.dumps(valid.model_dump(mode="json") | change))
+        with pytest.raises(SklineError, match=r"release\.json is not a valid release manifest") as rejected:
+            read_manifest(path)
+        assert reason in str(rejected.value)

@@ -1,0 +1,46 @@
+"""Golden rows cover the inputs of a pipeline: the example, sampled rows, missing values and unseen categories."""
+
+import re
+
+import pandas as pd
+import pytest
+
+from skline.contract.spec import Column
+from skline.scoring.golden_rows import choose_golden_rows, unseen_category
+from tests.fixtures import demo
+
+
+def test_golden_rows_are_the_example_edge_cases_and_sampled_rows() -> None:
+    train, validation = demo.parts()["train"], demo.parts()["validation"]
+    rows = choose_golden_rows(train, validation, demo.contract(), 10, seed=1)
+    assert rows[0] == {column.name: column.example for column in demo.contract().inputs}
+    assert any(row["distance"] is None for row in rows)
+    assert any(row["carrier"] not in set(train["carrier"]) for row in rows)
+    assert rows == choose_golden_rows(train, validation, demo.contract(), 10, seed=1)
+    assert rows != choose_golden_rows(train, validation, demo.contract(), 10, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("rules", "seen"),
+    [
+        ({}, ["a", "b"]),
+        ({"pattern": "[A-Z]{2}"}, ["AB", "CD"]),
+        ({"max_length": 3}, ["abc", "xyz"]),
+        ({"choices": ("a", "b", "c")}, ["a", "b"]),
+    ],
+)
+def test_unseen_category_satisfies_the_contract_and_is_not_in_training(
+    rules: dict[str, object], seen: list[str]
+) -> None:
+    column = Column.model_validate({"name": "c", "kind": "string"} | rules)
+    category = unseen_category(pd.Series(seen, dtype="str"), column)
+    assert category is not None
+    assert category not in seen
+    assert column.pattern is None or re.fullmatch(column.pattern, category)
+    assert column.max_length is None or len(category) <= column.max_length
+    assert column.choices is None or category in column.choices
+
+
+def test_no_unseen_category_exists_when_training_has_all_choices() -> None:
+    column = Column(name="c", kind="string", choices=("a", "b"))
+    assert unseen_category(pd.Series(["a", "b"], dtype="str"), column) is None

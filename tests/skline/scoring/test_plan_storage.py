@@ -1,0 +1,56 @@
+"""A stored plan scores without scikit-learn and pandas, and is used only by the code that wrote it.
+
+`tables.assert_planned` asserts for every plan that it gives the same scores after it was stored and loaded.
+"""
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from skline.scoring import plan_storage
+from skline.scoring.plan import Plan
+from skline.scoring.planning import build_plan
+
+from .tables import COLUMNS, fit, make_rows
+from .test_estimators import CLASSIFIERS, preprocessed
+
+ROWS = make_rows(40, seed=5)
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    return build_plan(fit(preprocessed(CLASSIFIERS["hgb"])), COLUMNS)
+
+
+def test_plan_written_by_other_code_is_unusable(plan: Plan) -> None:
+    with pytest.raises(plan_storage.UnusablePlan, match="written by code 000000000000"):
+        plan_storage.load_plan(b"0" * 64 + plan_storage.dump_plan(plan)[64:])
+
+
+def test_object_that_is_not_a_plan_is_unusable() -> None:
+    with pytest.raises(plan_storage.UnusablePlan, match="it is a list"):
+        plan_storage.load_plan(plan_storage.code_digest().encode() + pickle.dumps([]))
+
+
+CODE = """
+import pathlib, pickle, sys
+sys.modules["sklearn"] = sys.modules["pandas"] = None
+from skline.scoring import plan_storage
+plan = plan_storage.load_plan(pathlib.Path(sys.argv[1]).read_bytes())
+rows = pickle.loads(pathlib.Path(sys.argv[2]).read_bytes())
+print([plan.score_row(row) for row in rows], plan.score_rows(rows).probabilities.tolist())
+"""
+
+
+def test_scoring_needs_neither_sklearn_nor_pandas(plan: Plan, tmp_path: Path) -> None:
+    (tmp_path / "plan").write_bytes(plan_storage.dump_plan(plan))
+    (tmp_path / "rows").write_bytes(pickle.dumps(ROWS))
+    command = [sys.executable, "-c", CODE, str(tmp_path / "plan"), str(tmp_path / "rows")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    probabilities = plan.score_rows(ROWS).probabilities
+    assert probabilities is not None
+    assert done.stdout.strip() == f"{[plan.score_row(row) for row in ROWS]} {probabilities.tolist()}"

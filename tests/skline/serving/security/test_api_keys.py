@@ -1,0 +1,202 @@
+"""A key is valid for its scopes and nothing else, and a rejection does not reveal its reason."""
+
+import hashlib
+import logging
+import os
+import secrets
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skline import api_keys
+from skline.errors import SklineError
+from skline.serving.errors import RequestError
+from skline.serving.security import api_keys as key_store
+from skline.serving.security.api_keys import ANONYMOUS, KeyStore
+from skline.serving.transport.responses import error_response
+
+
+class Clock:
+    """A clock that stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.now = time.time()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys.json"
+
+
+def rejection(keys: KeyStore, authorization: bytes = b"", api_key: bytes = b"", scope: str = "predict") -> RequestError:
+    with pytest.raises(RequestError) as raised:
+        keys.authorize(authorization, api_key, scope)
+    return raised.value
+
+
+def test_a_key_is_valid_in_either_header_and_for_its_scopes_only(file: Path) -> None:
+    key, token = api_keys.add(file, "ci", ["predict", "label"])
+    keys = KeyStore(file)
+    for headers in ((b"Bearer " + token.encode(), b""), (b"bearer  " + token.encode(), b""), (b"", token.encode())):
+        caller = keys.authorize(*headers, "label")
+        assert (caller.id, caller.name) == (key.id, "ci")
+    error = rejection(keys, api_key=token.encode(), scope="admin")
+    assert error.status == 403
+    assert 'scope="admin"' in error.headers["www-authenticate"]
+    assert keys.rejected == {"forbidden": 1}
+
+
+def wrong_keys(file: Path) -> dict[str, bytes]:
+    """One invalid key of every kind, by what is wrong with it."""
+    good, token = api_keys.add(file, "good", ["predict"])
+    revoked, revoked_token = api_keys.add(file, "revoked", ["predict"])
+    api_keys.revoke(file, revoked.id)
+    _, expired_token = api_keys.add(file, "expired", ["predict"], api_keys.parse_expiry("1d"))
+    return {
+        "unknown id": f"skl_{'0' * 12}_{token[17:]}".encode(),
+        "wrong secret": f"skl_{good.id}_{secrets.token_hex(32)}".encode(),
+        "last digit": (token[:-1] + ("0" if token[-1] != "0" else "1")).encode(),
+        "revoked": revoked_token.encode(),
+        "expired": expired_token.encode(),
+        "other prefix": b"xyz_" + token[4:].encode(),
+        "upper case": token.upper().encode(),
+    }
+
+
+def test_every_invalid_key_gets_the_same_response(file: Path) -> None:
+    clock = Clock()
+    wrong = wrong_keys(file)
+    clock.now += 2 * 86_400
+    keys = KeyStore(file, wall_clock=clock)
+    responses = [rejection(keys, api_key=key) for key in wrong.values()]
+    responses += [rejection(keys), rejection(keys, b"Basic dXNlcjpwYXNz"), rejection(keys, api_key=b"\xff" * 9_000)]
+    assert len({(one.status, bytes(error_response(one, "/info").body), *one.headers.items()) for one in responses}) == 1
+    assert responses[0].status == 401
+    assert responses[0].headers == {"www-authenticate": 'Bearer realm="skline"'}
+    assert keys.rejected["unauthorized"] == len(responses)
+
+
+def test_every_invalid_key_is_hashed_and_compared_once(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock()
+    wrong = wrong_keys(file) | {"none": b"", "short": b"skl_", "long": b"a" * 500}
+    clock.now += 2 * 86_400
+    keys = KeyStore(file, wall_clock=clock)
+    steps: list[tuple[str, Any]] = []
+
+    def compare(left: bytes, right: bytes) -> bool:
+        steps.append(("compare", (len(left), len(right))))
+        return secrets.compare_digest(left, right)
+
+    class Hashes:
+        @staticmethod
+        def sha256(data: bytes) -> Any:
+            steps.append(("hash", None))
+            return hashlib.sha256(data)
+
+    monkeypatch.setattr(key_store, "compare_digest", compare)
+    monkeypatch.setattr(key_store, "hashlib", Hashes)
+    for key in wrong.values():
+        steps.clear()
+        rejection(keys, api_key=key)
+        assert steps == [("hash", None), ("compare", (32, 32))]
+
+
+@pytest.mark.slow
+def test_an_unknown_id_takes_as_long_as_a_wrong_secret(file: Path) -> None:
+    wrong = wrong_keys(file)
+    keys = KeyStore(file, clock=lambda: 0.0)
+    times: dict[str, list[int]] = {name: [] for name in ("unknown id", "wrong secret", "revoked")}
+    for _ in range(20_000):  # interleaved, so that other load on the machine affects all of them
+        for name, measured in times.items():
+            begin = time.perf_counter_ns()
+            try:
+                keys.authorize(b"", wrong[name], "predict")
+            except RequestError:
+                measured.append(time.perf_counter_ns() - begin)
+    medians = [statistics.median(measured) for measured in times.values()]
+    assert max(medians) < 1.1 * min(medians)
+
+
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_no_bytes_but_the_key_are_accepted(authorization: bytes, api_key: bytes) -> None:
+    inline = b'{"keys": [{"id": "0123456789ab", "name": "a", "scopes": ["admin"], "created": "2026-01-01T00:00:00Z",'
+    keys = KeyStore(None, inline + b'"sha256": "%s"}]}' % (b"0" * 64))
+    assert rejection(keys, authorization, api_key, "admin").status == 401
+
+
+def test_a_changed_key_file_is_in_force_within_two_seconds(file: Path) -> None:
+    clock = Clock()
+    first, token = api_keys.add(file, "first", ["predict"])
+    keys = KeyStore(file, clock=clock)
+    _, second = api_keys.add(file, "second", ["predict"])
+    api_keys.revoke(file, first.id)
+    assert keys.authorize(b"", token.encode(), "predict").name == "first"
+    clock.now += 1.9
+    assert keys.authorize(b"", second.encode(), "predict").name == "second"
+    assert rejection(keys, api_key=token.encode()).status == 401
+    assert (keys.reloads, keys.valid_keys) == (1, 1)
+
+
+def test_a_broken_or_missing_file_leaves_the_last_valid_keys_in_force(
+    file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    clock = Clock()
+    _, token = api_keys.add(file, "first", ["predict"])
+    good = file.read_bytes()
+    keys = KeyStore(file, clock=clock)
+    with caplog.at_level(logging.INFO):
+        for number, breaks in enumerate((lambda: file.write_text(f'{{"keys": "{token}"}}'), file.unlink), start=1):
+            breaks()
+            for _ in range(3):
+                clock.now += 2
+                assert keys.authorize(b"", token.encode(), "predict").name == "first"
+                assert rejection(keys).status == 401
+            assert keys.reload_failures == number
+    assert [record.levelname for record in caplog.records] == ["ERROR", "ERROR"]
+    assert token not in caplog.text
+    file.write_bytes(good)
+    os.utime(file, ns=(1, 1))
+    clock.now += 2
+    assert keys.authorize(b"", token.encode(), "predict").name == "first"
+    assert keys.reloads == 1
+
+
+def test_without_a_key_file_every_caller_is_admitted_until_there_is_one(file: Path) -> None:
+    clock = Clock()
+    keys = KeyStore(file, clock=clock)
+    assert keys.auth_disabled
+    assert keys.authorize(b"", b"whatever", "admin") is ANONYMOUS
+    api_keys.add(file, "first", ["predict"])
+    clock.now += 2
+    assert rejection(keys).status == 401
+    assert not keys.auth_disabled
+
+
+def test_keys_of_the_setting_are_valid_in_addition_to_those_of_the_file(file: Path, tmp_path: Path) -> None:
+    _, file_key = api_keys.add(file, "of the file", ["predict"])
+    _, setting_key = api_keys.add(tmp_path / "other", "of the setting", ["label"])
+    keys = KeyStore(file, (tmp_path / "other").read_bytes())
+    assert keys.authorize(b"", file_key.encode(), "predict").name == "of the file"
+    assert keys.authorize(b"", setting_key.encode(), "label").name == "of the setting"
+    assert not KeyStore(tmp_path / "none", (tmp_path / "other").read_bytes()).auth_disabled
+
+
+def test_a_broken_key_file_or_setting_is_an_error_at_start(file: Path) -> None:
+    file.write_text("{")
+    with pytest.raises(SklineError, match="is not a valid key file"):
+        KeyStore(file)
+    with pytest.raises(SklineError, match="SKLINE_SECURITY__API_KEYS is not a valid key file"):
+        KeyStore(None, b"secret stuff")
+
+
+def test_no_auth_admits_every_caller_although_there_are_keys(file: Path) -> None:
+    api_keys.add(file, "first", ["predict"])
+    assert KeyStore(file, no_auth=True).authorize(b"", b"", "admin") is ANONYMOUS

@@ -1,0 +1,182 @@
+"""Tests of `skline.load`: the model in Python answers as the service does, or says what is wrong."""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PowerTransformer
+
+import skline
+from skline.artifact import Artifact, InvalidArtifact
+from skline.artifact.tuning import Interval, Tuning
+from skline.contract.frames import to_json_rows
+from skline.contract.spec import Column, Contract
+from skline.errors import SklineError
+from skline.loading import Model, current_project
+from skline.testing.rows import random_rows
+from tests.fixtures import demo
+
+LINE = Contract(
+    title="Line",
+    columns=(Column(name="x", kind="number", example=1.0), Column(name="y", kind="number", role="target")),
+    task="regression",
+)
+X = pd.DataFrame({"x": np.linspace(0.1, 9, 50)})
+
+
+@pytest.fixture(autouse=True)
+def same_path() -> Iterator[None]:
+    """Undo what `load` does to sys.path."""
+    before = sys.path[:]
+    yield
+    sys.path[:] = before
+
+
+@pytest.fixture
+def project(tmp_path: Path, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the packaged artifact, as the current folder."""
+    (tmp_path / "artifact").symlink_to(packaged.folder)
+    (tmp_path / "artifact.sha256").write_text(packaged.digest + "\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def model(packaged: demo.Packaged) -> Model:
+    return Model(Artifact.open(packaged.folder, packaged.digest))
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    """Real rows, and random ones with missing values."""
+    return pd.concat([demo.parts()["test"].iloc[:40], random_rows(demo.contract(), 40)], ignore_index=True)
+
+
+def outputs(response: dict[str, Any]) -> list[Any]:
+    """Return the prediction, and the numbers of a response, in the order of the columns of `Model.predict`."""
+    numbers = response.get("probabilities", {}).values() or response.get("interval", [])
+    return [response["prediction"], *numbers]
+
+
+def line(folder: Path, fitted: Any, tuning: Tuning | None = None) -> Model:
+    """Package a pipeline of one number and load it."""
+    fitted.fit(X, np.linspace(1, 5, 50) ** 2)
+    packaged = demo.package(folder / "artifact", fitted, LINE, [{"x": 2.0}, {"x": 3.0}], tuning=tuning)
+    return Model(Artifact.open(packaged.folder, packaged.digest))
+
+
+def test_import_of_skline_is_light() -> None:
+    code = "import sys, skline; print(*sorted({'numpy', 'pandas', 'sklearn', 'pydantic'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "\n"
+
+
+def test_artifact_of_the_current_project_is_loaded(project: Path) -> None:
+    model = skline.load()
+    assert model.version.startswith("demo@")
+    assert model.contract == demo.contract()
+    assert sys.path[0] == str(project / "src")
+    assert hasattr(model.pipeline, "predict_proba")
+
+
+def test_project_is_found_from_a_folder_inside_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / "notebooks").mkdir()
+    monkeypatch.chdir(project / "notebooks")
+    assert current_project() == project
+    assert skline.load().version.startswith("demo@")
+    assert sys.path[0] == str(project / "src")
+
+
+def test_another_artifact_is_loaded_by_path_and_digest(packaged: demo.Packaged) -> None:
+    assert skline.load(packaged.folder, packaged.digest).artifact.digest == packaged.digest
+    with pytest.raises(InvalidArtifact, match=r"artifact\.sha256 holds no sha256; run `dvc repro`"):
+        skline.load(str(packaged.folder))
+
+
+def test_nothing_is_deserialised_before_the_digest_matches(
+    packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("skline.loading.Model", lambda _: pytest.fail("the artifact was loaded"))
+    with pytest.raises(InvalidArtifact, match="expected 0000"):
+        skline.load(packaged.folder, "0" * 64)
+
+
+def test_table_gets_the_predictions_of_the_service_bit_for_bit(
+    model: Model, client: httpx.Client, frame: pd.DataFrame
+) -> None:
+    labelled = frame.set_index(frame["flight_id"] + frame.index.astype(str))
+    predicted = model.predict(labelled)
+    assert list(predicted.columns) == ["prediction", "probability_false", "probability_true"]
+    assert predicted.index.equals(labelled.index)
+    rows = to_json_rows(model.contract.inputs, frame)
+    batch = client.post("/predict/batch", json=rows).json()["predictions"]
+    assert predicted.to_numpy().tolist() == [outputs(each) for each in batch]
+    assert predicted.to_numpy().tolist() == [outputs(client.post("/predict", json=row).json()) for row in rows]
+    pd.testing.assert_frame_equal(model.predict(rows), predicted.reset_index(drop=True), check_exact=True)
+
+
+def test_predictions_are_those_of_the_pipeline(model: Model, frame: pd.DataFrame) -> None:
+    inputs = frame[model.contract.input_names]
+    probabilities = model.pipeline.predict_proba(inputs)
+    assert model.predict(frame).iloc[:, 1:].to_numpy().tobytes() == probabilities.tobytes()
+
+
+@pytest.mark.parametrize(
+    "fitted", [make_pipeline(LinearRegression()), make_pipeline(PowerTransformer(), LinearRegression())]
+)
+def test_regression_has_the_interval_of_the_service(
+    fitted: Any, serve: Callable[..., httpx.Client], tmp_path: Path
+) -> None:
+    model = line(tmp_path, fitted, Tuning(rows=50, interval=Interval(level=0.9, half_width=0.3, rows=50)))
+    client = serve(tmp_path / "artifact", model.artifact.digest)
+    rows = [{"x": value} for value in (0.1, 7 / 3, 5.0)]
+    predicted = model.predict(rows)
+    assert list(predicted.columns) == ["prediction", "interval_low", "interval_high"]
+    batch = client.post("/predict/batch", json=rows).json()["predictions"]
+    assert predicted.to_numpy().tolist() == [outputs(each) for each in batch]
+    for row in rows:
+        assert model.predict([row]).iloc[0].tolist() == outputs(client.post("/predict", json=row).json())
+
+
+def test_pipeline_that_scores_itself_is_loaded_once(tmp_path: Path) -> None:
+    model = line(tmp_path, make_pipeline(PowerTransformer(), LinearRegression()))
+    assert model.scoring.path == "pipeline"
+    assert model.pipeline is model.pipeline
+    assert model.predict(X)["prediction"].to_numpy().tobytes() == model.pipeline.predict(X).tobytes()
+
+
+def test_no_rows_get_no_predictions(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    columns = ["prediction", "probability_false", "probability_true"]
+    for rows in ([], frame.iloc[:0]):
+        predicted = model.predict(rows)
+        assert list(predicted.columns) == columns
+        assert len(predicted) == 0
+    assert len(line(tmp_path, make_pipeline(LinearRegression())).predict([])) == 0
+
+
+def test_invalid_row_is_an_error_with_row_field_and_rule(model: Model, example: dict[str, Any]) -> None:
+    with pytest.raises(SklineError, match=r"^row 1: distance: Input should be greater than 0 \(got -5\)$"):
+        model.predict([example, example | {"distance": -5}])
+
+
+def test_row_that_the_model_rejects_is_an_error(tmp_path: Path) -> None:
+    forest = line(tmp_path, make_pipeline(RandomForestRegressor(3)))
+    with pytest.raises(SklineError, match="the model cannot score this"):
+        forest.predict([{"x": 1e300}])
+
+
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_prediction_that_is_not_finite_is_an_error_that_names_the_row(tmp_path: Path) -> None:
+    steep = line(tmp_path, make_pipeline(LinearRegression()))
+    with pytest.raises(SklineError, match="no finite prediction for row 1"):
+        steep.predict([{"x": 1.0}, {"x": 1.7e308}])

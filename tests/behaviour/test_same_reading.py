@@ -33,6 +33,7 @@ COLUMNS = {
     "closed set with NA": Column(name="x", kind="string", nullable=True, choices=("NA", "DE", "x")),
     "date": Column(name="x", kind="date", nullable=True),
     "date in a notation": Column(name="x", kind="date", notation="%d.%m.%Y"),
+    "date with a placeholder": Column(name="x", kind="date", nullable=True, missing=("1900-01-01", "-")),
     "datetime": Column(name="x", kind="datetime", nullable=True),
     "datetime in a notation": Column(name="x", kind="datetime", notation="%m/%d/%Y %H:%M", nullable=True),
 }
@@ -223,6 +224,7 @@ TENS = settings(FAST, max_examples=1_000)
 @example("number", False, ["1400.0", "6.9e1", "0x10", "inf", " NA", "1e400"])
 @example("integer", False, ["1400.0", "1400.5", "9007199254740993", "9007199254740992.0", "-0", " 69"])
 @example("date", False, ["2013-07-04T00:00:00.000Z", "1972-01-25T00:00:00+02:00", "1955-10-30 00:00:00"])
+@example("date with a placeholder", False, ["1900-01-01", "1900-01-01T00:00:00Z", "1900-01-02"])
 @example("datetime", False, ["2024-05-31T04:41:37.1234567Z", "2020-12-31 21:25:58+02", "2024-05-31 04:41:37 UTC"])
 @example("string that may be missing", False, ["NA", "Na", "", " NA"])
 @example("string", True, ["NA", " a ", " "])

@@ -60,8 +60,8 @@ class RowParser:
         The strict type of one row, and of a list of rows.
     strict_row, strict_rows : callable
         Parse bodies of plain JSON values, without `reread`: pydantic.ValidationError for all others.
-    screened : list of (name, words)
-        Columns in which the strict type accepts texts that mean a missing value, with these texts.
+    screened : list of (name, values)
+        Columns in which the strict type accepts texts that mean a missing value, with the values that it reads.
     """
 
     def __init__(self, contract: Contract) -> None:
@@ -87,8 +87,8 @@ class RowParser:
             row = self.strict_row(body)
         except ValidationError:
             return self.reread_row(body)
-        for name, words in self.screened:
-            if row[name] in words:
+        for name, values in self.screened:
+            if row[name] in values:
                 return self.reread_row(body)
         return row
 
@@ -98,32 +98,32 @@ class RowParser:
             rows = self.strict_rows(body)
         except ValidationError:
             return self.reread_rows(body)
-        for name, words in self.screened:
-            if not words.isdisjoint([row[name] for row in rows]):
+        for name, values in self.screened:
+            if not values.isdisjoint([row[name] for row in rows]):
                 return self.reread_rows(body)
         return rows
 
 
-def _screened_columns(contract: Contract) -> list[tuple[str, frozenset[str]]]:
-    """Return the columns in which the strict type accepts texts that mean a missing value, with these texts."""
+def _screened_columns(contract: Contract) -> list[tuple[str, frozenset[Value]]]:
+    """Return the columns in which the strict type accepts texts that mean a missing value, as what it reads them."""
     screened = []
     for column in contract.inputs:
+        if column.kind not in ("string", "date", "datetime"):
+            continue  # the strict type takes no text
         cells = contract.cell_format(column)
-        if column.kind != "string":
-            continue
-        adapter: TypeAdapter[Any] = TypeAdapter(field_type(column, cells), config=STRICT)
-        words = {word for word in cells.missing if _is_valid(adapter, word)}
-        if words:
-            screened.append((column.name, frozenset(words)))
+        adapter: TypeAdapter[Value] = TypeAdapter(field_type(column, cells), config=STRICT)
+        values = frozenset(value for word in cells.missing for value in _accepted(adapter, word))
+        if values:
+            screened.append((column.name, values))
     return screened
 
 
-def _is_valid(adapter: TypeAdapter[Any], value: Value) -> bool:
+def _accepted(adapter: TypeAdapter[Value], word: str) -> list[Value]:
+    """Return what a type reads a text as; an empty list if it rejects it."""
     try:
-        adapter.validate_python(value)
+        return [adapter.validate_python(word)]
     except ValidationError:
-        return False
-    return True
+        return []
 
 
 def row_type(contract: Contract, field: Callable[[Column, CellFormat], Any]) -> Any:

@@ -50,8 +50,8 @@ class RequestParser:
         except ValidationError:
             return self._row_parser.reread_row(body)
         if self._screened:
-            for name, words in self._screened:
-                if row[name] in words:
+            for name, values in self._screened:
+                if row[name] in values:
                     return self._row_parser.reread_row(body)
         return row
 

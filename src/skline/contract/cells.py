@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skline.contract.blanks import may_have_blanks
 from skline.contract.notation import WHITESPACE, plain_dates, plain_numbers
 from skline.contract.spec import LARGEST_INTEGER, CellFormat, Kind
 from skline.contract.values import Unreadable, make_reader
@@ -87,10 +88,11 @@ def _may_hide_missing(cell_format: CellFormat) -> bool:
 def _without_missing(cells: pa.Array, cell_format: CellFormat) -> pa.Array:
     """Replace the texts that mean a missing value by null, and trim the others if the format says so."""
     trim = cell_format.trim or cell_format.kind != "string"
-    text = pc.utf8_trim(cells, characters=WHITESPACE) if trim else cells
+    text = pc.utf8_trim(cells, characters=WHITESPACE) if trim and may_have_blanks(cells) else cells
     if not cell_format.missing:
         return text
-    return pc.if_else(pc.is_in(text, value_set=pa.array(sorted(cell_format.missing))), None, text)
+    missing = pc.is_in(text, value_set=pa.array(sorted(cell_format.missing)))
+    return pc.if_else(missing, None, text) if pc.any(missing).as_py() else text
 
 
 def _cast_text(cells: pa.Array, cell_format: CellFormat) -> pa.Array | None:

@@ -26,7 +26,7 @@ def run_module(project: Path, *command: str, status: int = 0) -> str:
 def init_project(project: Path, table: SampleTable) -> str:
     """Set up a project for a table, which is written beside it; returns what init printed."""
     path = table.write(project.parent / "a table.csv")
-    return run_module(project, "skline.cli", "init", str(path), "--target", table.target)
+    return run_module(project, "skline.cli", "init", str(path), "--target", table.target, "--seconds", "0")
 
 
 def predict(project: Path, rows: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], dict[str, Any], str]:

@@ -106,7 +106,7 @@ def test_update_moves_the_engine_and_the_pipeline_runs_what_it_changes(template:
     environment = Environment(tmp_path / "env")
     environment.sync(project)
     path = table.write(tmp_path / "table.csv")
-    environment.run(project, "skline", "init", str(path), "--target", table.target)
+    environment.run(project, "skline", "init", str(path), "--target", table.target, "--seconds", "0")
     make_edits(project)
     commit(project, "start")
     assert len(environment.repro(project)) == 9

@@ -136,7 +136,8 @@ def test_infers_the_same_columns_from_every_kind_of_source(
 def test_stage_ingest_reads_the_table_unchanged(
     tmp_path: Path, project: Path, request: pytest.FixtureRequest, kind: str
 ) -> None:
-    run_module(project, "skline.cli", "init", store_table(kind, tmp_path, request).table, "--target", "churned")
+    table = store_table(kind, tmp_path, request).table
+    run_module(project, "skline.cli", "init", table, "--target", "churned", "--seconds", "0")
     run_module(project, "skline.cli", "stage", "ingest")
     table = pd.read_parquet(project / "data/raw/table.parquet")
     expected = sample_frame()[table.columns.to_list()]
@@ -150,7 +151,8 @@ def test_pipeline_and_service_work_with_every_kind_of_source(
 ) -> None:
     options = store_table(kind, tmp_path, request)
     query_option = [] if options.query is None else ["--query", options.query]
-    run_module(project, "skline.cli", "init", options.table, "--target", options.target, *query_option)
+    command = ["skline.cli", "init", options.table, "--target", options.target, "--seconds", "0", *query_option]
+    run_module(project, *command)
     run_module(project, "dvc", "repro")
     artifact = Artifact.open(project / "artifact", read_digest(project / "artifact.sha256"))
     contract = artifact.contract

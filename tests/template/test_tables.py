@@ -121,7 +121,8 @@ def test_init_removes_the_demo_and_a_second_init_changes_nothing(project: Path) 
     before = {
         path: path.read_bytes() for path in project.rglob("*") if path.is_file() and "__pycache__" not in path.parts
     }
-    again = run_module(project, "skline.cli", "init", "data/source/a table.csv", "--target", table.target)
+    command = ("skline.cli", "init", "data/source/a table.csv", "--target", table.target, "--seconds", "0")
+    again = run_module(project, *command)
     assert "Nothing changed" in again
     assert {path: path.read_bytes() for path in before} == before
     style = [sys.executable, "-m", "ruff"]
@@ -135,7 +136,7 @@ def test_init_keeps_edited_files_unless_forced(project: Path) -> None:
     contract = project / "src/model/contract.py"
     edited = contract.read_text() + "# mine\n"
     contract.write_text(edited)
-    command = ("skline.cli", "init", str(path), "--target", table.target)
+    command = ("skline.cli", "init", str(path), "--target", table.target, "--seconds", "0")
     output = run_module(project, *command, status=1)
     assert "src/model/contract.py was edited" in output
     assert contract.read_text() == edited

@@ -47,6 +47,13 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument(
         "--rename-duplicates", action="store_true", help="call the second column of the same name NAME_2"
     )
+    command.add_argument(
+        "--seconds",
+        type=float,
+        default=30.0,
+        metavar="N",
+        help="compare estimators by cross-validation, and start no fit after N seconds; 0 takes boosting (%(default)g)",
+    )
     command.add_argument("--force", action="store_true", help="replace files that were edited")
     command.set_defaults(run=init)
 

@@ -21,9 +21,9 @@ from skline.stages.validate import check_quarantine, validate
 
 
 @contextmanager
-def imported_contract(text: str) -> Iterator[ModuleType]:
-    """Import the text of a contract as a module, whose file exists until the block ends."""
-    name = f"contract_{secrets.token_hex(8)}"  # unique: Python would return a cached module of the same name
+def imported_source(text: str) -> Iterator[ModuleType]:
+    """Import the text of a contract or a pipeline as a module, whose file exists until the block ends."""
+    name = f"rendered_{secrets.token_hex(8)}"  # unique: Python would return a cached module of the same name
     with tempfile.TemporaryDirectory(prefix="skline-") as folder:
         (Path(folder) / f"{name}.py").write_text(text, encoding="utf-8")
         sys.path.insert(0, folder)

@@ -14,9 +14,10 @@ from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.init import project
 from skline.init.codegen.contract_source import render_contract
-from skline.init.codegen.pipeline_source import TargetSummary, render_pipeline
+from skline.init.codegen.pipeline_source import render_pipeline
 from skline.init.codegen.source_and_params import render_params, render_source
-from skline.init.dry_run import dry_run, imported_contract
+from skline.init.dry_run import dry_run, imported_source
+from skline.init.estimator_choice import choose_estimator
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.features import describe_input
 from skline.init.inference.gates import choose_gates
@@ -56,6 +57,8 @@ class InitOptions:
     no_header: bool = False
     no_quotes: bool = False
     rename_duplicates: bool = False
+    #: No fit of the comparison of estimators starts after these seconds; 0 compares none.
+    seconds: float = 0.0
 
     def source_settings(self) -> dict[str, Any]:
         """Return the settings of the section `source` that these options give."""
@@ -75,6 +78,7 @@ class InitPlan:
     task: TaskChoice
     contract: Contract
     split: str
+    estimator: tuple[str, ...]
     remarks: list[str]
     n_rows: int
     name: str
@@ -124,12 +128,15 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
     if _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
+    choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds)
+    if _exclude_trends(guesses, choice.excluded):
+        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     title = f"{to_words(name)}: {to_words(target.name)}"
     labels, test_rows = rows[contract.target.name], len(rows) // 5
     files = {
         project.CONTRACT: contract_text,
         project.SOURCE: source_text,
-        project.PIPELINE: render_pipeline(contract, TargetSummary.from_values(labels, contract.task)),
+        project.PIPELINE: render_pipeline(contract, choice.estimator),
         Path("params.yaml"): render_params(
             name,
             title,
@@ -141,7 +148,18 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         ),
     }
     remarks = [*table.remarks, *remarks, *([doubt] if doubt else [])]
-    return InitPlan(files, guesses, task, contract, f"{split['kind']} ({reason})", remarks, table.n_rows, name, title)
+    return InitPlan(
+        files,
+        guesses,
+        task,
+        contract,
+        f"{split['kind']} ({reason})",
+        choice.lines,
+        remarks,
+        table.n_rows,
+        name,
+        title,
+    )
 
 
 def _try_contract(
@@ -153,7 +171,7 @@ def _try_contract(
 ) -> tuple[str, Contract, pd.DataFrame, list[str]]:
     """Render the contract, and run the first stages with it; returns its text, the contract, the rows and remarks."""
     text = render_contract(table.guesses, target, event_time, table_name)
-    with imported_contract(text) as module:
+    with imported_source(text) as module:
         contract = derive_module(module)
         rows, remarks = dry_run(table, module, contract, event_time, time)
     return text, contract, rows, remarks
@@ -169,6 +187,14 @@ def _exclude_empty_in_training(guesses: list[ColumnGuess], training: pd.DataFram
     if empty and not any(guess.role == "input" for guess in guesses):
         raise SklineError("every input is empty in the training part of the split; use --time with another column")
     return bool(empty)
+
+
+def _exclude_trends(guesses: list[ColumnGuess], names: tuple[str, ...]) -> bool:
+    """Exclude inputs that are functions of time; returns whether there are any."""
+    for guess in guesses:
+        if guess.name in names:
+            guess.assign_role("excluded", "a function of time, and the model predicts later rows better without it")
+    return bool(names)
 
 
 def _column(table: InspectedTable, name: str, option: str) -> ColumnGuess:

@@ -16,6 +16,7 @@ def plan_report(plan: InitPlan, actions: list[str]) -> str:
             f"{plan.n_rows:,} rows, {inputs} inputs",
             f"task: {plan.task.task} ({plan.task.reason})",
             f"split: {plan.split}",
+            *plan.estimator,
             "",
             review_notes(plan.guesses, plan.remarks),
             "",

@@ -1,69 +1,18 @@
 """Render src/model/pipeline.py for a contract: a short file that the user edits from then on."""
 
+import re
 import textwrap
-from collections.abc import Iterable
-from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from skline.contract.spec import Contract, Task
 from skline.errors import SklineError
-
-#: The feature groups that a default pipeline supports, in the order of its columns.
-GROUPS = ("category", "many_categories", "text", "date", "datetime", "boolean", "number")
-
-
-@dataclass(frozen=True)
-class TargetSummary:
-    """What the pipeline depends on besides the contract.
-
-    Attributes
-    ----------
-    rows : int
-        The number of labelled rows.
-    skewed : bool
-        Whether the target of a regression is never negative and has a long right tail, so that errors are better
-        measured relative to the expected value.
-    """
-
-    rows: int = 0
-    skewed: bool = False
-
-    @classmethod
-    def from_values(cls, target: npt.NDArray[np.float64] | Iterable[float], task: Task) -> "TargetSummary":
-        """Summarize the target's values, of shape (n_rows,); missing ones are ignored."""
-        if task != "regression":
-            return cls(rows=sum(value is not None and value == value for value in target))  # noqa: PLR0124
-        values = np.asarray(target, dtype=np.float64)
-        values = values[~np.isnan(values)]
-        return cls(rows=len(values), skewed=_skewed(values))
-
-
-def _skewed(values: npt.NDArray[np.float64]) -> bool:
-    """Whether no value is negative and the third standardized moment is above 2."""
-    spread = values.std() if len(values) else 0.0
-    if not spread or values.min() < 0:
-        return False
-    return bool((((values - values.mean()) / spread) ** 3).mean() > 2)
-
-
-#: Boosting stops early by the score on a held-out tenth of the rows only if there are more rows than this: a smaller
-#: tenth is too noisy, and is needed for training.
-EARLY_STOPPING_MIN_ROWS = 1_000
-SMALL_TABLE_SETTINGS = (
-    "learning_rate=0.05",
-    "max_leaf_nodes=15",
-    "min_samples_leaf=10",
-    "max_features=0.5",
-    "l2_regularization=1.0",
-    "early_stopping=False",
-)
-LARGE_TABLE_SETTINGS = (
-    "max_iter=500,  # upper limit: training stops early, by the score on a held-out tenth of the rows",
-    "max_features=0.5",
-    "l2_regularization=1.0",
-    "early_stopping=True",
+from skline.init.codegen.estimators import (
+    BOOSTING,
+    GROUPS,
+    NOTES,
+    Estimator,
+    class_name,
+    render_model,
+    render_step,
 )
 
 HEAD = '''"""The model: preprocessing and estimator in one Pipeline, so that training and serving cannot differ.
@@ -73,54 +22,47 @@ step__parameter: value.
 """
 '''
 
-NOTES = {
-    "": "Missing values need no imputation: the trees learn which branch they follow.",
-    "category": (
-        "Categories come first, so that the estimator can refer to them by position. A category that is not in the "
-        "training part counts as missing."
-    ),
-    "many_categories": (
-        "A column of many categories becomes the mean of the target in each category, computed out of fold during "
-        "fitting, and shrunk towards the overall mean if a category has few rows."
-    ),
-    "text": "A text column becomes 30 numbers, computed from its character n-grams.",
-}
-
-SKEWED_NOTE = "The target has a long right tail, so errors are measured relative to the expected value (Poisson loss)."
+POISSON_NOTE = "The target has a long right tail, so errors are measured relative to the expected value (Poisson loss)."
+TREND_NOTE = (
+    "The number of the day is no input, because trees cannot extrapolate it beyond the last day of the training part."
+)
 
 ENCODER = """\
     encoder = OrdinalEncoder(
         handle_unknown="use_encoded_value",
         unknown_value=np.nan,
         encoded_missing_value=np.nan,
-        max_categories=254,  # the limit of the estimator
         dtype=np.float64,
     )"""
+LIMITED_ENCODER = ENCODER.replace(
+    "        dtype", "        max_categories=254,  # the limit of the estimator\n        dtype"
+)
+SCALED = "    scaled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())"
+FOLDS = "    folds = KFold(5, shuffle=True, random_state=0)"
 
-#: Class to import → the groups that need it. Booleans are encoded because a frame of nullable and other boolean columns
-#: would become an object array.
-ENCODERS = {"OrdinalEncoder": {"category", "boolean"}, "TargetEncoder": {"many_categories"}}
-FEATURES = {"TextFeatures": {"text"}, "TimeFeatures": {"date", "datetime"}}
-STEPS = {
-    "category": "encoder",
-    "many_categories": 'TargetEncoder(target_type="{target}", cv=folds)',
-    "text": "TextFeatures()",
-    "date": 'TimeFeatures(parts=("month", "day", "weekday", "days"))',
-    "datetime": 'TimeFeatures(parts=("month", "day", "weekday", "hour", "days"))',
-    "boolean": "encoder",
-    "number": '"passthrough"',
+#: Module → the classes and functions that a pipeline may need of it, in the order of ruff; the estimator's comes in.
+IMPORTS = {
+    "sklearn.compose": ["ColumnTransformer"],
+    "sklearn.ensemble": [],
+    "sklearn.impute": ["SimpleImputer"],
+    "sklearn.linear_model": [],
+    "sklearn.model_selection": ["KFold"],
+    "sklearn.pipeline": ["Pipeline", "make_pipeline"],
+    "sklearn.preprocessing": ["OneHotEncoder", "OrdinalEncoder", "StandardScaler", "TargetEncoder"],
 }
-TARGETS = {"binary": "binary", "multiclass": "multiclass", "regression": "continuous"}
+#: Longest line that the formatter of the project leaves.
+MAX_LINE = 120
+FEATURES = ["TextFeatures", "TimeFeatures"]
 
 
-def render_pipeline(contract: Contract, summary: TargetSummary = TargetSummary()) -> str:
+def render_pipeline(contract: Contract, estimator: Estimator = BOOSTING) -> str:
     """Return the formatted text of src/model/pipeline.py for the contract's task and feature groups.
 
     Parameters
     ----------
     contract : Contract
-        The feature groups of its inputs must be in `GROUPS`.
-    summary : TargetSummary
+        The feature groups of its inputs must be in `skline.init.codegen.estimators.GROUPS`.
+    estimator : Estimator
 
     Raises
     ------
@@ -133,33 +75,29 @@ def render_pipeline(contract: Contract, summary: TargetSummary = TargetSummary()
         problem = f"the unsupported feature groups {', '.join(unknown)}" if unknown else "no inputs"
         raise SklineError(f"the contract has {problem}; a default pipeline supports {', '.join(GROUPS)}")
     used = [group for group in GROUPS if group in groups]
-    parts = [HEAD, _imports(used, contract.task), "", "", _function(used, contract.task, summary)]
-    return "\n".join(parts) + "\n"
+    body = _function(used, contract.task, estimator)
+    return "\n".join([HEAD, _imports(body, class_name(estimator, contract.task)), "", "", body]) + "\n"
 
 
-def _imports(used: list[str], task: Task) -> str:
-    """Render the imports, in the order of ruff."""
-    groups = set(used)
-    encoders = [name for name, needs in ENCODERS.items() if groups & needs]
-    features = [name for name, needs in FEATURES.items() if groups & needs]
-    lines = ["import numpy as np"] if "OrdinalEncoder" in encoders else []
-    lines += ["from sklearn.compose import ColumnTransformer", f"from sklearn.ensemble import {_estimator(task)}"]
-    if "TargetEncoder" in encoders:
-        lines.append("from sklearn.model_selection import KFold")
-    lines.append("from sklearn.pipeline import Pipeline")
-    if encoders:
-        lines.append(f"from sklearn.preprocessing import {', '.join(encoders)}")
+def _imports(body: str, estimator: str) -> str:
+    """Render the imports of the names that the function uses, in the order of ruff."""
+    used = set(re.findall(r"\w+", body))
+    own = "sklearn.linear_model" if estimator in ("RidgeCV", "LogisticRegression") else "sklearn.ensemble"
+    lines = ["import numpy as np"] if "np" in used else []
+    for module, names in IMPORTS.items():
+        needed = [name for name in (*names, *([estimator] if module == own else [])) if name in used]
+        lines += [f"from {module} import {', '.join(needed)}"] if needed else []
     lines += ["", "from skline.contract.spec import Contract"]
-    if features:
-        lines.append(f"from skline.features import {', '.join(features)}")
+    features = [name for name in FEATURES if name in used]
+    lines += [f"from skline.features import {', '.join(features)}"] if features else []
     return "\n".join(lines)
 
 
-def _function(used: list[str], task: Task, summary: TargetSummary) -> str:
+def _function(used: list[str], task: Task, estimator: Estimator) -> str:
     """Render the function `build_pipeline`."""
-    notes = [text for group, text in NOTES.items() if group in ("", *used)]
-    if task == "regression" and summary.skewed:
-        notes.append(SKEWED_NOTE)
+    notes = [text for group, text in NOTES[estimator.family].items() if group in ("", *used)]
+    notes += [POISSON_NOTE] if estimator.poisson and estimator.family == "boosting" else []
+    notes += [TREND_NOTE] if not estimator.days and {"date", "datetime"} & set(used) else []
     lines = [
         "def build_pipeline(contract: Contract) -> Pipeline:",
         '    """Build the unfitted pipeline for the contract\'s inputs.',
@@ -168,27 +106,25 @@ def _function(used: list[str], task: Task, summary: TargetSummary) -> str:
         '    """',
         "    groups = contract.feature_groups()",
     ]
-    if ENCODERS["OrdinalEncoder"] & set(used):
-        lines.append(ENCODER)
+    steps = {group: render_step(estimator, group, task) for group in used}
+    if "encoder" in steps.values():
+        lines.append(LIMITED_ENCODER if estimator.family == "boosting" else ENCODER)
+    if any(re.search(r"\bscaled\b", step) for step in steps.values()):
+        lines.append(SCALED)
     if "many_categories" in used:
-        lines.append("    folds = KFold(5, shuffle=True, random_state=0)")
+        lines.append(FOLDS)
     lines += ["    columns = ColumnTransformer(", "        ["]
-    for group in used:
-        lines.append(f'            ("{group}", {STEPS[group].format(target=TARGETS[task])}, groups["{group}"]),')
-    lines += ["        ]", "    )", *_model(used, task, summary)]
+    for group, step in steps.items():
+        lines += _column(group, step)
+    lines += ["        ]", "    )", *render_model(estimator, used, task)]
     lines.append('    return Pipeline([("columns", columns), ("model", model)])')
     return "\n".join(lines)
 
 
-def _model(used: list[str], task: Task, summary: TargetSummary) -> list[str]:
-    """Render the statement that creates the estimator."""
-    settings = ['categorical_features=list(range(len(groups["category"])))'] if "category" in used else []
-    if task == "regression" and summary.skewed:
-        settings.append('loss="poisson"')
-    settings += LARGE_TABLE_SETTINGS if summary.rows > EARLY_STOPPING_MIN_ROWS else SMALL_TABLE_SETTINGS
-    lines = [f"        {setting}" if "#" in setting else f"        {setting}," for setting in settings]
-    return [f"    model = {_estimator(task)}(", *lines, "    )"]
-
-
-def _estimator(task: Task) -> str:
-    return "HistGradientBoostingRegressor" if task == "regression" else "HistGradientBoostingClassifier"
+def _column(group: str, step: str) -> list[str]:
+    """Render the entry of a feature group in the ColumnTransformer: on one line, or on a line for each part."""
+    parts = [f'"{group}"', step, f'groups["{group}"]']
+    line = f"            ({', '.join(parts)}),"
+    if len(line) <= MAX_LINE:
+        return [line]
+    return ["            (", *(f"                {part}," for part in parts), "            ),"]

@@ -9,12 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy import stats
 from sklearn.metrics import cohen_kappa_score, r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.pairs import ColumnPair, class_pairs, number_pairs
+from skline.init.inference.sums import find_sum
 
 Array = npt.NDArray[Any]
 #: Rows of the sample on which columns are scored.
@@ -26,6 +28,10 @@ MIN_ROWS_FOR_NUMBERS = 200
 #: Cohen's kappa, or explained variance, from which on a column counts as determining the target.
 MIN_KAPPA = 0.985
 MIN_R2 = 0.99
+#: Share of the steps of the target, in the order of a column, that go the same way if the column ranks the target.
+MIN_RANK_AGREEMENT = 0.99
+#: Fewer rows with a filled (or empty) cell, without a target, or outside the most frequent class are no evidence.
+MIN_EVIDENCE_ROWS = 10
 #: Largest probability of a coincidence; small, because hundreds of columns are tested.
 MAX_P_VALUE = 1e-8
 #: Smallest share of the rows with a filled (or empty) cell that have the same value of the target.
@@ -57,7 +63,7 @@ def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool,
     leaks = _filled_if_labelled(inputs, labelled)
     leaking = {name for leak in leaks for name in leak.columns}
     truth, is_class = _truth(target.values[labelled], classes=classes)
-    if len(truth) < MIN_ROWS:
+    if len(truth) < MIN_ROWS or (is_class and len(truth) - np.bincount(truth).max() < MIN_EVIDENCE_ROWS):
         return leaks
     rest = [guess for guess in inputs if guess.name not in leaking]
     rows = np.flatnonzero(labelled)
@@ -89,7 +95,18 @@ def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool,
         score = held_out_agreement(pair.values[:, None], truth[pair.rows], is_class=is_class)
         if score is not None:
             leaks.append(_pair_leak(pair, target.name, score))
+            leaking |= {pair.first, pair.second}
+    if not is_class:
+        leaks += _sum_leaks({name: values for name, values in numbers.items() if name not in leaking}, truth, target)
     return leaks
+
+
+def _sum_leaks(numbers: dict[str, npt.NDArray[np.float64]], truth: Array, target: ColumnGuess) -> list[Leak]:
+    """Find the columns that add up to the target."""
+    found = find_sum(numbers, truth)
+    if found is None or (score := held_out_agreement(found.values[:, None], truth, is_class=False)) is None:
+        return []
+    return [Leak(found.columns, f"{found.formula} determines {target.name!r}: {score}")]
 
 
 def _pair_leak(pair: ColumnPair, target: str, score: str) -> Leak:
@@ -126,6 +143,8 @@ def held_out_agreement(X: Array, truth: Array, *, is_class: bool) -> str | None:
         Class codes, or numbers.
     is_class : bool
     """
+    if not is_class and ranks_target(X[:, 0], truth):
+        return f"its order is that of the target in {MIN_RANK_AGREEMENT:.0%} or more of the rows"
     predicted = np.empty(len(truth), dtype=np.float64)
     folds: Any = KFold(4, shuffle=True, random_state=0)
     if is_class:
@@ -157,6 +176,20 @@ def held_out_agreement(X: Array, truth: Array, *, is_class: bool) -> str | None:
     return f"{best:.1%} of its variance is explained on held-out rows" if best >= MIN_R2 else None
 
 
+def ranks_target(x: Array, truth: Array) -> bool:
+    """Whether the target only grows, or only falls, in the order of a column, as with a rank or a cumulated value.
+
+    A column with ties does not rank the target: the rows of a tie are in any order.
+    """
+    filled = np.isfinite(x)
+    if filled.mean() < 0.5 or len(np.unique(x[filled])) < 0.5 * len(truth):
+        return False
+    steps = np.diff(truth[filled][np.argsort(x[filled], kind="stable")])
+    steps = steps[steps != 0]
+    up = (steps > 0).mean() if len(steps) >= MIN_ROWS else 0.5
+    return bool(max(up, 1 - up) >= MIN_RANK_AGREEMENT)
+
+
 def _promising(truth: Array, predicted: Array, linear: Array, *, is_class: bool) -> bool:
     """Whether the score on the first fold is high enough to score the other folds too."""
     if is_class:
@@ -177,21 +210,32 @@ def _predict_linear(x: Array, y: Array, x_test: Array) -> Array:
 
 
 def _filled_if_labelled(inputs: list[ColumnGuess], labelled: Array) -> list[Leak]:
-    """Find columns that are filled in labelled rows and empty in rows without a target."""
-    filled = {guess.name: guess.values.notna().to_numpy() for guess in inputs}
-    if not filled:
+    """Find columns that are filled in labelled rows and empty in rows without a target.
+
+    A row without a target is evidence only if it has at least half of the cells that the other rows have: a truncated
+    row lacks the target for the same reason as everything else. Whether the empty cells are in these rows by chance is
+    tested by Fisher's exact test.
+    """
+    if not inputs or labelled.all() or not labelled.any():
         return []
-    any_filled = np.logical_or.reduce(list(filled.values()))  # rows that are entirely empty are no evidence
-    unlabelled = any_filled & ~labelled
+    filled = np.column_stack([guess.values.notna().to_numpy() for guess in inputs])
+    usual = filled[labelled].mean(axis=0)
+    unlabelled = ~labelled & (filled.sum(axis=1) >= 0.5 * usual.sum())
+    n_unlabelled = int(unlabelled.sum())
+    if n_unlabelled < MIN_EVIDENCE_ROWS:
+        return []
+    rows = labelled | unlabelled
     leaks = []
-    for name, cells in filled.items():
-        share = cells[labelled].mean() if labelled.any() else 0.0
-        never = unlabelled.any() and cells[unlabelled].mean() <= 0.01
-        if never and share >= 0.2 and (1 - share) ** unlabelled.sum() < MAX_P_VALUE:
+    for guess, cells, share in zip(inputs, filled.T, usual, strict=True):
+        empty = int((~cells[unlabelled]).sum())
+        if empty < 0.99 * n_unlabelled or share < 0.2:
+            continue
+        chance = stats.hypergeom.sf(empty - 1, int(rows.sum()), int((~cells[rows]).sum()), n_unlabelled)
+        if chance < MAX_P_VALUE:
             leaks.append(
                 Leak(
-                    (name,),
-                    f"filled in {share:.0%} of the rows with a target, empty in the {unlabelled.sum():,} without",
+                    (guess.name,),
+                    f"filled in {share:.0%} of the rows with a target, empty in the {n_unlabelled:,} without",
                 )
             )
     return leaks
@@ -218,7 +262,7 @@ def _filled_for_one_value(
                 continue
             if word == "empty" and not (truth[filled] != state_values[top]).mean() >= MIN_ONE_VALUE_SHARE:
                 continue  # missing cells are often more frequent in one class; only an exact match is evidence
-            if base ** state_counts.sum() < MAX_P_VALUE:
+            if state_counts.sum() >= MIN_EVIDENCE_ROWS and base ** state_counts.sum() < MAX_P_VALUE:
                 label = labels[np.flatnonzero(truth == state_values[top])[0]]
                 label = bool(label) if target.kind == "boolean" else label
                 leaks.append(

@@ -1,5 +1,6 @@
 """Tests of the rendered pipeline: it contains only what the contract needs, and its plan scores it bit by bit."""
 
+import dataclasses
 import datetime as dt
 import itertools
 import subprocess
@@ -13,12 +14,20 @@ import pytest
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Contract, Task
 from skline.errors import SklineError
-from skline.init.codegen.pipeline_source import EARLY_STOPPING_MIN_ROWS, GROUPS, TargetSummary, render_pipeline
+from skline.init.codegen.estimators import (
+    EARLY_STOPPING_MIN_ROWS,
+    GROUPS,
+    Estimator,
+    TargetSummary,
+    default_estimator,
+)
+from skline.init.codegen.pipeline_source import render_pipeline
 from skline.stages.train import set_params
 from tests.fixtures import demo
 from tests.skline.scoring.tables import assert_planned
 
-SMALL, LARGE = TargetSummary(50), TargetSummary(EARLY_STOPPING_MIN_ROWS + 1, skewed=True)
+SMALL_TREES, STOPPING = Estimator(early_stopping=False), Estimator()
+LINEAR, FOREST = Estimator("linear"), Estimator("forest")
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 COLUMNS = {
     "category": (Column(name="colour", kind="string", nullable=True), Column(name="size of it", kind="string")),
@@ -95,10 +104,11 @@ def build_pipeline(source: str, contract: Contract) -> Any:
     return namespace["build_pipeline"](contract)
 
 
-def fit_pipeline(contract: Contract, summary: TargetSummary, n: int = 80) -> Any:
+def fit_pipeline(contract: Contract, estimator: Estimator = SMALL_TREES, n: int = 80) -> Any:
     """Fit with few trees: the preprocessing is what is tested."""
-    pipeline = build_pipeline(render_pipeline(contract, summary), contract)
-    set_params(pipeline, {"model__max_iter": 8}, seed=1)
+    pipeline = build_pipeline(render_pipeline(contract, estimator), contract)
+    few: dict[Any, dict[str, Any]] = {"boosting": {"model__max_iter": 8}, "forest": {"model__n_estimators": 5}}
+    set_params(pipeline, few.get(estimator.family, {}), seed=1)
     return pipeline.fit(to_frame(contract.inputs, make_rows(n, 1)), make_targets(contract.task, n))
 
 
@@ -110,26 +120,36 @@ COMBINATIONS = [
 ]
 
 
+#: What a plan is exact to: the sums of a linear model depend on the number of rows that are scored together.
+EXACTNESS = {"boosting": "bits", "forest": "bits", "linear": "ulp"}
+
+
+@pytest.mark.parametrize("estimator", [SMALL_TREES, LINEAR, FOREST], ids=Estimator.describe)
 @pytest.mark.parametrize("groups", COMBINATIONS, ids="+".join)
-def test_pipeline_fits_and_its_plan_is_exact_for_every_combination_of_groups(groups: tuple[str, ...]) -> None:
+def test_pipeline_fits_and_its_plan_is_exact_for_every_combination_of_groups(
+    groups: tuple[str, ...], estimator: Estimator
+) -> None:
     task = TASKS[COMBINATIONS.index(groups) % 3]
     contract = make_contract(groups, task)
     rows = [{name: row[name] for name in contract.input_names} for row in UNSEEN_ROWS]
-    assert assert_planned(fit_pipeline(contract, TargetSummary(80)), rows, contract.inputs).exactness == "bits"
+    planned = assert_planned(fit_pipeline(contract, estimator), rows, contract.inputs)
+    assert planned.exactness in ("bits", EXACTNESS[estimator.family])
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("summary", [SMALL, LARGE], ids=str)
-def test_pipeline_fits_and_its_plan_is_exact_for_every_task_and_size(task: Task, summary: TargetSummary) -> None:
+@pytest.mark.parametrize("estimator", [SMALL_TREES, STOPPING, LINEAR, FOREST], ids=Estimator.describe)
+def test_pipeline_fits_and_its_plan_is_exact_for_every_task_and_estimator(task: Task, estimator: Estimator) -> None:
     contract = make_contract(GROUPS, task)
-    assert assert_planned(fit_pipeline(contract, summary, n=50), UNSEEN_ROWS, contract.inputs).exactness == "bits"
+    poisson = task == "regression" and estimator == STOPPING
+    fitted = fit_pipeline(contract, dataclasses.replace(estimator, poisson=poisson), n=50)
+    assert assert_planned(fitted, UNSEEN_ROWS, contract.inputs).exactness in ("bits", EXACTNESS[estimator.family])
 
 
 def test_pipeline_fits_three_hundred_columns() -> None:
     columns = [Column(name=f"x{i}", kind="number", feature_group="number") for i in range(300)]
     contract = Contract(title="t", task="binary", columns=(*columns, Column(name="y", kind="boolean", role="target")))
     X = pd.DataFrame(np.random.default_rng(0).normal(size=(60, 300)), columns=contract.input_names)
-    pipeline = build_pipeline(render_pipeline(contract, TargetSummary(60)), contract)
+    pipeline = build_pipeline(render_pipeline(contract, SMALL_TREES), contract)
     assert np.isfinite(pipeline.fit(X, X["x0"] > 0).predict_proba(X)).all()
 
 
@@ -138,9 +158,10 @@ PAIRS = [c for size in (1, 2, len(GROUPS)) for c in itertools.combinations(GROUP
 
 def test_rendered_pipeline_passes_ruff_check_and_format(tmp_path: Any) -> None:
     for number, (groups, task) in enumerate(itertools.product(PAIRS, TASKS)):
-        for summary in (SMALL, LARGE):
-            text = render_pipeline(make_contract(groups, task), summary)
-            (tmp_path / f"p{number}_{summary.rows}.py").write_text(text, encoding="utf-8")
+        for other, estimator in enumerate((SMALL_TREES, STOPPING, LINEAR, FOREST)):
+            variant = dataclasses.replace(estimator, days=number % 2 == 0, poisson=task == "regression")
+            text = render_pipeline(make_contract(groups, task), variant)
+            (tmp_path / f"p{number}_{other}.py").write_text(text, encoding="utf-8")
     config = str(demo.ROOT / "pyproject.toml")
     for command in (["check"], ["format", "--check"]):
         ruff = [sys.executable, "-m", "ruff", *command, "--no-cache", "--config", config, str(tmp_path)]
@@ -157,13 +178,21 @@ def test_rendered_pipeline_contains_only_what_the_contract_needs() -> None:
         assert unneeded not in text
 
 
+def test_without_trends_the_number_of_the_day_is_no_input() -> None:
+    contract = make_contract(("date", "datetime"))
+    for estimator in (SMALL_TREES, LINEAR, FOREST):
+        assert '"days"' in render_pipeline(contract, estimator)
+        assert '"days"' not in render_pipeline(contract, dataclasses.replace(estimator, days=False))
+
+
 def test_target_summary_decides_loss_and_early_stopping() -> None:
-    assert "early_stopping=False" in render_pipeline(make_contract(("number",)), TargetSummary(EARLY_STOPPING_MIN_ROWS))
-    assert "early_stopping=True" in render_pipeline(
-        make_contract(("number",)), TargetSummary(EARLY_STOPPING_MIN_ROWS + 1)
-    )
+    few, more = TargetSummary(EARLY_STOPPING_MIN_ROWS), TargetSummary(EARLY_STOPPING_MIN_ROWS + 1)
+    assert "early_stopping=False" in render_pipeline(make_contract(("number",)), default_estimator(few, "binary"))
+    assert "early_stopping=True" in render_pipeline(make_contract(("number",)), default_estimator(more, "binary"))
     plain, skewed = (
-        render_pipeline(make_contract(("number",), "regression"), TargetSummary(99, skewed=skewed))
+        render_pipeline(
+            make_contract(("number",), "regression"), default_estimator(TargetSummary(99, skewed=skewed), "regression")
+        )
         for skewed in (False, True)
     )
     assert "poisson" not in plain
@@ -197,7 +226,5 @@ def test_rejects_unsupported_feature_groups_and_contracts_without_inputs() -> No
 def test_same_seed_gives_same_probabilities() -> None:
     contract = make_contract(GROUPS)
     X = to_frame(contract.inputs, UNSEEN_ROWS)
-    first, second = (
-        fit_pipeline(contract, TargetSummary(EARLY_STOPPING_MIN_ROWS + 1)).predict_proba(X) for _ in range(2)
-    )
+    first, second = (fit_pipeline(contract, STOPPING).predict_proba(X) for _ in range(2))
     assert np.array_equal(first, second)

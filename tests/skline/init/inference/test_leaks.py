@@ -80,3 +80,71 @@ def test_strong_features_are_not_leaks(n_rows: int, seed: int) -> None:
     number = 3 * frame["x0"] + 2 * frame["x1"] + random.normal(size=n_rows) * 0.4
     assert leak_reasons(frame.assign(y=number), "y", classes=False) == {}
     assert leak_reasons(frame.assign(y=number > 0), "y", classes=True) == {}
+
+
+def test_two_truncated_rows_are_no_evidence() -> None:
+    frame = noise_columns()
+    y = pd.Series(RANDOM.normal(size=N)) + frame["a"]
+    frame.loc[[7, 8], ["a", "b", "c", "d"]] = np.nan
+    assert leak_reasons(frame.assign(y=y.where(~frame["a"].isna())), "y", classes=False) == {}
+
+
+def test_many_truncated_rows_are_no_evidence_either() -> None:
+    frame = noise_columns()
+    y = pd.Series(RANDOM.random(N) > 0.5).astype("float64")
+    y[:40] = np.nan
+    frame.loc[:39, ["a", "b", "c"]] = np.nan
+    assert leak_reasons(frame.assign(y=y), "y", classes=True) == {}
+
+
+def test_a_column_filled_in_three_rows_of_a_rare_class_is_no_leak() -> None:
+    y = np.zeros(N, bool)
+    y[:3] = True
+    remark = pd.Series(np.where(y, "x", None), dtype="str")
+    assert leak_reasons(noise_columns().assign(y=y, remark=remark), "y", classes=True) == {}
+
+
+@pytest.mark.parametrize("n_terms", [3, 4, 5, 6])
+@pytest.mark.parametrize("seed", range(3))
+def test_columns_that_add_up_to_the_target_are_leaks(n_terms: int, seed: int) -> None:
+    random = np.random.default_rng(seed)
+    parts = pd.DataFrame(random.lognormal(0, 1.2, (N, n_terms)).round(2), columns=[f"p{i}" for i in range(n_terms)])
+    total = parts.sum(axis=1)
+    frame = pd.concat([pd.DataFrame(random.normal(size=(N, 8))).add_prefix("x"), parts], axis=1)
+    frame["population"] = total * random.lognormal(0, 0.3, N)  # correlated with the total, and no part of it
+    reasons = leak_reasons(frame.assign(y=total.round(1)), "y", classes=False)
+    assert set(reasons) == set(parts.columns)
+    assert "'p0' + 'p1' + 'p2'" in reasons["p0"]
+
+
+def test_a_difference_of_four_columns_is_a_leak() -> None:
+    random = np.random.default_rng(5)
+    frame = pd.DataFrame(random.gamma(3, 10, (N, 6)), columns=list("abcdef"))
+    frame["d"] = frame["d"].where(random.random(N) > 0.2)  # an empty term counts as zero
+    profit = frame["a"] - frame["b"] - frame["c"] - frame["d"].fillna(0)
+    reasons = leak_reasons(frame.assign(y=profit), "y", classes=False)
+    assert set(reasons) == {"a", "b", "c", "d"}
+    assert "'a' - 'b' - 'c' - 'd'" in reasons["a"]
+
+
+def test_terms_of_different_weights_are_features() -> None:
+    random = np.random.default_rng(6)
+    frame = pd.DataFrame(random.gamma(3, 10, (N, 4)), columns=list("abcd"))
+    grade = 0.5 * frame["a"] + 0.3 * frame["b"] + 0.2 * frame["c"]
+    assert leak_reasons(frame.assign(y=grade + random.normal(size=N)), "y", classes=False) == {}
+
+
+def test_a_rank_of_the_target_is_a_leak() -> None:
+    random = np.random.default_rng(7)
+    sales = pd.Series(random.pareto(1.1, N)).round(2)  # a heavy tail, and ties near zero
+    frame = noise_columns().assign(y=sales, Rank=sales.rank(method="first", ascending=False))
+    reasons = leak_reasons(frame, "y", classes=False)
+    assert set(reasons) == {"Rank"}
+    assert "its order is that of the target" in reasons["Rank"]
+
+
+def test_a_noisy_monotone_feature_is_no_rank() -> None:
+    random = np.random.default_rng(8)
+    x = random.normal(size=N)
+    frame = noise_columns().assign(x=x, y=np.exp(x) * random.lognormal(0, 0.3, N))
+    assert leak_reasons(frame, "y", classes=False) == {}

@@ -1,0 +1,246 @@
+"""Choose the estimator by cross-validation on the training part; fits start within a limit of seconds.
+
+The folds are forward in time if the split is by time, and keep groups whole if it is by group. All candidates are
+scored on the same folds: by log loss for classes, by the root of the mean squared error for numbers. The standard
+error of a difference is corrected for the overlap of training parts as Nadeau and Bengio (2003) do.
+"""
+
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from sklearn.metrics import log_loss
+from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
+
+from skline.contract.spec import Contract
+from skline.init.codegen.estimators import Estimator, TargetSummary, default_estimator
+from skline.init.codegen.pipeline_source import render_pipeline
+from skline.init.dry_run import imported_source
+from skline.stages.train import set_params
+
+Positions = npt.NDArray[np.int64]
+Fold = tuple[Positions, Positions]
+FOLDS = 5
+#: Folds that are forward in time test the last blocks of this number, each after training on all earlier ones.
+TIME_BLOCKS, TIME_FOLDS = 6, 3
+#: Rows of the sample on which estimators are compared; texts take longer.
+MAX_ROWS, MAX_TEXT_ROWS = 10_000, 3_000
+#: The size of a forest grows with the number of rows, up to hundreds of megabytes.
+MAX_FOREST_ROWS = 20_000
+#: Fewer rows are not compared on: the folds would have a handful of rows.
+MIN_ROWS = 50
+#: Rank correlation with time from which on a column counts as a function of time.
+MIN_TREND = 0.95
+
+
+@dataclass
+class Candidate:
+    """An estimator without some inputs, and its losses, one for each fold; `failure` says why there are none."""
+
+    estimator: Estimator
+    excluded: tuple[str, ...] = ()
+    losses: list[float] = field(default_factory=list)
+    failure: str = ""
+
+    @property
+    def loss(self) -> float:
+        """The mean loss; infinite if there is none."""
+        return float(np.mean(self.losses)) if self.losses and not self.failure else math.inf
+
+
+@dataclass(frozen=True)
+class EstimatorChoice:
+    """The estimator to write, the inputs to exclude, and the comparison as lines for people."""
+
+    estimator: Estimator
+    excluded: tuple[str, ...]
+    lines: tuple[str, ...]
+
+
+def choose_estimator(rows: pd.DataFrame, contract: Contract, split: dict[str, Any], seconds: float) -> EstimatorChoice:
+    """Compare the candidates on the training part, and return the one with the lowest mean loss.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The training part.
+    contract : Contract
+    split : dict
+        The section `split` of params.yaml.
+    seconds : float
+        No fit starts after these seconds; with 0 nothing is compared, and boosting is chosen by the number of rows.
+    """
+    summary = TargetSummary.from_values(rows[contract.target.name].to_numpy(), contract.task)
+    default = default_estimator(summary, contract.task)
+    if not seconds or len(rows) < MIN_ROWS:
+        reason = "not compared" if not seconds else f"not compared: the training part has {len(rows)} rows"
+        return EstimatorChoice(default, (), (f"estimator: {default.describe()} ({reason})",))
+    trends = trending(rows, contract) if split["kind"] == "time" else ()
+    candidates = list_candidates(contract, summary, by_time=split["kind"] == "time", trends=trends)
+    sample = draw(rows, contract, split["kind"])
+    started = time.monotonic()
+    n_folds = measure(candidates, sample, contract, make_folds(sample, contract, split["kind"]), started + seconds)
+    best = min(candidates, key=lambda candidate: candidate.loss)
+    if not best.losses:
+        lines = (f"estimator: {default.describe()} (the comparison did not end within {seconds:g} seconds)",)
+        return EstimatorChoice(default, (), lines)
+    metric = "RMSE" if contract.task == "regression" else "log loss"
+    head = (
+        f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {n_folds} folds of "
+        f"{len(sample):,} training rows ({time.monotonic() - started:.0f} s)"
+    )
+    return EstimatorChoice(best.estimator, best.excluded, (head, *describe(candidates, best)))
+
+
+def list_candidates(
+    contract: Contract, summary: TargetSummary, *, by_time: bool, trends: tuple[str, ...]
+) -> list[Candidate]:
+    """Return the estimators to compare, the default one first."""
+    default = default_estimator(summary, contract.task)
+    estimators = [default, Estimator(early_stopping=not default.early_stopping, poisson=default.poisson)]
+    if default.poisson:
+        estimators += [Estimator(early_stopping=one.early_stopping) for one in estimators[:2]]
+    estimators.append(Estimator("linear"))
+    if summary.rows <= MAX_FOREST_ROWS:
+        estimators.append(Estimator("forest"))
+    candidates = [Candidate(estimator) for estimator in estimators]
+    has_days = any(column.kind in ("date", "datetime") for column in contract.inputs)
+    if by_time and (trends or has_days) and len(trends) < len(contract.inputs):
+        candidates += [
+            Candidate(Estimator(one.family, one.early_stopping, one.poisson, days=False), trends) for one in estimators
+        ]
+    return candidates
+
+
+def trending(rows: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
+    """Return the numeric inputs that are functions of time: a year, a running number, a quantity that only grows."""
+    times = rows[contract.by_role("time").name]
+    order = np.argsort(times.to_numpy(), kind="stable")
+    ranks = times.rank().to_numpy()
+    found = []
+    for column in contract.inputs:
+        if column.kind not in ("integer", "number") or column.feature_group != "number":
+            continue
+        values = rows[column.name].to_numpy(dtype=np.float64)
+        filled = np.isfinite(values)
+        if filled.sum() < MIN_ROWS or np.ptp(values[filled]) == 0:
+            continue
+        correlation = np.corrcoef(pd.Series(values[filled]).rank(), ranks[filled])[0, 1]
+        if abs(correlation) >= MIN_TREND or _moves_one_way(values[order]):
+            found.append(column.name)
+    return tuple(found)
+
+
+def _moves_one_way(values: npt.NDArray[np.float64]) -> bool:
+    """Whether the values, in the order of time, only grow or only fall."""
+    steps = np.diff(values[np.isfinite(values)])
+    return bool((steps >= 0).all() or (steps <= 0).all())
+
+
+def draw(rows: pd.DataFrame, contract: Contract, kind: str, seed: int = 17) -> pd.DataFrame:
+    """Return a random sample of the rows, in the order of time if the split is by time."""
+    limit = MAX_TEXT_ROWS if "text" in contract.feature_groups() else MAX_ROWS
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:limit])
+    sample = rows.iloc[chosen].reset_index(drop=True)
+    if kind == "time":
+        sample = sample.sort_values(contract.by_role("time").name, kind="stable", ignore_index=True)
+    return sample
+
+
+def make_folds(rows: pd.DataFrame, contract: Contract, kind: str) -> list[Fold]:
+    """Return the training and test positions of each fold."""
+    y = rows[contract.target.name].to_numpy()
+    if kind == "time":
+        blocks = np.array_split(np.arange(len(rows)), TIME_BLOCKS)
+        numbers = range(TIME_BLOCKS - TIME_FOLDS, TIME_BLOCKS)
+        return [(np.concatenate(blocks[:number]), blocks[number]) for number in numbers]
+    if kind == "group":
+        groups = rows[contract.by_role("group").name].to_numpy()
+        return list(GroupKFold(min(FOLDS, len(set(groups)))).split(y, y, groups))
+    if contract.classes is not None and (fewest := int(pd.Series(y).value_counts().min())) >= 2:
+        return list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=0).split(y, y))
+    return list(KFold(FOLDS, shuffle=True, random_state=0).split(y))
+
+
+def measure(
+    candidates: Sequence[Candidate], rows: pd.DataFrame, contract: Contract, folds: Sequence[Fold], deadline: float
+) -> int:
+    """Add the loss of each fold to all candidates, fold by fold; return the number of folds that all have.
+
+    A fold that is not complete at the deadline, on the monotonic clock, does not count.
+    """
+    pipelines = [_build(candidate, contract) for candidate in candidates]
+    for number, (train, test) in enumerate(folds):
+        losses = []
+        for candidate, (pipeline, narrowed) in zip(candidates, pipelines, strict=True):
+            if time.monotonic() > deadline:
+                return number
+            if candidate.failure:
+                losses.append(math.nan)
+                continue
+            set_params(pipeline, {}, 17)
+            try:
+                losses.append(score(pipeline, narrowed, rows.iloc[train], rows.iloc[test]))
+            except ValueError as error:  # scikit-learn rejects the data, such as a class that is in one row only
+                candidate.failure = str(error).splitlines()[0]
+                losses.append(math.nan)
+        for candidate, loss in zip(candidates, losses, strict=True):
+            candidate.losses.append(loss)
+    return len(folds)
+
+
+def _build(candidate: Candidate, contract: Contract) -> tuple[Any, Contract]:
+    """Return the pipeline as it would be written, unfitted, and the contract without the excluded inputs."""
+    columns = tuple(column for column in contract.columns if column.name not in candidate.excluded)
+    narrowed = contract.model_copy(update={"columns": columns})
+    with imported_source(render_pipeline(narrowed, candidate.estimator)) as module:
+        return module.build_pipeline(narrowed), narrowed
+
+
+def score(pipeline: Any, contract: Contract, train: pd.DataFrame, test: pd.DataFrame) -> float:
+    """Fit the pipeline on some rows, and return its loss on others."""
+    inputs, target = contract.input_names, contract.target.name
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of convergence and rare classes: a bad fit shows in the loss
+        pipeline.fit(train[inputs], train[target].to_numpy())
+        if contract.task == "regression":
+            errors = pipeline.predict(test[inputs]) - test[target].to_numpy(dtype=np.float64)
+            return float(np.sqrt(np.mean(errors**2)))
+        known = pipeline.predict_proba(test[inputs])
+    classes = sorted({*pipeline.classes_, *test[target]})
+    probabilities = np.zeros((len(test), len(classes)))  # a class that was not in the training rows has none
+    probabilities[:, [classes.index(label) for label in pipeline.classes_]] = known
+    return float(log_loss(test[target], probabilities, labels=classes))
+
+
+def corrected_error(differences: npt.NDArray[np.float64], test_share: float) -> float:
+    """Return the standard error of the mean of differences of shape (n_folds,), after Nadeau and Bengio.
+
+    The variance of the mean is (1/n + test/train) times that of the folds, because their training parts overlap.
+    """
+    n = len(differences)
+    if n < 2:
+        return math.nan
+    return float(np.sqrt((1 / n + test_share / (1 - test_share)) * differences.var(ddof=1)))
+
+
+def describe(candidates: Sequence[Candidate], best: Candidate) -> list[str]:
+    """Return a line for each candidate, the best first: the mean loss and its difference to the best."""
+    lines = []
+    for candidate in sorted(candidates, key=lambda one: one.loss):
+        text = f"  {candidate.estimator.describe():45}"
+        if candidate.failure:
+            lines.append(f"{text} failed: {candidate.failure}")
+            continue
+        text += f" {candidate.loss:10.4g}"
+        if candidate is not best:
+            differences = np.array(candidate.losses) - np.array(best.losses)
+            text += f"  {differences.mean():+.3g} ± {corrected_error(differences, 1 / FOLDS):.2g}"
+        lines.append(text)
+    return lines

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from skline.contract.derive import derive_module
-from skline.init.dry_run import imported_contract
+from skline.init.dry_run import imported_source
 from skline.init.project import CONTRACT
 from skline.settings.source import Source, with_source_format
 from skline.sources.tables import read_source
@@ -29,7 +29,7 @@ def test_ingest_reads_what_init_decided(expected: Path) -> None:
     plan = plan_of(expected, READINGS[expected])
     table = table_of(expected)
     section = yaml.safe_load(plan.files[Path("params.yaml")])["source"]
-    with imported_contract(plan.files[CONTRACT]) as module:
+    with imported_source(plan.files[CONTRACT]) as module:
         source = Source.model_validate(section)
         contract = with_source_format(derive_module(module), source)
     names = [column.name for column in contract.columns if column.name != "event_time"]

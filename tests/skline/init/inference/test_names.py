@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skline.contract.derive import derive_module
 from skline.contract.table import Table
 from skline.init.codegen.contract_source import literal, render_contract
-from skline.init.dry_run import imported_contract
+from skline.init.dry_run import imported_source
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.names import attribute_names
 
@@ -44,7 +44,7 @@ def test_rendered_contract_keeps_column_names(names: list[str]) -> None:
 
     guesses = [ColumnGuess(name, "integer", pd.Series([1, 2, 3]), ["whole numbers"]) for name in names]
     guesses[0].role = "target"
-    with imported_contract(render_contract(guesses, guesses[0], None, "t.csv")) as module:
+    with imported_source(render_contract(guesses, guesses[0], None, "t.csv")) as module:
         contract = derive_module(module)
     assert contract.input_names == names[1:]
     assert contract.target.name == names[0]

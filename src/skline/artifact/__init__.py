@@ -98,13 +98,18 @@ class ExpectedPredictions(BaseModel):
 
 
 class GoldenRows(ExpectedPredictions):
-    """Rows with the predictions that they must get, to the last bit, when they are scored as one batch.
+    """Rows with the predictions that they must get when they are scored as one batch.
 
     `alone` are the predictions for each row scored by itself, where the pipeline then gives other last bits.
     """
 
     rows: list[dict[str, Any]]
     alone: ExpectedPredictions | None = None
+
+    @property
+    def exactness(self) -> Literal["bits", "ulp"]:
+        """How equal predictions must be: to the last bit, or within a few units in the last place."""
+        return "bits" if self.alone is None else "ulp"
 
 
 @dataclass(frozen=True)

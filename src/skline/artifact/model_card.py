@@ -11,7 +11,7 @@ from typing import Any
 
 from skline.contract.spec import Column, Contract
 from skline.reporting import html
-from skline.reporting.format import format_number, format_optional_interval
+from skline.reporting.format import format_interval, format_number, format_optional_interval
 from skline.settings import Settings
 
 #: A paragraph, a list of points, or a table (one mapping per row).
@@ -164,10 +164,14 @@ def _describe_limits(details: Mapping[str, Any], parts: Mapping[str, Any]) -> It
     if small := details.get("small_segments"):
         yield f"Left out because they have too few rows: {sum(small.values())} segments of {', '.join(small)}."
     for gap in details.get("gaps") or []:
-        yield (
-            f"{gap['rate'].replace('_', ' ')} by `{gap['column']}` differs by {format_number(gap['gap'])}, between "
-            f"{gap['highest']} and {gap['lowest']}."
-        )
+        rate = f"{gap['rate'].replace('_', ' ')} by `{gap['column']}`"
+        if gap["gap"] is None:
+            yield f"{rate} was not compared: fewer than two groups have {gap['min_rows']} rows on which it is defined."
+        else:
+            yield (
+                f"{rate} differs by {format_number(gap['gap'])} ({format_interval(*gap['interval'])}), between "
+                f"{gap['highest']} and {gap['lowest']}."
+            )
     train, test = (parts.get(name, {}).get("class_shares") for name in ("train", "test"))
     if train and test:
         name = max(train, key=lambda name: abs(train[name] - test.get(name, 0.0)))

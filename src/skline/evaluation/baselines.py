@@ -1,13 +1,18 @@
-"""Baselines that every model must beat: a constant prediction, and a plain linear model on the same inputs."""
+"""Baselines that every model must beat: a constant prediction, and a plain linear model on the same inputs.
 
-from typing import Any
+They depend on the training rows and the seed alone, and not on the model: their threshold is their own.
+"""
+
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import precision_recall_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
@@ -15,14 +20,38 @@ from skline.contract.spec import Contract
 from skline.features import TimeFeatures
 
 
-def fit_baselines(rows: pd.DataFrame, contract: Contract, max_rows: int, seed: int) -> dict[str, Any]:
-    """Fit both baselines on at most `max_rows` training rows, drawn by `seed`; returns name → fitted estimator."""
+class Baseline(NamedTuple):
+    """A fitted estimator, and the probability from which it predicts the second of two classes."""
+
+    estimator: Any
+    threshold: float
+
+
+def fit_baselines(rows: pd.DataFrame, contract: Contract, max_rows: int, seed: int) -> dict[str, Baseline]:
+    """Fit both baselines on at most `max_rows` training rows, drawn by `seed`; returns name → baseline.
+
+    The threshold of a binary baseline is the one with the best F1 on these rows.
+    """
     if len(rows) > max_rows:
         drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
         rows = rows.iloc[drawn]
     X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
-    builders = {"dummy": build_dummy, "linear": build_linear}
-    return {name: build(contract).fit(X, y) for name, build in builders.items()}
+    baselines = {}
+    for name, build in {"dummy": build_dummy, "linear": build_linear}.items():
+        estimator = build(contract).fit(X, y)
+        threshold = 0.5
+        if contract.task == "binary":
+            threshold = best_f1_threshold(y == (contract.classes or ())[1], estimator.predict_proba(X)[:, 1])
+        baselines[name] = Baseline(estimator, threshold)
+    return baselines
+
+
+def best_f1_threshold(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
+    """Return the threshold with the best F1; of several, the lowest."""
+    precision, recall, thresholds = precision_recall_curve(truth, scores)
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    return float(thresholds[f1[:-1].argmax()])
 
 
 def build_dummy(contract: Contract) -> Any:

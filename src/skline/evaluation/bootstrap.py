@@ -4,20 +4,32 @@ Efron and Tibshirani 1993, "An Introduction to the Bootstrap", chapter 13: rows 
 there are, and the interval holds the middle 95 % of the metrics of such resamples. For a difference both models are
 scored on the same resamples. Rows are assumed to be independent: where they come in clusters, the true intervals are
 wider than the ones stated here.
+
+With many rows the resamples are drawn within random subsets, and their deviations are scaled to the number of all rows,
+in proportion to its square root: a metric's deviations are then near normal, so that only their size is to be
+estimated. This is the bag of little bootstraps (Kleiner, Talwalkar, Sarkar and Jordan 2014, "A scalable bootstrap for
+massive data") with resamples as large as the subset. A metric may have an interval of its own instead
+(`Computation.interval`).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from skline.evaluation.metrics import compute_resampled_metrics, lower_is_better
+from skline.evaluation.metrics import closed_form_intervals, compute_resampled_metrics, lower_is_better
 from skline.evaluation.resampling import Draws, Floats, Sample
 
 #: Share of the resamples that must have a value of the metric.
 MIN_DEFINED_SHARE = 0.8
 #: Row numbers drawn at a time, so that the arrays computed from them fit the processor's cache.
 BLOCK_ROWS = 120_000
+#: Rows of a subset; samples of up to twice as many are resampled as a whole.
+SUBSET_ROWS = 10_000
+#: Rows of the rarest class that a subset must hold on average; it is larger where a class is rarer.
+SUBSET_CLASS_ROWS = 500
+#: Subsets among which the resamples are divided.
+SUBSETS = 10
 CONFIDENCE = 0.95
 
 
@@ -34,9 +46,14 @@ class Difference(BaseModel):
 
 
 def confidence_intervals(sample: Sample, n_resamples: int, seed: int) -> dict[str, tuple[float, float] | None]:
-    """Return each metric's 95 % interval; None where too many resamples have no value of it."""
-    blocks = [compute_resampled_metrics(sample, draws) for draws in draw_rows(sample.size, n_resamples, seed)]
-    return {name: percentile_interval(np.concatenate([block[name] for block in blocks])) for name in blocks[0]}
+    """Return each metric's 95 % interval; None where it has none, or too many resamples have no value of it."""
+    intervals = closed_form_intervals(sample, CONFIDENCE)
+
+    def metrics(samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
+        return compute_resampled_metrics(samples[0], draws, leave_out=intervals.keys())
+
+    resampled = resample((sample,), metrics, n_resamples, seed)
+    return {name: percentile_interval(values) for name, values in resampled.items()} | intervals
 
 
 def metrics_without_interval(
@@ -64,9 +81,11 @@ def paired_difference(
     -------
     Difference, or None where the metric has no value on the rows or on too many resamples of them.
     """
-    values = np.concatenate(
-        [_resampled_gain(sample, other, metric, d) for d in draw_rows(sample.size, n_resamples, seed)]
-    )
+
+    def gains(samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
+        return {metric: _resampled_gain(samples[0], samples[1], metric, draws)}
+
+    values = resample((sample, other), gains, n_resamples, seed)[metric]
     value = gain(sample, other, metric)
     interval = percentile_interval(values, confidence)
     if interval is None or not np.isfinite(value):
@@ -88,6 +107,60 @@ def metric_values(sample: Sample) -> dict[str, float]:
 def metric_value(sample: Sample, metric: str) -> float:
     """Return one metric of the sample; NaN where it has no value."""
     return float(compute_resampled_metrics(sample, each_row_once(sample.size), metric)[metric][0])
+
+
+#: Computes statistics of many resamples of samples of the same rows: name → float64 of shape (n_resamples,).
+Statistics = Callable[[Sequence[Sample], Draws], dict[str, Floats]]
+
+
+def resample(samples: Sequence[Sample], statistics: Statistics, n_resamples: int, seed: int) -> dict[str, Floats]:
+    """Compute statistics of resamples of samples of the same rows.
+
+    Parameters
+    ----------
+    samples : sequence of Sample
+        One or more models' scores of the same rows in the same order.
+    statistics : callable
+    n_resamples, seed : int
+
+    Returns
+    -------
+    Statistic → float64 of shape (about n_resamples,), NaN where a resample has no value; of a sample with many rows
+    the values are those of its subsets, scaled (see the module's docstring).
+    """
+    size = samples[0].size
+    subset_rows = max(map(_subset_rows, samples))
+    if size <= 2 * subset_rows:
+        return _concatenate([statistics(samples, draws) for draws in draw_rows(size, n_resamples, seed)])
+    random = np.random.default_rng(seed)
+    in_subset = max(2, -(-n_resamples // SUBSETS))
+    # The mean of the resamples is taken from them too, which makes their deviations smaller by the second factor.
+    scale = np.sqrt(subset_rows / size) * np.sqrt(in_subset / (in_subset - 1))
+    values = statistics(samples, each_row_once(size))
+    deviations = []
+    for _ in range(SUBSETS):
+        rows = np.sort(random.choice(size, subset_rows, replace=False)).astype(np.intp)
+        parts = [sample.take(rows) for sample in samples]
+        blocks = draw_rows(subset_rows, in_subset, int(random.integers(2**63)))
+        resampled = _concatenate([statistics(parts, draws) for draws in blocks])
+        deviations.append({name: _deviations(each) * scale for name, each in resampled.items()})
+    return {name: values[name] + each for name, each in _concatenate(deviations).items()}
+
+
+def _subset_rows(sample: Sample) -> int:
+    """Return the rows of a subset that has enough rows of each class, true and predicted."""
+    return max(SUBSET_ROWS, -(-SUBSET_CLASS_ROWS * sample.size // max(sample.rarest_class_rows, 1)))
+
+
+def _deviations(values: Floats) -> Floats:
+    """Return the deviations from the mean of the values that are not NaN."""
+    defined = values[np.isfinite(values)]
+    deviations: Floats = values - (defined.mean() if len(defined) else np.nan)
+    return deviations
+
+
+def _concatenate(blocks: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+    return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
 
 def draw_rows(size: int, n_resamples: int, seed: int) -> Iterator[Draws]:

@@ -1,19 +1,27 @@
 """The gates: check a model's figures against the limits of params.yaml. What is missing or NaN does not pass.
 
+Gates of segments, of gaps between groups and of the latency decide by intervals: such a gate passes where the whole
+interval keeps the limit, fails where the whole interval misses it, and else cannot tell, which does not stop a model.
+
 To add a gate, add its limit to `skline.settings.evaluation.Gates` and a function to `evaluate_gates`.
 """
 
 import math
 from collections.abc import Iterator, Mapping
+from statistics import NormalDist
 from typing import Any
 
 from skline.errors import SklineError
+from skline.evaluation.bootstrap import CONFIDENCE
 from skline.evaluation.champion import Comparison
+from skline.evaluation.gaps import count_pairs, gap_interval, groups_of
 from skline.evaluation.metrics import lower_is_better
-from skline.evaluation.runtime_costs import Costs
+from skline.evaluation.runtime_costs import ROUNDS, Costs
 from skline.release.verdict import GateResult
 from skline.reporting.format import format_interval, format_number
 from skline.settings.evaluation import Gates
+
+NO_SEGMENTS = "no segments are marked: set segment=True on columns in src/model/contract.py"
 
 
 def evaluate_gates(
@@ -42,7 +50,7 @@ def evaluate_gates(
         *_check_support(gates, metrics, details),
         *_check_floors(gates, metrics),
         *_check_baselines(gates, details, metric),
-        *_check_champion(gates, comparison, artifact_sha256),
+        *_check_champion(gates, details, comparison, artifact_sha256),
         *_check_segments(gates, details, metric),
         *_check_gaps(gates, details),
         *_check_calibration(gates, metrics),
@@ -69,11 +77,13 @@ def _check_support(gates: Gates, metrics: Mapping[str, Any], details: Mapping[st
     rows = metrics.get("rows")
     yield _at_least("rows", rows, gates.min_rows, f"{rows:,} test rows" if finite_number(rows) else "test rows")
     values = metrics.get("model") or {}
-    intervals = (details.get("intervals") or {}).get("model") or {}
+    intervals = details.get("intervals") or {}
+    without, ends = intervals.get("without") or [], intervals.get("model") or {}
     broken = [
         name
         for name, value in values.items()
-        if finite_number(value) is None or any(finite_number(end) is None for end in (intervals.get(name) or [None]))
+        if finite_number(value) is None
+        or (name not in without and any(finite_number(end) is None for end in (ends.get(name) or [None])))
     ]
     yield GateResult(
         gate="numbers",
@@ -101,25 +111,38 @@ def _check_baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> I
     dummy, linear = against.get("dummy") or {}, against.get("linear") or {}
     beyond_chance = gates.dummy == "beyond_chance"
     gain = finite_number(dummy.get("low" if beyond_chance else "value"))
+    passed = gain is not None and gain > 0
+    rule = "must be better" + (" beyond chance" if beyond_chance else "")
     yield GateResult(
         gate="dummy",
-        passed=gain is not None and gain > 0,
+        passed=passed,
         value=gain,
         limit=0.0,
-        reason=f"{metric} is better than that of a constant prediction by {_format(dummy.get('value'))}"
-        f" ({_format(dummy.get('low'))} to {_format(dummy.get('high'))}), must be above 0"
-        + (" beyond chance" if beyond_chance else ""),
+        reason=f"{metric} is {_describe_gain(dummy, 'a constant prediction')}, {rule}",
     )
-    yield _at_least(
-        "linear",
-        linear.get("value"),
-        0.0 - gates.linear_margin,
-        f"{metric} is better than that of the linear baseline by {_format(linear.get('value'))}",
+    gain = finite_number(linear.get("value"))
+    tolerated = f"up to {gates.linear_margin:g} worse is tolerated" if gates.linear_margin else "must not be worse"
+    yield GateResult(
+        gate="linear",
+        passed=gain is not None and gain >= -gates.linear_margin,
+        value=gain,
+        limit=0.0 - gates.linear_margin,
+        reason=f"{metric} is {_describe_gain(linear, 'the linear baseline')}, {tolerated}",
     )
+
+
+def _describe_gain(difference: Mapping[str, Any], other: str) -> str:
+    """Describe how much better or worse a metric is than that of another model."""
+    gain = finite_number(difference.get("value"))
+    if gain is None:
+        return f"not comparable with that of {other}: the difference is not a finite number"
+    ends = [_format_signed(difference.get(end)) for end in ("low", "high")]
+    comparison = "equal to" if gain == 0 else f"{format_number(abs(gain))} {'better' if gain > 0 else 'worse'} than"
+    return f"{comparison} that of {other} (gain {ends[0]} to {ends[1]})"
 
 
 def _check_champion(
-    gates: Gates, comparison: Comparison | SklineError | None, artifact_sha256: str
+    gates: Gates, details: Mapping[str, Any], comparison: Comparison | SklineError | None, artifact_sha256: str
 ) -> Iterator[GateResult]:
     """Require the model to be no worse than the champion, on all rows and in every segment."""
     if comparison is None:
@@ -151,6 +174,11 @@ def _check_champion(
         f"({format_interval(difference.low, difference.high, signed=True)}) over {comparison.version} "
         f"on the same {difference.rows:,} rows: {conclusion}; the low end must be above {limit:g}",
     )
+    if not comparison.compared_segments:
+        marked = details.get("segments") or details.get("small_segments")
+        few = f"too few rows to tell: no segment has {gates.segment_rows} rows (gates.segment_rows)"
+        yield GateResult(gate="champion by segment", passed=None, reason=few if marked else NO_SEGMENTS)
+        return
     worse = [each for each in comparison.worse_segments if each.significant]
     named = ", ".join(
         f"{each.column} {each.value} {format_number(each.difference.value, signed=True)}" for each in worse
@@ -168,8 +196,16 @@ def _check_champion(
 
 
 def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> Iterator[GateResult]:
-    """Require the worst large segment to reach its floor."""
-    if gates.worst_segment is None:
+    """Require the floor of every large segment: fail where one is below it beyond chance.
+
+    The intervals hold for all segments together (Bonferroni): a model that is at the floor in every segment fails with
+    a probability of at most 2.5 %.
+    """
+    floor = gates.worst_segment
+    if floor is None:
+        return
+    if not details.get("segments") and not details.get("small_segments"):
+        yield GateResult(gate="worst segment", passed=False, limit=floor, reason=NO_SEGMENTS)
         return
     segments = [
         segment
@@ -179,51 +215,107 @@ def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> It
     if not segments:
         yield GateResult(
             gate="worst segment",
-            passed=False,
-            limit=gates.worst_segment,
-            reason=f"no segment has both {gates.segment_rows} rows (gates.segment_rows) and a value of {metric}",
+            passed=None,
+            limit=floor,
+            reason=f"too few rows to tell: no segment has both {gates.segment_rows} rows (gates.segment_rows) and a "
+            f"value of {metric}",
         )
         return
-    worst = (max if lower_is_better(metric) else min)(segments, key=lambda segment: float(segment[metric]))
-    reason = (
-        f"{metric} is worst in {worst['column']} {worst['value']}: {format_number(worst[metric])} "
-        f"on {worst['rows']:,} rows"
+    sign = -1.0 if lower_is_better(metric) else 1.0
+    margins = [sorted(sign * (end - floor) for end in _widened(segment, metric, len(segments))) for segment in segments]
+    below = [segment for segment, (_, best) in zip(segments, margins, strict=True) if best < 0]
+    undecided = [segment for segment, (worst, best) in zip(segments, margins, strict=True) if worst < 0 <= best]
+    named = min(below or undecided or segments, key=lambda segment: sign * float(segment[metric]))
+    reason = f"{metric} is {_segment(named, metric, len(segments))}, must be {'at most' if sign < 0 else 'at least'} "
+    reason += f"{floor:g} in every segment"
+    if below:
+        reason += f"; {len(below)} of {len(segments)} segments miss it beyond chance"
+    elif undecided:
+        reason += f"; {len(undecided)} of {len(segments)} segments have too few rows to tell"
+    passed = False if below else None if undecided else True
+    yield GateResult(gate="worst segment", passed=passed, value=named[metric], limit=floor, reason=reason)
+
+
+def _segment(segment: Mapping[str, Any], metric: str, n_segments: int) -> str:
+    """Describe a segment's metric with the interval that holds for all segments together."""
+    return (
+        f"{_format_estimate(segment[metric], _widened(segment, metric, n_segments))} in {segment['column']} "
+        f"{segment['value']} ({segment['rows']:,} rows)"
     )
-    check = _at_most if lower_is_better(metric) else _at_least
-    yield check("worst segment", worst[metric], gates.worst_segment, reason)
+
+
+def _widened(segment: Mapping[str, Any], metric: str, n_segments: int) -> tuple[float, float]:
+    """Return a segment's interval, widened on each side from 95 % to a level that holds for all segments together."""
+    low, high = (segment.get("intervals") or {}).get(metric) or (-math.inf, math.inf)
+    tail = (1 - CONFIDENCE) / 2
+    factor = NormalDist().inv_cdf(1 - tail / n_segments) / NormalDist().inv_cdf(1 - tail)
+    value = float(segment[metric])
+    return value - factor * max(value - low, 0.0), value + factor * max(high - value, 0.0)
 
 
 def _check_gaps(gates: Gates, details: Mapping[str, Any]) -> Iterator[GateResult]:
-    """Limit the gap between groups of each sensitive column, for each rate that has a limit."""
+    """Limit the gaps between the groups of each sensitive column: fail where one exceeds its limit beyond chance.
+
+    The intervals hold for all rates, columns and pairs of groups together: a model whose gaps are all at their limits
+    fails with a probability of at most 5 %.
+    """
+    measured = {rate: [gap for gap in details.get("gaps") or [] if gap["rate"] == rate] for rate in gates.gaps}
+    comparisons = max(1, sum(count_pairs(len(gap["groups"])) for gaps in measured.values() for gap in gaps))
     for rate, limit in gates.gaps.items():
-        gaps = [gap for gap in details.get("gaps") or [] if gap["rate"] == rate]
-        if not gaps:
-            reason = f"{rate} was not measured: no column is sensitive=True, or its groups are too small"
+        if not measured[rate]:
+            reason = f"{rate} was not measured: no column is sensitive=True in src/model/contract.py, or the task has "
+            reason += f"no {rate}; mark the column, or remove gates.gaps.{rate}"
             yield GateResult(gate=f"gap {rate}", passed=False, limit=limit, reason=reason)
-        for gap in gaps:
-            reason = (
-                f"{rate} of {gap['column']} differs by {_format(gap['gap'])} between {gap['highest']} and "
-                f"{gap['lowest']}"
-            )
-            yield _at_most(f"gap {rate}", gap["gap"], limit, reason)
+        for gap in measured[rate]:
+            yield _check_gap(gap, limit, comparisons)
+
+
+def _check_gap(gap: Mapping[str, Any], limit: float, comparisons: int) -> GateResult:
+    """Compare the gap of one rate and column with its limit."""
+    gate, groups = f"gap {gap['rate']}", groups_of(gap)
+    small = ", ".join(f"{name} ({rows})" for name, rows in gap["small"].items())
+    few = f"{gap['rate']} is defined on fewer than {gap['min_rows']} rows of {small}"
+    if len(groups) < 2:
+        reason = f"too few rows to tell: {few}" if small else f"{gap['column']} has one group: nothing to compare"
+        return GateResult(gate=gate, passed=None, limit=limit, reason=reason)
+    low, high = gap_interval(groups, comparisons)
+    if finite_number(gap["gap"]) is None or finite_number(low) is None or finite_number(high) is None:
+        reason = f"the gap of {gap['rate']} by {gap['column']} is not a finite number"
+        return GateResult(gate=gate, passed=False, limit=limit, reason=reason)
+    reason = (
+        f"{gap['rate']} of {gap['column']} differs by {_format_estimate(gap['gap'], (low, high))} between "
+        f"{gap['highest']} and {gap['lowest']}, must be at most {limit:g}"
+    )
+    passed = False if low > limit else True if high <= limit else None
+    if passed is None:
+        reason += "; these rows are too few to tell"
+    if small:
+        reason += f"; not compared: {few}"
+    return GateResult(gate=gate, passed=passed, value=gap["gap"], limit=limit, reason=reason)
 
 
 def _check_calibration(gates: Gates, metrics: Mapping[str, Any]) -> Iterator[GateResult]:
     """Limit the distance between predicted and observed rates."""
     if gates.max_ece is not None:
         value = (metrics.get("model") or {}).get("ece")
-        reason = f"predicted and observed rates differ by {_format(value)} on average"
+        reason = f"predicted and observed rates differ by {_format(value)} (root mean square)"
         yield _at_most("calibration", value, gates.max_ece, reason)
 
 
 def _check_costs(gates: Gates, costs: Costs) -> Iterator[GateResult]:
-    """Limit what the model costs to run."""
-    for gate, value, limit, what, unit in (
-        ("latency", costs.latency_ms, gates.max_latency_ms, "median time to score one row", "ms"),
-        ("size", costs.artifact_mb, gates.max_artifact_mb, "size of the artifact", "MB"),
-        ("memory", costs.memory_mb, gates.max_memory_mb, "memory to load it and score a row", "MB"),
+    """Limit what the model costs to run; the latency by its interval over several rounds."""
+    latency, limit = costs.latency_ms, gates.max_latency_ms
+    ends = (costs.latency_low_ms, costs.latency_high_ms)
+    broken = any(finite_number(value) is None for value in (latency, *ends))
+    passed = False if broken or ends[0] > limit else True if ends[1] <= limit else None
+    reason = f"processor time to score one row: {latency:g} ms ({ends[0]:g} to {ends[1]:g} in {ROUNDS} rounds), "
+    reason += f"must be at most {limit:g}" + ("; the rounds differ too much to tell" if passed is None else "")
+    yield GateResult(gate="latency", passed=passed, value=finite_number(latency), limit=limit, reason=reason)
+    for gate, value, limit, what in (
+        ("size", costs.artifact_mb, gates.max_artifact_mb, "size of the artifact"),
+        ("memory", costs.memory_mb, gates.max_memory_mb, "memory to load it and score a row"),
     ):
-        yield _at_most(gate, value, limit, f"{what}: {value:g} {unit}")
+        yield _at_most(gate, value, limit, f"{what}: {value:g} MB")
 
 
 def _at_least(gate: str, value: Any, limit: float, reason: str) -> GateResult:
@@ -252,3 +344,14 @@ def _reason(reason: str, number: float | None, side: str, limit: float) -> str:
 def _format(value: Any) -> str:
     number = finite_number(value)
     return "not a number" if number is None else format_number(number)
+
+
+def _format_estimate(value: Any, interval: tuple[float, float]) -> str:
+    """Format a number with its interval; "no interval" where it is infinite."""
+    ends = format_interval(*interval) if all(map(math.isfinite, interval)) else "no interval"
+    return f"{_format(value)} ({ends})"
+
+
+def _format_signed(value: Any) -> str:
+    number = finite_number(value)
+    return "not a number" if number is None else format_number(number, signed=True)

@@ -5,7 +5,7 @@ To add a metric, add one `Metric` to `METRICS` (or call `register`). A metric th
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
@@ -26,7 +26,6 @@ from skline.evaluation.resampling import (
     Sample,
     Task,
     average_precision,
-    expected_calibration_error,
     roc_auc,
 )
 
@@ -45,10 +44,14 @@ class Computation(Generic[SampleT, ResamplesT]):
     resampled : callable, optional
         Resamples → float64 of shape (n_resamples,), NaN where a resample has no value. A sample of which each row is
         drawn once must give the same number as `exact`. Without it `exact` is called for each resample.
+    interval : callable or None, optional
+        Sample and confidence → both ends of the interval, where there is a formula for it; None for a metric that has
+        no interval, such as an extreme, whose resamples never exceed the sample's own. Default: the bootstrap.
     """
 
     exact: Callable[[SampleT], Any]
     resampled: Callable[[ResamplesT], Floats] | None = None
+    interval: Callable[[SampleT, float], tuple[float, float]] | Literal["bootstrap"] | None = "bootstrap"
 
 
 @dataclass(frozen=True)
@@ -159,14 +162,17 @@ METRICS: dict[str, Metric] = {
             "ece",
             "Calibration error",
             "lower",
-            "mean gap between predicted probability and observed frequency; 0 is perfect",
+            "root mean square gap between predicted probability and observed frequency, without what chance adds; "
+            "0 is perfect",
             binary=Computation(
-                lambda s: expected_calibration_error(s.truth, s.scores),
-                lambda r: r.sample.bins.calibration_error(r.draws),
+                lambda s: s.bins.error,
+                lambda r: r.sample.bins.resampled_error(r.draws),
+                lambda s, confidence: s.bins.interval(confidence),
             ),
             multiclass=Computation(
-                lambda s: expected_calibration_error(s.truth == s.predicted, s.probabilities.max(axis=1)),
-                lambda r: r.sample.bins.calibration_error(r.draws),
+                lambda s: s.bins.error,
+                lambda r: r.sample.bins.resampled_error(r.draws),
+                lambda s, confidence: s.bins.interval(confidence),
             ),
             of_calibration=True,
         ),
@@ -303,7 +309,9 @@ def compute_metrics(sample: Sample) -> dict[str, float]:
     return values
 
 
-def compute_resampled_metrics(sample: Sample, draws: Draws, only: str | None = None) -> dict[str, Floats]:
+def compute_resampled_metrics(
+    sample: Sample, draws: Draws, only: str | None = None, leave_out: Collection[str] = ()
+) -> dict[str, Floats]:
     """Compute metrics of many resamples at once.
 
     Parameters
@@ -313,6 +321,8 @@ def compute_resampled_metrics(sample: Sample, draws: Draws, only: str | None = N
         Row numbers of each resample.
     only : str, optional
         The one metric to compute; default: every metric of the sample's task.
+    leave_out : collection of str
+        Metrics not to compute.
 
     Returns
     -------
@@ -325,8 +335,22 @@ def compute_resampled_metrics(sample: Sample, draws: Draws, only: str | None = N
             if computation.resampled is None
             else computation.resampled(resamples)
             for metric, computation in _computations(sample.task)
-            if only in (None, metric.name)
+            if only in (None, metric.name) and metric.name not in leave_out
         }
+
+
+def closed_form_intervals(sample: Sample, confidence: float) -> dict[str, tuple[float, float] | None]:
+    """Return the intervals of the metrics whose interval is no bootstrap; None for those that have none."""
+    return {
+        metric.name: None if computation.interval is None else computation.interval(sample, confidence)
+        for metric, computation in _computations(sample.task)
+        if computation.interval != "bootstrap"
+    }
+
+
+def without_interval(task: Task) -> list[str]:
+    """Return the names of a task's metrics that have no interval by definition."""
+    return [metric.name for metric, computation in _computations(task) if computation.interval is None]
 
 
 def metrics_of(task: Task) -> tuple[Metric, ...]:

@@ -36,6 +36,12 @@ class BinarySample:
         """Whether each row is predicted positive, of shape (n,)."""
         return self.scores >= self.threshold
 
+    @property
+    def rarest_class_rows(self) -> int:
+        """Rows of the rarest class, true or predicted, among those that occur."""
+        counts = [np.bincount(each, minlength=2) for each in (self.truth, self.predicted)]
+        return int(min(count for count in np.concatenate(counts) if count))
+
     def take(self, rows: npt.NDArray[np.intp]) -> "BinarySample":
         """Return the sample of these rows."""
         return BinarySample(self.truth[rows], self.scores[rows], self.threshold)
@@ -129,6 +135,12 @@ class MulticlassSample:
         indicators: npt.NDArray[np.bool_] = self.truth[:, None] == self.classes[None, :]
         return indicators
 
+    @property
+    def rarest_class_rows(self) -> int:
+        """Rows of the rarest class, true or predicted, among those that occur."""
+        counts = [np.unique_counts(each).counts for each in (self.truth, self.probabilities.argmax(axis=1))]
+        return int(np.concatenate(counts).min())
+
     def take(self, rows: npt.NDArray[np.intp]) -> "MulticlassSample":
         """Return the sample of these rows."""
         return MulticlassSample(self.truth[rows], self.probabilities[rows], self.classes)
@@ -211,6 +223,11 @@ class RegressionSample:
     def __init__(self, truth: Floats, predictions: Floats) -> None:
         self.truth, self.predictions = truth, predictions
         self.size = len(truth)
+
+    @property
+    def rarest_class_rows(self) -> int:
+        """All rows: there are no classes."""
+        return self.size
 
     def take(self, rows: npt.NDArray[np.intp]) -> "RegressionSample":
         """Return the sample of these rows."""
@@ -308,32 +325,69 @@ def average_precision(negative: Floats, positive: Floats) -> Floats:
     return area
 
 
-def expected_calibration_error(truth: Array, scores: Floats) -> float:
-    """Return the mean distance between predicted and observed rate, over bins of equal count (Naeini et al. 2015)."""
-    order = np.argsort(scores, kind="stable")
-    gaps = [
-        abs(float(scores[rows].mean()) - float(truth[rows].mean())) * len(rows)
-        for rows in np.array_split(order, BINS)
-        if len(rows)
-    ]
-    return sum(gaps) / len(scores)
-
-
 class CalibrationBins:
-    """The expected calibration error of resamples, in the bins of the whole sample."""
+    """The calibration error in bins of equal count: the root mean square gap of predicted and observed rate.
+
+    The observed rate of a bin deviates from the true one by chance, which adds its variance to the square of the gap.
+    This variance is subtracted, so that the square of the error has no bias (Bröcker 2012, "Estimating reliability and
+    resolution of probability forecasts"; Kumar, Liang and Ma 2019, "Verified uncertainty calibration"); where more than
+    the square is subtracted, the error is 0. Rows are assumed to be independent.
+
+    Parameters
+    ----------
+    truth : array of shape (n,)
+        Whether each row is of the predicted class.
+    scores : float64 array of shape (n,)
+        Its predicted probability.
+    """
 
     def __init__(self, truth: Array, scores: Floats) -> None:
+        self._n_bins = max(1, min(BINS, len(scores) // 2))
         self._bin = np.empty(len(scores), dtype=np.intp)
-        for number, members in enumerate(np.array_split(np.argsort(scores, kind="stable"), BINS)):
+        for number, members in enumerate(np.array_split(np.argsort(scores, kind="stable"), self._n_bins)):
             self._bin[members] = number
         self._gap = scores - truth
 
-    def calibration_error(self, draws: Draws) -> Floats:
-        """Return the mean distance between predicted and observed rate of each resample."""
-        bins = self._bin[draws] + np.arange(len(draws))[:, None] * BINS
-        sums = np.bincount(bins.ravel(), self._gap[draws].ravel(), minlength=len(draws) * BINS)
-        error: Floats = np.abs(sums.reshape(len(draws), BINS)).sum(axis=1) / draws.shape[1]
+    @property
+    def error(self) -> float:
+        """The calibration error of the sample."""
+        return float(self.resampled_error(np.arange(len(self._gap), dtype=np.intp)[None, :])[0])
+
+    def interval(self, confidence: float) -> tuple[float, float]:
+        """Return an interval of the calibration error.
+
+        The gap of a bin is taken for normal, with mean m and variance v: its square less v then has the variance
+        4 m² v + 2 v². The percentile bootstrap never holds 0, because resampling adds chance of its own.
+        """
+        from scipy.stats import norm
+
+        counts, squares, noise = self._squared_gaps(np.arange(len(self._gap), dtype=np.intp)[None, :])
+        weights, true_squares = counts / counts.sum(), np.maximum(squares - noise, 0)
+        square = float((counts * (squares - noise)).sum() / counts.sum())
+        variance = float((weights**2 * (4 * true_squares * noise + 2 * noise**2)).sum())
+        half_width = float(norm.isf((1 - confidence) / 2)) * np.sqrt(variance)
+        return float(np.sqrt(max(square - half_width, 0.0))), float(np.sqrt(max(square + half_width, 0.0)))
+
+    def resampled_error(self, draws: Draws) -> Floats:
+        """Return the calibration error of each resample, in the bins of the whole sample."""
+        counts, squares, noise = self._squared_gaps(draws)
+        square = (counts * (squares - noise)).sum(axis=1) / draws.shape[1]
+        error: Floats = np.sqrt(np.maximum(square, 0))
         return error
+
+    def _squared_gaps(self, draws: Draws) -> tuple[Floats, Floats, Floats]:
+        """Return the drawn rows of each bin, the squares of the bins' mean gaps, and the variances of these means.
+
+        Each has shape (n_resamples, n_bins). A bin of which one row or none was drawn has no variance: it counts as 0.
+        """
+        bins = (self._bin[draws] + np.arange(len(draws))[:, None] * self._n_bins).ravel()
+        gaps, shape = self._gap[draws].ravel(), (len(draws), self._n_bins)
+        size = shape[0] * shape[1]
+        counts = np.bincount(bins, minlength=size).reshape(shape).astype(np.float64)
+        means = np.bincount(bins, gaps, minlength=size).reshape(shape) / np.maximum(counts, 1)
+        mean_squares = np.bincount(bins, gaps**2, minlength=size).reshape(shape) / np.maximum(counts, 1)
+        noise = np.maximum(mean_squares - means**2, 0) / np.maximum(counts - 1, 1)
+        return counts, means**2, noise
 
 
 def _row_sums(counts: Floats) -> Floats:

@@ -1,8 +1,9 @@
-"""Metrics by segment, and gaps of error rates between groups of sensitive columns.
+"""Metrics by segment.
 
 A segment is a value of a segment column, or of a configured crossing of two; missing values are a segment of their own.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from fairlearn.metrics import MetricFrame
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.evaluation.bootstrap import confidence_intervals, draw_rows, metric_values, percentile_interval
+from skline.evaluation.bootstrap import confidence_intervals, metric_values
 from skline.evaluation.resampling import make_sample
 from skline.scoring.scores import Scores
 
@@ -21,6 +22,8 @@ from skline.scoring.scores import Scores
 RESAMPLES = 200
 MISSING = "(missing)"
 CROSS = " × "
+#: Values that sort by size. Other digits, such as a superscript two, are text.
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 class Segment(NamedTuple):
@@ -57,7 +60,7 @@ def segment_metrics(
             return {"rows": len(rows)}
         sample = make_sample(truth[rows], scores[rows], contract, threshold)
         values = {name: value if np.isfinite(value) else None for name, value in metric_values(sample).items()}
-        intervals = confidence_intervals(sample, RESAMPLES, seed) if len(rows) < len(truth) else {}
+        intervals = confidence_intervals(sample, RESAMPLES, seed)
         return {"rows": len(rows)} | values | {"intervals": {name: ends for name, ends in intervals.items() if ends}}
 
     entries: list[dict[str, Any]] = []
@@ -119,73 +122,4 @@ def _text(value: Any) -> str:
 def _sort_key(value: Any) -> list[tuple[int, float, str]]:
     """Sort numbers by size, then text."""
     parts = value if isinstance(value, tuple) else (value,)
-    return [(0, float(part), "") if part.lstrip("-").isdigit() else (1, 0.0, part) for part in parts]
-
-
-def group_gaps(
-    test: pd.DataFrame, scores: Scores, contract: Contract, min_rows: int, n_resamples: int, seed: int
-) -> list[dict[str, Any]]:
-    """Measure the differences between the groups of each sensitive column.
-
-    Returns
-    -------
-    One entry a column and rate: the rate by group (selection rate, true and false positive rate of the second of two
-    classes; share of wrong predictions; a regression's mean absolute error), the largest difference, its 95 %
-    interval, and the groups it is between. Groups of fewer than `min_rows` rows are left out, and so are groups
-    without a row that the rate is defined on.
-    """
-    truth = test[contract.target.name].to_numpy()
-    entries = []
-    for column in contract.columns:
-        if not column.sensitive:
-            continue
-        labels = segment_labels(test, (column.name,))[column.name].to_numpy()
-        for rate, (values, is_defined) in _rates(truth, scores, contract).items():
-            members = {name: np.flatnonzero((labels == name) & is_defined) for name in np.unique(labels)}
-            large = {name: rows for name, rows in members.items() if len(rows) and (labels == name).sum() >= min_rows}
-            if len(large) < 2:
-                continue
-            kept = np.concatenate(list(large.values()))
-            frame = MetricFrame(
-                metrics=lambda value, _: float(np.mean(value)),
-                y_true=values[kept],
-                y_pred=values[kept],
-                sensitive_features=pd.Series(labels[kept], name=column.name),
-            )
-            means = np.array(
-                [
-                    np.concatenate([values[rows][d].mean(axis=1) for d in draw_rows(len(rows), n_resamples, seed)])
-                    for rows in large.values()
-                ]
-            )
-            by_group = {str(name): float(value) for name, value in frame.by_group.items()}
-            entries.append(
-                {
-                    "column": column.name,
-                    "rate": rate,
-                    "gap": float(frame.difference()),
-                    "interval": percentile_interval(means.max(axis=0) - means.min(axis=0)),
-                    "highest": max(by_group, key=by_group.__getitem__),
-                    "lowest": min(by_group, key=by_group.__getitem__),
-                    "groups": by_group,
-                    "rows": len(kept),
-                }
-            )
-    return entries
-
-
-def _rates(truth: npt.NDArray[Any], scores: Scores, contract: Contract) -> dict[str, tuple[Any, Any]]:
-    """Return rate → (each row's contribution to the mean, on which rows the rate is defined)."""
-    all_rows = np.ones(len(truth), dtype=bool)
-    if contract.classes is None:
-        return {"error": (np.abs(scores.predictions - truth).astype(np.float64), all_rows)}
-    rates = {"error": ((scores.predictions != truth).astype(np.float64), all_rows)}
-    if contract.task == "binary":
-        is_positive = truth == contract.classes[1]
-        predicted_positive = (scores.predictions == contract.classes[1]).astype(np.float64)
-        rates |= {
-            "selection_rate": (predicted_positive, all_rows),
-            "true_positive_rate": (predicted_positive, is_positive),
-            "false_positive_rate": (predicted_positive, ~is_positive),
-        }
-    return rates
+    return [(0, float(part), "") if NUMBER.fullmatch(part) else (1, 0.0, part) for part in parts]

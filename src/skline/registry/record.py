@@ -25,8 +25,8 @@ FINGERPRINT = "skline.fingerprint"
 VERDICT_TAG, FAILURES_TAG, CHAMPION_TAG = "verdict", "verdict.failures", "verdict.champion_sha256"
 #: Stages whose outputs and parameters identify a record.
 RESULT_STAGES = ("split", "train", "evaluate")
-#: Outputs of these stages that do not identify a record: they hold the time of the fit, the plan that the current code
-#: builds, and the duration of trials.
+#: Outputs of these stages that do not identify a result: they hold the time of the fit, the plan that the current code
+#: builds, and the duration of trials. The digest of the artifact, by which a record is found too, covers the first two.
 IGNORED_OUTPUTS = ("models/origin.json", "models/scoring", "models/search.json")
 #: Message of an MLflow that cannot record a result.
 NOT_RECORDED = (
@@ -128,6 +128,10 @@ def redact_uri(tracking_uri: str) -> str:
 def register(mlflow_client: Any, name: str, record: RunRecord) -> Registered:
     """Record a result once, tag its version with the verdict, and set the alias `challenger` to it.
 
+    A result is found again by its fingerprint and by its artifact's digest: an equal model that was fitted again has
+    another time and commit in its manifest, and so another digest, and is another version. The version that a service
+    names can thereby always be found.
+
     Only `skline promote` and `skline rollback` set the aliases `champion` and `previous`.
 
     Parameters
@@ -139,7 +143,9 @@ def register(mlflow_client: Any, name: str, record: RunRecord) -> Registered:
     """
     experiment = _find_or_create_experiment(mlflow_client, name)
     runs = mlflow_client.search_runs(
-        [experiment], f"tags.`{FINGERPRINT}` = '{record.fingerprint}' and attributes.status = 'FINISHED'"
+        [experiment],
+        f"tags.`{FINGERPRINT}` = '{record.fingerprint}' and tags.artifact_sha256 = '{record.tags['artifact_sha256']}' "
+        "and attributes.status = 'FINISHED'",
     )
     if runs:
         run, created = runs[0], False

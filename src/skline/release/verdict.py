@@ -8,12 +8,15 @@ from skline.errors import SklineError
 
 
 class GateResult(BaseModel):
-    """The result of one gate: the value that was checked against the limit, if it is a number, and the reason."""
+    """The result of one gate: the value that was checked against the limit, if it is a number, and the reason.
+
+    `passed` is None where nothing was decided: the rows are too few to tell, or there is nothing to check.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: str
-    passed: bool
+    passed: bool | None
     value: float | None = None
     limit: float | None = None
     reason: str
@@ -35,13 +38,18 @@ class Verdict(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether every gate passed; a verdict without gates does not pass."""
-        return bool(self.gates) and all(gate.passed for gate in self.gates)
+        """Whether no gate failed, and some passed: a gate that could not decide does not stop a model."""
+        return any(gate.passed for gate in self.gates) and not self.failed_gates
 
     @property
     def failed_gates(self) -> tuple[GateResult, ...]:
         """The gates that failed."""
-        return tuple(gate for gate in self.gates if not gate.passed)
+        return tuple(gate for gate in self.gates if gate.passed is False)
+
+    @property
+    def undecided_gates(self) -> tuple[GateResult, ...]:
+        """The gates that neither passed nor failed."""
+        return tuple(gate for gate in self.gates if gate.passed is None)
 
     def failures(self) -> str:
         """Return the failed gates with their reasons, in one line."""
@@ -49,8 +57,8 @@ class Verdict(BaseModel):
 
     def summary(self) -> str:
         """Return the verdict as one sentence."""
-        if not self.gates:
-            return "No: no gate was checked."
+        if not any(gate.passed is not None for gate in self.gates):
+            return "No: no gate was decided."
         if self.failed_gates:
             names = ", ".join(gate.gate for gate in self.failed_gates)
             return f"No: {len(self.failed_gates)} of {len(self.gates)} gates failed ({names})."
@@ -62,7 +70,11 @@ class Verdict(BaseModel):
             comparison = f"it is better than the champion {self.champion_version}"
         else:
             comparison = f"it is not worse than the champion {self.champion_version}, and no improvement is shown"
-        return f"Yes: all {len(self.gates)} gates passed; {comparison}."
+        if not self.undecided_gates:
+            return f"Yes: all {len(self.gates)} gates passed; {comparison}."
+        names = ", ".join(gate.gate for gate in self.undecided_gates)
+        passed = len(self.gates) - len(self.undecided_gates)
+        return f"Yes: {passed} gates passed, {len(self.undecided_gates)} could not decide ({names}); {comparison}."
 
 
 def read_verdict(path: Path) -> Verdict:

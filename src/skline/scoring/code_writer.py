@@ -50,12 +50,14 @@ class BatchContext:
         None where missing.
     size : int
         Number of rows.
+    computed : dict from an expression's id to its values, optional
+        Values that are known already.
     """
 
-    def __init__(self, read: Callable[[int], Any], size: int) -> None:
+    def __init__(self, read: Callable[[int], Any], size: int, computed: dict[int, Any] | None = None) -> None:
         self.read = read
         self.size = size
-        self._computed: dict[int, Any] = {}
+        self._computed: dict[int, Any] = {} if computed is None else computed
 
     def evaluate(self, expression: "Evaluator") -> Any:
         """Return the expression's values, shape (n,); the first call computes them."""

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from skline.artifact import Artifact, ExpectedPredictions, GoldenRows, InvalidArtifact
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
-from skline.scoring.equality import concatenate, score_single_row, scores_equal
+from skline.scoring.equality import MAX_ULPS, concatenate, score_single_row, scores_equal
 from skline.scoring.plan import Plan
 from skline.scoring.scores import Scores
 
@@ -39,7 +39,7 @@ def verify_golden_rows(artifact: Artifact, pipeline: Any) -> None:
     Raises
     ------
     InvalidArtifact
-        Naming the first row whose prediction differs in a bit.
+        Naming the first row whose prediction differs by more than the golden rows' exactness allows.
     """
     if difference := compare_pipeline(artifact.contract, pipeline, artifact.golden):
         raise InvalidArtifact(
@@ -54,14 +54,18 @@ def compare_pipeline(contract: Contract, pipeline: Any, golden: GoldenRows) -> s
     Returns
     -------
     str or None
-        The first row whose prediction differs in a bit, as a message; None if none does.
+        The first row whose prediction differs, as a message; None if none does. Numbers have the same bits, or are
+        within a few units in the last place of each other where `golden.exactness` is "ulp".
     """
-    actual = predict_golden_rows(contract, pipeline, golden.rows)
+    from skline.scoring.reference import score_with_pipeline
+
+    actual = score_with_pipeline(pipeline, contract.inputs, parse_rows(contract, golden.rows))
+    expected = _from_expected(golden, actual)
     for index in range(len(golden.rows)):
-        expected_row = (golden.predictions[index], golden.probabilities and golden.probabilities[index])
-        actual_row = (actual.predictions[index], actual.probabilities and actual.probabilities[index])
-        if expected_row != actual_row:
-            return f"golden row {index} gets {actual_row}, must get {expected_row}"
+        rows = slice(index, index + 1)
+        if not scores_equal(expected[rows], actual[rows], golden.exactness):
+            within = f" within {MAX_ULPS} units in the last place" if golden.exactness == "ulp" else ""
+            return f"golden row {index} gets {actual.row(index)}, must get {expected.row(index)}{within}"
     return None
 
 

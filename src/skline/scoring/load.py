@@ -47,7 +47,9 @@ def load_plan_or_pipeline(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
         reason = f"{explanation}; this plan was built again from the pipeline"
         return plan, Scoring(path="plan", exactness=choice.exactness, reason=reason)
     log.warning("%s: no plan is used, the pipeline itself scores: %s", artifact.version, choice.reason)
-    return pipeline, Scoring(path="pipeline", exactness="bits", reason=f"{explanation}; {choice.reason}")
+    return pipeline, Scoring(
+        path="pipeline", exactness=artifact.golden.exactness, reason=f"{explanation}; {choice.reason}"
+    )
 
 
 def _load_stored_plan(artifact: Artifact) -> tuple[Plan | None, str | None]:

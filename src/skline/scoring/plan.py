@@ -80,7 +80,7 @@ class Plan:
         width = len(self._names)
         # One pass over the rows: with one pass a column, each row would have left the CPU cache before the next pass.
         values = list(chain.from_iterable(map(_row_getter(self._names), rows)))
-        return self._score_batch(lambda i: _to_array(values[i::width], self.columns[i].storage), len(rows))
+        return self.score_batch(BatchContext(lambda i: _to_array(values[i::width], self.columns[i].storage), len(rows)))
 
     def score_columns(self, columns: Mapping[str, Array | StringColumn]) -> Scores:
         """Score NumPy columns of shape (n,) in their storage dtypes.
@@ -88,11 +88,14 @@ class Plan:
         Strings are a StringColumn, or an array of dtype object or StringDType with None or NaN where missing;
         datetimes are datetime64.
         """
-        size = len(columns[self._names[0]])
-        return self._score_batch(lambda i: _to_storage(columns[self._names[i]], self.columns[i].storage), size)
+        return self.score_batch(BatchContext(self.column_reader(columns), len(columns[self._names[0]])))
 
-    def _score_batch(self, read: Callable[[int], Any], size: int) -> Scores:
-        batch = BatchContext(read, size)
+    def column_reader(self, columns: Mapping[str, Array | StringColumn]) -> Callable[[int], Any]:
+        """Return a function that reads the storage array of the column at a position; columns as in `score_columns`."""
+        return lambda position: _to_storage(columns[self._names[position]], self.columns[position].storage)
+
+    def score_batch(self, batch: BatchContext) -> Scores:
+        """Score the rows of a batch whose inputs are storage arrays."""
         with np.errstate(all="ignore"):
             self._checks.check_batch(batch)
             return self._estimator_plan.link.batch_scores(self._estimator_plan.margin.evaluate(batch))

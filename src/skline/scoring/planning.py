@@ -18,9 +18,14 @@ from skline.scoring.plan import Plan
 from skline.scoring.reference import score_with_pipeline
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import Exactness, RowRejected, Scores, UnsupportedStep
+from skline.scoring.sklearn_internals import public_type_name
 
 #: Golden rows that the pipeline scores one by one, at 15 ms each. The edge cases come first among the golden rows.
 MAX_SINGLE_ROWS = 8
+#: Estimators that add the results of threads in the order in which these end.
+FORESTS = tuple(
+    f"sklearn.ensemble.{kind}{task}" for kind in ("RandomForest", "ExtraTrees") for task in ("Classifier", "Regressor")
+)
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,7 @@ class ScoringChoice:
     ----------
     path : {"plan", "pipeline"}
     exactness : {"bits", "ulp"}
-        Of the chosen path; the pipeline is "bits" by definition.
+        Of the chosen path; for the pipeline, how equal its own results for the same rows are (`pipeline_exactness`).
     reason : str or None
         Why the plan is not used; None if it is.
     """
@@ -56,13 +61,23 @@ def choose_scoring(
         plan = build_plan(pipeline, columns)
         difference = verify_plan(plan, pipeline, columns, golden_rows)
     except UnsupportedStep as error:
-        return ScoringChoice("pipeline", "bits", str(error)), None
+        return ScoringChoice("pipeline", pipeline_exactness(pipeline), str(error)), None
     except Exception as error:  # noqa: BLE001 (the pipeline can serve whatever goes wrong in a plan)
         reason = f"building the plan failed: {type(error).__name__}: {error}"
-        return ScoringChoice("pipeline", "bits", reason), None
+        return ScoringChoice("pipeline", pipeline_exactness(pipeline), reason), None
     if difference is not None:
-        return ScoringChoice("pipeline", "bits", difference), None
+        return ScoringChoice("pipeline", pipeline_exactness(pipeline), difference), None
     return ScoringChoice("plan", plan.exactness), plan
+
+
+def pipeline_exactness(pipeline: Any) -> Exactness:
+    """Return how equal a pipeline's results for the same rows are from call to call.
+
+    "ulp" if it contains a forest with several jobs, which adds its trees in the order in which the threads end.
+    """
+    estimators = [pipeline, *pipeline.get_params().values()]
+    forests = [each for each in estimators if public_type_name(each) in FORESTS]
+    return "bits" if all(forest.n_jobs in (None, 1) for forest in forests) else "ulp"
 
 
 def build_plan(pipeline: Any, columns: Sequence[Column]) -> Plan:

@@ -32,25 +32,31 @@ class RowChecks:
 
     Attributes
     ----------
-    rules : dict from (id of the expression, rule) to expression
+    rules : list of (expression, rule), each once
     rejecting_indices : list of TableIndex
         Indices that reject unknown values. They must be computed even where no output depends on them.
     """
 
-    rules: dict[tuple[int, Rule], Expression] = field(default_factory=dict)
+    rules: list[tuple[Expression, Rule]] = field(default_factory=list)
     rejecting_indices: list[TableIndex] = field(default_factory=list)
+    _known: set[tuple[int, Rule]] = field(default_factory=set, repr=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the ids of expressions: they differ in each process, and equal plans must have equal bytes."""
+        return self.__dict__ | {"_known": set()}
 
     def require(self, expressions: Sequence[Expression], rule: Rule) -> None:
         """Reject rows in which one of the expressions breaks the rule."""
         for expression in expressions:
-            if not _always_satisfies(expression, rule):
-                self.rules[id(expression), rule] = expression
+            if (id(expression), rule) not in self._known and not _always_satisfies(expression, rule):
+                self._known.add((id(expression), rule))
+                self.rules.append((expression, rule))
 
     def emit(self, writer: CodeWriter) -> None:
         """Write the checks of one row."""
         for index in self.rejecting_indices:
             writer.emit(index)
-        for (_, rule), expression in self.rules.items():
+        for expression, rule in self.rules:
             reject = writer.constant(_rejection(rule))
             writer.lines.append(f"if {BROKEN_CONDITIONS[rule].format(x=writer.emit(expression))}: {reject}()")
 
@@ -58,7 +64,7 @@ class RowChecks:
         """Raise RowRejected if one of the batch's rows breaks a rule."""
         for index in self.rejecting_indices:
             batch.evaluate(index)
-        for (_, rule), expression in self.rules.items():
+        for expression, rule in self.rules:
             if np.any(_broken(batch.evaluate(expression), rule)):
                 _rejection(rule)()
 

@@ -21,7 +21,10 @@ class Evaluate(SettingsSection):
     resamples: Annotated[int, Field(ge=100, le=100_000)] = Field(
         default=1_000, description="Bootstrap resamples for each 95 % interval"
     )
-    min_segment_rows: Annotated[int, Field(ge=1)] = Field(default=200, description="Smaller segments are not reported")
+    min_segment_rows: Annotated[int, Field(ge=1)] = Field(
+        default=200,
+        description="Smaller segments are not reported, and groups are not compared by a rate of fewer rows",
+    )
     crossings: tuple[tuple[str, str], ...] = Field(
         default=(), description="Pairs of segment columns whose combinations are reported too"
     )
@@ -74,14 +77,17 @@ class Gates(SettingsSection):
         default=0.0, description="Largest loss that is tolerated in comparison with the linear baseline"
     )
     champion: ChampionGate = ChampionGate()
-    worst_segment: float | None = Field(default=None, description="Floor of the metric in every segment")
+    worst_segment: float | None = Field(
+        default=None, description="Floor of the metric in every segment; decided by intervals"
+    )
     segment_rows: Annotated[int, Field(ge=1)] = Field(
         default=500, description="Minimum number of rows of a segment that the gates consider"
     )
     gaps: dict[Gap, Share] = Field(
-        default_factory=dict, description="Largest difference between groups of a sensitive column, by rate"
+        default_factory=dict,
+        description="Largest difference between groups of a sensitive column, by rate; decided by intervals",
     )
-    max_ece: Share | None = Field(default=None, description="Largest expected calibration error")
-    max_latency_ms: Positive = Field(default=50.0, description="Median time to score one row")
+    max_ece: Share | None = Field(default=None, description="Largest calibration error (ece)")
+    max_latency_ms: Positive = Field(default=50.0, description="Processor time to score one row, in milliseconds")
     max_artifact_mb: Positive = Field(default=250.0, description="Size of the artifact")
     max_memory_mb: Positive = Field(default=1_000.0, description="Memory for loading the model and one prediction")

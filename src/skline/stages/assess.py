@@ -20,6 +20,9 @@ from skline.evaluation.runtime_costs import measure_costs
 from skline.release.verdict import Verdict
 from skline.settings.evaluation import Evaluate, Gates
 
+#: What the stage prints for a gate.
+OUTCOMES = {True: "passed", False: "FAILED", None: "cannot tell"}
+
 
 def assess(
     artifact: Artifact,
@@ -120,4 +123,4 @@ def main() -> None:
     )
     print(verdict.summary())
     for result in verdict.gates:
-        print(f"{'passed' if result.passed else 'FAILED'}  {result.gate}: {result.reason}")
+        print(f"{OUTCOMES[result.passed]}  {result.gate}: {result.reason}")

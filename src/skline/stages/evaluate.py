@@ -14,6 +14,7 @@ from skline.evaluation import leakage, stability
 from skline.evaluation.baselines import fit_baselines
 from skline.evaluation.bootstrap import confidence_intervals, metrics_without_interval, paired_difference
 from skline.evaluation.frame_scorers import fitted_scorer
+from skline.evaluation.gaps import group_gaps
 from skline.evaluation.importance import permutation_importance
 from skline.evaluation.metrics import (
     DEFAULT_METRIC,
@@ -21,10 +22,12 @@ from skline.evaluation.metrics import (
     comparison_metrics,
     compute_metrics,
     describe_metrics,
+    without_interval,
 )
 from skline.evaluation.plots import CONFUSION_TEMPLATE, plot_tables
 from skline.evaluation.resampling import Sample, make_sample
-from skline.evaluation.segments import group_gaps, segment_metrics
+from skline.evaluation.rounding import round_metrics, round_significant
+from skline.evaluation.segments import segment_metrics
 from skline.scoring.golden_verification import compare_pipeline
 from skline.scoring.reference import score_frame
 from skline.scoring.scores import Scores
@@ -63,18 +66,18 @@ def evaluate(
     frame = test[contract.input_names]
     truth = test[contract.target.name].to_numpy()
     threshold, metric = threshold_of(pipeline), comparison_metric(contract, settings)
-    score = fitted_scorer(pipeline, contract)
-    scores = {"model": score(frame)}
-    for name, baseline in fit_baselines(train, contract, settings.baseline_rows, seed).items():
-        scores[name] = score_frame(baseline, frame)
-    samples = {name: finite_sample(truth, each, contract, threshold) for name, each in scores.items()}
+    scores = fitted_scorer(pipeline, contract)(frame)
+    samples = {"model": finite_sample(truth, scores, contract, threshold)}
+    for name, (baseline, own_threshold) in fit_baselines(train, contract, settings.baseline_rows, seed).items():
+        samples[name] = finite_sample(truth, score_frame(baseline, frame), contract, own_threshold)
     metrics: dict[str, Any] = {"rows": len(test)}
     metrics |= {name: compute_metrics(sample) for name, sample in samples.items()}
     intervals = confidence_intervals(samples["model"], settings.resamples, seed)
-    if missing := metrics_without_interval(metrics["model"], intervals):
-        raise SklineError(f"evaluate: {missing} have no interval: {len(test)} test rows are too few to resample")
+    without = without_interval(contract.task)
+    if missing := [name for name in metrics_without_interval(metrics["model"], intervals) if name not in without]:
+        raise SklineError(_no_interval_message(missing, test, contract))
     segments, small_segments = segment_metrics(
-        test, scores["model"], contract, threshold, settings.crossings, settings.min_segment_rows, seed
+        test, scores, contract, threshold, settings.crossings, settings.min_segment_rows, seed
     )
     differences = {
         name: paired_difference(
@@ -87,13 +90,13 @@ def evaluate(
         "descriptions": describe_metrics(contract.task),
         "threshold": threshold if contract.task == "binary" else None,
         "tuning": tuning.model_dump() if tuning else None,
-        "intervals": {"resamples": settings.resamples, "model": intervals},
+        "intervals": {"resamples": settings.resamples, "model": intervals, "without": without},
         "against": {name: each and each.model_dump() for name, each in differences.items()},
         "uncalibrated": _without_calibration(pipeline, frame, truth, contract, tuning),
-        "coverage": coverage(truth, scores["model"], tuning.interval) if tuning and tuning.interval else None,
+        "coverage": coverage(truth, scores, tuning.interval) if tuning and tuning.interval else None,
         "segments": segments,
         "small_segments": small_segments,
-        "gaps": group_gaps(test, scores["model"], contract, settings.min_segment_rows, settings.resamples, seed),
+        "gaps": group_gaps(test, scores, contract, settings.min_segment_rows),
         "importance": [],
         "leaks": {"duplicates": leakage.count_duplicates(train, test, contract), "adversarial": None},
         "seeds": None,
@@ -101,7 +104,7 @@ def evaluate(
     }
     if settings.importance_rows:
         details["importance"] = permutation_importance(
-            score, test, contract, threshold, metric, settings.importance_rows, seed
+            pipeline, test, contract, threshold, metric, settings.importance_rows, seed
         )
     if settings.leak_rows:
         details["leaks"]["adversarial"] = leakage.adversarial_validation(
@@ -113,6 +116,21 @@ def evaluate(
         curve = stability.learning_curve(pipeline, train, test, contract, metric, seed)
         details["learning_curve"] = [*curve, {"rows": len(train), "value": metrics["model"][metric]}]
     return Evaluated(metrics, details, plot_tables(samples["model"]))
+
+
+def _no_interval_message(names: list[str], test: pd.DataFrame, contract: Contract) -> str:
+    """Return why metrics have no interval: too many resamples have no value of them."""
+    message = (
+        f"evaluate: {', '.join(names)} has no value on too many bootstrap resamples of {len(test)} test rows, so it "
+        "has no interval"
+    )
+    if contract.classes is not None:
+        counts = test[contract.target.name].value_counts()
+        message += " (rows by class: " + ", ".join(f"{name} {count}" for name, count in counts.items()) + ")"
+    return message + (
+        "; a metric needs rows of every class that it is computed from: make the test part larger, or, for a metric of "
+        "your own that cannot be resampled, declare Computation(interval=None)"
+    )
 
 
 def comparison_metric(contract: Contract, settings: Evaluate) -> str:
@@ -172,7 +190,7 @@ def verify_golden_rows(pipeline: Any, contract: Contract, golden: GoldenRows) ->
     Raises
     ------
     SklineError
-        If a prediction differs in a bit; the message names the first such row.
+        If a prediction differs by more than the golden rows' exactness allows; the message names the first such row.
     """
     if difference := compare_pipeline(contract, pipeline, golden):
         raise SklineError(
@@ -186,7 +204,7 @@ def main() -> None:
     import joblib
 
     from skline.files import read_json, read_table, write_json, write_text
-    from skline.reporting.format import format_interval, format_number
+    from skline.reporting.format import format_number, format_optional_interval
     from skline.settings import Settings
 
     settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
@@ -197,12 +215,12 @@ def main() -> None:
     verify_golden_rows(pipeline, contract, golden)
     tuning = Tuning.model_validate(read_json(paths.TUNING))
     result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed, tuning=tuning)
-    write_json(paths.METRICS, result.metrics)
-    write_json(paths.EVALUATION, result.details)
+    write_json(paths.METRICS, round_metrics(result.metrics, result.details["intervals"]["model"]))
+    write_json(paths.EVALUATION, round_significant(result.details))
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
     write_text(paths.PLOTS / CONFUSION_TEMPLATE.name, CONFUSION_TEMPLATE.read_text(encoding="utf-8"))
-    print(f"{len(golden.rows)} golden rows equal in a new process")
+    print(f"{len(golden.rows)} golden rows equal in a new process, to the {golden.exactness}")
     intervals = result.details["intervals"]["model"]
     for name, value in result.metrics["model"].items():
-        print(f"{name} {format_number(value)}, {format_interval(*intervals[name])}")
+        print(f"{name} {format_number(value)}, {format_optional_interval(intervals[name])}")

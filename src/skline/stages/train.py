@@ -158,6 +158,17 @@ def write_model(
     return choice
 
 
+def describe_scoring(choice: ScoringChoice) -> str:
+    """Return by what rows are scored; without a plan, why, what it costs, and how the pipeline gets one."""
+    if choice.path == "plan":
+        return f"scored by the plan, exact to the {choice.exactness}"
+    return (
+        f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {choice.reason}. To "
+        "have a plan, use the steps that docs/scoring.md lists; a column derived in another way can be computed "
+        "in src/model/source.py and declared in src/model/contract.py: it is then an input that callers send"
+    )
+
+
 def main() -> None:
     """Read the training and validation parts; write models/."""
     from model.pipeline import build_pipeline
@@ -191,5 +202,4 @@ def main() -> None:
     if tuning.interval:
         interval = tuning.interval
         print(f"{interval.level:.0%} of {interval.rows:,} errors are within ±{interval.half_width:.6g}")
-    reason = f" ({scoring.reason})" if scoring.reason else ""
-    print(f"scored by the {scoring.path}, exact to the {scoring.exactness}{reason}")
+    print(describe_scoring(scoring))

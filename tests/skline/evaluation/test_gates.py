@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.evaluation import gates
+from skline.evaluation.bootstrap import Difference
 from skline.evaluation.champion import Comparison, compare_with_champion
 from skline.evaluation.runtime_costs import Costs
-from skline.release.verdict import Verdict
+from skline.release.verdict import GateResult, Verdict
 from skline.scoring.scores import Scores
 from skline.settings.evaluation import Evaluate, Gates
 
@@ -38,13 +39,27 @@ DETAILS: dict[str, Any] = {
         "linear": {"value": 0.02, "low": 0.01, "high": 0.03},
     },
     "segments": [
-        {"column": "town", "value": "A", "rows": 900, "roc_auc": 0.7},
-        {"column": "town", "value": "B", "rows": 800, "roc_auc": 0.58},
-        {"column": "town", "value": "C", "rows": 100, "roc_auc": 0.4},
+        {"column": "town", "value": "A", "rows": 900, "roc_auc": 0.7, "intervals": {"roc_auc": [0.66, 0.74]}},
+        {"column": "town", "value": "B", "rows": 800, "roc_auc": 0.58, "intervals": {"roc_auc": [0.54, 0.62]}},
+        {"column": "town", "value": "C", "rows": 100, "roc_auc": 0.4, "intervals": {"roc_auc": [0.3, 0.5]}},
     ],
-    "gaps": [{"column": "town", "rate": "error", "gap": 0.08, "highest": "A", "lowest": "B"}],
+    "gaps": [
+        {
+            "column": "town",
+            "rate": "error",
+            "gap": 0.08,
+            "interval": [0.057, 0.103],
+            "highest": "A",
+            "lowest": "B",
+            "groups": {"A": 0.2, "B": 0.12},
+            "rows": {"A": 2_000, "B": 2_000},
+            "variances": {},
+            "small": {"C": 12},
+            "min_rows": 200,
+        }
+    ],
 }
-COSTS = Costs(latency_ms=1, artifact_mb=2, memory_mb=30)
+COSTS = Costs(latency_ms=1, latency_low_ms=0.9, latency_high_ms=1.1, artifact_mb=2, memory_mb=30)
 
 
 def make_scores(shift: Any, seed: int, noise: Any) -> Scores:
@@ -91,6 +106,14 @@ def make_verdict(
 
 def failed(verdict: Verdict) -> list[str]:
     return [result.gate for result in verdict.failed_gates]
+
+
+def undecided(verdict: Verdict) -> list[str]:
+    return [result.gate for result in verdict.undecided_gates]
+
+
+def reason(verdict: Verdict, gate: str) -> str:
+    return next(result.reason for result in verdict.gates if result.gate == gate)
 
 
 def test_a_better_model_passes_and_is_improved() -> None:
@@ -145,8 +168,7 @@ def test_each_limit_fails_a_model_that_does_not_keep_it() -> None:
         ({"floors": {"brier": 0.09}}, "floor brier"),
         ({"floors": {"recall": 0.1}}, "floor recall"),
         ({"min_rows": ROWS + 1}, "rows"),
-        ({"worst_segment": 0.6}, "worst segment"),
-        ({"worst_segment": 0.1, "segment_rows": 1_000}, "worst segment"),
+        ({"worst_segment": 0.65}, "worst segment"),
         ({"gaps": {"error": 0.05}}, "gap error"),
         ({"gaps": {"selection_rate": 0.5}}, "gap selection_rate"),
         ({"max_ece": 0.01}, "calibration"),
@@ -155,7 +177,68 @@ def test_each_limit_fails_a_model_that_does_not_keep_it() -> None:
         ({"max_memory_mb": 10}, "memory"),
     ):
         assert failed(make_verdict(Gates.model_validate(limits))) == [gate]
-    assert make_verdict(Gates(worst_segment=0.5, floors={"roc_auc": 0.7}, gaps={"error": 0.08}, max_ece=0.02)).passed
+    verdict = make_verdict(Gates(worst_segment=0.5, floors={"roc_auc": 0.7}, gaps={"error": 0.11}, max_ece=0.02))
+    assert verdict.passed
+    assert not verdict.undecided_gates
+
+
+def test_a_limit_within_the_interval_is_neither_kept_nor_missed() -> None:
+    for limits, gate, text in (
+        ({"worst_segment": 0.6}, "worst segment", "1 of 2 segments have too few rows to tell"),
+        ({"worst_segment": 0.1, "segment_rows": 1_000}, "worst segment", "no segment has both 1000 rows"),
+        ({"gaps": {"error": 0.08}}, "gap error", "too few to tell"),
+        ({"max_latency_ms": 1.05}, "latency", "the rounds differ too much to tell"),
+    ):
+        verdict = make_verdict(Gates.model_validate(limits))
+        assert verdict.passed
+        assert undecided(verdict) == [gate]
+        assert text in reason(verdict, gate)
+        assert f"1 could not decide ({gate})" in verdict.summary()
+
+
+def test_a_gap_between_fewer_than_two_large_groups_is_not_decided_and_names_the_small_ones() -> None:
+    small = DETAILS["gaps"][0] | {"groups": {"A": 0.2}, "rows": {"A": 2_000}, "small": {"B": 3, "C": 12}, "gap": None}
+    verdict = make_verdict(Gates(gaps={"error": 0.01}), details=DETAILS | {"gaps": [small]})
+    assert (failed(verdict), undecided(verdict)) == ([], ["gap error"])
+    assert "error is defined on fewer than 200 rows of B (3), C (12)" in reason(verdict, "gap error")
+
+
+def test_intervals_are_wider_where_more_gaps_are_judged() -> None:
+    one = Gates(gaps={"error": 0.055})
+    assert failed(make_verdict(one)) == ["gap error"]
+    other = DETAILS["gaps"][0] | {"column": "level"}
+    assert undecided(make_verdict(one, details=DETAILS | {"gaps": [*DETAILS["gaps"], other]})) == ["gap error"] * 2
+
+
+def test_a_segment_gate_without_marked_segments_fails_and_says_how_to_mark_them() -> None:
+    verdict = make_verdict(Gates(worst_segment=0.1), details=DETAILS | {"segments": [], "small_segments": {}})
+    assert failed(verdict) == ["worst segment"]
+    assert "no segments are marked: set segment=True" in reason(verdict, "worst segment")
+
+
+def test_no_segments_to_compare_with_the_champion_is_not_a_pass() -> None:
+    compared = Comparison("shop/3", "c" * 64, Difference(metric="roc_auc", value=0.1, low=0.05, high=0.15, rows=ROWS))
+    unmarked = make_verdict(details=DETAILS | {"segments": []}, comparison=compared)
+    assert undecided(unmarked) == ["champion by segment"]
+    assert reason(unmarked, "champion by segment").startswith("no segments are marked")
+    assert "no segment has 500 rows" in reason(make_verdict(comparison=compared), "champion by segment")
+
+
+def test_a_reason_says_better_or_worse_and_never_better_by_less_than_nothing() -> None:
+    linear = {"value": -0.0031, "low": -0.01, "high": 0.004}
+    details = DETAILS | {"against": DETAILS["against"] | {"linear": linear}}
+    text = reason(make_verdict(Gates(linear_margin=0.005), details=details), "linear")
+    assert text == (
+        "roc_auc is 0.0031 worse than that of the linear baseline (gain -0.0100 to +0.0040), "
+        "up to 0.005 worse is tolerated"
+    )
+    assert "0.0200 better than that of the linear baseline" in reason(make_verdict(), "linear")
+
+
+def test_a_metric_that_has_no_interval_by_definition_needs_none() -> None:
+    intervals = {"model": {name: ends for name, ends in DETAILS["intervals"]["model"].items() if name != "brier"}}
+    assert failed(make_verdict(details=DETAILS | {"intervals": intervals})) == ["numbers"]
+    assert make_verdict(details=DETAILS | {"intervals": intervals | {"without": ["brier"]}}).passed
 
 
 def test_a_model_no_better_than_a_constant_or_worse_than_a_linear_model_fails() -> None:
@@ -195,11 +278,16 @@ def test_a_missing_figure_never_passes(missing: str) -> None:
     details = {key: value for key, value in DETAILS.items() if key != missing}
     assert not make_verdict(STRICT, details=details).passed
     assert not make_verdict(STRICT, metrics={}).passed
-    assert not make_verdict(STRICT, costs=Costs(latency_ms=math.nan, artifact_mb=1, memory_mb=1)).passed
+    assert not make_verdict(STRICT, costs=COSTS.model_copy(update={"latency_ms": math.nan})).passed
 
 
 def test_a_difference_without_a_value_fails() -> None:
     assert failed(make_verdict(comparison=Comparison("shop/3", "c" * 64, None))) == ["champion"]
+
+
+def test_a_verdict_in_which_no_gate_decided_does_not_pass() -> None:
+    undecided = GateResult(gate="worst segment", passed=None, reason="too few rows to tell")
+    assert not Verdict(artifact_sha256="a" * 64, gates=(undecided,)).passed
 
 
 def test_a_verdict_without_gates_does_not_pass() -> None:

@@ -29,10 +29,10 @@ from skline.evaluation.metrics import (
 from skline.evaluation.report.page import render_report
 from skline.evaluation.resampling import (
     BinarySample,
+    CalibrationBins,
     MulticlassSample,
     RegressionSample,
     Sample,
-    expected_calibration_error,
 )
 from skline.evaluation.runtime_costs import Costs
 from skline.release.verdict import Verdict
@@ -126,8 +126,8 @@ def test_calibration_error_is_zero_for_true_rates_and_large_for_false_ones() -> 
     random = np.random.default_rng(0)
     scores = random.random(20_000)
     truth = random.random(20_000) < scores
-    assert expected_calibration_error(truth, scores) < 0.02
-    assert expected_calibration_error(truth, np.full(20_000, 0.9)) == pytest.approx(0.4, abs=0.02)
+    assert CalibrationBins(truth, scores).error < 0.02
+    assert CalibrationBins(truth, np.full(20_000, 0.9)).error == pytest.approx(0.4, abs=0.02)
 
 
 def test_defaults_and_headlines_name_registered_metrics_of_their_task() -> None:
@@ -197,7 +197,7 @@ def test_one_entry_is_in_metrics_intervals_segments_gates_report_model_card_and_
     assert result.details["metric"] == result.details["against"]["dummy"]["metric"] == name
     assert result.details["descriptions"][name] == describe_metrics("binary")[name]
 
-    costs = Costs(latency_ms=1, artifact_mb=1, memory_mb=1)
+    costs = Costs(latency_ms=1, latency_low_ms=1, latency_high_ms=1, artifact_mb=1, memory_mb=1)
     details = json.loads(json.dumps(result.details, allow_nan=False))
     gates = Gates(floors={name: 0.01}, worst_segment=1.0, segment_rows=200)
     results = {gate.gate: gate for gate in evaluate_gates(gates, result.metrics, details, None, costs, "a" * 64)}

@@ -1,6 +1,7 @@
 """The report of a regression: readable numbers, gaps between groups, and a layout that fits a phone."""
 
 import os
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -58,7 +59,12 @@ def html(packaged: demo.Packaged) -> str:
     )  # fmt: skip
     settings = Settings.load(demo.PARAMS)
     artifact = replace(Artifact.open(packaged.folder, packaged.digest), contract=CONTRACT)
-    verdict = Verdict(artifact_sha256=artifact.digest, gates=(GateResult(gate="rows", passed=True, reason="700"),))
+    gates = (
+        GateResult(gate="rows", passed=True, reason="700"),
+        GateResult(gate="gap error", passed=None, reason="these rows are too few to tell"),
+        GateResult(gate="floor r2", passed=False, reason="0.1"),
+    )
+    verdict = Verdict(artifact_sha256=artifact.digest, gates=gates)
     return render_report(
         settings, artifact, verdict, None, metrics=result.metrics, details=result.details, plots=result.plots,
         lineage={"source": "flats.csv", "rows": 2_100}, parts=describe_parts(parts, CONTRACT),
@@ -75,6 +81,11 @@ def test_report_compares_groups_of_a_sensitive_column(html: str) -> None:
     gaps = html.split("<h2>Gaps between groups</h2>")[1].split("</section>", maxsplit=1)[0]
     assert "heating" in gaps
     assert gaps.index("oil (") < gaps.index("gas (")
+
+
+def test_gates_that_cannot_tell_stand_between_those_that_failed_and_those_that_passed(html: str) -> None:
+    tags = re.findall(r'<li class="(\w+)"><span class="tag">([^<]+)</span>', html)
+    assert tags == [("no", "failed"), ("undecided", "cannot tell"), ("yes", "passed")]
 
 
 def test_report_fits_a_phone(html: str, tmp_path: Path) -> None:

@@ -65,6 +65,17 @@ def test_result_is_recorded_once_and_found_again(store: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_another_artifact_of_the_same_result_is_another_version(store: Any, tmp_path: Path) -> None:
+    first = record("f1", tmp_path)
+    other = replace(first, tags={"artifact_sha256": "b" * 64})
+    versions = [register(store, "fitted-again", each) for each in (first, other, first, other)]
+    assert [each.created for each in versions] == [True, True, False, False]
+    assert [each.version for each in versions] == ["1", "2", "1", "2"]
+    assert store.get_model_version("fitted-again", "2").tags["artifact_sha256"] == "b" * 64
+    assert store.get_model_version_by_alias("fitted-again", "challenger").version == 2
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_each_trial_of_a_search_is_one_child_run(store: Any, tmp_path: Path) -> None:
     trials = (Trial({}, -0.4, (-0.3, -0.5), 1.5), Trial({"model__max_iter": 9}, -0.2, (-0.1, -0.3), 1.0))
     searched = replace(record("f1", tmp_path), search=SearchResult("neg_log_loss", "KFold(2)", 2, 1, trials))

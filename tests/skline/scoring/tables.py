@@ -165,11 +165,13 @@ def assert_equal_after_storage(plan: Plan, rows: list[Row]) -> None:
 
 def score_by_array_plan(plan: Plan, rows: list[Row]) -> tuple[Any, Any]:
     """Score rows by the array plan, even if they are few."""
+    from skline.scoring.code_writer import BatchContext
     from skline.scoring.plan import _to_array
 
-    scores = plan._score_batch(
+    batch = BatchContext(
         lambda i: _to_array([row[plan.columns[i].name] for row in rows], plan.columns[i].storage), len(rows)
     )
+    scores = plan.score_batch(batch)
     return scores.predictions, scores.probabilities
 
 

@@ -1,18 +1,31 @@
 """Tests of the stage evaluate: metrics, intervals, segments and plots of the test part; NaN is an error."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from sklearn import metrics as sk
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
+from skline import paths
+from skline.artifact import GoldenRows
 from skline.errors import SklineError
+from skline.evaluation import metrics
+from skline.evaluation.metrics import Computation, Metric
+from skline.scoring.golden_rows import choose_golden_rows
 from skline.scoring.scores import Scores
 from skline.settings.evaluation import Evaluate
-from skline.stages.evaluate import comparison_metric, evaluate, finite_sample
+from skline.stages.evaluate import comparison_metric, evaluate, finite_sample, verify_golden_rows
+from skline.stages.train import train, write_model
 from skline.tuning.tune import tune
 from tests.fixtures import demo
+from tests.fixtures.sample_project.pipeline import build_pipeline
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +62,7 @@ def test_every_metric_lies_in_its_interval_and_details_are_json(evaluated: objec
     assert json.loads(json.dumps(details, allow_nan=False))["metric"] == "roc_auc"
     for name, (low, high) in details["intervals"]["model"].items():
         assert low <= high
-        if name != "ece":  # resampling can only add to it
-            assert low <= metrics["model"][name] <= high, name
+        assert low <= metrics["model"][name] <= high, name
     assert details["threshold"] == 0.3
     assert {each["column"] for each in details["importance"]} == set(demo.contract().input_names)
     assert details["leaks"]["duplicates"]["ids"] == {"flight_id": 0}
@@ -104,3 +116,78 @@ def test_evaluate_does_not_modify_its_tables() -> None:
     before = parts["test"].copy()
     evaluate(demo.pipeline(), parts["train"], parts["test"], demo.contract(), Evaluate(resamples=100), seed=1)
     pd.testing.assert_frame_equal(parts["test"], before)
+
+
+def test_baselines_depend_on_data_and_seed_and_not_on_the_model() -> None:
+    parts, settings = demo.parts(), Evaluate(resamples=100, leak_rows=0, importance_rows=0, baseline_rows=1_000)
+    results = []
+    for iterations, threshold in ((20, 0.3), (3, 0.6)):
+        fitted = train(parts["train"], demo.contract(), build_pipeline, {"model__max_iter": iterations}, seed=1)
+        tuned, _ = tune(
+            fitted, parts["validation"], demo.contract(), method="off", threshold=threshold, level=0.9, seed=1
+        )
+        results.append(evaluate(tuned, parts["train"], parts["test"], demo.contract(), settings, seed=1).metrics)
+    first, second = results
+    assert first["model"]["f1"] != second["model"]["f1"]
+    assert first["linear"] == second["linear"]
+    assert first["dummy"] == second["dummy"]
+    assert first["linear"]["f1"] > 0
+
+
+def test_a_metric_that_resamples_have_no_value_of_is_named_with_the_rows_by_class() -> None:
+    parts, contract = demo.parts(), demo.contract()
+    late = parts["test"]["late"].to_numpy()
+    test = parts["test"].iloc[[*np.flatnonzero(~late)[:200], np.flatnonzero(late)[0]]]
+    settings = Evaluate(resamples=100, leak_rows=0, importance_rows=0, baseline_rows=500)
+    with pytest.raises(SklineError, match=r"recall has no value on too many .* \(rows by class: False 200, True 1\)"):
+        evaluate(demo.pipeline(), parts["train"], test, contract, settings, seed=1)
+
+
+def test_a_metric_may_have_no_interval_by_definition(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts, settings = demo.parts(), Evaluate(resamples=100, leak_rows=0, importance_rows=0, baseline_rows=500)
+    scores = demo.pipeline().predict_proba(parts["test"][demo.contract().input_names])[:, 1]
+    monkeypatch.setattr(metrics, "METRICS", dict(metrics.METRICS))
+    metrics.register(
+        Metric("own", "Own", None, "", binary=Computation(lambda sample: sample.scores.max(), interval=None))
+    )
+    result = evaluate(demo.pipeline(), parts["train"], parts["test"], demo.contract(), settings, seed=1)
+    assert result.metrics["model"]["own"] == scores.max()
+    assert result.details["intervals"]["model"]["own"] is None
+    assert result.details["intervals"]["without"] == ["own"]
+
+
+def test_a_forest_with_several_jobs_is_verified_within_its_declared_exactness(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its trees are added in the order in which threads end: the last bits of a row differ from call to call."""
+    monkeypatch.chdir(tmp_path)
+    parts, contract = demo.parts(), demo.contract()
+    steps = build_pipeline(contract).steps[:-1]
+    forest = RandomForestClassifier(150, min_samples_leaf=5, max_leaf_nodes=60, n_jobs=2, random_state=1)
+    forest_pipeline = Pipeline([*steps, ("numbers", SimpleImputer()), ("model", forest)])
+    forest_pipeline.fit(parts["train"][contract.input_names], parts["train"]["late"])
+    for pipeline, path in (
+        (forest_pipeline, "plan"),
+        (Pipeline([("own", FunctionTransformer(unchanged)), *forest_pipeline.steps]), "pipeline"),
+    ):
+        golden = choose_golden_rows(parts["train"], parts["validation"], contract, 40, seed=1)
+        choice = write_model(pipeline, contract, golden)
+        assert (choice.path, choice.exactness) == (path, "ulp")
+        stored = GoldenRows.model_validate_json(paths.GOLDEN.read_bytes())
+        assert stored.exactness == "ulp"
+        for _ in range(10):
+            verify_golden_rows(pipeline, contract, stored)
+        shifted = [[a + 1e-9, b - 1e-9] for a, b in stored.probabilities or []]
+        with pytest.raises(SklineError, match="golden row 0 gets .* within 4 units in the last place"):
+            verify_golden_rows(pipeline, contract, stored.model_copy(update={"probabilities": shifted}))
+
+
+def unchanged(X: pd.DataFrame) -> pd.DataFrame:
+    return X
+
+
+def test_results_of_the_last_model_stay_where_another_cannot_be_evaluated() -> None:
+    stage = yaml.safe_load((demo.ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]
+    outputs = [(path, options) for each in (*stage["metrics"], *stage["outs"]) for path, options in each.items()]
+    assert {path for path, _ in outputs} == {"reports/metrics.json", "reports/evaluation.json", "reports/plots"}
+    assert all(options["persist"] for _, options in outputs)

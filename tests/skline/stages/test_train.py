@@ -9,7 +9,9 @@ from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.stages.train import train, unused_inputs
+from skline.scoring.plan_storage import dump_plan
+from skline.scoring.planning import ScoringChoice, build_plan
+from skline.stages.train import describe_scoring, train, unused_inputs
 from tests.fixtures import demo
 from tests.fixtures.sample_project.pipeline import build_pipeline
 
@@ -80,3 +82,17 @@ def test_feature_groups_that_the_pipeline_does_not_take_are_listed() -> None:
     assert unused_inputs(build_pipeline(contract), edited) == {}, "its column is still taken"
     without = ColumnTransformer([("category", "passthrough", ["origin"])])
     assert "number" in unused_inputs(Pipeline([("columns", without)]), contract)
+
+
+def test_a_pipeline_without_a_plan_is_told_why_and_how_it_gets_one() -> None:
+    assert describe_scoring(ScoringChoice("plan", "bits")) == "scored by the plan, exact to the bits"
+    message = describe_scoring(ScoringChoice("pipeline", "bits", "FunctionTransformer applies 'ratio'"))
+    assert message.startswith("scored by the pipeline itself")
+    assert "FunctionTransformer applies 'ratio'. To have a plan" in message
+    assert "src/model/source.py" in message
+
+
+def test_equal_fits_give_equal_plans() -> None:
+    rows, contract = demo.parts()["train"], demo.contract()
+    plans = [build_plan(train(rows, contract, build_pipeline, FEW, seed=3), contract.inputs) for _ in range(2)]
+    assert dump_plan(plans[0]) == dump_plan(plans[1])

@@ -63,7 +63,10 @@ def render_report(
     body.append(_banner(verdict) + "\n</header>\n<main>")
     body += _sections(contents)
     body.append("</main>\n<footer>")
-    body.append("Intervals hold 95 % of bootstrap resamples of the test rows, assumed to be independent of each other.")
+    body.append(
+        "Intervals have a confidence of 95 %, from bootstrap resamples of the test rows (the calibration error's: a "
+        "normal approximation), which are assumed to be independent of each other."
+    )
     body.append("</footer>")
     return html.document(f"Report: {title}", "\n".join(body))
 
@@ -83,11 +86,17 @@ def _banner(verdict: Verdict) -> str:
 
 
 def _gates(verdict: Verdict) -> str:
-    """List the gates, those that failed first."""
+    """List the gates: those that failed first, then those that could not decide."""
+    kinds: dict[bool | None, tuple[str, str]] = {
+        False: ("no", "failed"),
+        None: ("undecided", "cannot tell"),
+        True: ("yes", "passed"),
+    }
     lines = [
-        f'<li class="{"yes" if gate.passed else "no"}">'
-        f'<span class="tag">{"passed" if gate.passed else "failed"}</span>'
+        f'<li class="{style}"><span class="tag">{name}</span>'
         f"<b>{escape(gate.gate)}</b><span>{escape(gate.reason)}</span></li>"
-        for gate in sorted(verdict.gates, key=lambda gate: gate.passed)
+        for passed, (style, name) in kinds.items()
+        for gate in verdict.gates
+        if gate.passed is passed
     ]
     return '<ul class="gates">\n' + "\n".join(lines) + "\n</ul>"

@@ -17,6 +17,8 @@ from skline.settings import Settings
 
 #: Of a column with more segments, the smallest ones are folded away.
 MAX_OPEN_SEGMENTS = 16
+#: The groups that a gap is between.
+ENDS = ("highest", "lowest")
 
 
 def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
@@ -94,18 +96,29 @@ def segments(details: Mapping[str, Any], overall: float | None) -> list[str]:
 
 def gaps(details: Mapping[str, Any]) -> list[str]:
     """Return the differences between groups of sensitive columns."""
-    rows = [
-        {
-            "column": each["column"],
-            "rate": each["rate"].replace("_", " "),
-            "gap": format_number(each["gap"]),
-            "95 % interval": format_optional_interval(each["interval"]),
-            "highest": f"{each['highest']} ({format_number(each['groups'][each['highest']])})",
-            "lowest": f"{each['lowest']} ({format_number(each['groups'][each['lowest']])})",
-        }
-        for each in details["gaps"]
-    ]
-    return [html.table(rows, "Largest differences between groups of sensitive columns", ("gap",))] if rows else []
+    rows = [_gap_row(each) for each in details["gaps"]]
+    if not rows:
+        return []
+    note = (
+        "<p>The intervals hold for all pairs of groups of a column together. Only groups with enough rows on which a "
+        "rate is defined are compared.</p>"
+    )
+    return [note, html.table(rows, "Largest differences between groups of sensitive columns", ("gap",))]
+
+
+def _gap_row(gap: Mapping[str, Any]) -> dict[str, str]:
+    """Return one row of the table of gaps; without a gap where fewer than two groups are large enough."""
+    ends = {
+        end: f"{gap[end]} ({format_number(gap['groups'][gap[end]])})" if gap[end] is not None else "" for end in ENDS
+    }
+    return {
+        "column": gap["column"],
+        "rate": gap["rate"].replace("_", " "),
+        "gap": "too few rows" if gap["gap"] is None else format_number(gap["gap"]),
+        "95 % interval": format_optional_interval(gap["interval"]),
+        **ends,
+        "too small": ", ".join(f"{name} ({rows})" for name, rows in gap["small"].items()),
+    }
 
 
 def importance(details: Mapping[str, Any]) -> list[str]:

@@ -55,7 +55,7 @@ def compare(post: Post, model: Model, rows: Sequence[dict[str, Any]], *, one_by_
     """Send rows to a service, in batches or one by one, and compare its predictions with the pipeline's.
 
     They must have the same bits; where the plan is exact to "ulp" (docs/scoring.md), the same class, and numbers within
-    4 units in the last place of the pipeline's for the row alone.
+    64 units in the last place of the pipeline's for the row alone.
 
     Raises
     ------

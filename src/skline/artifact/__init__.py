@@ -39,7 +39,7 @@ class Scoring(BaseModel):
     """How the pipeline is scored, as decided when it was fitted.
 
     `path` is "plan" (the same arithmetic without DataFrames) or "pipeline"; `exactness` is "bits" where every
-    prediction equals the pipeline's, "ulp" where it is within 4 units in the last place; `reason` is why there is no
+    prediction equals the pipeline's, "ulp" where it is within 64 units in the last place; `reason` is why there is no
     plan or, in a running process, why it does not use the stored one.
     """
 

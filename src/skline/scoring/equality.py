@@ -8,8 +8,9 @@ from skline.contract.spec import Value
 from skline.scoring.plan import Plan
 from skline.scoring.scores import Exactness, FloatArray, Scores
 
-#: Units in the last place by which an "ulp" plan may differ from the pipeline called row by row.
-MAX_ULPS = 4
+#: Units in the last place by which an "ulp" plan may differ from the pipeline called row by row, and such a pipeline from
+#: itself: a relative difference of 1.4e-14. The mean of 1,000 trees added in another order differs by up to 28.
+MAX_ULPS = 64
 
 
 def scores_equal(expected: Scores | None, actual: Scores | None, exactness: Exactness) -> bool:

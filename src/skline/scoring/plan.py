@@ -31,7 +31,7 @@ class Plan:
     ----------
     exactness : {"bits", "ulp"}
         "bits": every result equals the pipeline's for the same rows, bit for bit. "ulp": the pipeline's own last bits
-        for a row depend on whether it is scored alone or in a batch; the plan is within 4 ulp of the row scored alone.
+        for a row depend on whether it is scored alone or in a batch; the plan is within 64 ulp of the row scored alone.
     depends_on_batch : bool
         Whether a row's last bits may depend on the other rows in its batch, as the pipeline's own do.
     classes : ndarray or None

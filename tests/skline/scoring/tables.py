@@ -192,7 +192,7 @@ def assert_row_scores_equal(expected: Scores, actual: tuple[Any, Any], plan: Pla
 
 
 def assert_scores_equal(expected: Scores, actual: Scores, plan: Plan) -> None:
-    """Assert that all bits are equal; for an "ulp" plan that classes are equal and numbers within 4 ulp."""
+    """Assert that all bits are equal; for an "ulp" plan that classes are equal and numbers within MAX_ULPS."""
     assert (expected.probabilities is None) == (actual.probabilities is None)
     if plan.exactness == "bits":
         if expected.predictions.dtype == object:

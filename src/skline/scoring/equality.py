@@ -8,8 +8,8 @@ from skline.contract.spec import Value
 from skline.scoring.plan import Plan
 from skline.scoring.scores import Exactness, FloatArray, Scores
 
-#: Units in the last place by which an "ulp" plan may differ from the pipeline called row by row, and such a pipeline from
-#: itself: a relative difference of 1.4e-14. The mean of 1,000 trees added in another order differs by up to 28.
+#: Units in the last place by which an "ulp" plan may differ from the pipeline called row by row, and that from
+#: itself, a relative difference of 1.4e-14. The mean of 1,000 trees added in another order differs by up to 28.
 MAX_ULPS = 64
 
 

@@ -30,6 +30,7 @@ PLUMBING = {
     "skline.settings.project",
     "skline.settings.source",
     "skline.settings.training",
+    "skline.split_rule",
     "skline.stages",
     "skline.stages.progress",
 }

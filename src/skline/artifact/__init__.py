@@ -18,6 +18,7 @@ from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import atomic_folder
+from skline.split_rule import PartitionRule
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -65,7 +66,10 @@ class MetricDescription(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The files of the artifact with their sha256, and the provenance of the model."""
+    """The files of the artifact with their sha256, and the provenance of the model.
+
+    `partition` tells which rows the model was fitted on; None in artifacts of versions that did not store it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,6 +90,7 @@ class Manifest(BaseModel):
     metric_descriptions: dict[str, MetricDescription] = {}
     scoring: Scoring
     tuning: Tuning | None = None
+    partition: PartitionRule | None = None
 
 
 class ExpectedPredictions(BaseModel):

@@ -1,4 +1,7 @@
-"""Compare a new model with the champion on the same test rows, each scored by its own artifact."""
+"""Compare a new model with the champion on the same rows, each scored by its own artifact.
+
+`skline.evaluation.champion_rows` chooses the rows, and `skline.evaluation.champion_gate` decides.
+"""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +14,6 @@ from skline.artifact import Artifact
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.evaluation.bootstrap import Difference, gain, metric_values, paired_difference
-from skline.evaluation.frame_scorers import artifact_scorer
 from skline.evaluation.resampling import Sample, make_sample
 from skline.evaluation.segments import iterate_segments
 from skline.release.manifest import read_manifest
@@ -39,16 +41,19 @@ class SegmentDifference:
 class Comparison:
     """A model compared with the champion.
 
-    `values` are the champion's metrics. `difference` is None where the metric has no value, or where the model is the
-    champion itself.
+    `values` are the champion's metrics. `difference` is None where the metric has no value, where the model is the
+    champion itself, and where there is an `obstacle`: the reason why the two could not be compared. `rows` tells the
+    test rows that they were compared on, where these are not all.
     """
 
     version: str
     sha256: str
-    difference: Difference | None
+    difference: Difference | None = None
     values: dict[str, float] = field(default_factory=dict)
     compared_segments: int = 0
     worse_segments: tuple[SegmentDifference, ...] = ()
+    rows: str = ""
+    obstacle: str | None = None
 
 
 def open_champion(release_file: Path) -> tuple[str, Artifact] | None:
@@ -70,25 +75,6 @@ def open_champion(release_file: Path) -> tuple[str, Artifact] | None:
             f"{release_file}; copy the artifact there"
         )
     return arm.version, Artifact.open(folder, arm.sha256)
-
-
-def score_with_champion(champion: Artifact, test: pd.DataFrame, contract: Contract) -> Scores:
-    """Score the test part by the champion's artifact.
-
-    Raises
-    ------
-    SklineError
-        If the champion has another target, or needs inputs that the rows lack.
-    """
-    other = champion.contract
-    if (other.target.name, other.task, other.classes) != (contract.target.name, contract.task, contract.classes):
-        raise SklineError(
-            f"the champion {champion.version} predicts {other.target.name} {other.classes or other.task}, this model "
-            f"{contract.target.name} {contract.classes or contract.task}: they cannot be compared"
-        )
-    if missing := [name for name in other.input_names if name not in test]:
-        raise SklineError(f"the champion {champion.version} needs {missing}, which the test part lacks")
-    return artifact_scorer(champion)(test)
 
 
 def compare_with_champion(

@@ -14,14 +14,14 @@ from typing import Any
 from skline.errors import SklineError
 from skline.evaluation.bootstrap import CONFIDENCE
 from skline.evaluation.champion import Comparison
+from skline.evaluation.champion_gate import check_champion
 from skline.evaluation.gaps import count_pairs, gap_interval, groups_of
 from skline.evaluation.metrics import lower_is_better
 from skline.evaluation.runtime_costs import ROUNDS, Costs
+from skline.evaluation.segments import NO_SEGMENTS
 from skline.release.verdict import GateResult
 from skline.reporting.format import format_interval, format_number
 from skline.settings.evaluation import Gates
-
-NO_SEGMENTS = "no segments are marked: set segment=True on columns in src/model/contract.py"
 
 
 def evaluate_gates(
@@ -50,7 +50,7 @@ def evaluate_gates(
         *_check_support(gates, metrics, details),
         *_check_floors(gates, metrics),
         *_check_baselines(gates, details, metric),
-        *_check_champion(gates, details, comparison, artifact_sha256),
+        *check_champion(gates, comparison, artifact_sha256, has_segments=_has_segments(details)),
         *_check_segments(gates, details, metric),
         *_check_gaps(gates, details),
         *_check_calibration(gates, metrics),
@@ -141,58 +141,9 @@ def _describe_gain(difference: Mapping[str, Any], other: str) -> str:
     return f"{comparison} that of {other} (gain {ends[0]} to {ends[1]})"
 
 
-def _check_champion(
-    gates: Gates, details: Mapping[str, Any], comparison: Comparison | SklineError | None, artifact_sha256: str
-) -> Iterator[GateResult]:
-    """Require the model to be no worse than the champion, on all rows and in every segment."""
-    if comparison is None:
-        yield GateResult(gate="champion", passed=True, reason="there is no champion yet: nothing is released")
-        return
-    if isinstance(comparison, SklineError):
-        yield GateResult(gate="champion", passed=False, reason=str(comparison))
-        return
-    if comparison.sha256 == artifact_sha256:
-        yield GateResult(gate="champion", passed=True, reason=f"this artifact is the champion {comparison.version}")
-        return
-    difference, rules = comparison.difference, gates.champion
-    limit = 0.0 if rules.require == "better" else -rules.margin
-    if difference is None or finite_number(difference.low) is None or finite_number(difference.value) is None:
-        reason = f"the difference from {comparison.version} is not a finite number"
-        yield GateResult(gate="champion", passed=False, limit=limit, reason=reason)
-        return
-    conclusion = "no difference"
-    if difference.low > 0:
-        conclusion = "better beyond chance"
-    elif difference.high < 0:
-        conclusion = "worse beyond chance"
-    yield GateResult(
-        gate="champion",
-        passed=difference.low > limit,
-        value=difference.low,
-        limit=limit,
-        reason=f"{difference.metric} gains {format_number(difference.value, signed=True)} "
-        f"({format_interval(difference.low, difference.high, signed=True)}) over {comparison.version} "
-        f"on the same {difference.rows:,} rows: {conclusion}; the low end must be above {limit:g}",
-    )
-    if not comparison.compared_segments:
-        marked = details.get("segments") or details.get("small_segments")
-        few = f"too few rows to tell: no segment has {gates.segment_rows} rows (gates.segment_rows)"
-        yield GateResult(gate="champion by segment", passed=None, reason=few if marked else NO_SEGMENTS)
-        return
-    worse = [each for each in comparison.worse_segments if each.significant]
-    named = ", ".join(
-        f"{each.column} {each.value} {format_number(each.difference.value, signed=True)}" for each in worse
-    )
-    yield GateResult(
-        gate="champion by segment",
-        passed=not worse,
-        value=worse[0].difference.value if worse else None,
-        limit=-rules.segment_margin,
-        reason=f"much worse than {comparison.version} in {named}"
-        if worse
-        else f"none of {comparison.compared_segments} segments is worse by more than {rules.segment_margin:g} "
-        "beyond chance",
-    )
+def _has_segments(details: Mapping[str, Any]) -> bool:
+    """Return whether the test part has segments, of any size."""
+    return bool(details.get("segments") or details.get("small_segments"))
 
 
 def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> Iterator[GateResult]:
@@ -204,7 +155,7 @@ def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> It
     floor = gates.worst_segment
     if floor is None:
         return
-    if not details.get("segments") and not details.get("small_segments"):
+    if not _has_segments(details):
         yield GateResult(gate="worst segment", passed=False, limit=floor, reason=NO_SEGMENTS)
         return
     segments = [

@@ -21,6 +21,7 @@ from skline.scoring.scores import Scores
 #: Resamples behind a segment's intervals: fewer than for all rows, because there are many segments.
 RESAMPLES = 200
 MISSING = "(missing)"
+NO_SEGMENTS = "no segments are marked: set segment=True on columns in src/model/contract.py"
 CROSS = " × "
 #: Values that sort by size. Other digits, such as a superscript two, are text.
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")

@@ -126,10 +126,11 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     by_group = any(guess.role == "group" for guess in guesses)
     split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    if _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
+    while _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
+        split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
     choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds)
-    if _exclude_trends(guesses, choice.excluded):
+    if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     title = f"{to_words(name)}: {to_words(target.name)}"
     labels, test_rows = rows[contract.target.name], len(rows) // 5

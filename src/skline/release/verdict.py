@@ -64,8 +64,10 @@ class Verdict(BaseModel):
             return f"No: {len(self.failed_gates)} of {len(self.gates)} gates failed ({names})."
         if self.champion_sha256 is None:
             comparison = "there is no champion yet to compare with"
-        elif self.improved is None:
+        elif self.champion_sha256 == self.artifact_sha256:
             comparison = f"it is the champion {self.champion_version}"
+        elif self.improved is None:
+            comparison = f"it was not compared with the champion {self.champion_version}"
         elif self.improved:
             comparison = f"it is better than the champion {self.champion_version}"
         else:

@@ -50,13 +50,13 @@ class Evaluate(SettingsSection):
 
 
 class ChampionGate(SettingsSection):
-    """What a model must reach in comparison with the current champion, on the same test rows."""
+    """What a model must reach in comparison with the champion, on test rows that the champion was not fitted on."""
 
     require: Literal["not_worse", "better"] = Field(
         default="not_worse", description="better: the interval of the difference must lie above zero"
     )
     margin: NonNegative = Field(
-        default=0.005, description="not_worse: largest loss that is tolerated, with 97.5 % confidence"
+        default=0.005, description="not_worse: largest loss of the metric that is tolerated, with 97.5 % confidence"
     )
     segment_margin: NonNegative = Field(
         default=0.05, description="Largest loss that is tolerated in a segment, with statistical confidence"

@@ -3,12 +3,11 @@
 A key that an older params.yaml lacks has its default, so that an update of the engine never needs an edit.
 """
 
-import datetime as dt
 import difflib
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError
 
 from skline import paths
 from skline.canary_limits import Guards
@@ -17,6 +16,7 @@ from skline.settings.base import SettingsSection, Share
 from skline.settings.evaluation import Evaluate, Gates
 from skline.settings.source import Source
 from skline.settings.training import NUMBER_TAG, OBJECTIVE_TAG, Train
+from skline.split_rule import Split
 
 
 class Project(SettingsSection):
@@ -33,34 +33,6 @@ class Validate(SettingsSection):
     """Limits for data that breaks the contract."""
 
     max_quarantined: Share = Field(default=0.01, description="Largest share of labelled rows in quarantine")
-
-
-class Split(SettingsSection):
-    """How the rows are divided into the parts train, validation, test and live."""
-
-    kind: Literal["random", "group", "time"] = "random"
-    seed: int = 17
-    validation: Share = Field(default=0.15, description="Share of rows (random) or groups (group)")
-    test: Share = 0.2
-    live: Share = Field(default=0.0, description="Share that is kept out of training and evaluation, for replay")
-    validation_from: dt.datetime | dt.date | None = Field(default=None, description="Cut dates of a time split")
-    test_from: dt.datetime | dt.date | None = None
-    live_from: dt.datetime | dt.date | None = None
-
-    @model_validator(mode="after")
-    def _check_cuts(self) -> Self:
-        cuts = [self.validation_from, self.test_from, self.live_from]
-        if self.kind == "time":
-            if self.validation_from is None or self.test_from is None:
-                raise ValueError("a time split needs validation_from and test_from")
-            dates = [str(cut) for cut in cuts if cut is not None]
-            if dates != sorted(set(dates)):
-                raise ValueError(f"cut dates must rise: {', '.join(dates)}")
-        elif any(cut is not None for cut in cuts):
-            raise ValueError(f"cut dates belong to kind: time, not to kind: {self.kind}")
-        elif self.validation + self.test + self.live >= 1:
-            raise ValueError("validation + test + live must leave rows to train on")
-        return self
 
 
 class Package(SettingsSection):

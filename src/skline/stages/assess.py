@@ -1,32 +1,29 @@
 """Check the candidate against the gates, and write the verdict and the report; the stage gate enforces the verdict."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pandas as pd
 
 from skline import paths
 from skline.artifact import Artifact, read_digest
-from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.evaluation import gates
-from skline.evaluation.champion import (
-    Comparison,
-    compare_with_champion,
-    open_champion,
-    score_with_champion,
-)
+from skline.evaluation.champion import Comparison, compare_with_champion, open_champion
+from skline.evaluation.champion_rows import NotComparable, find_comparable_rows
 from skline.evaluation.frame_scorers import artifact_scorer
 from skline.evaluation.runtime_costs import measure_costs
 from skline.release.verdict import Verdict
 from skline.settings.evaluation import Evaluate, Gates
 
+LoadTable = Callable[[], pd.DataFrame]
 #: What the stage prints for a gate.
 OUTCOMES = {True: "passed", False: "FAILED", None: "cannot tell"}
 
 
 def assess(
     artifact: Artifact,
-    test: pd.DataFrame,
+    load_table: LoadTable,
     metrics: dict[str, Any],
     details: dict[str, Any],
     evaluate: Evaluate,
@@ -35,7 +32,7 @@ def assess(
 ) -> tuple[Verdict, Comparison | None]:
     """Return the verdict on the candidate, and the comparison with the champion if there is one."""
     costs = measure_costs(artifact, paths.CANDIDATE)
-    result = compare_with_release(artifact, test, artifact.contract, details["metric"], evaluate, limits, seed)
+    result = compare_with_release(artifact, load_table, details["metric"], evaluate, limits, seed)
     comparison = result if isinstance(result, Comparison) else None
     verdict = Verdict(
         artifact_sha256=artifact.digest,
@@ -49,33 +46,53 @@ def assess(
 
 def compare_with_release(
     artifact: Artifact,
-    test: pd.DataFrame,
-    contract: Contract,
+    load_table: LoadTable,
     metric: str,
     evaluate: Evaluate,
     limits: Gates,
     seed: int,
 ) -> Comparison | SklineError | None:
-    """Compare the artifact with the released champion on the test part.
+    """Compare the artifact with the released champion, on test rows that the champion was not fitted on.
+
+    Parameters
+    ----------
+    artifact : Artifact
+        The candidate.
+    load_table : function
+        Reads all validated rows; it is called only if there is another champion to compare with.
+    metric : str
+    evaluate : Evaluate
+    limits : Gates
+        With fewer rows than `min_rows` the two are not compared.
+    seed : int
 
     Returns
     -------
-    The comparison; the error that made it impossible; None where nothing is released.
+    The comparison; the error if the champion cannot be opened; None where nothing is released.
     """
     try:
         champion = open_champion(paths.RELEASE)
-        if champion is None:
-            return None
-        version, released = champion
-        if released.digest == artifact.digest:
-            return Comparison(version, released.digest, None)
-        champion_scores = score_with_champion(released, test, contract)
     except SklineError as error:
         return error
+    if champion is None:
+        return None
+    version, released = champion
+    if released.digest == artifact.digest:
+        return Comparison(version, released.digest)
+    if artifact.manifest.partition is None:
+        raise SklineError("assess: the candidate does not store its split; run `dvc repro -f package`")
+    contract, split = artifact.contract, artifact.manifest.partition.split
+    try:
+        rows = find_comparable_rows(load_table(), contract, split, released.contract, released.manifest.partition)
+    except NotComparable as error:
+        return Comparison(version, released.digest, obstacle=str(error))
+    if len(rows.own) < limits.min_rows:
+        few = f"only {rows.describe()}; gates.min_rows is {limits.min_rows}"
+        return Comparison(version, released.digest, obstacle=few)
     difference, values, n_segments, worse = compare_with_champion(
-        test,
-        artifact_scorer(artifact)(test),
-        champion_scores,
+        rows.own,
+        artifact_scorer(artifact)(rows.own),
+        artifact_scorer(released)(rows.champion),
         contract,
         (artifact_threshold(artifact), artifact_threshold(released)),
         metric,
@@ -83,7 +100,8 @@ def compare_with_release(
         limits,
         seed,
     )
-    return Comparison(version, released.digest, difference, values, n_segments, worse)
+    described = rows.describe() if rows.fitted or rows.unreadable else ""
+    return Comparison(version, released.digest, difference, values, n_segments, worse, described)
 
 
 def artifact_threshold(artifact: Artifact) -> float:
@@ -93,7 +111,7 @@ def artifact_threshold(artifact: Artifact) -> float:
 
 
 def main() -> None:
-    """Read the candidate, the test part, the reports of evaluate and the release; write verdict and report."""
+    """Read the candidate, the validated rows, the reports of evaluate and the release; write verdict and report."""
     from skline.evaluation.report.page import render_report
     from skline.files import read_json, read_table, write_text
     from skline.settings import Settings
@@ -101,9 +119,14 @@ def main() -> None:
     settings = Settings.load()
     artifact = Artifact.open(paths.CANDIDATE, read_digest(paths.CANDIDATE_DIGEST))
     metrics, details = read_json(paths.METRICS), read_json(paths.EVALUATION)
-    test = read_table(paths.part("test"))
     verdict, comparison = assess(
-        artifact, test, metrics, details, settings.evaluate, settings.gates, settings.train.seed
+        artifact,
+        lambda: read_table(paths.VALIDATED),
+        metrics,
+        details,
+        settings.evaluate,
+        settings.gates,
+        settings.train.seed,
     )
     write_text(paths.VERDICT, verdict.model_dump_json(indent=2) + "\n")
     plots = {path.stem: pd.read_csv(path) for path in sorted(paths.PLOTS.glob("*.csv"))}

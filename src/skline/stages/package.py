@@ -23,6 +23,7 @@ from skline.files import read_json, sha256, sha256_json, write_text
 from skline.scoring.golden_verification import compare_plan
 from skline.scoring.plan_storage import load_plan
 from skline.settings import Settings
+from skline.split_rule import PartitionRule
 
 #: The model card as HTML, in addition to the Markdown.
 CARD_PAGE = "model_card.html"
@@ -81,6 +82,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         "metric_descriptions": details.get("descriptions", {}),
         "scoring": read_json(paths.CHOICE),
         "tuning": read_json(paths.TUNING),
+        "partition": PartitionRule(split=settings.split),
     }
     card = model_card.sections(settings, contract, metadata, read_json(paths.SPLIT_REPORT), details)
     files: dict[str, bytes | Callable[[Path], object]] = {

@@ -17,8 +17,10 @@ from skline.errors import SklineError
 from skline.evaluation.report.page import render_report
 from skline.release.manifest import Arm, Release, publish_manifest
 from skline.release.verdict import Verdict
+from skline.scoring.golden_rows import choose_golden_rows
 from skline.settings import Settings
 from skline.settings.evaluation import Evaluate, Gates
+from skline.split_rule import PartitionRule, Split
 from skline.stages import assess, evaluate, gate
 from skline.stages.split import describe_parts
 from skline.stages.train import train
@@ -51,7 +53,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
 
 def assess_artifact(artifact: Artifact, evaluated: evaluate.Evaluated, limits: Gates = LIMITS) -> Any:
     details = json.loads(json.dumps(evaluated.details))
-    return assess.assess(artifact, demo.parts()["test"], evaluated.metrics, details, SETTINGS, limits, seed=1)
+    return assess.assess(artifact, demo.validated, evaluated.metrics, details, SETTINGS, limits, seed=1)
 
 
 def release(artifact: str, digest: str) -> None:
@@ -59,11 +61,11 @@ def release(artifact: str, digest: str) -> None:
     publish_manifest(paths.RELEASE, Release(number=1, published_at="2026-01-01T00:00:00Z", arms=(arm,)))
 
 
-def package_weak_model(folder: Path) -> demo.Packaged:
+def package_weak_model(folder: Path, partition: PartitionRule | None = None) -> demo.Packaged:
     """A model of one small tree, and so another artifact."""
     params = {"model__max_iter": 1, "model__max_leaf_nodes": 2}
     fitted = train(demo.parts()["train"], demo.contract(), build_pipeline, params, seed=1)
-    return demo.package(folder, fitted)
+    return demo.package(folder, fitted, partition=partition)
 
 
 def test_verdict_without_a_release_has_no_champion(artifact: Artifact, evaluated: evaluate.Evaluated) -> None:
@@ -92,6 +94,67 @@ def test_champion_is_not_compared_with_itself(artifact: Artifact, evaluated: eva
     assert verdict.passed
     assert verdict.improved is None
     assert "it is the champion flights/1" in verdict.summary()
+
+
+def time_split(validation: str, test: str) -> PartitionRule:
+    cuts = {"validation_from": validation, "test_from": test, "live_from": "2013-11-01"}
+    return PartitionRule(split=Split.model_validate({"kind": "time"} | cuts))
+
+
+def champion_gate(verdict: Verdict) -> Any:
+    [result] = [gate for gate in verdict.gates if gate.gate == "champion"]
+    return result
+
+
+def test_champion_is_compared_only_on_rows_that_it_was_not_fitted_on(
+    artifact: Artifact, evaluated: evaluate.Evaluated
+) -> None:
+    """The champion's test part began on 1 October, the candidate's begins on 1 September."""
+    champion = package_weak_model(paths.RELEASED / "old", time_split("2013-09-15", "2013-10-01"))
+    release("artifacts/old", champion.digest)
+    verdict, comparison = assess_artifact(artifact, evaluated)
+    test = demo.parts()["test"]
+    late = int((test["departed_at"] >= "2013-10-01").sum())
+    assert 0 < late < len(test)
+    assert comparison.difference.rows == late
+    compared = f"{late:,} of {len(test):,} test rows: the champion was fitted on {len(test) - late:,}"
+    assert compared in champion_gate(verdict).reason
+    assert compared in report_html(artifact, evaluated, verdict, comparison)
+
+
+def test_too_few_rows_that_the_champion_was_not_fitted_on_stop_only_a_model_that_must_be_better(
+    artifact: Artifact, evaluated: evaluate.Evaluated
+) -> None:
+    champion = package_weak_model(paths.RELEASED / "old", time_split("2013-10-01", "2013-10-31"))
+    release("artifacts/old", champion.digest)
+    verdict, comparison = assess_artifact(artifact, evaluated)
+    assert (verdict.passed, verdict.champion_sha256, verdict.improved) == (True, champion.digest, None)
+    assert champion_gate(verdict).passed is None
+    assert "test rows: the champion was fitted on" in champion_gate(verdict).reason
+    assert verdict.summary().endswith("it was not compared with the champion flights/1.")
+    assert "Not compared with flights/1: only" in report_html(artifact, evaluated, verdict, comparison)
+    strict = LIMITS.model_copy(update={"champion": LIMITS.champion.model_copy(update={"require": "better"})})
+    verdict, _ = assess_artifact(artifact, evaluated, strict)
+    assert [gate.gate for gate in verdict.failed_gates] == ["champion"]
+
+
+def test_champion_that_read_a_number_as_text_cannot_be_compared(
+    artifact: Artifact, evaluated: evaluate.Evaluated
+) -> None:
+    contract = demo.contract()
+    changes = {"kind": "string", "feature_group": "category", "example": "515", "minimum": None, "maximum": None}
+    columns = tuple(
+        column.model_copy(update=changes if column.name == "sched_dep_time" else {}) for column in contract.columns
+    )
+    text = contract.model_copy(update={"columns": columns})
+    train_rows = demo.parts()["train"].astype({"sched_dep_time": "str"})
+    fitted = train(train_rows, text, build_pipeline, {"model__max_iter": 1}, seed=1)
+    golden = choose_golden_rows(train_rows, train_rows, text, 10, seed=17)
+    champion = demo.package(paths.RELEASED / "old", fitted, text, golden)
+    release("artifacts/old", champion.digest)
+    verdict, _ = assess_artifact(artifact, evaluated)
+    assert champion_gate(verdict).passed is None
+    assert "(sched_dep_time is string there and integer here)" in champion_gate(verdict).reason
 
 
 @pytest.mark.parametrize(

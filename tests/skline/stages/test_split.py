@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from skline.contract.derive import derive
 from skline.contract.table import Table, column
 from skline.errors import SklineError
-from skline.settings import Split
-from skline.stages.split import PARTS, split
+from skline.partition import PARTS
+from skline.split_rule import Split
+from skline.stages.split import describe_parts, split
 
 
 class Inputs(Table):
@@ -47,7 +48,7 @@ def rows(n: int) -> pd.DataFrame:
             "y": random.random(n) < 0.3,
             "key": [f"k{i}" for i in range(n)],
             "at": pd.date_range("2020-01-01", periods=n, freq="D").as_unit("us"),
-            "owner": [f"g{i % max(n // 10, 1)}" for i in range(n)],
+            "owner": [f"g{i % (n // 2)}" for i in range(n)],
         }
     )
 
@@ -68,16 +69,24 @@ def test_every_row_is_in_exactly_one_part(n: int, seed: int, kind: Any, live: fl
         assert sum(map(len, owners)) == len(set.union(*owners))
 
 
-def test_random_split_is_stratified_reproducible_and_depends_on_the_seed() -> None:
+def test_random_split_is_reproducible_and_depends_on_the_seed() -> None:
     data = rows(2_000)
     parts = split(data, CONTRACT, Split(seed=1, validation=0.1, test=0.2))
-    sizes = [len(parts[name]) for name in PARTS]
-    assert all(abs(size - expected) <= 2 for size, expected in zip(sizes, [1400, 200, 400, 0], strict=True))
-    assert all(abs(parts[name]["y"].mean() - data["y"].mean()) < 0.005 for name in PARTS[:3])
+    shares = [len(parts[name]) / 2_000 for name in PARTS]
+    assert all(abs(share - expected) < 0.04 for share, expected in zip(shares, [0.7, 0.1, 0.2, 0], strict=True))
+    assert all(abs(parts[name]["y"].mean() - data["y"].mean()) < 0.1 for name in PARTS[:3])
     again = split(data, CONTRACT, Split(seed=1, validation=0.1, test=0.2))
     other = split(data, CONTRACT, Split(seed=2, validation=0.1, test=0.2))
     assert again["test"].equals(parts["test"])
     assert not other["test"].equals(parts["test"])
+
+
+def test_report_states_the_share_of_each_part() -> None:
+    parts = split(rows(400), CONTRACT, Split())
+    summary = describe_parts(parts, CONTRACT)
+    assert {name: part["share"] for name, part in summary.items()} == {
+        name: round(len(part) / 400, 4) for name, part in parts.items()
+    }
 
 
 def test_cut_date_belongs_to_the_later_part() -> None:
@@ -95,7 +104,12 @@ def test_cut_date_belongs_to_the_later_part() -> None:
             "'test' is empty",
         ),
         (lambda d: d.assign(y=True), {}, "has no row with y = False"),
-        (lambda d: d.assign(key="same"), {}, "key 'same' is in train and validation"),
+        (lambda d: d.assign(key="same"), {}, "is empty; change split.seed or the shares"),
+        (
+            lambda d: d.assign(key="same"),
+            {"kind": "time", "validation_from": "2020-03-01", "test_from": "2020-04-01"},
+            "key 'same' is in train and validation",
+        ),
     ],
 )
 def test_rejects_empty_parts_missing_classes_and_shared_ids(change: Any, settings_: Any, message: str) -> None:

@@ -35,7 +35,7 @@ def metrics_table(
             "model": format_number(value),
             "95 % interval": format_optional_interval(intervals.get(name)),
         }
-        if comparison is not None and comparison.values:
+        if comparison is not None and comparison.values and not comparison.rows:  # else they are of fewer rows
             row["champion"] = format_number(comparison.values.get(name))
         rows.append(
             row | {other: format_number(metrics[other][name]) for other in ("linear", "dummy") if other in metrics}

@@ -23,7 +23,7 @@ ENDS = ("highest", "lowest")
 
 def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
     """Return the difference from the champion on the same rows, and the segments that are worse."""
-    if comparison is None:
+    if comparison is None or comparison.obstacle is not None:
         reason = next((each.reason for each in verdict.gates if each.gate == "champion"), "nothing was compared")
         return [f"<p>{escape(reason[:1].upper() + reason[1:])}.</p>"]
     overall = comparison.difference
@@ -51,6 +51,8 @@ def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
         None: "",
     }[verdict.improved]
     compared = f"{comparison.compared_segments} segments were compared; those listed are worse by more than the margin."
+    if comparison.rows:
+        compared = f"The models are compared on {escape(comparison.rows)}. {compared}"
     return [f"<h3>{escape(title)}</h3>", charts.interval_rows(rows, title, mark=0.0), f"<p>{conclusion} {compared}</p>"]
 
 
@@ -177,6 +179,7 @@ def data(lineage: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
         row = {
             "part": name,
             "rows": f"{part['rows']:,}",
+            "share": f"{part['share']:.1%}" if "share" in part else "",
             "from": str(part.get("from", ""))[:10],
             "to": str(part.get("to", ""))[:10],
         }
@@ -192,7 +195,7 @@ def data(lineage: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
         "Sha256": lineage.get("sha256"),
         "Left out as leaks": ", ".join(lineage.get("leaks_left_out") or []),
     }
-    return [html.table(rows, "Parts of the data", ("rows",)), _list_of(origin)]
+    return [html.table(rows, "Parts of the data", ("rows", "share")), _list_of(origin)]
 
 
 def model(artifact: Artifact, settings: Settings) -> list[str]:

@@ -2,12 +2,14 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from skline.contract.spec import Task
 from skline.init.codegen.contract_source import literal
 from skline.settings import Settings
+from skline.settings.base import SettingsSection
+from skline.settings.evaluation import Gates
 
 SOURCE = '''"""Derive the contract's columns, including the label, from the columns of the source.
 
@@ -95,10 +97,24 @@ def render_params(
         train=yaml_section(train),
         evaluate=yaml_section(evaluate),
     )
-    if gates:
-        text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{yaml_section(gates)}\n"
+    text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{_render_gates(gates)}\n"
     sections = [field.alias or name for name, field in Settings.model_fields.items()]
     return text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
+
+
+def _render_gates(chosen: Mapping[str, Any]) -> str:
+    """Render every gate that is in force, with the chosen limits or the defaults, and what each of them limits."""
+    return "\n".join(_gate_lines(Gates.model_validate(chosen), "  "))
+
+
+def _gate_lines(section: SettingsSection, indent: str) -> Iterator[str]:
+    for name, field in type(section).model_fields.items():
+        value = getattr(section, name)
+        if isinstance(value, SettingsSection):
+            yield f"{indent}{name}:"
+            yield from _gate_lines(value, f"{indent}  ")
+        elif value is not None and value != {}:  # the others limit nothing
+            yield f"{indent}{name}: {yaml_scalar(value)}" + (f"  # {field.description}" if field.description else "")
 
 
 def yaml_section(values: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ import pandas as pd
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.settings import Split
+from skline.partition import assign_parts, is_part
+from skline.split_rule import Split
 from skline.stages.split import split
 
 #: Shares of the validation and the test part, in the order in which they are tried.
@@ -44,13 +45,8 @@ def choose_split(
     """
     doubt = None
     if by_group:
-        for seed in SEEDS:
-            for validation, test in SHARES:
-                settings = {"kind": "group", "validation": validation, "test": test} | (
-                    {"seed": seed} if seed != 17 else {}
-                )
-                if _is_valid(rows, contract, settings):
-                    return settings, "each group is in one part only", GROUP_BEFORE_TIME if by_time else None
+        if (settings := _first_valid("group", rows, contract)) is not None:
+            return settings, "each group is in one part only", GROUP_BEFORE_TIME if by_time else None
         doubt = RANDOM_INSTEAD.format("group")
     elif by_time:
         for validation, test in SHARES:
@@ -60,14 +56,25 @@ def choose_split(
                 if _is_valid(rows, contract, settings):
                     return settings, "the test part has the latest rows", None
         doubt = RANDOM_INSTEAD.format("time")
-    for validation, test in SHARES:
-        settings = {"kind": "random", "validation": validation, "test": test}
-        if _is_valid(rows, contract, settings):
-            reason = "rows are drawn at random" if contract.classes is None else "stratified by class"
-            return settings, reason, doubt
+    if (settings := _first_valid("random", rows, contract)) is not None:
+        return settings, "each row's part follows from a hash of the row", doubt
     settings = {"kind": "random", "validation": SHARES[-1][0], "test": SHARES[-1][1]}
     split(rows, contract, Split.model_validate(settings))  # raises the error that names the class and the part
     raise AssertionError(settings)
+
+
+def _first_valid(kind: str, rows: pd.DataFrame, contract: Contract) -> dict[str, Any] | None:
+    """Return the first settings that the stage split accepts; those whose shares come out as set are preferred."""
+    accepted = None
+    for seed in SEEDS:
+        for validation, test in SHARES:
+            settings = {"kind": kind, "validation": validation, "test": test} | ({"seed": seed} if seed != 17 else {})
+            if not _is_valid(rows, contract, settings):
+                continue
+            if _has_its_shares(rows, contract, settings):
+                return settings
+            accepted = accepted or settings
+    return accepted
 
 
 def training_part(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> pd.DataFrame:
@@ -82,6 +89,13 @@ def _is_valid(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) 
     except (SklineError, ValueError):
         return False
     return all(len(parts[name]) >= 2 for name in ("train", "validation", "test"))
+
+
+def _has_its_shares(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> bool:
+    """Whether validation and test have at least half the rows that they are expected to have, and at most twice."""
+    part = assign_parts(rows, contract, Split.model_validate(settings))
+    shares = {name: float(is_part(part, name).mean()) for name in ("validation", "test")}
+    return all(settings[name] / 2 <= share <= settings[name] * 2 for name, share in shares.items())
 
 
 def _time_boundaries(times: pd.Series, validation: float, test: float) -> tuple[str, str] | None:

@@ -1,5 +1,7 @@
 """Tests of the chosen gates: boosted trees can pass them, also if the true relation is linear."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -34,5 +36,19 @@ def test_gates_are_looser_for_fewer_rows() -> None:
     margins = [choose_gates(target, "binary", rows)["linear_margin"] for rows in (30, 100, 1000, 100_000)]
     assert margins == sorted(margins, reverse=True)
     assert margins[-1] == 0.02
-    assert choose_gates(target, "regression", 100_000) == {"linear_margin": 1.3}
+    assert choose_gates(target, "regression", 100_000) == {
+        "linear_margin": 1.3, "champion": {"margin": 0.025, "segment_margin": 0.5}
+    }  # fmt: skip
     assert choose_gates(target, "binary", 30)["dummy"] == "better"
+
+
+def test_champion_margin_depends_on_the_rows_of_the_rarest_class_and_on_the_targets_scale() -> None:
+    def margin(target: pd.Series, task: Any, rows: int) -> float:
+        return float(choose_gates(target, task, rows)["champion"]["margin"])
+
+    even, rare = pd.Series([False, True] * 50), pd.Series([False] * 95 + [True] * 5)
+    assert margin(even, "binary", 1_400) == 0.015
+    assert margin(rare, "binary", 1_400) == 0.048
+    assert [margin(even, "binary", rows) for rows in (20, 100_000)] == [0.05, 0.005]
+    prices = pd.Series(np.arange(100.0))
+    assert margin(prices * 1_000, "regression", 1_400) == pytest.approx(1_000 * margin(prices, "regression", 1_400))

@@ -14,14 +14,17 @@ class Guards(BaseModel):
     """When a canary is aborted automatically.
 
     A canary is aborted when a rate of the challenger exceeds the champion's by more than the limit, with statistical
-    confidence (see `skline.release.guards`).
+    confidence (see `skline.release.guards`). A rate is the mean over entities of the share of their observations; a
+    request for one row is an observation, and so are the rows of one entity in a batch.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_rows: Annotated[int, Field(ge=20)] = Field(default=200, description="Rows that each arm needs before a check")
-    errors: Share = Field(default=0.02, description="Share of rows that failed")
-    fallbacks: Share = Field(default=0.05, description="Share of rows that a fallback answered, for any reason")
-    slow: Share = Field(default=0.05, description="Share of rows that took longer than slow_ms")
+    min_rows: Annotated[int, Field(ge=20)] = Field(
+        default=200, description="Observations that each arm needs before a check"
+    )
+    errors: Share = Field(default=0.02, description="Share that failed")
+    fallbacks: Share = Field(default=0.05, description="Share that another model or a fallback answered")
+    slow: Share = Field(default=0.05, description="Share that took longer than slow_ms, of rows requested alone")
     slow_ms: Annotated[float, Field(gt=0)] = 50
     score_shift: Share = Field(default=0.2, description="Distance between the distribution functions of the scores")

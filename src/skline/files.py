@@ -75,6 +75,33 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
             shutil.rmtree(leftover, ignore_errors=True)
 
 
+def append_line(path: Path, line: bytes) -> None:
+    """Append a line durably; it starts on a line of its own even if a crash has cut off the one before.
+
+    Raises
+    ------
+    SklineError
+        If the line cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_new = not path.exists()
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            size = os.fstat(handle).st_size
+            is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            rest = (b"\n" if is_torn else b"") + line + b"\n"
+            while rest:
+                rest = rest[os.write(handle, rest) :]
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+        if is_new:
+            fsync(path.parent)
+    except OSError as error:
+        raise SklineError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with atomic_write(path) as temporary:

@@ -48,10 +48,11 @@ ARTIFACT = Path("artifact")
 #: The artifact's digest, stored outside of it: a server needs it before it loads the pipeline.
 ARTIFACT_DIGEST = Path("artifact.sha256")
 
-#: The release manifest, the journal of releases, and the released artifacts by digest.
+#: The release manifest, the journal of releases, the looks of A/B tests, and the released artifacts by digest.
 RELEASES = Path("releases")
 RELEASE = RELEASES / "release.json"
 JOURNAL = RELEASES / "journal.jsonl"
+LOOKS = RELEASES / "looks.jsonl"
 RELEASED = RELEASES / "artifacts"
 
 

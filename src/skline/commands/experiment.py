@@ -22,22 +22,36 @@ def add_parser(commands: Subparsers) -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     """Print the report of an experiment, and end it with --abort if a guard is breached."""
+    import datetime as dt
+
     from skline.commands._releases import print_entry
     from skline.files import write_json
-    from skline.logs.read import read_labelled
+    from skline.logs.read import read_labels, read_predictions
     from skline.logs.settings import LogSettings
     from skline.release.experiment_report import report_experiment
-    from skline.release.journal import read_journal
+    from skline.release.journal import read_journal, share_changes
+    from skline.release.looks import LookStore
     from skline.release.store import ReleaseStore
 
     releases = ReleaseStore()
     current = release = releases.current()
+    journal = read_journal(releases.journal)
     if arguments.release is not None:
-        entry = read_journal(releases.journal).entry(arguments.release)
+        entry = journal.entry(arguments.release)
         release = None if entry is None else entry.release
     if release is None or release.experiment is None:
         raise SklineError("that release has no experiment; `skline releases` lists the releases that have one")
-    result = report_experiment(release, read_labelled(LogSettings.from_environment(), release.experiment.started_at))
+    log = LogSettings.from_environment()
+    changes = share_changes(journal, release.experiment)
+    since = min([release.experiment.started_at, *changes])
+    result = report_experiment(
+        release,
+        read_predictions(log, since),
+        read_labels(log),
+        LookStore(releases.looks),
+        dt.datetime.now(dt.UTC),
+        changes,
+    )
     print("\n".join(result.lines))
     if arguments.json is not None:
         write_json(arguments.json, result.figures)

@@ -33,6 +33,8 @@ def add_parser(commands: Subparsers) -> None:
     test.add_argument("--better", choices=("higher", "lower"), help="which direction is better (--kpi label)")
     test.add_argument("--entities", type=int, help="total labelled entities to collect, in both arms together")
     test.add_argument("--looks", type=int, default=1, help="number of analyses, the last one included (default: 1)")
+    test.add_argument("--window", metavar="TIME", help="how long an entity's predictions count (default: 7d)")
+    test.add_argument("--label-delay", metavar="TIME", help="time for labels after the window (default: 1d)")
     command.set_defaults(run=promote)
 
 
@@ -103,18 +105,22 @@ def _read_design(arguments: argparse.Namespace) -> "Design":
     from pydantic import ValidationError
 
     from skline.release.experiment import Design
+    from skline.release.promotion import read_duration
 
     if arguments.kpi is None or arguments.entities is None:
         raise SklineError("an A/B test needs --kpi and --entities: metric and sample size are fixed before it starts")
     better = arguments.better or BETTER.get(arguments.kpi)
     if better is None:
         raise SklineError("--kpi label needs --better higher or --better lower")
+    times = {"window_seconds": arguments.window, "label_seconds": arguments.label_delay}
+    durations = {name: int(read_duration(text).total_seconds()) for name, text in times.items() if text is not None}
     try:
         return Design(
             kpi=arguments.kpi,
             better=better,
             units=arguments.entities,
             looks=arguments.looks,
+            **durations,
         )
     except ValidationError as error:
         first = error.errors(include_url=False)[0]

@@ -1,7 +1,7 @@
 """Read the logs: predictions from the database and the sealed days as one table, joined with their labels."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
@@ -71,23 +71,44 @@ def read_labelled(
     Table
         The table of `read_predictions` with `label` (JSON, null if unknown) and `labelled_at` (when it arrived).
     """
-    predictions = read_predictions(settings, since, until)
-    labels = read_labels(settings)
+    return join_labels(read_predictions(settings, since, until), read_labels(settings))
+
+
+def join_labels(predictions: pa.Table, labels: pa.Table, deadlines: Sequence[int] | None = None) -> pa.Table:
+    """Join predictions with their valid label: the last one that arrived for the id, or the entity and event time.
+
+    Parameters
+    ----------
+    predictions : Table
+        As `read_predictions` returns them.
+    labels : Table
+        As `read_labels` returns them.
+    deadlines : sequence of int, optional
+        For each prediction, labels that arrived later do not exist; in microseconds since 1970, UTC.
+
+    Returns
+    -------
+    Table
+        As `read_labelled` returns it.
+    """
     keys = ("prediction_id", "entity", "event_time")
-    by_id: dict[str, int] = {}
-    by_event: dict[tuple[str, dt.datetime], int] = {}
+    by_id: dict[str, list[int]] = {}
+    by_event: dict[tuple[str, dt.datetime], list[int]] = {}
     label_keys = zip(*(labels[name].to_pylist() for name in keys), strict=True)
     for index, (prediction_id, entity, event_time) in enumerate(label_keys):
         if prediction_id is not None:
-            by_id[prediction_id] = index
+            by_id.setdefault(prediction_id, []).append(index)
         else:
-            by_event[entity, event_time] = index
+            by_event.setdefault((entity, event_time), []).append(index)
+    arrivals: list[int] = labels["time"].cast(pa.int64()).to_pylist()
     prediction_keys = zip(*(predictions[name].to_pylist() for name in keys), strict=True)
-    latest = [
-        max(by_id.get(prediction_id, -1), by_event.get((entity, event_time), -1))
-        for prediction_id, entity, event_time in prediction_keys
-    ]
-    indices = pa.array([None if index < 0 else index for index in latest], type=pa.int64())
+    latest: list[int | None] = []
+    for row, (prediction_id, entity, event_time) in enumerate(prediction_keys):
+        candidates = by_id.get(prediction_id, []) + by_event.get((entity, event_time), [])
+        if deadlines is not None:
+            candidates = [index for index in candidates if arrivals[index] <= deadlines[row]]
+        latest.append(max(candidates, default=None))
+    indices = pa.array(latest, type=pa.int64())
     return predictions.append_column("label", labels["label"].take(indices)).append_column(
         "labelled_at", labels["time"].take(indices)
     )

@@ -13,6 +13,10 @@ from skline.canary_limits import Guards
 BUCKETS = 10_000
 #: Two-sided error probability of an A/B test, over all of its looks.
 ALPHA = 0.05
+#: An entity's predictions count for a week, so that each entity has every day of the week.
+DEFAULT_WINDOW_SECONDS = 7 * 86_400
+#: Labels may come one day after the end of the window.
+DEFAULT_LABEL_SECONDS = 86_400
 Kind = Literal["canary", "ab", "shadow"]
 Kpi = Literal["label", "correct", "brier", "absolute_error", "squared_error"]
 
@@ -27,7 +31,11 @@ class RampStep(BaseModel):
 
 
 class Design(BaseModel):
-    """The design of an A/B test, fixed before its first row. With several looks O'Brien-Fleming boundaries hold."""
+    """The design of an A/B test, fixed before its first row. With several looks O'Brien-Fleming boundaries hold.
+
+    An entity is closed `window_seconds` and `label_seconds` after its first prediction: predictions after the window
+    do not count, nor do labels that arrive later. A look uses closed entities alone.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -35,6 +43,12 @@ class Design(BaseModel):
     better: Literal["higher", "lower"]
     units: Annotated[int, Field(ge=100)] = Field(description="Labelled entities to collect, both arms together")
     looks: Annotated[int, Field(ge=1, le=20)] = Field(default=1, description="Analyses, the last one included")
+    window_seconds: Annotated[int, Field(ge=1)] = Field(
+        default=DEFAULT_WINDOW_SECONDS, description="From an entity's first prediction in the test"
+    )
+    label_seconds: Annotated[int, Field(ge=0)] = Field(
+        default=DEFAULT_LABEL_SECONDS, description="Time for labels after an entity's window"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -82,11 +96,18 @@ class Experiment(BaseModel):
         return (reached or [self.steps[0].weight])[-1] if self.steps else weight
 
 
-def bucket(salt: str, experiment: str, entity: object) -> int:
-    """Return the bucket of an entity, of 10,000; 12 and "12" are the same entity.
+def entity_key(salt: str, experiment: str, entity: object) -> int:
+    """Return a hash of an entity, 64 bits; 12 and "12" are the same entity.
 
-    The challenger has the buckets below its weight, so the entities of a share of 10 % are among those of 20 %.
-    Another experiment, or another salt, divides the same entities independently.
+    Another experiment, or another salt, hashes the same entity independently.
     """
     text = f"{salt}:{experiment}:{entity}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest()) % BUCKETS
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+
+
+def bucket(salt: str, experiment: str, entity: object) -> int:
+    """Return the bucket of an entity, of 10,000.
+
+    The challenger has the buckets below its weight, so the entities of a share of 10 % are among those of 20 %.
+    """
+    return entity_key(salt, experiment, entity) % BUCKETS

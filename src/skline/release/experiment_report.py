@@ -1,21 +1,24 @@
 """Report on an experiment from the logs: what can be concluded so far, and what cannot."""
 
-import math
-from dataclasses import dataclass, field
+import datetime as dt
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from skline.logs.read import values
-from skline.release.comparison import compare_predictions, format_comparison, kpi_of, score_of
-from skline.release.experiment import ALPHA, BUCKETS, Design, Experiment
-from skline.release.guards import Tally, find_breach
-from skline.release.manifest import Arm, Release
-from skline.release.sequential import MIN_SAMPLE_RATIO_P, boundaries, sample_ratio_p
-
-ARMS = ("champion", "challenger")
+from skline.logs.read import join_labels, values
+from skline.logs.records import to_us
+from skline.release.canary import CanaryMonitor
+from skline.release.comparison import compare_predictions, format_comparison, score_of
+from skline.release.experiment import ALPHA, BUCKETS, Design
+from skline.release.looks import Look, LookStore, planned_entities, take_looks
+from skline.release.manifest import Release
+from skline.release.sequential import MIN_SAMPLE_RATIO_P, sample_ratio_p
+from skline.release.units import ARMS, Units, collect_units
 
 
 @dataclass(frozen=True)
@@ -27,46 +30,57 @@ class ExperimentReport:
     breach: str | None = None
 
 
-@dataclass
-class Unit:
-    """One entity of an A/B test.
-
-    It belongs to the `arm` of its first row, at `first_seen`; `mixed` is True if it has rows in the other arm too.
-    `kpis` are the values of its labelled predictions.
-    """
-
-    arm: str
-    first_seen: Any
-    kpis: list[float] = field(default_factory=list)
-    mixed: bool = False
-
-
-def report_experiment(release: Release, labelled: pa.Table) -> ExperimentReport:
-    """Report on the experiment of a release.
+def report_experiment(
+    release: Release,
+    predictions: pa.Table,
+    labels: pa.Table,
+    looks: LookStore,
+    now: dt.datetime,
+    share_changes: Sequence[dt.datetime] = (),
+) -> ExperimentReport:
+    """Report on the experiment of a release; looks of an A/B test that have become possible are written down.
 
     Parameters
     ----------
     release : Release
         It must have an experiment.
-    labelled : pyarrow.Table
-        The log from the experiment's start on, as `skline.logs.read.read_labelled` returns it.
+    predictions : pyarrow.Table
+        The log from the experiment's start on, as `skline.logs.read.read_predictions` returns it.
+    labels : pyarrow.Table
+        As `skline.logs.read.read_labels` returns them.
+    looks : LookStore
+    now : datetime
+        With a time zone.
+    share_changes : sequence of datetime
+        When a canary's share was set or changed, see `skline.release.journal.share_changes`.
     """
     experiment, arm = release.experiment, release.challenger
     assert experiment is not None  # noqa: S101 - the caller checks
     assert arm is not None  # noqa: S101
-    rows = labelled.filter(pc.equal(labelled["experiment"], experiment.name))
+    rows = predictions.filter(pc.equal(predictions["experiment"], experiment.name))
     title = (
         f"{experiment.kind} {experiment.name}: {arm.version} against {release.champion.version}, since "
         f"{experiment.started_at:%Y-%m-%d %H:%M} UTC"
     )
     if experiment.kind == "shadow":
-        report = _report_shadow(rows)
+        report = _report_shadow(join_labels(rows, labels))
     elif experiment.design is not None:
-        report = _report_test(experiment.design, arm, rows)
+        share, units = arm.weight / BUCKETS, collect_units(experiment.design, rows, labels)
+        taken = looks.read(experiment)
+        if is_valid(units, share):
+            new = take_looks(experiment.design, share, units, taken, to_us(now))
+            taken = looks.record(experiment, new, now)
+        report = _report_test(experiment.design, share, units, taken, to_us(now))
     else:
-        report = _report_canary(experiment, rows)
+        report = _report_canary(release, rows, share_changes)
     figures = {"experiment": experiment.name, "kind": experiment.kind, "challenger": arm.version} | report.figures
     return ExperimentReport([title, *report.lines], figures, report.breach)
+
+
+def is_valid(units: Units, share: float) -> bool:
+    """Return whether the arms' sizes fit the challenger's planned share."""
+    champions, challengers = (int(units.in_arm(arm).sum()) for arm in ARMS)
+    return sample_ratio_p(champions, challengers, share) >= MIN_SAMPLE_RATIO_P
 
 
 def _report_shadow(rows: pa.Table) -> ExperimentReport:
@@ -90,153 +104,208 @@ def _report_shadow(rows: pa.Table) -> ExperimentReport:
     return ExperimentReport(format_comparison(comparison), comparison)
 
 
-def _report_canary(experiment: Experiment, rows: pa.Table) -> ExperimentReport:
-    """Check the guards on the rows of all processes."""
-    rows = rows.filter(pc.is_valid(rows["bucket"]))
-    arms, roles = rows["arm"].to_pylist(), rows["role"].to_pylist()
-    predictions = zip(values(rows["prediction"]), values(rows["probabilities"]), strict=True)
-    scores = np.array([score_of(*prediction) for prediction in predictions])
-    bounds = np.unique(np.quantile(scores, np.linspace(0.05, 0.95, 19))) if len(scores) else np.array([])
-    latencies = rows["latency_us"].to_pylist()
-    tallies = {name: Tally(scores=[0] * (len(bounds) + 1)) for name in ARMS}
-    for arm, role, latency, score_bin in zip(
-        arms, roles, latencies, np.searchsorted(bounds, scores, side="left").tolist(), strict=True
-    ):
-        tally = tallies[arm]
-        tally.rows += 1
-        tally.slow += (latency or 0) > experiment.guards.slow_ms * 1000
-        if role == arm:
-            tally.scores[score_bin] += 1
-        else:
-            tally.fallbacks += 1
-    champion, challenger = (tallies[name] for name in ARMS)
-    breach = find_breach(experiment.guards, champion, challenger)
+@dataclass(frozen=True)
+class LoggedRequest:
+    """The rows of one arm in a logged request.
+
+    Attributes
+    ----------
+    time : datetime
+    arm : str
+    entities : list of int
+        Without repetitions; entities are numbered.
+    observed : int or None
+        The entity whose observation the request is; None if it is in the other arm.
+    scores : list of float, or None
+        The score of each entity's first row; None if the arm's model did not predict.
+    latency_us : int or None
+        None for a batch.
+    """
+
+    time: dt.datetime
+    arm: str
+    entities: list[int]
+    observed: int | None
+    scores: list[float] | None
+    latency_us: int | None
+
+
+def _report_canary(release: Release, rows: pa.Table, share_changes: Sequence[dt.datetime]) -> ExperimentReport:
+    """Check the guards on the rows of all processes, in the order and at the moments in which a service does it."""
+    experiment = release.experiment
+    assert experiment is not None  # noqa: S101 - the caller checks
+    guards = experiment.guards
+    requests = logged_requests(release, rows)
+    scores = np.array([score for request in requests for score in request.scores or ()])
+    bounds = np.unique(np.quantile(scores, np.linspace(0.05, 0.95, 19))).tolist() if len(scores) else []
+    monitor = CanaryMonitor(guards, bounds)
+    restarts = sorted(share_changes)
+    counts = {arm: {"requests": 0, "fallbacks": 0, "slow": 0} for arm in ARMS}
+    breach = None
+    for request in requests:
+        while restarts and restarts[0] <= request.time:
+            restarts.pop(0)
+            monitor.restart()
+        slow = None if request.latency_us is None else request.latency_us > guards.slow_ms * 1000
+        found = monitor.observe(
+            request.entities,
+            is_challenger=request.arm == "challenger",
+            observed=request.observed,
+            slow=slow,
+            scores=request.scores,
+        )
+        breach = breach or found
+        count = counts[request.arm]
+        count["requests"] += 1
+        count["fallbacks"] += request.scores is None
+        count["slow"] += bool(slow)
     lines = [
-        f"{name}: {tally.rows:,} rows, {tally.fallbacks:,} served by another model, {tally.slow:,} slower than "
-        f"{experiment.guards.slow_ms:g} ms"
-        for name, tally in tallies.items()
+        f"{name}: {count['requests']:,} requests, {count['fallbacks']:,} served by another model, {count['slow']:,} "
+        f"slower than {guards.slow_ms:g} ms"
+        for name, count in counts.items()
     ]
-    min_rows, smaller_arm = experiment.guards.min_rows, min(champion.rows, challenger.rows)
+    fewest = min(monitor.champion.total, monitor.challenger.total)
     if breach is not None:
         lines.append(f"the challenger breaches a guard: {breach}")
-    elif smaller_arm < min_rows:
-        lines.append(f"no conclusion yet: {smaller_arm:,} of {min_rows:,} rows of each arm")
+    elif not monitor.checks:
+        lines.append(f"no conclusion yet: {fewest:,} of {guards.min_rows:,} observations of each arm")
     else:
         lines.append("no guard is breached; a canary does not show whether the challenger is better")
-    figures = {name: {"rows": t.rows, "fallbacks": t.fallbacks, "slow": t.slow} for name, t in tallies.items()}
-    return ExperimentReport(lines, figures | {"breach": breach}, breach)
+    return ExperimentReport(lines, counts | {"breach": breach}, breach)
 
 
-def _report_test(design: Design, arm: Arm, rows: pa.Table) -> ExperimentReport:
-    """Report on an A/B test by entities: first whether it is valid, then its result."""
-    units = collect_units(design, rows)
-    by_arm = {name: sorted((u for u in units.values() if u.arm == name), key=lambda u: u.first_seen) for name in ARMS}
-    means = {name: np.array([np.mean(u.kpis) for u in members if u.kpis]) for name, members in by_arm.items()}
-    share = arm.weight / BUCKETS
-    p = sample_ratio_p(len(by_arm["champion"]), len(by_arm["challenger"]), share)
-    mixed = sum(unit.mixed for unit in units.values())
+def logged_requests(release: Release, rows: pa.Table) -> list[LoggedRequest]:
+    """Return the requests of a canary, one for each arm in it, in the order of time; rows without entity are left out.
+
+    Rows with the same request id and time are one request. It is an observation of one of its entities, which a hash
+    draws. Rows of the challenger that a fallback predicted are left out: the champion did not predict them either, so
+    they say nothing about the challenger.
+    """
+    assert release.challenger is not None  # noqa: S101 - the caller checks
+    digests = {"champion": release.champion.sha256, "challenger": release.challenger.sha256}
+    rows = rows.filter(pc.and_(pc.is_valid(rows["bucket"]), pc.is_valid(rows["entity"])))
+    entities = rows["entity"].combine_chunks().dictionary_encode().indices.to_pylist()
+    columns = [
+        rows[name].to_pylist() for name in ("request_id", "time", "arm", "role", "artifact_digest", "latency_us")
+    ]
+    predictions = zip(values(rows["prediction"]), values(rows["probabilities"]), strict=True)
+    batches: dict[Any, dict[str, list[tuple[int, str, str, float, int | None]]]] = {}
+    for index, (entity, prediction, request_id, time, arm, role, digest, latency) in enumerate(
+        zip(entities, predictions, *columns, strict=True)
+    ):
+        key = (index, time) if request_id is None else (request_id, time)
+        batches.setdefault(key, {}).setdefault(arm, []).append((entity, role, digest, score_of(*prediction), latency))
+    requests = []
+    for key, arms in batches.items():
+        members_of_all = list(dict.fromkeys(member[0] for members in arms.values() for member in members))
+        observed = members_of_all[zlib.crc32(repr(key).encode()) % len(members_of_all)]
+        is_batch = sum(map(len, arms.values())) > 1
+        for arm, members in arms.items():
+            _, role, digest, _, latency = members[0]
+            if arm == "challenger" and role == "champion" and digest != digests["champion"]:
+                continue
+            by_entity: dict[int, float] = {}
+            for entity, _, _, score, _ in members:
+                by_entity.setdefault(entity, score)
+            own = role == arm and digest == digests[arm]
+            requests.append(
+                LoggedRequest(
+                    time=key[1],
+                    arm=arm,
+                    entities=list(by_entity),
+                    observed=observed if observed in by_entity else None,
+                    scores=list(by_entity.values()) if own else None,
+                    latency_us=None if is_batch else latency,
+                )
+            )
+    return requests
+
+
+def _report_test(design: Design, share: float, units: Units, looks: Sequence[Look], now_us: int) -> ExperimentReport:
+    """Report on an A/B test by entities: first whether it is valid, then the looks that were taken."""
+    closed = units.closed_by(now_us)
+    seen = {arm: int(units.in_arm(arm).sum()) for arm in ARMS}
+    labelled = {arm: int((units.in_arm(arm) & closed & units.labelled).sum()) for arm in ARMS}
+    p = sample_ratio_p(seen["champion"], seen["challenger"], share)
     figures: dict[str, Any] = {
-        "units": {name: len(members) for name, members in by_arm.items()},
-        "labelled": {name: len(arm_means) for name, arm_means in means.items()},
+        "units": seen,
+        "closed": {arm: int((units.in_arm(arm) & closed).sum()) for arm in ARMS},
+        "labelled": labelled,
+        "late_labels": units.late_labels,
         "sample_ratio_p": p,
-        "mixed_units": mixed,
+        "mixed_units": units.mixed,
+        "looks": [look.model_dump(mode="json") for look in looks],
         "conclusion": None,
     }
-    lines = [f"{name}: {len(by_arm[name]):,} entities, {len(means[name]):,} of them labelled" for name in ARMS]
+    lines = [
+        f"{arm}: {seen[arm]:,} entities, {figures['closed'][arm]:,} of them closed, {labelled[arm]:,} of these labelled"
+        for arm in ARMS
+    ]
+    if units.late_labels:
+        lines.append(f"{units.late_labels:,} predictions have a label that came after their entity was closed")
     lines.append(f"sample ratio: p = {p:.4g} for sizes as uneven as these under the planned share (chi-square)")
-    if p < MIN_SAMPLE_RATIO_P:
-        figures["conclusion"] = "invalid"
+    if units.mixed:
         lines.append(
+            f"{units.mixed:,} entities have rows in both arms; each counts for its first arm, which makes a difference "
+            "smaller"
+        )
+    lines.append(describe_design(design))
+    lines += [describe_look(design, look) for look in looks]
+    last = looks[-1] if looks else None
+    if last is not None:
+        figures |= {
+            "look": last.number,
+            "z": last.z,
+            "boundary": last.boundary,
+            "effect": last.effect,
+            "interval": list(last.interval),
+        }
+    figures["conclusion"], conclusion = _conclude(design, share, last, p, labelled)
+    return ExperimentReport([*lines, *conclusion], figures)
+
+
+def _conclude(
+    design: Design, share: float, last: Look | None, p: float, labelled: dict[str, int]
+) -> tuple[str | None, list[str]]:
+    """Return the conclusion, None if there is none yet, and the lines that state it."""
+    if last is not None and last.is_final:
+        if last.verdict == "no difference shown":
+            text = "conclusion: no difference is shown, which does not mean that there is none; the test is over"
+        else:
+            text = f"conclusion: the challenger is {last.verdict}; the test is over"
+        return last.verdict, [text]
+    if p < MIN_SAMPLE_RATIO_P:
+        text = (
             f"the test is invalid: the arms' sizes do not fit a share of {share:.1%} (p < {MIN_SAMPLE_RATIO_P}); "
             "find out which entities are missing"
         )
-        return ExperimentReport(lines, figures)
-    if mixed:
-        lines.append(
-            f"{mixed:,} entities have rows in both arms; each counts for its first arm, which makes a difference "
-            "smaller"
-        )
-    planned = {"champion": design.units * (1 - share), "challenger": design.units * share}
-    progress = min(len(means[name]) / planned[name] for name in ARMS)
-    looks = int(min(progress, 1.0) * design.looks + 1e-9)
-    return _apply_boundaries(design, means, planned, looks, lines, figures)
-
-
-def collect_units(design: Design, rows: pa.Table) -> dict[str, Unit]:
-    """Return the entities of an A/B test by their hash."""
-    rows = rows.filter(pc.and_(pc.is_valid(rows["bucket"]), pc.is_valid(rows["entity"])))
-    rows = rows.filter(pc.is_in(rows["role"], value_set=pa.array(ARMS)))
-    units: dict[str, Unit] = {}
-    for entity, moment, arm, prediction, probabilities, label in zip(
-        rows["entity"].to_pylist(),
-        rows["time"].to_pylist(),
-        rows["arm"].to_pylist(),
-        values(rows["prediction"]),
-        values(rows["probabilities"]),
-        values(rows["label"]),
-        strict=True,
-    ):
-        unit = units.setdefault(entity, Unit(arm, moment))
-        unit.mixed |= unit.arm != arm
-        if label is not None:
-            unit.kpis.append(kpi_of(design.kpi, prediction, probabilities, label))
-    return units
-
-
-def _apply_boundaries(
-    design: Design,
-    means: dict[str, Any],
-    planned: dict[str, float],
-    looks: int,
-    lines: list[str],
-    figures: dict[str, Any],
-) -> ExperimentReport:
-    """Go from look to look; the first that crosses its boundary ends the test.
-
-    Parameters
-    ----------
-    design : Design
-    means : dict
-        For each arm the mean KPI of its labelled entities, in the order in which they were first seen.
-    planned : dict
-        For each arm the number of entities at the end of the test.
-    looks : int
-        The looks that are possible so far.
-    lines, figures
-        Those of the report so far; they are extended.
-    """
-    schedule = "one look at the end" if design.looks == 1 else f"{design.looks} looks, O'Brien-Fleming boundaries"
-    lines.append(
-        f"design: {design.kpi}, {design.better} is better, {design.units:,} labelled entities, {schedule}, two-sided "
-        f"alpha {ALPHA:g}; entities' means are compared (Welch 1947)"
-    )
-    if not looks:
-        progress = ", ".join(f"{len(means[n]):,} of {math.ceil(planned[n] / design.looks):,} ({n})" for n in ARMS)
-        lines.append(f"no conclusion yet: the first look needs more labelled entities: {progress}")
+        return "invalid", [text]
+    number = 1 if last is None else last.number + 1
+    needed = planned_entities(design, share, number)
+    progress = ", ".join(f"{labelled[arm]:,} of {needed[arm]:,} ({arm})" for arm in ARMS)
+    lines = [f"no conclusion yet: look {number} of {design.looks} needs closed and labelled entities: {progress}"]
+    if last is None:
         lines.append("the difference so far is not reported: stopping on it would increase the rate of false alarms")
-        return ExperimentReport(lines, figures)
-    limits = boundaries(design.looks)
-    for look in range(1, looks + 1):
-        champion, challenger = (means[name][: math.ceil(planned[name] * look / design.looks)] for name in ARMS)
-        effect = float(np.mean(challenger) - np.mean(champion))
-        error = math.sqrt(np.var(champion, ddof=1) / len(champion) + np.var(challenger, ddof=1) / len(challenger))
-        z = effect / error if error else math.copysign(math.inf, effect) if effect else 0.0
-        limit = limits[look - 1]
-        if abs(z) >= limit or look == looks:
-            break
-    low, high = effect - limit * error, effect + limit * error
-    lines.append(
-        f"look {look} of {design.looks}: challenger less champion {effect:+.4g} ({low:+.4g} to {high:+.4g}), "
-        f"z = {z:.2f}, boundary {limit:.2f}"
+    return None, lines
+
+
+def describe_design(design: Design) -> str:
+    """Return the design of an A/B test as a line of text."""
+    schedule = "one look at the end" if design.looks == 1 else f"{design.looks} looks, O'Brien-Fleming boundaries"
+    window, label = dt.timedelta(seconds=design.window_seconds), dt.timedelta(seconds=design.label_seconds)
+    return (
+        f"design: {design.kpi}, {design.better} is better, {design.units:,} labelled entities, {schedule}, two-sided "
+        f"alpha {ALPHA:g}; an entity's predictions count for {window}, their labels for {label} more, then it "
+        "is closed; entities' means are compared (Welch 1947)"
     )
-    better = (effect > 0) == (design.better == "higher")
-    if abs(z) >= limit:
-        figures["conclusion"] = "better" if better else "worse"
-        lines.append(f"conclusion: the challenger is {figures['conclusion']}; the test is over")
-    elif look == design.looks:
-        figures["conclusion"] = "no difference shown"
-        lines.append("conclusion: no difference is shown, which does not mean that there is none; the test is over")
-    else:
-        lines.append(f"no conclusion yet; the next look needs {look + 1}/{design.looks} of the entities")
-    figures |= {"look": look, "z": z, "boundary": limit, "effect": effect, "interval": [low, high]}
-    return ExperimentReport(lines, figures)
+
+
+def describe_look(design: Design, look: Look) -> str:
+    """Return a look as a line of text."""
+    low, high = look.interval
+    z = "no variance" if look.z is None else f"z = {look.z:.2f}"
+    return (
+        f"look {look.number} of {design.looks}, {look.reached_at:%Y-%m-%d %H:%M} UTC, "
+        f"{look.champion.entities:,} and {look.challenger.entities:,} entities: challenger less champion "
+        f"{look.effect:+.4g} ({low:+.4g} to {high:+.4g}), {z}, boundary {look.boundary:.2f}: {look.verdict}"
+    )

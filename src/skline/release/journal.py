@@ -5,7 +5,6 @@ line holds the whole release: a rollback needs this file and the artifacts, and 
 """
 
 import datetime as dt
-import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skline.errors import SklineError
+from skline.files import append_line
+from skline.release.experiment import Experiment
 from skline.release.manifest import Release
 
 Action = Literal["promote", "canary", "ab", "shadow", "ramp", "abort", "rollback", "flag"]
@@ -109,6 +110,25 @@ def read_journal(path: Path) -> Journal:
     return Journal(tuple(entries), tuple(damaged))
 
 
+def share_changes(journal: Journal, experiment: Experiment) -> list[dt.datetime]:
+    """Return when the challenger's share of an experiment was set or changed, by releases and the steps of their ramps.
+
+    Steps that a later release replaced are among them.
+    """
+    changes: set[dt.datetime] = set()
+    share: object = None
+    for entry in journal.entries:
+        release = entry.release
+        arm, running = release.challenger, release.experiment
+        if arm is None or running is None or (running.name, running.salt) != (experiment.name, experiment.salt):
+            continue
+        if share != (arm.weight, running.steps, running.started_at):
+            share = (arm.weight, running.steps, running.started_at)
+            changes |= {running.started_at + dt.timedelta(seconds=step.after_seconds) for step in running.steps}
+            changes.add(release.published_at)
+    return sorted(changes)
+
+
 def append_entry(path: Path, entry: Entry) -> None:
     """Append a line durably. Call it while holding `exclusive_lock`.
 
@@ -117,19 +137,7 @@ def append_entry(path: Path, entry: Entry) -> None:
     SklineError
         If the line cannot be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
-    try:
-        size = os.fstat(handle).st_size
-        last_line_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
-        line = (b"\n" if last_line_torn else b"") + entry.model_dump_json(exclude_none=True).encode() + b"\n"
-        while line:
-            line = line[os.write(handle, line) :]
-        os.fsync(handle)
-    except OSError as error:
-        raise SklineError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
-    finally:
-        os.close(handle)
+    append_line(path, entry.model_dump_json(exclude_none=True).encode())
 
 
 @contextmanager

@@ -20,6 +20,9 @@ from skline.release.manifest import Arm, Release
 from skline.release.store import ReleaseStore, champion_only, require_unchanged
 from skline.release.verdict import read_verdict
 
+#: Entities that the smaller arm of an A/B test needs at its first look.
+MIN_LOOK_ENTITIES = 25
+
 
 @dataclass(frozen=True)
 class PromotionPlan:
@@ -81,6 +84,7 @@ def promote(
         )
     current = releases.current()
     require_champion(current, plan)
+    require_look_size(plan)
     version = registry.find(requested)
     require_new(current, version, plan)
     verdict = check_verdict(version, current, approval)
@@ -101,6 +105,19 @@ def require_champion(current: Release | None, plan: PromotionPlan) -> None:
     """Reject an experiment without a champion."""
     if plan.kind is not None and current is None:
         raise SklineError(f"{plan.kind}: nothing is promoted yet to compare with; `skline promote VERSION` first")
+
+
+def require_look_size(plan: PromotionPlan) -> None:
+    """Reject an A/B test whose first look has so few entities that their mean is not nearly normal."""
+    if plan.design is None:
+        return
+    share = min(plan.share, 100 - plan.share) / 100
+    entities = plan.design.units * share / plan.design.looks
+    if entities < MIN_LOOK_ENTITIES:
+        raise SklineError(
+            f"the first of {plan.design.looks} looks has {entities:.0f} entities in the smaller arm, and it needs "
+            f"{MIN_LOOK_ENTITIES}; plan more --entities, fewer --looks, or a --share nearer to 50"
+        )
 
 
 def require_new(current: Release | None, version: Version, plan: PromotionPlan) -> None:

@@ -18,28 +18,33 @@ from skline.release.experiment import ALPHA
 FloatArray = npt.NDArray[np.float64]
 #: Points at which the density is known between two looks.
 POINTS = 300
+#: No boundary is higher: a normal tail beyond it is below the smallest double.
+MAX_Z = 38.0
 #: A sample ratio that is less likely than this is a defect, not chance (Fabijan et al. 2019).
 MIN_SAMPLE_RATIO_P = 0.001
 
 
 @cache
-def boundaries(looks: int) -> tuple[float, ...]:
-    """Return how large |z| must be at each of `looks` equally spaced looks; two-sided, ALPHA over all of them."""
+def boundaries(looks: int, alpha: float = ALPHA) -> tuple[float, ...]:
+    """Return how large |z| must be at each of `looks` equally spaced looks; two-sided, `alpha` over all of them.
+
+    The looks must have independent increments: each adds data, and changes none of the earlier looks.
+    """
     if looks == 1:
-        return (float(-ndtri(ALPHA / 2)),)
+        return (float(-ndtri(alpha / 2)),)
     step = math.sqrt(1 / looks)
     points, weights = np.polynomial.legendre.leggauss(POINTS)
-    limits = [float(-ndtri(alpha_spent(1 / looks) / 2))]
+    limits = [float(-ndtri(alpha_spent(1 / looks, alpha) / 2))]
     edge = limits[0] * step
     at: FloatArray = points * edge
     mass: FloatArray = np.exp(-((at / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi)) * weights * edge
     for look in range(2, looks + 1):
-        allowed = alpha_spent(look / looks) - alpha_spent((look - 1) / looks)
+        allowed = alpha_spent(look / looks, alpha) - alpha_spent((look - 1) / looks, alpha)
 
         def excess(edge: float, at: FloatArray = at, mass: FloatArray = mass, allowed: float = allowed) -> float:
             return float(mass @ (ndtr((at - edge) / step) + ndtr((-at - edge) / step))) - allowed
 
-        edge = float(brentq(excess, 1e-6, 12 * math.sqrt(look / looks), xtol=1e-10))
+        edge = float(brentq(excess, 1e-6, MAX_Z * math.sqrt(look / looks), xtol=1e-10))
         limits.append(edge / math.sqrt(look / looks))
         new: FloatArray = points * edge
         density = np.exp(-(((new[:, None] - at[None, :]) / step) ** 2) / 2) / (step * math.sqrt(2 * math.pi))
@@ -47,9 +52,9 @@ def boundaries(looks: int) -> tuple[float, ...]:
     return tuple(limits)
 
 
-def alpha_spent(fraction: float) -> float:
-    """Return the part of ALPHA that may be used up at this fraction of the information, half of it on each side."""
-    return float(4 * ndtr(ndtri(ALPHA / 4) / math.sqrt(fraction)))
+def alpha_spent(fraction: float, alpha: float = ALPHA) -> float:
+    """Return the part of `alpha` that may be used up at this fraction of the information, half of it on each side."""
+    return float(4 * ndtr(ndtri(alpha / 4) / math.sqrt(fraction)))
 
 
 def sample_ratio_p(champion: int, challenger: int, share: float) -> float:

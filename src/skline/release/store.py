@@ -40,6 +40,11 @@ class ReleaseStore:
         return self.folder / paths.JOURNAL.name
 
     @property
+    def looks(self) -> Path:
+        """The file of the looks of A/B tests."""
+        return self.folder / paths.LOOKS.name
+
+    @property
     def artifacts(self) -> Path:
         """The released artifacts, by digest."""
         return self.folder / paths.RELEASED.name

@@ -1,5 +1,7 @@
 """Boundaries equal the published ones; boundaries and sample ratio raise false alarms as often as they state."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -40,3 +42,10 @@ def test_a_fair_division_is_rejected_as_seldom_as_the_threshold_states(share: fl
     assert alarms > 0
     assert sample_ratio_p(5_300, 4_700, 0.5) < 1e-6
     assert sample_ratio_p(0, 0, 0.5) == 1
+
+
+@pytest.mark.parametrize(("looks", "alpha"), [(20, 1e-4), (20, 1e-6), (10, 0.2)])
+def test_boundaries_exist_for_many_looks_at_small_error_probabilities(looks: int, alpha: float) -> None:
+    limits = boundaries(looks, alpha)
+    assert all(later < limit for limit, later in pairwise(limits))
+    assert boundaries(1, alpha)[0] < limits[-1] < boundaries(1, alpha)[0] + 0.4

@@ -107,18 +107,19 @@ class RuntimeCollector(Collector):
 
     def _experiment(self) -> Iterator[Metric]:
         experiment = self._models.experiment
-        rows, failures, shadow_rows = {}, {}, {}
+        rows: Mapping[str, float] = {}
+        failures: Mapping[str, float] = {}
+        shadow_rows = {}
         if experiment is not None:
-            challenger = experiment.challenger_tally
-            rows = {"champion": experiment.champion_tally.rows, "challenger": challenger.rows}
-            failures = {"error": challenger.errors, "fallback": challenger.fallbacks, "slow": challenger.slow}
+            rows, failures = experiment.rows, experiment.challenger_failures
             if experiment.shadow is not None:
                 shadow = experiment.shadow
                 shadow_rows = {"scored": shadow.scored, "dropped": shadow.dropped, "failed": shadow.failed}
         yield _counter("skline_experiment_rows_total", "Rows of the running experiment, by assigned arm", "arm", rows)
         yield _counter(
             "skline_experiment_challenger_failures_total",
-            "Rows of the challenger with an error, scored by a fallback, or slow; a row may count in several",
+            "Rows of the challenger with an error, served by another model after it, slow, or refused by its full "
+            "queue; a row may count in several",
             "kind",
             failures,
         )

@@ -2,13 +2,15 @@
 
 import datetime as dt
 import logging
-from bisect import bisect_left
+import secrets
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from skline.contract.spec import Row
-from skline.release.experiment import Experiment, bucket
-from skline.release.guards import Tally, find_breach
+from skline.release.canary import CanaryMonitor, is_counted
+from skline.release.experiment import BUCKETS, Experiment, entity_key
 from skline.release.manifest import Arm
 from skline.serving.experiments.aborted import AbortedCanaries
 from skline.serving.experiments.shadow import ShadowScorer
@@ -20,10 +22,15 @@ ArmName = Literal["champion", "challenger"]
 
 
 class Assignment(NamedTuple):
-    """The arm that a row is assigned to, and the bucket of its entity; None if the row has no entity."""
+    """The arm that a row is assigned to, and the hash of its entity; None if the row has no entity."""
 
     arm: ArmName
-    bucket: int | None
+    entity: int | None
+
+    @property
+    def bucket(self) -> int | None:
+        """The bucket of the entity."""
+        return None if self.entity is None else self.entity % BUCKETS
 
 
 @dataclass(eq=False)
@@ -37,7 +44,7 @@ class RunningExperiment:
     shadow : ShadowScorer or None
         Scores rows by the challenger without returning the result, in an experiment of that kind.
     score_bounds : list of float
-        Upper bounds of the bins in which scores are counted.
+        Upper bounds of the bins in which a canary's scores are counted.
     aborted_store : AbortedCanaries
     allowed : bool
         Whether the release's feature flags allow a challenger.
@@ -45,6 +52,10 @@ class RunningExperiment:
         The challenger's current share of the buckets; 0 if it may not get requests.
     aborted : str or None
         Why the canary was aborted: the guard that it broke, in this process or in another.
+    rows : Counter
+        Rows by assigned arm.
+    challenger_failures : Counter
+        Rows of the challenger: error, fallback, slow, busy.
     """
 
     experiment: Experiment
@@ -57,14 +68,12 @@ class RunningExperiment:
     allowed: bool = True
     weight: int = 0
     aborted: str | None = None
-    champion_tally: Tally = field(default_factory=Tally)
-    challenger_tally: Tally = field(default_factory=Tally)
-    _next_check: int = 0  # in rows of the challenger
+    rows: Counter[str] = field(default_factory=lambda: Counter(champion=0, challenger=0))
+    challenger_failures: Counter[str] = field(default_factory=lambda: Counter(error=0, fallback=0, slow=0, busy=0))
+    monitor: CanaryMonitor = field(init=False)
 
     def __post_init__(self) -> None:
-        for tally in (self.champion_tally, self.challenger_tally):
-            tally.scores = [0] * (len(self.score_bounds) + 1)
-        self._next_check = self.experiment.guards.min_rows
+        self.monitor = CanaryMonitor(self.experiment.guards, self.score_bounds)
         self.refresh()
 
     def is_same_as(self, experiment: Experiment, arm: Arm) -> bool:
@@ -78,8 +87,9 @@ class RunningExperiment:
         )
 
     def update(self, experiment: Experiment, arm: Arm, *, allowed: bool) -> None:
-        """Apply a later release of this experiment; the tallies stay."""
+        """Apply a later release of this experiment; counts stay unless the challenger's share changes."""
         self.experiment, self.arm, self.allowed = experiment, arm, allowed
+        self.monitor.guards = experiment.guards
         self.refresh()
 
     def refresh(self) -> None:
@@ -89,14 +99,25 @@ class RunningExperiment:
             if self.aborted is not None:
                 log.error("the canary %s was aborted before: %s", self.experiment.name, self.aborted)
         inactive = self.aborted is not None or not self.allowed or self.shadow is not None
-        self.weight = 0 if inactive else self.experiment.weight_at(dt.datetime.now(dt.UTC), self.arm.weight)
+        weight = 0 if inactive else self.experiment.weight_at(dt.datetime.now(dt.UTC), self.arm.weight)
+        if weight != self.weight:
+            self.weight = weight
+            self.monitor.restart()
 
     def assign(self, entity: object) -> Assignment:
         """Return the arm for an entity; rows without one go to the champion and are not part of the experiment."""
         if entity is None:
             return Assignment("champion", None)
-        number = bucket(self.experiment.salt, self.experiment.name, entity)
-        return Assignment("challenger" if number < self.weight else "champion", number)
+        key = entity_key(self.experiment.salt, self.experiment.name, entity)
+        return Assignment("challenger" if key % BUCKETS < self.weight else "champion", key)
+
+    def draw_entity(self, assignments: Sequence[Assignment]) -> int | None:
+        """Draw the entity whose observation a batch is, of all entities in it; None if no row has one.
+
+        A failed batch is one event, so it must not count for each of its entities. The draw is the same for both arms.
+        """
+        entities = list({assignment.entity for assignment in assignments} - {None})
+        return secrets.choice(entities) if entities else None
 
     def select_inputs(self, row: Row) -> Row:
         """Return the inputs of a row that the challenger reads."""
@@ -104,45 +125,70 @@ class RunningExperiment:
 
     def count(
         self,
-        assignment: Assignment,
-        seconds: float,
-        score: float | None,
+        assignments: Sequence[Assignment],
+        scores: Sequence[float] | None,
         *,
+        observed: int | None,
+        seconds: float | None = None,
         failed: bool = False,
-        replaced: bool = False,
     ) -> None:
-        """Count a row in the tally of its arm, and abort a canary that breaks a guard.
+        """Count a request, or the rows of one arm in it, and abort a canary that breaks a guard.
 
         Parameters
         ----------
-        assignment : Assignment
-            A row without an entity is not counted.
-        seconds : float
-            Scoring time of the row.
-        score : float or None
-            Score of the row; None if its own arm did not produce it.
+        assignments : sequence of Assignment
+            All of the same arm; rows without an entity are not counted.
+        scores : sequence of float, or None
+            Of each row by its arm's model; None if that did not predict.
+        observed : int or None
+            The entity whose observation the request is, see `draw_entity`; None if it is not in this arm.
+        seconds : float or None
+            Time to score a row that was requested alone. None for a batch: its time grows with its rows, and an arm
+            with a larger share has more of them.
         failed : bool
-            Whether the arm raised, or its result was not finite.
-        replaced : bool
-            Whether the champion or a fallback predicted instead of the arm.
+            Whether the arm's model raised, or a result was not finite.
         """
-        if assignment.bucket is None:
-            return
-        tally = self.challenger_tally if assignment.arm == "challenger" else self.champion_tally
-        tally.rows += 1
-        tally.errors += failed
-        tally.fallbacks += replaced
-        if seconds * 1000 > self.experiment.guards.slow_ms:
-            tally.slow += 1
-        if score is not None:
-            tally.scores[bisect_left(self.score_bounds, score)] += 1
-        if self.challenger_tally.rows >= self._next_check and self.experiment.kind == "canary" and self.weight:
-            self._check_guards()
+        arm = assignments[0].arm
+        slow = None if seconds is None else seconds * 1000 > self.experiment.guards.slow_ms
+        rows = sum(assignment.entity is not None for assignment in assignments)
+        self.rows[arm] += rows
+        if arm == "challenger":
+            for kind, occurred in (("error", failed), ("fallback", scores is None), ("slow", bool(slow))):
+                self.challenger_failures[kind] += rows * occurred
+        if self.experiment.kind == "canary" and self.weight:
+            self._check_guards(assignments, scores, observed, failed=failed, slow=slow)
 
-    def _check_guards(self) -> None:
-        guards = self.experiment.guards
-        reason = find_breach(guards, self.champion_tally, self.challenger_tally)
-        self._next_check = self.challenger_tally.rows + guards.min_rows
+    def count_busy(self, assignments: Sequence[Assignment]) -> None:
+        """Count rows that found their arm's queue full: busy is no fault of a model, so no guard counts them."""
+        rows = sum(assignment.entity is not None for assignment in assignments)
+        self.rows[assignments[0].arm] += rows
+        if assignments[0].arm == "challenger":
+            self.challenger_failures["busy"] += rows
+
+    def _check_guards(
+        self,
+        assignments: Sequence[Assignment],
+        scores: Sequence[float] | None,
+        observed: int | None,
+        *,
+        failed: bool,
+        slow: bool | None,
+    ) -> None:
+        """Count a request for the guards, and abort the canary if one is broken."""
+        indices: dict[int, int] = {}  # of each entity's first row
+        for index, (_, entity) in enumerate(assignments):
+            if entity is not None and is_counted(entity % BUCKETS, self.weight):
+                indices.setdefault(entity, index)
+        if not indices:
+            return
+        reason = self.monitor.observe(
+            list(indices),
+            is_challenger=assignments[0].arm == "challenger",
+            observed=observed if observed in indices else None,
+            failed=failed,
+            slow=slow,
+            scores=None if scores is None else [scores[index] for index in indices.values()],
+        )
         if reason is not None:
             self.aborted = reason
             self.weight = 0

@@ -20,7 +20,7 @@ from skline.serving.models.response import Content, ResponseBuilder, check_row, 
 from skline.serving.prediction.explanations import ExplanationService
 from skline.serving.prediction.log_records import make_record
 from skline.serving.prediction.recorder import PredictedBatch, Recorder, Serialize, empty_batch
-from skline.serving.prediction.scoring import ScoringWithFallback
+from skline.serving.prediction.scoring import ScoringWithFallback, Unscored
 from skline.serving.security.context import RequestContext
 from skline.serving.settings import ServiceSettings
 
@@ -109,13 +109,18 @@ class ExperimentRouter:
             return empty_batch(champion.response_builder, serialize)
         header = self._header_entity(context)
         assignments = [experiment.assign(self._entity(header, row)) for row in rows]
+        observed = experiment.draw_entity(assignments)
         results: list[ArmResult] = []
-        for arm in ARMS:
-            indices = [index for index, assignment in enumerate(assignments) if assignment.arm == arm]
-            if indices:
-                arm_assignments, arm_rows = [assignments[i] for i in indices], [rows[i] for i in indices]
-                scores, builder, role = await self._score_rows(champion, experiment, arm_assignments, arm_rows)
-                results.append(ArmResult(indices, scores, builder, role))
+        # One slot for both arms: a service that is too busy refuses the request before any arm is tried.
+        async with self._scoring.slot():
+            for arm in ARMS:
+                indices = [index for index, assignment in enumerate(assignments) if assignment.arm == arm]
+                if indices:
+                    arm_assignments, arm_rows = [assignments[i] for i in indices], [rows[i] for i in indices]
+                    scores, builder, role = await self._score_rows(
+                        champion, experiment, arm_assignments, arm_rows, observed
+                    )
+                    results.append(ArmResult(indices, scores, builder, role))
         batch, records = await self._scoring.run_in_batch_thread(
             self._build_batch, experiment, rows, assignments, results, header, context, serialize
         )
@@ -127,27 +132,43 @@ class ExperimentRouter:
     async def _score_row(
         self, champion: LoadedModel, experiment: RunningExperiment, assignment: Assignment, row: Row
     ) -> tuple[RowScore, ResponseBuilder, ArmName]:
-        """Score a row by its arm, then by the champion and its fallbacks; count it for the arm."""
-        started = perf_counter()
+        """Score a row by its arm, then by the champion and its fallbacks; count it for the arm.
+
+        A failure of the challenger counts if the champion scores the row: a row that no model can score is no fault of
+        an arm. A full queue counts for neither arm.
+        """
+        started, challenger = perf_counter(), experiment.challenger
+        spent, failed = 0.0, False
         if assignment.arm == "challenger":
-            challenger, failed = experiment.challenger, False
             try:
                 scored = await challenger.scorer.score_row(experiment.select_inputs(row))
                 check_row(scored)
+            except (QueueFull, BatcherClosed):
+                experiment.count_busy([assignment])
             except Exception as error:  # noqa: BLE001 - the champion may succeed
-                failed = _is_failure(error, challenger)
+                spent, failed = perf_counter() - started, True
+                _log_failure(error, challenger)
             else:
-                experiment.count(assignment, perf_counter() - started, score_of(scored))
+                experiment.count(
+                    [assignment], [score_of(scored)], observed=assignment.entity, seconds=perf_counter() - started
+                )
                 return scored, challenger.response_builder, "challenger"
-            spent = perf_counter() - started
-            scored, builder = await self._scoring.score_row(champion, row)
-            experiment.count(assignment, spent, None, failed=failed, replaced=True)
-        else:
-            scored, builder = await self._scoring.score_row(champion, row)
-            failed = builder is not champion.response_builder
-            score = None if failed else score_of(scored)
-            experiment.count(assignment, perf_counter() - started, score, failed=failed, replaced=failed)
-        return scored, builder, "champion"
+        result = await self._scoring.score_row_by_model(champion, row)
+        if isinstance(result, Unscored):
+            if assignment.arm == "champion" and result.error_type == "busy":
+                experiment.count_busy([assignment])
+            elif assignment.arm == "champion":
+                experiment.count(
+                    [assignment], None, observed=assignment.entity, seconds=perf_counter() - started, failed=True
+                )
+            return *(await self._scoring.score_row_by_fallback(result)), "champion"
+        if failed:
+            experiment.count([assignment], None, observed=assignment.entity, seconds=spent, failed=True)
+        elif assignment.arm == "champion":
+            experiment.count(
+                [assignment], [score_of(result[0])], observed=assignment.entity, seconds=perf_counter() - started
+            )
+        return *result, "champion"
 
     async def _score_rows(
         self,
@@ -155,31 +176,37 @@ class ExperimentRouter:
         experiment: RunningExperiment,
         assignments: Sequence[Assignment],
         rows: Sequence[Row],
+        observed: int | None,
     ) -> tuple[Scores, ResponseBuilder, ArmName]:
-        """Score the rows of one arm by it, then by the champion and its fallbacks; count them for the arm."""
-        started = perf_counter()
-        scores: Scores | None = None
-        role, failed = assignments[0].arm, False
-        if role == "challenger":
-            challenger, inputs = experiment.challenger, [experiment.select_inputs(row) for row in rows]
-            builder = challenger.response_builder
+        """Score the rows of one arm as `_score_row` does; the caller holds a slot.
+
+        A request that takes longer than its timeout is a failure of its arm.
+        """
+        challenger, failed = experiment.challenger, False
+        if assignments[0].arm == "challenger":
+            inputs = [experiment.select_inputs(row) for row in rows]
             try:
-                scores = await self._scoring.run_in_slot(challenger.scorer.score_rows, inputs)
+                scores = await self._scoring.run_within_timeout(challenger.scorer.score_rows, inputs)
                 check_rows(scores)
             except Exception as error:  # noqa: BLE001 - the champion may succeed
-                scores, failed = None, _is_failure(error, challenger)
-            spent, replaced = perf_counter() - started, scores is None
-            if scores is None:
-                scores, builder = await self._scoring.score_rows(champion, rows)
-                role = "champion"
-        else:
-            scores, builder = await self._scoring.score_rows(champion, rows)
-            spent = perf_counter() - started
-            failed = replaced = builder is not champion.response_builder
-        values: Sequence[float | None] = [None] * len(rows) if replaced else scores_of(scores).tolist()
-        for assignment, value in zip(assignments, values, strict=True):
-            experiment.count(assignment, spent / len(rows), value, failed=failed, replaced=replaced)
-        return scores, builder, role
+                failed = True
+                _log_failure(error, challenger)
+            else:
+                experiment.count(assignments, scores_of(scores).tolist(), observed=observed)
+                return scores, challenger.response_builder, "challenger"
+        try:
+            result = await self._scoring.run_within_timeout(self._scoring.score_by_model, champion, rows)
+        except RequestError as error:
+            if error.status == 503 and not failed:
+                experiment.count(assignments, None, observed=observed, failed=True)
+            raise
+        if isinstance(result, Unscored):
+            if not failed:
+                experiment.count(assignments, None, observed=observed, failed=True)
+            return *(await self._scoring.score_by_fallback(result)), "champion"
+        own_scores = None if failed else scores_of(result[0]).tolist()
+        experiment.count(assignments, own_scores, observed=observed, failed=failed)
+        return *result, "champion"
 
     def _build_batch(
         self,
@@ -218,14 +245,10 @@ class ExperimentRouter:
         return header if header is not None or self._entity_column is None else row.get(self._entity_column)
 
 
-def _is_failure(error: Exception, challenger: LoadedModel) -> bool:
-    """Return whether the challenger failed, and log it; a full queue is not a failure."""
-    if isinstance(error, QueueFull | BatcherClosed):
-        return False
-    not_finite = isinstance(error, RequestError)
-    problem = "predicted no finite number" if not_finite else f"failed with {type(error).__name__}"
-    log.warning("the challenger %s %s; the champion predicts instead", challenger.artifact.version, problem)
-    return True
+def _log_failure(error: Exception, challenger: LoadedModel) -> None:
+    """Log that the challenger failed, without the values of a row."""
+    problem = str(error) if isinstance(error, RequestError) else f"failed with {type(error).__name__}"
+    log.warning("the challenger %s: %s; the champion predicts instead", challenger.artifact.version, problem)
 
 
 def _with_assignment(

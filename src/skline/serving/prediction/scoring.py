@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -19,10 +20,11 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Unscored:
-    """Rows that the model did not score, and why."""
+    """Rows that the model did not score, and why; `error_type` is busy, failed, or not_ready."""
 
     rows: Sequence[Row]
     reason: str
+    error_type: str = "failed"
 
 
 class ScoringWithFallback:
@@ -56,25 +58,32 @@ class ScoringWithFallback:
         RequestError
             422 if the model cannot score the row, 503 if the model and all fallbacks fail.
         """
-        reason, error_type = "the model is not loaded", "not_ready"
-        if model is not None:
-            try:
-                scored = await model.scorer.score_row(row)
-            except ValueError as error:
-                raise not_scorable(error) from error
-            except (QueueFull, BatcherClosed) as error:
-                reason, error_type = str(error), "busy"
-            except Exception as error:  # noqa: BLE001 - a fallback may succeed
-                reason, error_type = describe_failure(error), "failed"
-            else:
-                check_row(scored)
-                return scored, model.response_builder
-        [scored], builder = await self._fallbacks.score([row], reason, error_type)
-        return scored, builder
+        result = await self.score_row_by_model(model, row)
+        if not isinstance(result, Unscored):
+            return result
+        return await self.score_row_by_fallback(result)
 
-    async def score_rows(self, model: LoadedModel | None, rows: Sequence[Row]) -> tuple[Scores, ResponseBuilder]:
-        """Score many rows in a slot; raises as `score_row` does, and 503 if there is no slot."""
-        return await self._limiter.run(lambda: self._score_rows(model, rows))
+    async def score_row_by_model(
+        self, model: LoadedModel | None, row: Row
+    ) -> tuple[RowScore, ResponseBuilder] | Unscored:
+        """Score one row without fallback; RequestError (422) if the model cannot score the row."""
+        if model is None:
+            return Unscored([row], "the model is not loaded", "not_ready")
+        try:
+            scored = await model.scorer.score_row(row)
+        except ValueError as error:
+            raise not_scorable(error) from error
+        except (QueueFull, BatcherClosed) as error:
+            return Unscored([row], str(error), "busy")
+        except Exception as error:  # noqa: BLE001 - a fallback may succeed
+            return Unscored([row], describe_failure(error))
+        check_row(scored)
+        return scored, model.response_builder
+
+    async def score_row_by_fallback(self, unscored: Unscored) -> tuple[RowScore, ResponseBuilder]:
+        """Score the row that `score_row_by_model` could not; RequestError (503) if all fallbacks fail."""
+        [scored], builder = await self._fallbacks.score(unscored.rows, unscored.reason, unscored.error_type)
+        return scored, builder
 
     def score_by_model(
         self, model: LoadedModel | None, rows: Sequence[Row]
@@ -93,12 +102,20 @@ class ScoringWithFallback:
 
     async def score_by_fallback(self, unscored: Unscored) -> tuple[Scores, ResponseBuilder]:
         """Score the rows that `score_by_model` could not; RequestError (503) if all fallbacks fail."""
-        predictions, builder = await self._fallbacks.score(unscored.rows, unscored.reason, "failed")
+        predictions, builder = await self._fallbacks.score(unscored.rows, unscored.reason, unscored.error_type)
         return to_scores(predictions), builder
 
     async def run_in_slot(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run blocking work in the batch thread, in a slot and within the request timeout."""
         return await self._limiter.run(lambda: self.run_in_batch_thread(work, *arguments))
+
+    def slot(self) -> AbstractAsyncContextManager[None]:
+        """Hold a slot for the duration of a block; RequestError (503) if there is none."""
+        return self._limiter.slot()
+
+    async def run_within_timeout(self, work: Callable[..., Result], *arguments: Any) -> Result:
+        """Run blocking work in the batch thread, within the request timeout; the caller holds a slot."""
+        return await self._limiter.with_timeout(lambda: self.run_in_batch_thread(work, *arguments))
 
     async def run_in_batch_thread(self, work: Callable[..., Result], *arguments: Any) -> Result:
         """Run blocking work in the batch thread."""
@@ -107,7 +124,3 @@ class ScoringWithFallback:
     def close(self) -> None:
         """End the batch thread."""
         self._thread.shutdown()
-
-    async def _score_rows(self, model: LoadedModel | None, rows: Sequence[Row]) -> tuple[Scores, ResponseBuilder]:
-        result = await self.run_in_batch_thread(self.score_by_model, model, rows)
-        return await self.score_by_fallback(result) if isinstance(result, Unscored) else result

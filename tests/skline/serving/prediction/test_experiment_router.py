@@ -1,5 +1,7 @@
 """Experiments: which arm predicts for which entity, what the log keeps, and how a bad canary is aborted."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from skline.canary_limits import Guards
 from skline.release.experiment import Experiment, RampStep, bucket
+from skline.serving.settings import FallbackSettings, LimitSettings
 from tests.fixtures import demo
 from tests.fixtures.releases import ServedReleases, version_of, wait_for_info, wait_for_release
 from tests.fixtures.service import logged_rows, metric
@@ -165,6 +168,54 @@ def test_champion_predicts_where_the_challenger_fails_and_the_log_keeps_both_rol
         assert metric(client, 'skline_experiment_challenger_failures_total{kind="error"}') == 3
     assert "failed with RuntimeError; the champion predicts instead" in caplog.text
     assert "secret of the row" not in caplog.text
+
+
+class SlowModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Takes a tenth of a second, whatever the number of rows."""
+
+    def fit(self, X: Any, y: Any) -> "SlowModel":
+        self.classes_ = np.unique(y)
+        return self
+
+    def predict_proba(self, X: Any) -> Any:
+        time.sleep(0.1)
+        return np.tile([0.6, 0.4], (len(X), 1))
+
+    def predict(self, X: Any) -> Any:
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
+def test_a_request_that_gets_no_slot_is_no_error_of_the_challenger(
+    releases: ServedReleases, example: dict[str, Any], tmp_path: Path
+) -> None:
+    train_part = demo.parts()["train"]
+    fitted = SlowModel().fit(train_part, train_part[demo.contract().target.name])
+    slow = demo.package(tmp_path / "slow", fitted, demo.contract())
+    rows = [example | {"dest": dest} for dest in ("IAH", "MIA", "ATL", "BOS", "LAX", "ORD", "SFO", "DFW")]
+    limits = LimitSettings(concurrent=1, waiting=4, wait_seconds=0.15)
+    with releases.serve(limits=limits) as client:
+        wait_for_release(client, releases.start_experiment(slow, "canary", 50, guards=LENIENT))
+        with ThreadPoolExecutor(8) as threads:
+            statuses = list(threads.map(lambda _: client.post("/predict/batch", json=rows).status_code, range(40)))
+        assert set(statuses) == {200, 503}
+        assert metric(client, 'skline_experiment_challenger_failures_total{kind="error"}') == 0
+        assert metric(client, 'skline_experiment_challenger_failures_total{kind="fallback"}') == 0
+        assert metric(client, 'skline_experiment_rows_total{arm="challenger"}') > 0
+
+
+def test_a_row_that_the_champion_cannot_score_either_is_no_error_of_the_challenger(
+    releases: ServedReleases, failing: demo.Packaged, example: dict[str, Any]
+) -> None:
+    far = example | {"distance": 4000}
+    releases.promote(failing)
+    fixed = {"prediction": True, "probabilities": {"false": 0.4, "true": 0.6}}
+    with releases.serve(fallback=FallbackSettings(chain=("fixed",), answer=fixed)) as client:
+        wait_for_release(client, releases.start_experiment(failing, "canary", 50, guards=LENIENT))
+        for number in range(20):
+            header = entity_header(str(number))
+            assert client.post("/predict", json=far, headers=header).json()["model_version"] == "fixed"
+            assert client.post("/predict/batch", json=[example, far], headers=header).status_code == 200
+        assert metric(client, 'skline_experiment_challenger_failures_total{kind="error"}') == 0
 
 
 def send_until_aborted(client: httpx.Client, row: dict[str, Any], max_requests: int = 1000) -> int:

@@ -69,7 +69,9 @@ class Gates(SettingsSection):
     floors: dict[str, float] = Field(
         default_factory=dict, description="Minimum of each metric, or maximum for errors and losses"
     )
-    min_rows: Annotated[int, Field(ge=2)] = Field(default=200, description="Minimum number of test rows")
+    min_rows: Annotated[int, Field(ge=2)] = Field(
+        default=200, description="Minimum number of test rows, and of those to compare with the champion on"
+    )
     dummy: Literal["beyond_chance", "better"] = Field(
         default="beyond_chance", description="How much better than a constant prediction the model must be"
     )

@@ -1,0 +1,27 @@
+"""The rendered params.yaml: it shows every gate that is in force, with what the gate limits."""
+
+import yaml
+
+from skline.init.codegen.source_and_params import render_params
+from skline.settings import Settings
+from skline.settings.evaluation import Gates
+
+CHOSEN = {"linear_margin": 0.04, "champion": {"margin": 0.015}, "min_rows": 80}
+
+
+def render() -> str:
+    return render_params("shop", "Shop", {"uri": "t.csv"}, {"kind": "random"}, CHOSEN, 160, "binary")
+
+
+def test_params_show_every_gate_in_force() -> None:
+    shown = yaml.safe_load(render())["gates"]
+    in_force = Gates.model_validate(CHOSEN).model_dump(mode="json")
+    assert shown == {name: value for name, value in in_force.items() if value not in (None, {})}
+    assert shown["champion"] == {"require": "not_worse", "margin": 0.015, "segment_margin": 0.05}
+    assert Settings.model_validate(yaml.safe_load(render())).gates == Gates.model_validate(CHOSEN)
+
+
+def test_params_say_what_a_gate_limits() -> None:
+    [line] = [line for line in render().splitlines() if line.startswith("    margin:")]
+    assert line.endswith("# not_worse: largest loss of the metric that is tolerated, with 97.5 % confidence")
+    assert max(map(len, render().splitlines())) <= 120

@@ -55,7 +55,7 @@ def main() -> None:
         ]  # fmt: skip
         scope = {"client": ("127.0.0.1", 50_000), "server": ("127.0.0.1", 8000)}
         security, limits = SecuritySettings(key_file=file), LimitSettings(rate="100000000/second")
-        guard, metrics = Guard(security, limits), Metrics()
+        guard, metrics = Guard(security, limits, CorsSettings()), Metrics()
         plain = RequestLifecycle(ServiceSettings(logging=LoggingSettings(requests="off")), guard, metrics)
         cors = RequestLifecycle(
             ServiceSettings(cors=CorsSettings(origins=("https://a.example",)), logging=LoggingSettings()),

@@ -37,7 +37,7 @@ http {{
   upstream model {{ server 127.0.0.1:{service}; keepalive 16; keepalive_timeout {milliseconds}ms; }}
   server {{
     listen 127.0.0.1:{port};
-    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $host;
+    proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
     location / {{ proxy_pass http://model; }}
     location /removed/ {{ proxy_pass http://model/; proxy_set_header X-Forwarded-Prefix /removed; }}
     location /ml/ {{ proxy_pass http://model; }}

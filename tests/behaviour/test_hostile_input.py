@@ -36,10 +36,10 @@ BODIES = {
     "bytes": bytes(range(256)),
     "gzip": b"\x1f\x8b\x08\x00",
 }
-HEAD = b" HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
+HEAD = b" HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 POST = b"POST /predict" + HEAD
 CHUNKED = POST + b"transfer-encoding: chunked\r\n\r\n"
-SMUGGLED = b"0\r\n\r\nGET /metrics HTTP/1.1\r\nhost: a\r\n\r\n"
+SMUGGLED = b"0\r\n\r\nGET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n"
 #: Input that is not valid HTTP: each must get a 4xx, or be closed without a response.
 RAW = {
     "length below zero": [POST + b"content-length: -4\r\n\r\nabcd"],
@@ -52,11 +52,11 @@ RAW = {
     "chunked before another": [POST + b"transfer-encoding: chunked, identity\r\n\r\n" + SMUGGLED],
     "a space before the colon": [POST + b"transfer-encoding : chunked\r\n\r\n" + SMUGGLED],
     "a folded header": [POST + b"x: a\r\n b\r\ncontent-length: 2\r\n\r\n{}"],
-    "lines without CR": [b"GET /ping HTTP/1.1\nhost: a\n\n"],
+    "lines without CR": [b"GET /ping HTTP/1.1\nhost: localhost\n\n"],
     "HTTP/2": [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
     "TLS": [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"],
-    "a NUL in the path": [b"GET /pi\x00ng HTTP/1.1\r\nhost: a\r\n\r\n"],
-    "CONNECT": [b"CONNECT a:80 HTTP/1.1\r\nhost: a\r\n\r\n"],
+    "a NUL in the path": [b"GET /pi\x00ng HTTP/1.1\r\nhost: localhost\r\n\r\n"],
+    "CONNECT": [b"CONNECT a:80 HTTP/1.1\r\nhost: localhost\r\n\r\n"],
     "junk": [bytes(range(255, -1, -1)) * 400],
     "chunks that never end": [CHUNKED, *[b"2000\r\n" + b" " * 8192 + b"\r\n"] * 10_000],
     "chunks of labels that never end": [
@@ -128,7 +128,7 @@ def test_thousands_of_pipelined_requests_each_get_a_response(service: tuple[int,
     count = 5000
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as connection:
         connection.setblocking(True)
-        head = b"GET /health/live HTTP/1.1\r\nhost: a\r\n"
+        head = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n"
         connection.sendall((head + b"\r\n") * count + head + b"connection: close\r\n\r\n")
         responses = b""
         while part := connection.recv(2**20):

@@ -23,7 +23,7 @@ from tests.fixtures.server import process, served
 from tests.fixtures.service import metric, metric_by_label
 
 CLOSED = "skline_connections_closed_total"
-REQUEST = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"
+REQUEST = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
 LIMIT = 8
 
 
@@ -52,7 +52,7 @@ def test_connection_is_closed_if_the_head_is_incomplete_after_the_timeout(
 
 
 def test_incomplete_body_gets_408_after_the_timeout(service: httpx.Client) -> None:
-    connection = open_connection(service, b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n{")
+    connection = open_connection(service, b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n{")
     response = read_to_end(connection)
     assert response.startswith(b"HTTP/1.1 408 ")
     assert b"connection: close" in response
@@ -62,7 +62,9 @@ def test_incomplete_body_gets_408_after_the_timeout(service: httpx.Client) -> No
 def test_response_before_the_end_of_a_large_body_is_the_only_one(service: httpx.Client, path: bytes) -> None:
     """The path or the method is rejected as soon as the head arrives; the rest of the body is read and discarded."""
     size = 3_000_000
-    connection = open_connection(service, b"POST %s HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n " % (path, size))
+    connection = open_connection(
+        service, b"POST %s HTTP/1.1\r\nhost: localhost\r\ncontent-length: %d\r\n\r\n " % (path, size)
+    )
     assert connection.recv(65536).startswith(b"HTTP/1.1 4")
     for start in range(1, size, 50_000):
         connection.sendall(b" " * min(50_000, size - start))
@@ -72,7 +74,7 @@ def test_response_before_the_end_of_a_large_body_is_the_only_one(service: httpx.
 
 
 def test_trailers_without_end_after_a_response_get_no_second_one(service: httpx.Client) -> None:
-    head = b"POST /nothing HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /nothing HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
     connection = open_connection(service, head + b"2\r\n{}\r\n")
     assert connection.recv(65536).startswith(b"HTTP/1.1 404 ")
     response = b""
@@ -102,7 +104,7 @@ def test_connection_is_closed_if_the_client_does_not_read_its_responses(service:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect((service.base_url.host, service.base_url.port))
-    connection.sendall(b"GET /page/page.js HTTP/1.1\r\nhost: a\r\n\r\n" * 1000)
+    connection.sendall(b"GET /page/page.js HTTP/1.1\r\nhost: localhost\r\n\r\n" * 1000)
     wait_until(lambda: metric_by_label(service, CLOSED)["unread_response"] == 1)
     connection.close()
 
@@ -134,7 +136,7 @@ def send_request(connection: socket.socket) -> None:
 
 def open_with_incomplete_body(client: httpx.Client) -> socket.socket:
     """Send a complete head without its body, and give the service time to read it."""
-    connection = open_connection(client, b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-length: 99\r\n\r\n")
+    connection = open_connection(client, b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-length: 99\r\n\r\n")
     time.sleep(0.01)
     return connection
 
@@ -145,7 +147,7 @@ def test_active_connection_survives_a_flood(service: httpx.Client) -> None:
     for _ in range(10):
         send_request(active)
         time.sleep(0.05)
-    active.sendall(b"POST /ping HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\n")
+    active.sendall(b"POST /ping HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\n\r\n")
     flood = [open_with_incomplete_body(service) for _ in range(16)]
     active.sendall(b"x")
     assert active.recv(65536).startswith(b"HTTP/1.1 405 ")

@@ -21,7 +21,7 @@ def test_head_request_gets_its_response_at_once_on_every_route_and_keeps_the_con
     paths = get_paths(client)
     assert len(paths) > 12
     for path in paths:
-        head = f"HEAD {path} HTTP/1.1\r\nhost: a\r\n\r\n".encode()
+        head = f"HEAD {path} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode()
         with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=3) as connection:
             stream = connection.makefile("rb")
             for _ in range(2):
@@ -60,7 +60,7 @@ def test_pipelined_requests_get_their_responses_in_order(client: httpx.Client) -
 )  # fmt: skip
 @pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
 def test_invalid_content_length_gets_4xx(client: httpx.Client, path: str, length: bytes, status: int) -> None:
-    request = b"POST %b HTTP/1.1\r\nhost: a\r\n%b\r\n" % (path.encode(), length and length + b"\r\n")
+    request = b"POST %b HTTP/1.1\r\nhost: localhost\r\n%b\r\n" % (path.encode(), length and length + b"\r\n")
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=5) as connection:
         connection.sendall(request)
         if status == 413:
@@ -97,7 +97,7 @@ def test_expect_100_continue_gets_the_interim_and_then_the_final_response(
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_unusual_paths_get_4xx_and_never_become_metric_labels(client: httpx.Client, method: str, target: str) -> None:
-    request = f"{method} {target} HTTP/1.1\r\nhost: a\r\ncontent-length: {len(BODY)}\r\n\r\n".encode() + BODY
+    request = f"{method} {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: {len(BODY)}\r\n\r\n".encode() + BODY
     [(status, headers, _)] = exchange(client, request)
     assert 400 <= status < 500 or (status, target, method) == (200, "http://other/predict", "POST")
     assert "set-cookie" not in headers
@@ -121,13 +121,13 @@ def test_head_of_a_response_is_not_held_longer_than_its_body_takes(kind: str) ->
                 await send({"type": "http.response.body", "body": part, "more_body": True})
         await send({"type": "http.response.body", "body": b""})
 
-    requests = {"upgrade": b"GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"}
-    requests["early"] = b"POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\n"
+    requests = {"upgrade": b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"}
+    requests["early"] = b"POST / HTTP/1.1\r\nhost: localhost\r\ncontent-length: 9\r\n\r\n"
     with (
         served(app, timeout_keep_alive=3600) as client,
         socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=3) as connection,
     ):
-        connection.sendall(requests.get(kind, b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"))
+        connection.sendall(requests.get(kind, b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n"))
         content = connection.recv(65536)
         if kind == "streamed":
             while not content.endswith(b"0\r\n\r\n"):

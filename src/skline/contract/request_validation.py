@@ -94,13 +94,18 @@ class RowParser:
 
     def parse_rows(self, body: bytes | str) -> list[dict[str, Value]]:
         """Parse a JSON array as rows; pydantic.ValidationError if it is none."""
+        rows = self.parse_plain_rows(body)
+        return self.reread_rows(body) if rows is None else rows
+
+    def parse_plain_rows(self, body: bytes | str) -> list[dict[str, Value]] | None:
+        """Parse a JSON array as rows of plain values; None if `reread_rows` has to read it, or to say what is wrong."""
         try:
             rows = self.strict_rows(body)
         except ValidationError:
-            return self.reread_rows(body)
+            return None
         for name, values in self.screened:
             if not values.isdisjoint([row[name] for row in rows]):
-                return self.reread_rows(body)
+                return None
         return rows
 
 

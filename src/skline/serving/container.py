@@ -60,7 +60,7 @@ def build(settings: ServiceSettings) -> Container:
     artifact, release = open_initial(settings)
     limits = settings.limits
     metrics = Metrics()
-    guard = Guard(settings.security, limits)
+    guard = Guard(settings.security, limits, settings.cors)
     limiter = ConcurrencyLimiter(limits.concurrent, limits.waiting, limits.wait_seconds, limits.request_seconds)
     body_budget, connections = BodyBudget(settings.all_bodies_bytes), ConnectionLimiter(limits)
     prediction_log = PredictionLog(settings.log)
@@ -68,11 +68,11 @@ def build(settings: ServiceSettings) -> Container:
     parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
     recorder = Recorder(models, review_sampler, metrics, prediction_log)
     scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)
-    explanations = ExplanationService(models, limiter)
+    explanations = ExplanationService(models, limits)
     router = ExperimentRouter(scoring, recorder, explanations, settings)
     predictor = Predictor(models, parser, scoring, recorder, explanations, router)
     metrics.registry.register(
-        RuntimeCollector(guard, limiter, body_budget, connections, models, prediction_log, review_sampler)
+        RuntimeCollector(guard, limiter, body_budget, connections, models, prediction_log, review_sampler, explanations)
     )
     return Container(
         settings=settings,

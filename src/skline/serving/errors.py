@@ -51,9 +51,9 @@ class RequestError(Exception):
 class ValidationFailed(RequestError):
     """A 422 with many errors. The list is made in the thread that parsed the body: it takes microseconds per error."""
 
-    def __init__(self, error: ValidationError) -> None:
-        super().__init__(422, f"the body breaks the contract at {error.error_count()} places")
-        self._detail = validation_details(error)
+    def __init__(self, detail: list[dict[str, Any]]) -> None:
+        super().__init__(422, f"the body breaks the contract at {len(detail)} places or more")
+        self._detail = detail[:MAX_ERRORS]
 
     @property
     def detail(self) -> list[dict[str, Any]]:
@@ -61,13 +61,23 @@ class ValidationFailed(RequestError):
         return self._detail
 
 
-def validation_details(error: ValidationError) -> list[dict[str, Any]]:
-    """Return the first MAX_ERRORS errors of a body, without its values."""
+def validation_details(error: ValidationError, first_index: int = 0) -> list[dict[str, Any]]:
+    """Return the first MAX_ERRORS errors of a body, without its values.
+
+    `first_index` is the index in the body of the first item that was validated, if it is a list.
+    """
     details = error.errors(include_url=False, include_context=False, include_input=False)
     return [
-        {"loc": ["body", *detail["loc"]], "msg": detail["msg"], "type": detail["type"]}
+        {"loc": ["body", *_shifted(detail["loc"], first_index)], "msg": detail["msg"], "type": detail["type"]}
         for detail in details[:MAX_ERRORS]
     ]
+
+
+def _shifted(location: tuple[int | str, ...], by: int) -> tuple[int | str, ...]:
+    """Return a location in a list with its index moved."""
+    if location and isinstance(location[0], int):
+        return (location[0] + by, *location[1:])
+    return location
 
 
 def unknown_path(*, v2: bool = False) -> RequestError:
@@ -106,6 +116,16 @@ def not_local() -> RequestError:
     """403 for a request from another machine while API keys are not required."""
     message = "without API keys this service accepts local requests only; start it with API keys, or with --no-auth"
     return RequestError(403, message, "forbidden", loc=KEY_LOCATION)
+
+
+def foreign_site(header: str) -> RequestError:
+    """403 for a request of another site's page, as the header Origin or Host shows, while keys are not required."""
+    message = (
+        f"the header {header} names another site, and without API keys this service accepts requests to "
+        "loopback from its own page only; list the site in SKLINE_CORS__ORIGINS, or start the service with API keys, "
+        "or with --no-auth"
+    )
+    return RequestError(403, message, "forbidden", loc=("header", header.lower()))
 
 
 def rate_limited(rate: str, seconds: int) -> RequestError:

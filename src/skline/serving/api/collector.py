@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from skline.logs.writer import PredictionLog
+from skline.serving.prediction.explanations import ExplanationService
 from skline.serving.prediction.review import ReviewSampler
 from skline.serving.releases.manager import ModelManager
 from skline.serving.security.concurrency import ConcurrencyLimiter
@@ -26,9 +27,11 @@ class RuntimeCollector(Collector):
         models: ModelManager,
         prediction_log: PredictionLog,
         review_sampler: ReviewSampler,
+        explanations: ExplanationService,
     ) -> None:
         self._guard, self._slots, self._bodies, self._connections = guard, slots, bodies, connections
         self._models, self._log, self._review_sampler = models, prediction_log, review_sampler
+        self._explanations = explanations
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; those of an experiment are empty while none runs."""
@@ -46,6 +49,7 @@ class RuntimeCollector(Collector):
             {
                 "unauthorized": self._guard.keys.rejected["unauthorized"],
                 "forbidden": self._guard.keys.rejected["forbidden"],
+                "foreign": self._guard.foreign,
                 "rate_limited": 0 if limiter is None else limiter.rejected,
                 "overloaded": self._slots.rejected,
                 "body_memory": self._bodies.rejected,
@@ -74,6 +78,11 @@ class RuntimeCollector(Collector):
             "skline_review_beyond_capacity_total",
             "Predictions in the review band beyond the day's capacity",
             self._review_sampler.beyond_capacity,
+        )
+        yield CounterMetricFamily(
+            "skline_explanations_skipped_total",
+            "Explanations left out of responses because too many were requested at a time",
+            self._explanations.skipped,
         )
 
     def _scorer_queue(self) -> int:

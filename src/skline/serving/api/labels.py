@@ -4,17 +4,26 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from fastapi.concurrency import run_in_threadpool
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter
 
 from skline.logs.labels import AppendResult, Label, LabelLog, RejectedLabel
 from skline.logs.stores.base import StoreUnavailable
 from skline.serving.api.openapi import error_responses
-from skline.serving.errors import RequestError, ValidationFailed
-from skline.serving.prediction.parsing import check_value_count
+from skline.serving.errors import RequestError
+from skline.serving.prediction.body_checks import check_member_count, check_value_count
+from skline.serving.prediction.parsing import MAX_EXTRA_VALUES
+from skline.serving.prediction.validation import parse_list, validate_in_parts
+from skline.serving.security.concurrency import ConcurrencyLimiter
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.body import read_body
 
 MAX_LABELS = 10_000
+#: Values of a list: each label may have one that it must not have; and members of one label.
+MAX_VALUES = MAX_LABELS * (len(Label.model_fields) + 1)
+MAX_MEMBERS = len(Label.model_fields) + MAX_EXTRA_VALUES
+#: Lists that are parsed and stored at a time: labels take 30 times the memory of a short body, and their database takes
+#: one writer.
+MAX_LISTS = 2
 
 
 class LabelsResult(BaseModel):
@@ -31,21 +40,24 @@ LABELS: TypeAdapter[list[Label]] = TypeAdapter(Annotated[list[Label], Field(max_
 def make_router(labels: LabelLog, settings: ServiceSettings) -> APIRouter:
     """Build the route."""
     router = APIRouter(tags=["labels"])
+    limits = settings.limits
+    limiter = ConcurrencyLimiter(MAX_LISTS, limits.waiting, limits.wait_seconds, limits.request_seconds)
     errors = error_responses(
         413,
         422,
         503,
         descriptions={
             422: "The body is not a list of labels",
-            503: "The log cannot be written; send the same list again",
+            503: "The log cannot be written, or other lists wait for it; send the same list again",
         },
     )
 
     @router.post("/labels", responses=errors, openapi_extra=request_body_schema(LABELS))
     async def add_labels(request: Request) -> LabelsResult:
         """Store labels by prediction id, or by entity and time; durable on return, and never changed afterwards."""
-        body = await read_body(request, settings.max_body_bytes, settings.limits.request_seconds)
-        return as_response(await append(labels, await run_in_threadpool(_parse, body)))
+        body = await read_body(request, settings.max_body_bytes, limits.request_seconds)
+        async with limiter.slot():
+            return as_response(await append(labels, await run_in_threadpool(_parse, body)))
 
     return router
 
@@ -56,12 +68,14 @@ def as_response(result: AppendResult) -> LabelsResult:
 
 
 def _parse(body: bytes) -> list[Label]:
-    """Parse a list of labels; ValidationFailed if it is invalid."""
-    check_value_count(body, MAX_LABELS * (len(Label.model_fields) + 1))
-    try:
-        return LABELS.validate_json(body)
-    except ValidationError as error:
-        raise ValidationFailed(error) from None
+    """Parse a list of labels; RequestError if it is invalid."""
+    check_value_count(body, MAX_VALUES)
+    check_member_count(body, MAX_MEMBERS)
+    values = parse_list(body)
+    if len(values) > MAX_LABELS:
+        message = f"the list has {len(values)} labels, but at most {MAX_LABELS} are allowed; split it"
+        raise RequestError(422, message, "too_long")
+    return validate_in_parts(values, LABELS.validate_json)
 
 
 def request_body_schema(body: TypeAdapter[Any]) -> dict[str, Any]:

@@ -11,7 +11,8 @@ from skline.contract.request_validation import RowParser, prediction_type
 from skline.contract.spec import Contract
 from skline.serving.api.openapi import error_responses
 from skline.serving.protocols import mlflow
-from skline.serving.protocols.adapter import ProtocolAdapter
+from skline.serving.protocols.adapter import ProtocolAdapter, ScoredBatch
+from skline.serving.transport.body import BATCH_TYPES
 
 JSON = "application/json"
 
@@ -53,8 +54,11 @@ def make_router(adapter: ProtocolAdapter) -> APIRouter:
             content_type = request.headers.get("content-type", "")
             return mlflow.parse(body, content_type, adapter.contract, adapter.max_rows)
 
-        _, batch = await adapter.handle(request, parse, rows_of=lambda rows: rows)
-        return Response(mlflow.render(batch, adapter.contract), media_type=JSON)
+        def render(_: list[dict[str, Any]], batch: ScoredBatch) -> bytes:
+            return mlflow.render(batch, adapter.contract)
+
+        content = await adapter.handle(request, BATCH_TYPES, parse, lambda rows: rows, render)
+        return Response(content, media_type=JSON)
 
     return router
 

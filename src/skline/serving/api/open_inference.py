@@ -9,9 +9,11 @@ from skline.contract.spec import Contract
 from skline.serving.api.openapi import V2ErrorResponse, error_responses
 from skline.serving.errors import RequestError
 from skline.serving.protocols import open_inference, tensors
-from skline.serving.protocols.adapter import ProtocolAdapter
+from skline.serving.protocols.adapter import ProtocolAdapter, ScoredBatch
+from skline.serving.transport.body import JSON_TYPES
 
 JSON, BINARY = "application/json", "application/octet-stream"
+TYPES = JSON_TYPES | {BINARY.encode()}
 PARAMETERS = {"type": ["object", "null"]}
 JSON_LENGTH_HEADER = "inference-header-content-length"
 
@@ -33,8 +35,10 @@ def make_router(adapter: ProtocolAdapter) -> APIRouter:
             json_length = request.headers.get(JSON_LENGTH_HEADER)
             return open_inference.parse(body, json_length, adapter.contract, adapter.max_rows)
 
-        parsed, batch = await adapter.handle(request, parse, rows_of=attrgetter("rows"))
-        content, length = open_inference.render(parsed, batch, adapter.contract, adapter.name)
+        def render(parsed: open_inference.InferenceRequest, batch: ScoredBatch) -> tuple[bytes, int | None]:
+            return open_inference.render(parsed, batch, adapter.contract, adapter.name)
+
+        content, length = await adapter.handle(request, TYPES, parse, attrgetter("rows"), render)
         if length is None:
             return Response(content, media_type=JSON)
         return Response(content, media_type=BINARY, headers={JSON_LENGTH_HEADER: str(length)})

@@ -18,10 +18,9 @@ from skline.serving.prediction.predictor import GetRows, Predictor
 from skline.serving.protocols import mlflow
 from skline.serving.protocols.columns import check_columns
 from skline.serving.settings import ServiceSettings
-from skline.serving.transport.body import context_of, read_body
+from skline.serving.transport.body import BATCH_TYPES, context_of, read_body
 from skline.serving.transport.responses import JSONBytesResponse
 
-CSV = "text/csv"
 EXPLAIN = {
     "name": "explain",
     "in": "query",
@@ -75,7 +74,8 @@ def make_router(predictor: Predictor, parser: RequestParser, settings: ServiceSe
     )
     async def predict_batch(request: Request) -> Response:
         """Predict many rows, as JSON or as CSV; one invalid row rejects the batch, and the error names it."""
-        get_rows = rows_reader(request, await read_body(request, max_bytes, request_seconds), parser)
+        body = await read_body(request, max_bytes, request_seconds, BATCH_TYPES)
+        get_rows = rows_reader(request, body, parser)
         labels = requested_labels(request, parser.contract) if request.scope["query_string"] else {}
         content = await predictor.predict_batch_as_json(get_rows, context_of(request))
         if labels:
@@ -88,7 +88,7 @@ def make_router(predictor: Predictor, parser: RequestParser, settings: ServiceSe
 def rows_reader(request: Request, body: bytes, parser: RequestParser) -> GetRows:
     """Return the function that reads the rows of a batch: from JSON, or from CSV if the Content-Type says so."""
     content_type = request.headers.get("content-type", "")
-    if not content_type.lower().startswith(CSV):
+    if not mlflow.is_csv(content_type):
         return lambda: parser.parse_rows(body)
 
     def read_csv() -> Sequence[Row]:

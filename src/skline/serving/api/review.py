@@ -15,6 +15,7 @@ from skline.logs.stores.base import StoreUnavailable
 from skline.serving.api.labels import LabelsResult, append, as_response, request_body_schema
 from skline.serving.api.openapi import error_responses
 from skline.serving.errors import RequestError
+from skline.serving.prediction.parsing import SMALL_BODY_BYTES
 from skline.serving.prediction.review import Reason
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.body import read_body
@@ -43,8 +44,8 @@ class ReviewResult(BaseModel):
 
 
 REVIEW_RESULT = TypeAdapter(ReviewResult)
-#: A review result is one value.
-MAX_REVIEW_BYTES = 64 * 2**10
+#: A review result is one value, which is validated in the event loop.
+MAX_REVIEW_BYTES = SMALL_BODY_BYTES
 
 
 def make_router(settings: ServiceSettings, labels: LabelLog, contract: Contract) -> APIRouter:

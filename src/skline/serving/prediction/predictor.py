@@ -60,7 +60,7 @@ class Predictor:
         if len(body) <= SMALL_BODY_BYTES:
             row = self._parser.parse_row(body)
         else:
-            row = await self._scoring.run_in_batch_thread(self._parser.parse_row, body)
+            row = await self._scoring.run_in_slot(self._parser.parse_row, body)
         return await self.predict_row(release, row, context, explain=explain)
 
     async def predict_row(
@@ -80,13 +80,14 @@ class Predictor:
     async def predict_batch_as_json(self, get_rows: GetRows, context: RequestContext | None = None) -> bytes:
         """Predict for the rows that `get_rows` returns, and return JSON; raises as `predict_json` does.
 
-        `get_rows` is called in a thread, because parsing a large body takes long.
+        `get_rows` is called in the slot and the thread in which the rows are scored: parsing a large body takes time
+        and memory, so one body is parsed at a time.
         """
         return (await self._predict_batch(get_rows, context, serialize_batch)).body
 
-    async def predict_batch(self, rows: Sequence[Row], context: RequestContext | None = None) -> PredictedBatch:
-        """Predict for validated rows; raises as `predict_json` does."""
-        return await self._predict_batch(lambda: rows, context, None)
+    async def predict_batch(self, get_rows: GetRows, context: RequestContext | None = None) -> PredictedBatch:
+        """Predict for the rows that `get_rows` returns, as `predict_batch_as_json` does, without serializing them."""
+        return await self._predict_batch(get_rows, context, None)
 
     async def close(self) -> None:
         """Score the rows that wait, close the models, and end the threads."""
@@ -101,7 +102,7 @@ class Predictor:
         release, scoring, recorder = self._current_release(), self._scoring, self._recorder
         model, experiment = (None, None) if release is None else release
         if model is not None and experiment is not None:
-            rows = await scoring.run_in_batch_thread(get_rows)
+            rows = await scoring.run_in_slot(get_rows)
             return await self._router.predict_batch(model, experiment, rows, context, serialize)
         result = await scoring.run_in_slot(self._parse_and_score, get_rows, model, context, serialize)
         if isinstance(result, Unscored):

@@ -14,13 +14,14 @@ from skline.contract.spec import Contract, Row
 from skline.scoring.scores import Scores
 from skline.serving.errors import RequestError
 from skline.serving.prediction.parsing import RequestParser
-from skline.serving.prediction.predictor import Predictor
+from skline.serving.prediction.predictor import GetRows, Predictor
 from skline.serving.protocols.columns import check_columns
 from skline.serving.releases.manager import ModelManager
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.body import context_of, read_body
 
 Parsed = TypeVar("Parsed")
+Rendered = TypeVar("Rendered")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +50,30 @@ class ProtocolAdapter:
         self.max_rows = settings.max_batch_rows
 
     async def handle(
-        self, request: Request, parse: Callable[[bytes], Parsed], rows_of: Callable[[Parsed], list[dict[str, Any]]]
-    ) -> tuple[Parsed, ScoredBatch]:
-        """Read, parse, validate and score a request.
+        self,
+        request: Request,
+        types: frozenset[bytes],
+        parse: Callable[[bytes], Parsed],
+        rows_of: Callable[[Parsed], list[dict[str, Any]]],
+        render: Callable[[Parsed, ScoredBatch], Rendered],
+    ) -> Rendered:
+        """Read, parse, validate and score a request, and render its response.
+
+        A body is parsed in the slot in which its rows are scored: parsed values take many times the memory of the
+        body, which bodies that wait for their turn must not.
 
         Parameters
         ----------
+        types : frozenset of bytes
+            Accepted content types.
         parse : callable
-            Turns the body into a parsed request. It runs in a thread, because a body may be large.
+            Turns the body into a parsed request.
         rows_of : callable
             Returns the rows of a parsed request, as JSON objects.
+        render : callable
+            Turns the parsed request and its scores into the response.
+
+        The three functions run in threads.
 
         Raises
         ------
@@ -67,30 +82,32 @@ class ProtocolAdapter:
         pydantic.ValidationError
             If a row breaks the contract; its locations begin with row and column.
         """
-        body = await self.read_body(request)
+        body = await self.read_body(request, types)
+        parsed_requests: list[Parsed] = []
 
-        def parse_and_validate() -> tuple[Parsed, Sequence[Row]]:
+        def get_rows() -> Sequence[Row]:
             parsed = parse(body)
             rows = rows_of(parsed)
+            if not rows:
+                raise RequestError(422, "the request has no rows; send at least one", "empty")
             check_columns(self.contract, rows)
-            return parsed, self.validate(rows)
+            parsed_requests.append(parsed)
+            return self.validate(rows)
 
-        parsed, rows = await run_in_threadpool(parse_and_validate)
-        if not rows:
-            raise RequestError(422, "the request has no rows; send at least one", "empty")
-        return parsed, await self.score(request, rows)
+        batch = await self.score(request, get_rows)
+        return await run_in_threadpool(render, parsed_requests[0], batch)
 
-    async def read_body(self, request: Request) -> bytes:
-        """Read the request's body, within the limits of size and time."""
-        return await read_body(request, self._max_bytes, self._request_seconds)
+    async def read_body(self, request: Request, types: frozenset[bytes]) -> bytes:
+        """Read the request's body, of one of these content types, within the limits of size and time."""
+        return await read_body(request, self._max_bytes, self._request_seconds, types)
 
     def validate(self, rows: list[dict[str, Any]]) -> Sequence[Row]:
         """Validate rows as /predict/batch does."""
         return self._parser.validate_rows(rows)
 
-    async def score(self, request: Request, rows: Sequence[Row]) -> ScoredBatch:
-        """Score validated rows and log them."""
-        batch = await self._predictor.predict_batch(rows, context_of(request))
+    async def score(self, request: Request, get_rows: GetRows) -> ScoredBatch:
+        """Score the validated rows that `get_rows` returns, in the thread in which it is called, and log them."""
+        batch = await self._predictor.predict_batch(get_rows, context_of(request))
         ids = [content["prediction_id"] for content in batch.contents]
         return ScoredBatch(batch.scores, batch.builder.version, ids)
 

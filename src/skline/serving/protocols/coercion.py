@@ -10,6 +10,7 @@ from typing import Any
 from skline.contract.spec import Contract
 from skline.contract.values import Reader, Unreadable, make_reader
 from skline.serving.errors import RequestError
+from skline.serving.prediction.parsing import MAX_EXTRA_VALUES
 
 
 def convert_record(contract: Contract, record: Any, index: int) -> dict[str, Any]:
@@ -18,10 +19,13 @@ def convert_record(contract: Contract, record: Any, index: int) -> dict[str, Any
     Raises
     ------
     RequestError
-        If the row is not an object.
+        If the row is not an object, or has far more members than there are columns.
     """
     if not isinstance(record, dict):
         raise bad_request(f"row {index} must be an object of column names and values")
+    if len(record) > len(contract.inputs) + MAX_EXTRA_VALUES:
+        message = f"row {index} has {len(record)} values, but the model has {len(contract.inputs)} inputs"
+        raise bad_request(message, 413, "too_many_values")
     readers = readers_of(contract)
     return {name: read_cell(readers.get(name), value) for name, value in record.items()}
 
@@ -43,12 +47,15 @@ def convert_table(contract: Contract, names: list[str], rows: Iterable[Any]) -> 
         if not isinstance(row, list):
             raise bad_request(f"row {index} must be a list of {len(names)} cells")
         if len(row) != len(names):
-            raise bad_request(
-                f"row {index} has {len(row)} cells, but there are {len(names)} columns: {', '.join(names[:20])}"
-            )
+            raise bad_request(f"row {index} has {len(row)} cells, but there are {len(names)} columns: {_listed(names)}")
         cells = (read_cell(reader, value) for reader, value in zip(readers_in_order, row, strict=True))
         table.append(dict(zip(names, cells, strict=True)))
     return table
+
+
+def _listed(names: list[str]) -> str:
+    """Return the first names, each shortened."""
+    return ", ".join(name[:100] for name in names[:20])
 
 
 def readers_of(contract: Contract) -> dict[str, Reader]:

@@ -7,12 +7,14 @@ additional members that MLflow's own server does not send: probabilities, model 
 
 import csv
 import io
+from collections.abc import Iterator
 from typing import Any
 
 import pydantic_core
 
 from skline.contract.notation import WHITESPACE
 from skline.contract.spec import Contract
+from skline.serving.prediction.body_checks import check_texts
 from skline.serving.prediction.parsing import check_values
 from skline.serving.protocols import coercion, columns
 from skline.serving.protocols.adapter import ScoredBatch
@@ -20,29 +22,32 @@ from skline.serving.protocols.coercion import bad_request
 
 FORMATS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 ONE_OF = f"the body must be a JSON object with exactly one of {', '.join(FORMATS)}"
+#: Characters of a line of CSV. The interpreter cannot do anything else while it reads a line.
+MAX_LINE = 2**20
 
 
 def parse(body: bytes, content_type: str, contract: Contract, max_rows: int) -> list[dict[str, Any]]:
-    """Parse a request into rows as /predict expects them.
+    """Parse a request into rows as /predict expects them: text/csv as CSV, and every other content type as JSON.
 
     Raises
     ------
     RequestError
-        415 for an unsupported content type, 413 for too many rows, 422 for a body that is not a table.
+        415 for an unsupported charset, 413 for too many rows, 422 for a body that is not a table.
     """
-    media_type, *parameters = (part.strip() for part in content_type.split(";"))
+    _, *parameters = (part.strip() for part in content_type.split(";"))
     options = dict(part.lower().partition("=")[::2] for part in parameters if part)
     charset = options.pop("charset", "utf-8").strip('"')
     if charset not in ("utf-8", "utf8"):
         raise bad_request(f"charset {charset[:40]!r} is not supported; send UTF-8", 415, "unsupported_media_type")
     check_values(body, contract, max_rows)
-    match media_type.lower():
-        case "application/json" | "":
-            return parse_json(body, contract, max_rows)
-        case "text/csv":
-            return parse_csv(body, contract, header=options.get("header") != "absent", max_rows=max_rows)
-        case _:
-            raise bad_request("Content-Type must be application/json or text/csv", 415, "unsupported_media_type")
+    if is_csv(content_type):
+        return parse_csv(body, contract, header=options.get("header") != "absent", max_rows=max_rows)
+    return parse_json(body, contract, max_rows)
+
+
+def is_csv(content_type: str) -> bool:
+    """Whether a Content-Type is that of CSV."""
+    return content_type.partition(";")[0].strip().lower() == "text/csv"
 
 
 def parse_json(body: bytes, contract: Contract, max_rows: int) -> list[dict[str, Any]]:
@@ -51,6 +56,7 @@ def parse_json(body: bytes, contract: Contract, max_rows: int) -> list[dict[str,
         content = pydantic_core.from_json(body)
     except ValueError as error:
         raise bad_request(f"the body is not valid JSON: {error}", kind="json_invalid") from None
+    check_texts(body, content)
     if not isinstance(content, dict):
         raise bad_request(ONE_OF)
     formats = [name for name in FORMATS if name in content]
@@ -113,13 +119,12 @@ def _parse_rows(table: Any, contract: Contract, name: str, max_rows: int) -> lis
 
 
 def parse_csv(body: bytes, contract: Contract, *, header: bool = True, max_rows: int) -> list[dict[str, Any]]:
-    """Parse CSV; without a header line the columns are the contract's, in its order.
+    """Parse CSV, line by line; without a header line the columns are the contract's, in its order.
 
     A first column without a name is ignored: it is the index that pandas writes by default.
     """
     try:
-        text = body.decode("utf-8-sig")
-        lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+        lines = csv.reader(_lines(body), strict=True)
         names = next(lines, []) if header else contract.input_names
         if contract.trim:
             names = [name.strip(WHITESPACE) for name in names]
@@ -139,6 +144,15 @@ def parse_csv(body: bytes, contract: Contract, *, header: bool = True, max_rows:
     except csv.Error as error:
         raise bad_request(f"the CSV is malformed: {error}", kind="csv_invalid") from None
     return coercion.convert_table(contract, names[1:] if has_index else names, rows)
+
+
+def _lines(body: bytes) -> Iterator[str]:
+    """Yield the lines of a CSV body; RequestError (413) at one that is too long to be read in one call."""
+    stream = io.TextIOWrapper(io.BytesIO(body), "utf-8-sig", newline="")
+    while line := stream.readline(MAX_LINE + 1):
+        if len(line) > MAX_LINE:
+            raise bad_request(f"a line of the CSV has more than {MAX_LINE} characters", 413, "line_too_long")
+        yield line
 
 
 def render(batch: ScoredBatch, contract: Contract) -> bytes:

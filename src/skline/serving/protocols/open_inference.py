@@ -15,7 +15,8 @@ from pydantic import ConfigDict, Field
 
 from skline.contract.spec import Column, Contract
 from skline.serving.errors import RequestError
-from skline.serving.prediction.parsing import check_values
+from skline.serving.prediction.body_checks import check_texts
+from skline.serving.prediction.parsing import MAX_EXTRA_VALUES, SMALL_BODY_BYTES, check_values
 from skline.serving.protocols import coercion, tensors
 from skline.serving.protocols.adapter import ScoredBatch
 from skline.serving.protocols.coercion import bad_request
@@ -26,6 +27,8 @@ UNSUPPORTED_EXTENSIONS = {
     "shared_memory_region": "shared memory",
     "classification": "the classification extension",
 }
+#: Members that an object of a request may have; the protocol defines fewer than ten.
+MAX_MEMBERS = 30
 PLATFORM = "skline"
 EXTENSIONS = ["binary_tensor_data"]
 
@@ -77,15 +80,47 @@ def parse(body: bytes, header_length: str | None, contract: Contract, max_rows: 
     """
     length = _json_length(header_length, len(body))
     json_part = body[:length]
-    check_values(json_part, contract, max_rows)
+    if length > SMALL_BODY_BYTES:
+        check_values(json_part, contract, max_rows)
+        _check_sizes(json_part, contract)
     content = InferenceBody.model_validate_json(json_part)
     _check_parameters(content)
-    if len({tensor.name for tensor in content.inputs}) < len(content.inputs):
-        raise bad_request("two inputs have the same name; send each column once")
-    for tensor in content.inputs:
-        coercion.check_row_count(tensor.shape[0], max_rows)
+    _check_shapes(content.inputs, contract, max_rows)
     rows = _rows(content.inputs, _values(content.inputs, memoryview(body)[length:]), contract)
     return InferenceRequest(rows, content.id, _requested_outputs(content, contract))
+
+
+def _check_sizes(json_part: bytes, contract: Contract) -> None:
+    """Reject objects with far more members, and lists with far more objects, than the protocol has.
+
+    Each of them would become an error before the request is rejected.
+    """
+    try:
+        content = pydantic_core.from_json(json_part)
+    except ValueError:
+        return  # the next step rejects it, and says why
+    check_texts(json_part, content)
+    if isinstance(content, dict):
+        _check_members(content)
+        for name in ("inputs", "outputs"):
+            parts = content.get(name)
+            if isinstance(parts, list):
+                _check_number(name, len(parts), contract)
+                for part in parts:
+                    _check_members(part)
+
+
+def _check_members(part: Any) -> None:
+    if isinstance(part, dict) and len(part) > MAX_MEMBERS:
+        message = f"an object of the request has {len(part)} members, but at most {MAX_MEMBERS} are read"
+        raise bad_request(message, 413, "too_many_values")
+
+
+def _check_number(name: str, number: int, contract: Contract) -> None:
+    """Reject more inputs or outputs than a model can have."""
+    most = len(contract.inputs) + MAX_EXTRA_VALUES
+    if number > most:
+        raise bad_request(f"the request has {number} {name}, but at most {most} are read", 413, "too_many_values")
 
 
 def _check_parameters(content: InferenceBody) -> None:
@@ -145,25 +180,45 @@ def _values(inputs: list[Tensor], binary_part: memoryview) -> list[list[Any]]:
     return values
 
 
-def _rows(inputs: list[Tensor], values: list[list[Any]], contract: Contract) -> list[dict[str, Any]]:
-    """Turn tensors into rows."""
-    first, names = inputs[0], contract.input_names
-    width = first.shape[1] if len(first.shape) == 2 else 1
-    if len(inputs) == 1 and first.name not in names and width == len(names):
-        flat = values[0]
-        rows = (flat[start : start + width] for start in range(0, len(flat), width))
-        return coercion.convert_table(contract, names, rows)
-    readers = coercion.readers_of(contract)
-    count = first.shape[0]
-    table: list[list[Any]] = []
-    for tensor, flat in zip(inputs, values, strict=True):
-        if tensor.shape[0] != count or len(flat) != count:
+def _check_shapes(inputs: list[Tensor], contract: Contract, max_rows: int) -> None:
+    """Reject tensors that are not the columns of one table, before any value is read.
+
+    Their elements are then at most those of `max_rows` rows, each of the contract's columns and MAX_EXTRA_VALUES more.
+    """
+    _check_number("inputs", len(inputs), contract)
+    if len({tensor.name for tensor in inputs}) < len(inputs):
+        raise bad_request("two inputs have the same name; send each column once")
+    for tensor in inputs:
+        coercion.check_row_count(tensor.shape[0], max_rows)
+    if _is_table(inputs, contract):
+        return
+    count = inputs[0].shape[0]
+    for tensor in inputs:
+        if tensor.shape not in ([count], [count, 1]):
             raise bad_request(
                 f"input {tensor.name!r} has shape {tensor.shape}; all inputs must have shape [{count}] or "
-                f"[{count}, 1], or there must be a single input of shape [rows, {len(names)}]"
+                f"[{count}, 1], or there must be a single input of shape [rows, {len(contract.inputs)}]"
             )
+
+
+def _is_table(inputs: list[Tensor], contract: Contract) -> bool:
+    """Whether the only tensor has all columns, in the contract's order."""
+    first, names = inputs[0], contract.input_names
+    width = first.shape[1] if len(first.shape) == 2 else 1
+    return len(inputs) == 1 and first.name not in names and width == len(names)
+
+
+def _rows(inputs: list[Tensor], values: list[list[Any]], contract: Contract) -> list[dict[str, Any]]:
+    """Turn tensors, whose shapes are checked, into rows."""
+    if _is_table(inputs, contract):
+        flat, names = values[0], contract.input_names
+        rows = (flat[start : start + len(names)] for start in range(0, len(flat), len(names)))
+        return coercion.convert_table(contract, names, rows)
+    readers = coercion.readers_of(contract)
+    table: list[list[Any]] = []
+    for tensor, column in zip(inputs, values, strict=True):
         reader = readers.get(tensor.name)
-        table.append([coercion.read_cell(reader, value) for value in flat])
+        table.append([coercion.read_cell(reader, value) for value in column])
     input_names = [tensor.name for tensor in inputs]
     return [dict(zip(input_names, row, strict=True)) for row in zip(*table, strict=True)]
 

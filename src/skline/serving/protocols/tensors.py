@@ -7,8 +7,9 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, NonNegativeInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, FailFast, Field, NonNegativeInt
 
+from skline.serving.prediction.body_checks import MAX_TEXT, text_too_long
 from skline.serving.protocols.coercion import bad_request
 
 Datatype = Literal[
@@ -40,7 +41,7 @@ class Tensor(RequestPart):
     """One input: its values are in `data`, or follow the JSON part if `parameters` has `binary_data_size`."""
 
     name: str
-    shape: list[NonNegativeInt] = Field(min_length=1, max_length=2)
+    shape: Annotated[list[NonNegativeInt], FailFast()] = Field(min_length=1, max_length=2)
     datatype: Datatype
     parameters: Parameters
     data: list[Any] | None = None
@@ -48,6 +49,8 @@ class Tensor(RequestPart):
 
 def read_binary(tensor: Tensor, content: memoryview) -> list[Any]:
     """Return a tensor's values, in row-major order, from its binary content.
+
+    It reads no more elements than the shape has, so the caller limits its work by limiting the shape.
 
     Raises
     ------
@@ -72,21 +75,27 @@ def read_binary(tensor: Tensor, content: memoryview) -> list[Any]:
 
 
 def _read_texts(tensor: Tensor, content: memoryview, count: int) -> list[Any]:
-    """Read texts, each preceded by its length in four bytes."""
+    """Read `count` texts, each preceded by its length in four bytes."""
     values: list[Any] = []
     offset = 0
     try:
-        while offset < len(content):
+        while offset < len(content) and len(values) < count:
             size = int.from_bytes(content[offset : offset + 4], "little")
             end = offset + 4 + size
             if offset + 4 > len(content) or end > len(content):
                 raise bad_request(f"input {tensor.name!r}: element {len(values)} is longer than the tensor")
+            if size > MAX_TEXT:
+                raise text_too_long()
             values.append(str(content[offset + 4 : end], "utf-8"))
             offset = end
     except UnicodeDecodeError:
         raise bad_request(f"input {tensor.name!r}: element {len(values)} is not UTF-8") from None
-    if len(values) != count:
+    if len(values) < count:
         raise bad_request(f"input {tensor.name!r} has {len(values)} elements, but shape {tensor.shape} needs {count}")
+    if offset < len(content):
+        raise bad_request(
+            f"input {tensor.name!r} has more than {count} elements, but shape {tensor.shape} needs {count}"
+        )
     return values
 
 

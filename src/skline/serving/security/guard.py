@@ -1,5 +1,6 @@
 """Admit or reject a request by its API key and its caller's rate."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
@@ -9,24 +10,40 @@ from skline.serving import errors
 from skline.serving.security.api_keys import ANONYMOUS, KeyStore
 from skline.serving.security.context import RequestContext
 from skline.serving.security.rate_limit import RateLimiter, client_key
-from skline.serving.settings import LimitSettings, SecuritySettings
+from skline.serving.settings import CorsSettings, LimitSettings, SecuritySettings
+
+#: Host and port in an ASGI scope; no port for a socket in the file system.
+Address = tuple[str, int | None] | None
+#: Bytes of a Host header that are examined; no name and no address is longer.
+MAX_NAME = 300
+#: A Host header: an IPv6 address in brackets, or a name or another address; then a port.
+_HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
 
 class Guard:
     """The check of requests whose path requires a scope.
 
+    While no key is required, any page that the user of this machine opens in a browser can send requests to loopback,
+    and by a name of its own that resolves to 127.0.0.1 (DNS rebinding) it can read the responses too. Both show in
+    headers that a page cannot change: `Origin`, which browsers send with each request that can write and with each
+    whose response the page can read, and `Host`. Such requests are rejected; `no_auth` admits them.
+
     Attributes
     ----------
     keys : KeyStore
+    foreign : int
+        Requests that were rejected because they came from another machine or another site.
     limiter : RateLimiter or None
         None if rates are not limited.
     uses_redis : bool
         Whether requests are counted in Redis: then callers await `admit_async` instead of calling `admit`.
     """
 
-    def __init__(self, security: SecuritySettings, limits: LimitSettings) -> None:
+    def __init__(self, security: SecuritySettings, limits: LimitSettings, cors: CorsSettings) -> None:
         inline = None if security.api_keys is None else security.api_keys.get_secret_value().encode()
         self.keys = KeyStore(security.key_file, inline, no_auth=security.no_auth)
+        self.foreign = 0
+        self._origins = frozenset(origin.encode() for origin in cors.origins)
         store = None if limits.store is None else limits.store.get_secret_value()
         self.limiter = None if limits.rate is None else RateLimiter(limits.rate, store)
         self.uses_redis = self.limiter is not None and self.limiter.uses_redis
@@ -37,7 +54,7 @@ class Guard:
         Raises
         ------
         RequestError
-            401 or 403 for the key, 403 for another machine while no key is required, 429 for the rate.
+            401 or 403 for the key, 403 for another machine or site while no key is required, 429 for the rate.
         """
         key = self._identify(context, scope, required_scope)
         if self.limiter is not None:
@@ -56,16 +73,43 @@ class Guard:
         context.caller = caller
         if caller is not ANONYMOUS:
             return caller.id
-        client, server = scope.get("client"), scope.get("server")
-        # `skline serve` verifies the address at its start; another server command may have bound a public one.
-        if not (self.keys.no_auth or (_is_local(client) and _is_local(server))):
-            raise errors.not_local()
+        client = scope.get("client")
+        if not self.keys.no_auth:
+            # `skline serve` verifies the address at its start; another server command may have bound a public one.
+            if not (_is_local(client) and _is_local(scope.get("server"))):
+                self.foreign += 1
+                raise errors.not_local()
+            self._require_own_site(context, scope)
         return client_key(client[0]) if client else "local"
 
+    def check_public(self, context: RequestContext, scope: Mapping[str, Any]) -> None:
+        """Reject (403) a request of another site to a path that requires no scope, while no key is required."""
+        if self.keys.auth_disabled and not self.keys.no_auth:
+            self._require_own_site(context, scope)
 
-def _is_local(address: tuple[str, int | None] | None) -> bool:
+    def _require_own_site(self, context: RequestContext, scope: Mapping[str, Any]) -> None:
+        """Reject (403) a request that a page of another site has sent."""
+        origin, host = context.headers.get(b"origin", b""), context.headers.get(b"host", b"")
+        if origin and origin.partition(b"://")[2] != host and self._origins.isdisjoint((origin, b"*")):
+            self.foreign += 1
+            raise errors.foreign_site("Origin")
+        # Browsers cannot reach a socket in the file system, and programs name any host there.
+        server = scope.get("server")
+        if server is not None and server[1] is not None and not _is_local_name(host[:MAX_NAME]):
+            self.foreign += 1
+            raise errors.foreign_site("Host")
+
+
+def _is_local(address: Address) -> bool:
     """Whether an address of an ASGI scope is on this machine: loopback, or a socket in the file system."""
     return address is None or address[1] is None or is_loopback(address[0])
+
+
+@lru_cache(maxsize=1024)
+def _is_local_name(host: bytes) -> bool:
+    """Whether a Host header names this machine; a request without it (HTTP/1.0) comes from no browser."""
+    match = _HOST.fullmatch(host.decode("latin-1").lower())
+    return not host or (match is not None and is_loopback(match[1] or match[2]))
 
 
 @lru_cache(maxsize=1024)

@@ -2,8 +2,10 @@
 
 from skline.serving.settings import SecuritySettings
 
-#: Paths without a key: the probes of orchestrators, which send none and get no more than yes or no, and the page.
-PUBLIC = ("/", "/health", "/health/live", "/health/ready", "/ping", "/v2/health/live", "/v2/health/ready")
+#: Paths of the probes of orchestrators, which send no key and any Host, and get no more than yes or no.
+PROBES = frozenset(("/health", "/health/live", "/health/ready", "/ping", "/v2/health/live", "/v2/health/ready"))
+#: Paths without a key: the probes and the page.
+PUBLIC = PROBES | {"/"}
 #: The required scope by the path's prefix, which ends at the path's end or at a slash.
 SCOPE_BY_PREFIX = {
     "/predict": "predict",
@@ -33,7 +35,6 @@ class Permissions:
 
     def __init__(self, settings: SecuritySettings, *, development: bool, public_prefixes: tuple[str, ...] = ()) -> None:
         docs_public = development if settings.docs is None else settings.docs
-        self._public = frozenset(PUBLIC)
         self._public_prefixes = (
             *public_prefixes,
             *(DOCS if docs_public else ()),
@@ -42,7 +43,7 @@ class Permissions:
 
     def required_scope(self, path: str) -> str | None:
         """Return the scope that `path` requires, None if it needs no key."""
-        if path in self._public or any(_has_prefix(path, prefix) for prefix in self._public_prefixes):
+        if path in PUBLIC or any(_has_prefix(path, prefix) for prefix in self._public_prefixes):
             return None
         return next((scope for prefix, scope in SCOPE_BY_PREFIX.items() if _has_prefix(path, prefix)), "admin")
 

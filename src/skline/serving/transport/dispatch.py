@@ -20,7 +20,7 @@ from skline.serving.observability.tracing import CURRENT_TRACE
 from skline.serving.security.concurrency import ConcurrencyLimiter
 from skline.serving.security.context import RequestContext
 from skline.serving.security.headers import HeaderInjector, docs_headers
-from skline.serving.security.scopes import Permissions
+from skline.serving.security.scopes import PROBES, Permissions
 from skline.serving.settings import SecuritySettings
 from skline.serving.transport import body_budget
 from skline.serving.transport.lifecycle import RequestLifecycle
@@ -174,6 +174,8 @@ class Dispatcher:
             if self._preflight is not None and _is_preflight(scope, context):
                 await self._preflight(scope, receive, sender)
             elif required_scope is None:
+                if path not in PROBES:
+                    self._lifecycle.check_public(context, scope)
                 await self.app(scope, receive, sender)
             else:
                 await self._admit(context, scope, required_scope)

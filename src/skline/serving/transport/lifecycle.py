@@ -38,6 +38,8 @@ class RequestLifecycle:
     cors : Cors
     admit, admit_async : callable
         The guard's: verify the API key of a request and count it, or raise RequestError.
+    check_public : callable
+        The guard's: verify where a request to a path without key comes from, or raise RequestError.
     uses_redis : bool
         Whether requests are counted in Redis: then callers await `admit_async` instead of calling `admit`.
     """
@@ -45,7 +47,7 @@ class RequestLifecycle:
     def __init__(self, settings: ServiceSettings, guard: Guard, metrics: Metrics) -> None:
         self.cors = Cors(settings.cors)
         self.uses_redis = guard.uses_redis
-        self.admit, self.admit_async = guard.admit, guard.admit_async
+        self.admit, self.admit_async, self.check_public = guard.admit, guard.admit_async, guard.check_public
         self._metrics = metrics
         self._access_log = AccessLog(settings.logging)
         self._json_headers = json_headers(tls=settings.security.tls)

@@ -95,7 +95,11 @@ class FastPathProtocol(HttpToolsProtocol):
             self._limit_overhead(len(data) - self._body_bytes, MAX_OVERHEAD_BYTES)
 
     def on_headers_complete(self) -> None:
-        """Choose between the fast path and uvicorn's."""
+        """Choose between the fast path and uvicorn's.
+
+        The scope keeps the list of headers as it is now: uvicorn would add the trailers of a chunked body to it, as if
+        a trailer could carry an API key or the address of a client (RFC 9110, 6.5.1).
+        """
         parser = self.parser
         if (
             self.url == self._fast_path
@@ -108,8 +112,10 @@ class FastPathProtocol(HttpToolsProtocol):
         ):
             self._buffered_body = []
             self.scope["method"] = "POST"
+            self.headers = []
         elif not self._upgrade_requested():
             super().on_headers_complete()
+            self.headers = []
 
     def on_body(self, body: bytes) -> None:
         """Buffer a part of the body."""
@@ -159,6 +165,7 @@ class FastPathProtocol(HttpToolsProtocol):
     def _fall_back_to_uvicorn(self) -> None:
         """Replay the request's head, and what has arrived of its body, to uvicorn."""
         parts, self._buffered_body = self._buffered_body or [], None
+        self.expect_100_continue = False  # requests with this header do not take the fast path; this is a trailer's
         super().on_headers_complete()
         for part in parts:
             super().on_body(part)

@@ -17,6 +17,7 @@ from skline.scoring.reference import score_frame
 from skline.serving.api import mlflow as mlflow_routes
 from skline.serving.api import open_inference as open_inference_routes
 from skline.serving.errors import RequestError
+from skline.serving.prediction.predictor import GetRows
 from skline.serving.protocols.adapter import ProtocolAdapter, ScoredBatch
 from skline.serving.transport import responses
 from skline.serving.transport.body import check_body
@@ -39,17 +40,18 @@ class PipelineAdapter(ProtocolAdapter):
         self.pipeline = demo.pipeline()
         self.row_parser = RowParser(self.contract)
 
-    async def read_body(self, request: Request) -> bytes:
+    async def read_body(self, request: Request, types: frozenset[bytes]) -> bytes:
         body = await request.body()
-        check_body(body, request.scope["headers"])
+        check_body(body, request.scope["headers"], types)
         return body
 
     def validate(self, rows: list[dict[str, Any]]) -> list[Any]:
         return list(self.row_parser.parse_rows(to_json(rows)))
 
-    async def score(self, request: Request, rows: list[Any]) -> ScoredBatch:
+    async def score(self, request: Request, get_rows: GetRows) -> ScoredBatch:
         if not self.ready:
             raise RequestError(503, "the model is not loaded", "not_ready")
+        rows = await asyncio.to_thread(get_rows)
         frame = to_frame(self.contract.inputs, rows)
         scores = await asyncio.to_thread(score_frame, self.pipeline, frame)
         return ScoredBatch(scores, self.version, [f"id-{index}" for index in range(len(rows))])

@@ -202,6 +202,48 @@ def request(*, size: Any = 16, header: Any = None, tail: bytes = b"\0" * 16, **t
     return head + tail, str(len(head)) if header is None else header
 
 
+WIDE: list[tuple[dict[str, Any], str]] = [
+    ({"shape": [1, 2]}, r"has shape \[1, 2\]; all inputs must have shape \[1\]"),
+    ({"shape": [1, 2**40], "datatype": "UINT8"}, "all inputs must have shape"),
+    ({"shape": [1, 4], "datatype": "BYTES"}, "all inputs must have shape"),
+    ({"name": "table", "shape": [1, 2]}, r"a single input of shape \[rows, 3\]"),
+]
+
+
+@pytest.mark.parametrize(("changes", "message"), WIDE)
+def test_shape_that_is_not_the_models_is_rejected_before_a_value_is_read(
+    changes: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: Any) -> list[Any]:
+        raise AssertionError("a value was read")
+
+    monkeypatch.setattr(open_inference.tensors, "read_binary", read)
+    monkeypatch.setattr(open_inference.tensors, "read_data", read)
+    with pytest.raises(RequestError, match=message):
+        open_inference.parse(*request(**changes), NUMBERS, 9)
+
+
+def test_texts_are_read_up_to_the_number_that_the_shape_has() -> None:
+    body, length = request(shape=[2], datatype="BYTES", tail=bytes(4) * 3 + b"\xff" * 4)
+    with pytest.raises(RequestError, match="has more than 2 elements"):
+        open_inference.parse(body, length, NUMBERS, 9)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"inputs": [0] * 9_000}, "9000 inputs, but at most 23 are read"),
+        ({"inputs": [{}], "outputs": [{}] * 9_000}, "9000 outputs, but at most 23 are read"),
+        ({"inputs": [{str(n): 0 for n in range(2_000)}]}, "2000 members"),
+        ({str(n): 0 for n in range(2_000)}, "2000 members"),
+    ],
+)
+def test_json_with_far_more_parts_than_a_request_has_is_rejected(body: Any, message: str) -> None:
+    with pytest.raises(RequestError, match=message) as caught:
+        open_inference.parse(json.dumps(body).encode(), None, NUMBERS, 10_000)
+    assert caught.value.status == 413
+
+
 INVALID: list[tuple[dict[str, Any], str]] = [
     ({"size": 15}, "15 bytes"), ({"size": -1}, "must be a number"), ({"size": "16"}, "must be a number"),
     ({"size": 17}, "must be a number"), ({"size": 1e9}, "must be a number"), ({"size": True}, "must be a number"),

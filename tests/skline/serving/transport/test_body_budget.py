@@ -44,7 +44,9 @@ def rejected_bodies(client: httpx.Client) -> float:
 
 def send_all_but_last_byte(client: httpx.Client, path: str, row: dict[str, Any]) -> socket.socket:
     content = orjson.dumps([row] if "batch" in path else row).ljust(SIZE)
-    head = f"POST {path} HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {SIZE}\r\n\r\n"
+    head = (
+        f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {SIZE}\r\n\r\n"
+    )
     connection = open_connection(client)
     with contextlib.suppress(ConnectionError):
         connection.sendall(head.encode() + content[:-1])

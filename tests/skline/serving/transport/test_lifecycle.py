@@ -115,7 +115,7 @@ def start(tmp_path: Path, metrics: Metrics) -> Iterator[Any]:
             )
             app = Dispatcher(
                 application(),
-                RequestLifecycle(settings, Guard(security, limits), metrics),
+                RequestLifecycle(settings, Guard(security, limits, settings.cors), metrics),
                 Permissions(security, development=sections.get("development", True)),
                 ConcurrencyLimiter(64, 256, limits.wait_seconds, limits.request_seconds),
                 security,
@@ -319,7 +319,7 @@ def test_the_connection_is_closed_if_a_response_breaks_off(start: Any, metrics: 
 def test_a_client_that_disconnects_is_logged_as_499(start: Any, metrics: Metrics, log_lines: Any) -> None:
     client = start()
     with socket.create_connection((client.base_url.host, client.base_url.port or 0)) as connection:
-        connection.sendall(b"POST /labels HTTP/1.1\r\nhost: a\r\ncontent-length: 100\r\n\r\nthe first part")
+        connection.sendall(b"POST /labels HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100\r\n\r\nthe first part")
         time.sleep(0.2)
     wait_until(lambda: requests_counted(metrics))
     assert requests_counted(metrics) == {("/labels", "499"): 1}

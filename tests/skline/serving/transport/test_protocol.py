@@ -22,7 +22,7 @@ from tests.fixtures.server import served
 
 ROW = {column.name: column.example for column in demo.contract().inputs}
 BODY = json.dumps(ROW).encode()
-LIVE = b"GET /health/live HTTP/1.1\r\nhost: a\r\n\r\n"
+LIVE = b"GET /health/live HTTP/1.1\r\nhost: localhost\r\n\r\n"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ def connected(client: httpx.Client) -> Iterator[socket.socket]:
 
 def post_request(body: bytes = BODY, *headers: str, path: str = "/predict", version: str = "1.1") -> bytes:
     """Return a POST request as bytes."""
-    lines = [f"POST {path} HTTP/{version}", "host: a", f"content-length: {len(body)}", *headers, "", ""]
+    lines = [f"POST {path} HTTP/{version}", "host: localhost", f"content-length: {len(body)}", *headers, "", ""]
     return "\r\n".join(lines).encode() + body
 
 
@@ -134,7 +134,7 @@ def test_connection_header_decides_whether_the_connection_stays_open(client: htt
     [
         post_request(BODY, version="1.0"),
         post_request(BODY, "expect: 100-continue"),
-        b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
         + b"%x\r\n%b\r\n" % (len(BODY), BODY),
     ],
     ids=["HTTP 1.0", "100-continue", "chunked"],
@@ -200,7 +200,7 @@ def test_response_without_a_body_is_sent_as_soon_as_it_is_complete(method: str, 
 def test_client_receives_the_rejection_while_it_still_sends_a_large_body(packaged: demo.Packaged, serve: Any) -> None:
     client = serve(packaged.folder, packaged.digest, max_body_bytes=100_000)
     chunk = b"8000\r\n" + b" " * 0x8000 + b"\r\n"
-    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+    head = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n"
     for _ in range(5):
         with connected(client) as connection:
             connection.sendall(head)
@@ -217,6 +217,6 @@ def test_body_without_an_end_is_discarded_for_the_linger_time_only(
     monkeypatch.setattr("skline.serving.transport.coalescing.LINGER_SECONDS", 0.05)
     client = serve(packaged.folder, packaged.digest, max_body_bytes=100_000)
     with connected(client) as connection, pytest.raises(OSError, match=r"reset|[Bb]roken pipe"):
-        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n")
+        connection.sendall(b"POST /predict HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n")
         for _ in range(100_000):
             connection.sendall(b"8000\r\n" + b" " * 0x8000 + b"\r\n")

@@ -44,7 +44,7 @@ def test_chunked_body_and_body_after_100_continue_are_received_with_an_upgrade_o
 ) -> None:
     body = json.dumps(example).encode()
     head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in H2C.items()).encode()
-    head = b"POST /predict HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n" + head
+    head = b"POST /predict HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n" + head
     with RawConnection(service.base_url) as connection:
         connection.send(head + b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
         assert connection.read_response().status == 200

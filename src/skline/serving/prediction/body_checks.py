@@ -1,0 +1,123 @@
+"""Reject bodies that would take far more time or memory than their size suggests, before they are parsed.
+
+The parsers are written in C and Rust: one call holds the interpreter's lock, and with it the event loop, until it is
+done. Each invalid value becomes an error, which takes a kilobyte and several microseconds, and a pattern is matched
+against a text of any length. So the number of values, of members of an object, and of characters of a text is limited.
+
+Values are counted by their commas. A body is read in parts of PART_BYTES, until a limit is exceeded: one call on a body
+of 16 MiB could take a second.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
+from typing import Any
+
+from skline.serving.errors import RequestError
+
+#: Bytes of a body that one call examines; in the worst case, quotes and commas alone, it takes two milliseconds.
+PART_BYTES = 64 * 2**10
+#: Characters that a text may have, in JSON as in CSV: twice the bytes of a part at least, see `check_texts`.
+MAX_TEXT = 2 * PART_BYTES
+
+_ALL_BUT_MARKS = bytes(set(range(256)) - set(b'",{'))
+
+
+def check_value_count(body: bytes, limit: int) -> None:
+    """Reject a JSON or CSV body with more than `limit` values; commas within quotes do not count.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    if len(body) <= limit or not _exceeds(_count_commas(body), limit):
+        return
+    if _exceeds((part.count(b",") for part in _structure(body)), limit):
+        raise RequestError(413, f"the body has more than {limit} values; split it", "too_many_values")
+
+
+def check_member_count(body: bytes, limit: int) -> None:
+    """Reject a JSON array of objects if one of them has more than `limit` members, all without nested objects.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    run = 0
+    for part in _structure(body):
+        first, *others = part.split(b"{")
+        run += len(first)
+        # Of the commas between two opening braces, one may separate the objects.
+        if run > limit or any(len(other) > limit for other in others):
+            raise RequestError(413, f"an object has more than {limit} members; remove some", "too_many_values")
+        if others:
+            run = len(others[-1])
+
+
+def check_texts(body: bytes, content: Any) -> None:
+    """Reject a JSON body with a text of more than MAX_TEXT characters; `content` is the parsed body.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    if not may_have_long_text(body):
+        return
+    rest = [content]
+    while rest:
+        value = rest.pop()
+        if isinstance(value, list):
+            rest += value
+        elif isinstance(value, dict):
+            rest += value.keys()
+            rest += value.values()
+        elif isinstance(value, str) and len(value) > MAX_TEXT:
+            raise text_too_long()
+
+
+def may_have_long_text(body: bytes) -> bool:
+    """Whether a JSON body may have a text of more than MAX_TEXT bytes.
+
+    Such a text covers at least one of the body's parts completely, and there are no quotes in it, except after a
+    backslash.
+    """
+    for start in range(0, len(body) - PART_BYTES, PART_BYTES):
+        quote = body.find(b'"', start, start + PART_BYTES)
+        if quote < 0 or body[quote - 1 : quote] == b"\\":
+            return True
+    return False
+
+
+def text_too_long() -> RequestError:
+    """413 for a text that is longer than any cell."""
+    return RequestError(413, f"a text has more than {MAX_TEXT} characters; shorten it", "text_too_long")
+
+
+def _exceeds(counts: Iterable[int], limit: int) -> bool:
+    """Whether the sum of the counts exceeds the limit; it stops where that is known."""
+    return any(total > limit for total in accumulate(counts))
+
+
+def _count_commas(body: bytes) -> Iterator[int]:
+    """Yield the number of commas in each part of a body."""
+    for start in range(0, len(body), PART_BYTES):
+        yield body.count(b",", start, start + PART_BYTES)
+
+
+def _structure(body: bytes) -> Iterator[bytes]:
+    """Yield the commas and opening braces outside of quotes of each part of a body.
+
+    A backslash makes the next character part of a quoted text. A part that ends in an unfinished pair leaves the
+    backslash to the next one.
+    """
+    quoted, rest = False, b""
+    for start in range(0, len(body), PART_BYTES):
+        part = (rest + body[start : start + PART_BYTES]).replace(b"\\\\", b"")
+        rest = part[-1:] if part.endswith(b"\\") else b""
+        marks = part.replace(b'\\"', b"").translate(None, _ALL_BUT_MARKS)
+        # Most texts have no marks: their two quotes are adjacent now, and removing them changes nothing but the time.
+        pieces = marks.replace(b'""', b"").split(b'"')
+        yield b"".join(pieces[quoted::2])
+        quoted ^= len(pieces) % 2 == 0

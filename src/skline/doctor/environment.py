@@ -1,6 +1,7 @@
 """Check of the environment: Python and the libraries satisfy pyproject.toml."""
 
 import platform
+import sqlite3
 import tomllib
 from collections.abc import Iterable
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
@@ -12,6 +13,8 @@ from packaging.utils import canonicalize_name
 from skline.artifact.provenance import ENGINE
 from skline.doctor.findings import Finding, join_first
 from skline.doctor.pyproject import Project, project_name, read_project, required
+from skline.errors import SklineError
+from skline.logs.stores.sqlite import check_version
 from skline.paths import PYPROJECT
 
 
@@ -23,7 +26,7 @@ def check() -> list[Finding]:
         return [Finding("broken", f"{PYPROJECT} cannot be read ({error.strerror})", "run this in the project's root")]
     except tomllib.TOMLDecodeError as error:
         return [Finding("broken", f"{PYPROJECT} is not valid TOML: {error}", "correct it, or `git checkout` it")]
-    return [*_check_python(project), *_check_libraries(project)]
+    return [*_check_python(project), *_check_sqlite(sqlite3.sqlite_version), *_check_libraries(project)]
 
 
 def _check_python(project: Project) -> list[Finding]:
@@ -32,6 +35,15 @@ def _check_python(project: Project) -> list[Finding]:
         return [Finding("ok", f"Python {running}")]
     message = f"Python is {running}, but {PYPROJECT} requires {requirement}"
     return [Finding("broken", message, "uv sync --python " + requirement.strip("><=~"))]
+
+
+def _check_sqlite(version: str) -> list[Finding]:
+    """Check that the prediction log can be written; the other findings do not mention a version that is right."""
+    try:
+        check_version(version)
+    except SklineError as error:
+        return [Finding("broken", str(error), "uv python install && uv sync --managed-python")]
+    return []
 
 
 def _check_libraries(project: Project) -> list[Finding]:

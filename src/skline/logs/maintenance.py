@@ -84,6 +84,12 @@ def forget(settings: LogSettings, entity: str) -> DeletedRows:
     """Delete all rows of an entity from the database and the sealed days.
 
     Rows in the queue of a running service are written afterwards (`batch_ms`): call this again to be sure.
+
+    Raises
+    ------
+    SklineError
+        If the database cannot be reached, or another connection keeps copies of the deleted rows in its write-ahead
+        log; the call can be repeated.
     """
     entity_hash = EntityHasher(settings)(entity)
     with partitions.lock(settings.partitions), closing(open_store(settings)) as store:

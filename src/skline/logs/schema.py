@@ -12,7 +12,7 @@ from skline.logs.records import Prediction
 TableName = Literal["predictions", "labels"]
 
 #: Version of the layout that this code reads and writes.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 #: Version of a layout without `VERSION_TABLE`, which is how the logs were stored before versions existed.
 UNVERSIONED = 1
 #: Table with a row for each version to which this code brought the database. A more general name could be that of
@@ -33,6 +33,15 @@ TABLES: dict[TableName, dict[str, str]] = {
         "event_time": "BIGINT",
         "label": "TEXT",
     },
+}
+
+#: Indexes by name, with the table, and what is indexed. With those of reviews, the predictions that wait for review are
+#: found without reading all predictions, and without comparing each with every label.
+INDEXES: dict[str, tuple[TableName, str]] = {
+    "predictions_time": ("predictions", "(time)"),
+    "labels_time": ("labels", "(time)"),
+    "predictions_review": ("predictions", "(seq) WHERE review > 0"),
+    "labels_prediction": ("labels", "(prediction_id)"),
 }
 
 #: Columns of the unversioned layout; tables with other columns belong to another application.
@@ -84,6 +93,12 @@ MIGRATIONS: dict[int, Migration] = {
     2: Migration(
         statements=(("predictions", "ALTER TABLE predictions RENAME COLUMN path TO scoring_path"),),
         renamed_columns={"path": "scoring_path"},
+    ),
+    3: Migration(
+        statements=(
+            ("predictions", "CREATE INDEX predictions_review ON predictions (seq) WHERE review > 0"),
+            ("labels", "CREATE INDEX labels_prediction ON labels (prediction_id)"),
+        ),
     ),
 }
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import os
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -18,7 +19,9 @@ from skline.logs.labels import Label, LabelLog
 from skline.logs.read import read_labelled, read_labels, read_predictions
 from skline.logs.records import Prediction, PredictionEncoder, StoredRow, to_us
 from skline.logs.settings import LogSettings
-from skline.logs.stores import base, open_store, postgres, sqlite
+from skline.logs.stores import base, open_store, postgres
+from skline.logs.stores import sqlite as sqlite_store
+from skline.logs.stores.sqlite import check_version
 from tests.fixtures.demo import ROOT
 from tests.fixtures.postgres import Server
 from tests.skline.logs.conftest import CONTRACT, prediction
@@ -88,7 +91,7 @@ def test_rows_written_while_a_day_is_sealed_stay_in_the_database(settings: LogSe
 def test_reader_sees_every_row_once_while_days_are_sealed(
     settings: LogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (base, sqlite, postgres):
+    for module in (base, sqlite_store, postgres):
         monkeypatch.setattr(module, "CHUNK_ROWS", 25)
     records = [at(age, number) for age in (5, 4, 3, 2, 1) for number in range(60)]
     write(settings, *records)
@@ -157,6 +160,56 @@ def test_forget_deletes_all_rows_of_the_entity_and_of_no_other(settings: LogSett
         content = b"".join(path.read_bytes() for path in Path(settings.database).parent.glob("predictions.db*"))
         assert hashed not in content
     assert maintenance.forget(settings, "x") == maintenance.DeletedRows(0, 0, 0)
+
+
+def test_forget_fails_while_a_reader_keeps_copies_of_the_rows(
+    sqlite: LogSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(sqlite, *(at(0, number, entity="x") for number in range(50)))
+    hashed = EntityHasher(sqlite)("x").encode()
+
+    def content() -> bytes:
+        return b"".join(path.read_bytes() for path in Path(sqlite.database).parent.glob("predictions.db*"))
+
+    monkeypatch.setattr("skline.logs.stores.sqlite.ERASE_SECONDS", 0.3)
+    with closing(sqlite3.connect(sqlite.database, isolation_level=None)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM predictions").fetchone()
+        with pytest.raises(SklineError, match=r"still hold copies of them.*repeat the command"):
+            maintenance.forget(sqlite, "x")
+        assert hashed in content()
+    assert maintenance.forget(sqlite, "x") == maintenance.DeletedRows(0, 0, 0)
+    assert hashed not in content()
+
+
+def test_forget_waits_for_a_reader_that_ends(sqlite: LogSettings) -> None:
+    write(sqlite, *(at(0, number, entity="x") for number in range(50)))
+    with closing(sqlite3.connect(sqlite.database, isolation_level=None, check_same_thread=False)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM predictions").fetchone()
+        end = threading.Timer(0.5, reader.execute, ["COMMIT"])
+        end.start()
+        assert maintenance.forget(sqlite, "x").predictions == 50
+        end.join()
+
+
+@pytest.mark.parametrize("version", ["3.37.2", "3.8.0"])
+def test_an_old_sqlite_is_rejected_with_what_to_do(version: str) -> None:
+    with pytest.raises(
+        SklineError, match=rf"needs SQLite 3\.38\.0 or later, and this Python has {version}; use another"
+    ):
+        check_version(version)
+    check_version("3.38.0")
+
+
+def test_pending_reviews_are_found_by_indexes(sqlite: LogSettings) -> None:
+    write(sqlite, at(0))
+    plan = """EXPLAIN QUERY PLAN SELECT prediction_id FROM predictions p WHERE review > 0 AND NOT EXISTS
+        (SELECT 1 FROM labels l WHERE l.prediction_id = p.prediction_id) ORDER BY seq LIMIT 10"""
+    with closing(sqlite3.connect(sqlite.database)) as connection:
+        steps = " / ".join(row[3] for row in connection.execute(plan))
+    assert "SCAN p USING INDEX predictions_review" in steps
+    assert "SEARCH l USING COVERING INDEX labels_prediction" in steps
 
 
 def test_only_one_process_at_a_time_changes_the_sealed_days(sqlite: LogSettings) -> None:

@@ -34,6 +34,8 @@ from tests.skline.logs.conftest import CONTRACT, load_layout, prediction
 
 FIRST, SECOND = "0198a000000070008000000000000001", "0198a000000070008000000000000002"
 PROCESSES = 4
+#: Versions with a copy of their layout in `layouts`.
+OLDER = range(schema.UNVERSIONED, schema.SCHEMA_VERSION)
 
 
 @contextmanager
@@ -80,8 +82,9 @@ def test_new_database_has_the_current_version(settings: LogSettings) -> None:
     assert versions(settings) == [schema.SCHEMA_VERSION]
 
 
-def test_unversioned_database_keeps_its_rows_and_takes_new_ones(settings: LogSettings) -> None:
-    load_layout(settings, 1)
+@pytest.mark.parametrize("version", OLDER)
+def test_older_database_keeps_its_rows_and_takes_new_ones(settings: LogSettings, version: int) -> None:
+    load_layout(settings, version)
     table = read_labelled(settings)
     assert table["prediction_id"].to_pylist() == [FIRST, SECOND]
     assert table["scoring_path"].to_pylist() == ["plan", "previous"]
@@ -92,7 +95,7 @@ def test_unversioned_database_keeps_its_rows_and_takes_new_ones(settings: LogSet
     assert values(table["probabilities"]) == [{"false": 0.8123456789, "true": 0.1876543211}, None]
     assert values(table["label"]) == [True, False]
     assert table["bucket"].to_pylist() == [None, 9999]
-    assert versions(settings) == [schema.SCHEMA_VERSION]
+    assert versions(settings)[-1] == schema.SCHEMA_VERSION
 
     log = PredictionLog(settings)
     log.put_many([prediction(prediction_id="new"), prediction(prediction_id=FIRST)])
@@ -106,10 +109,11 @@ def test_unversioned_database_keeps_its_rows_and_takes_new_ones(settings: LogSet
     assert values(read_labelled(settings)["label"]) == [True, False, True]
 
 
+@pytest.mark.parametrize("version", OLDER)
 def test_migrated_database_has_the_layout_of_a_new_one(
-    settings: LogSettings, tmp_path: Path, request: pytest.FixtureRequest
+    settings: LogSettings, tmp_path: Path, request: pytest.FixtureRequest, version: int
 ) -> None:
-    load_layout(settings, 1)
+    load_layout(settings, version)
     open_store(settings).close()
     other = request.getfixturevalue("server").database() if settings.is_postgres else str(tmp_path / "new.db")
     new = settings.model_copy(update={"database": other})

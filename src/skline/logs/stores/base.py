@@ -9,6 +9,7 @@ from skline.errors import SklineError
 from skline.logs.records import StoredRow, now_us
 from skline.logs.request_rows import RequestRows
 from skline.logs.schema import (
+    INDEXES,
     SCHEMA_VERSION,
     TABLES,
     UNVERSIONED,
@@ -73,7 +74,13 @@ class Store(abc.ABC):
 
     @abc.abstractmethod
     def erase_deleted(self) -> None:
-        """Physically remove deleted rows, as far as possible while the database is in use."""
+        """Physically remove deleted rows, as far as possible while the database is in use.
+
+        Raises
+        ------
+        StoreUnavailable
+            If another connection prevents it; the call can be repeated.
+        """
 
     @abc.abstractmethod
     def close(self) -> None:
@@ -220,7 +227,9 @@ class Store(abc.ABC):
         key, *others = columns.items()
         definitions = ", ".join([f"{key[0]} TEXT NOT NULL UNIQUE", *(f"{name} {kind}" for name, kind in others)])
         self._execute(f"CREATE TABLE {table} (seq {self._SEQUENCE_TYPE}, {definitions})")
-        self._execute(f"CREATE INDEX {table}_time ON {table} (time)")
+        for name, (indexed_table, definition) in INDEXES.items():
+            if indexed_table == table:
+                self._execute(f"CREATE INDEX {name} ON {table} {definition}")
 
     @property
     @abc.abstractmethod

@@ -5,6 +5,7 @@ The file must be on a local disk: WAL shares memory between processes, which net
 
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
@@ -13,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from skline.errors import SklineError
 from skline.ids import PREDICTION_ID_LENGTH
 from skline.logs.records import StoredRow
 from skline.logs.request_rows import RequestRows
@@ -26,6 +28,10 @@ INSERT_SIZES = (256, 64, 16, 4, 1)
 MIN_JSON_ROWS, MAX_JSON_COLUMNS = 32, 6
 #: How long to wait for another process's transaction.
 BUSY_TIMEOUT_SECONDS = 1.0
+#: How long to wait for other processes' transactions until the write-ahead log can be emptied.
+ERASE_SECONDS = 10.0
+#: The first version with the operators `->` and `->>`, with which rows are inserted from JSON.
+MIN_SQLITE = (3, 38, 0)
 #: What the driver raises for a value that no column can hold.
 VALUE_ERRORS = (
     OverflowError,
@@ -43,6 +49,7 @@ class SqliteStore(Store):
     _SEQUENCE_TYPE = "INTEGER PRIMARY KEY AUTOINCREMENT"
 
     def __init__(self, path: str | Path, *, durable: bool = True) -> None:
+        check_version(sqlite3.sqlite_version)
         self._path = os.fspath(path)
         self._connection: sqlite3.Connection | None = None
         try:
@@ -98,9 +105,23 @@ class SqliteStore(Store):
         return self._delete("predictions", f"{condition} AND seq <= ?", (since, until, last))
 
     def erase_deleted(self) -> None:
-        """Empty the write-ahead log, which still holds old pages; in the file itself deletion wrote zeros."""
-        with self._translate_errors():
-            self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        """Empty the write-ahead log, which still holds old pages; in the file itself deletion wrote zeros.
+
+        A checkpoint does not pass pages that an open transaction of another connection may read: it is tried again for
+        ERASE_SECONDS.
+        """
+        deadline = time.monotonic() + ERASE_SECONDS
+        while True:
+            with self._translate_errors():
+                busy, _, _ = self._execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not busy:
+                return
+            if time.monotonic() > deadline:
+                raise StoreUnavailable(
+                    f"{self._path}: the rows are deleted, but its files still hold copies of them, because another "
+                    "connection has been reading the database; end it, and repeat the command"
+                )
+            time.sleep(0.1)
 
     def close(self) -> None:
         """Close the connection; never raises."""
@@ -216,6 +237,16 @@ class SqliteStore(Store):
             raise RowsRejected(f"{self._path} cannot store a row: {error}") from error
         except (sqlite3.Error, OSError) as error:
             raise StoreUnavailable(f"{self._path}: {error}") from error
+
+
+def check_version(version: str) -> None:
+    """Raise SklineError if a version of SQLite, such as "3.37.2", lacks what the store needs."""
+    if tuple(int(part) for part in version.split(".")) < MIN_SQLITE:
+        required = ".".join(map(str, MIN_SQLITE))
+        raise SklineError(
+            f"the prediction log needs SQLite {required} or later, and this Python has {version}; use another Python, "
+            "such as that of uv, or set SKLINE_LOG__DATABASE to a PostgreSQL database"
+        )
 
 
 def _json_insert_sql(table: TableName, columns: Sequence[str], expressions: Mapping[str, str]) -> str:

@@ -55,25 +55,29 @@ class PlannedTable:
         self._names = list(frame.columns)
         self._read = plan.column_reader({name: frame[name].to_numpy() for name in self._names})
         self._batch = TrackedBatch(self._read, len(frame))
-        plan.score_batch(self._batch)
+        self._scores = plan.score_batch(self._batch)
 
     def score(self, name: str, values: Array) -> Scores:
         """Score the table with other values of one column."""
         position = self._names.index(name)
+        if position not in self._batch.inputs_read:
+            return self._scores  # the model does not use the column
         replaced = self._plan.column_reader({name: values})(position)
         return self._plan.score_batch(self._batch.with_input(position, replaced))
 
 
 class TrackedBatch(BatchContext):
-    """A batch that knows from which inputs each of its values was computed."""
+    """A batch that knows from which inputs each of its values was computed, and which inputs were read at all."""
 
     def __init__(self, read: Callable[[int], Any], size: int) -> None:
         super().__init__(self._read_tracked, size)
         self._read_input = read
         self._inputs: dict[int, set[int]] = {}
         self._running: list[set[int]] = []
+        self.inputs_read: set[int] = set()
 
     def _read_tracked(self, position: int) -> Any:
+        self.inputs_read.add(position)
         if self._running:
             self._running[-1].add(position)
         return self._read_input(position)

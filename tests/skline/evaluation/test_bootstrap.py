@@ -75,12 +75,12 @@ def test_no_interval_where_too_many_resamples_have_no_value() -> None:
 
 
 def full_and_subset_intervals(
-    sample: Sample, monkeypatch: pytest.MonkeyPatch, n_resamples: int = 1_000
+    sample: Sample, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, tuple[tuple[float, float], tuple[float, float]]]:
     """Return each metric's interval from resamples of all rows, and from resamples of subsets."""
-    subsets = confidence_intervals(sample, n_resamples, 5)
+    subsets = confidence_intervals(sample, 1_000, 5)
     monkeypatch.setattr("skline.evaluation.bootstrap.SUBSET_ROWS", sample.size)
-    full = confidence_intervals(sample, n_resamples, 6)
+    full = confidence_intervals(sample, 1_000, 6)
     return {name: (full[name] or (0, 0), subsets[name] or (0, 0)) for name in full if name != "ece"}
 
 
@@ -98,21 +98,21 @@ def test_subsets_of_many_rows_give_the_intervals_of_all_rows(share: float, monke
     random = np.random.default_rng(11)
     truth = random.random(60_000) < share
     scores = norm.cdf(random.normal(-1, 1, len(truth)) + truth)
-    assert_equal_intervals(full_and_subset_intervals(BinarySample(truth, scores, 0.4), monkeypatch, 600))
+    assert_equal_intervals(full_and_subset_intervals(BinarySample(truth, scores, 0.4), monkeypatch))
 
 
 @pytest.mark.slow
 def test_subsets_give_the_intervals_of_several_classes_and_of_skewed_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     random = np.random.default_rng(12)
-    truth = random.choice(3, 50_000, p=[0.6, 0.3, 0.1])
+    truth = random.choice(3, 30_000, p=[0.6, 0.3, 0.1])
     margins = random.normal(0, 1, (len(truth), 3)) + np.eye(3)[truth] * 1.5
     probabilities = np.exp(margins) / np.exp(margins).sum(axis=1, keepdims=True)
     classes = MulticlassSample(truth, probabilities, np.arange(3))
     with monkeypatch.context() as patch:
-        assert_equal_intervals(full_and_subset_intervals(classes, patch, 400))
-    numbers = random.normal(100, 20, 100_000)
+        assert_equal_intervals(full_and_subset_intervals(classes, patch))
+    numbers = random.normal(100, 20, 60_000)
     errors = random.lognormal(0, 1, len(numbers)) * random.choice([-1, 1], len(numbers))
-    assert_equal_intervals(full_and_subset_intervals(RegressionSample(numbers, numbers + errors), monkeypatch, 400))
+    assert_equal_intervals(full_and_subset_intervals(RegressionSample(numbers, numbers + errors), monkeypatch))
 
 
 def test_subsets_give_intervals_that_cover_the_true_difference_as_often(monkeypatch: pytest.MonkeyPatch) -> None:

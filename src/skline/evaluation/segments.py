@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from fairlearn.metrics import MetricFrame
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
@@ -52,31 +51,20 @@ def segment_metrics(
     where no row is positive), and their 95 % intervals; and the number of smaller segments of each column.
     """
     truth = test[contract.target.name].to_numpy()
-    positions = np.arange(len(test), dtype=np.intp)
-
-    def evaluate_segment(rows: Any, _: Any) -> dict[str, Any]:
-        """Return everything of one segment: MetricFrame calls this with the positions of its rows."""
-        rows = np.asarray(rows, dtype=np.intp)
-        if len(rows) < min_rows:
-            return {"rows": len(rows)}
-        sample = make_sample(truth[rows], scores[rows], contract, threshold)
-        values = {name: value if np.isfinite(value) else None for name, value in metric_values(sample).items()}
-        intervals = confidence_intervals(sample, RESAMPLES, seed)
-        return {"rows": len(rows)} | values | {"intervals": {name: ends for name, ends in intervals.items() if ends}}
-
     entries: list[dict[str, Any]] = []
     small: dict[str, int] = {}
-    for names in segment_columns(contract, crossings):
-        frame = MetricFrame(
-            metrics=evaluate_segment, y_true=positions, y_pred=positions, sensitive_features=segment_labels(test, names)
-        ).by_group
-        column = CROSS.join(names)
-        for value, entry in sorted(frame.items(), key=lambda item: _sort_key(item[0])):
-            if isinstance(entry, dict) and "intervals" in entry:
-                parts = value if isinstance(value, tuple) else (value,)
-                entries.append({"column": column, "value": CROSS.join(parts)} | entry)
-            elif isinstance(entry, dict):  # a combination that no row has is NaN
-                small[column] = small.get(column, 0) + 1
+    for column, value, rows in iterate_segments(test, contract, crossings):
+        if len(rows) < min_rows:
+            small[column] = small.get(column, 0) + 1
+            continue
+        sample = make_sample(truth[rows], scores[rows], contract, threshold)
+        values = {name: each if np.isfinite(each) else None for name, each in metric_values(sample).items()}
+        intervals = confidence_intervals(sample, RESAMPLES, seed)
+        entries.append(
+            {"column": column, "value": value, "rows": len(rows)}
+            | values
+            | {"intervals": {name: ends for name, ends in intervals.items() if ends}}
+        )
     return entries, small
 
 
@@ -110,7 +98,7 @@ def segment_columns(contract: Contract, crossings: tuple[tuple[str, str], ...]) 
 
 
 def segment_labels(test: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
-    """Return segment columns as text; missing values become a label, because MetricFrame drops them."""
+    """Return segment columns as text; missing values become a label."""
     return pd.DataFrame({name: [_text(value) for value in test[name].tolist()] for name in names})
 
 

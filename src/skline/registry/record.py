@@ -23,6 +23,7 @@ from skline.search.result import NO_SEARCH, SearchResult
 FINGERPRINT = "skline.fingerprint"
 #: Tags of a registered version: the verdict, the gates that failed, and the champion it was compared with.
 VERDICT_TAG, FAILURES_TAG, CHAMPION_TAG = "verdict", "verdict.failures", "verdict.champion_sha256"
+UNDECIDED_TAG = "verdict.undecided"
 #: Stages whose outputs and parameters identify a record.
 RESULT_STAGES = ("split", "train", "evaluate")
 #: Outputs of these stages that do not identify a result: they hold the time of the fit, the plan that the current code

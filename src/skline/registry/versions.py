@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skline.errors import SklineError
-from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, VERDICT_TAG, open_client, redact_uri
+from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, redact_uri
 
 T = TypeVar("T")
 #: Names that may be used for a version.
@@ -25,8 +25,9 @@ UNUSABLE = "the registry at {uri} cannot be used: {reason}; " + REMEDY
 class Version:
     """A registered version.
 
-    `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed;
-    `champion_sha256` is the digest of the champion that it was compared with, empty if there was none.
+    `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed, and
+    `undecided` those that could not tell; `champion_sha256` is the digest of the champion that it was compared with,
+    empty if there was none.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Version:
     verdict: str | None
     failures: str
     champion_sha256: str
+    undecided: str = ""
 
     @property
     def label(self) -> str:
@@ -100,6 +102,7 @@ class Registry:
             tags.get(VERDICT_TAG),
             tags.get(FAILURES_TAG, ""),
             tags.get(CHAMPION_TAG, ""),
+            tags.get(UNDECIDED_TAG, ""),
         )
 
     def download(self, version: Version, folder: Path) -> Path:

@@ -87,10 +87,12 @@ def promote(
     require_look_size(plan)
     version = registry.find(requested)
     require_new(current, version, plan)
-    verdict = check_verdict(version, current, approval)
+    verdict, undecided = check_verdict(version, current, approval)
     digest = version.artifact_sha256
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
     notes = check_compatibility(releases, current, artifact, plan)
+    if undecided:
+        notes.append(f"these gates of {version.label} could not tell: {undecided}; see the report of its run")
     arm = Arm(name="champion", version=version.label, artifact=f"{paths.RELEASED.name}/{digest}", sha256=digest)
     action, what = describe_promotion(current, version, plan)
 
@@ -146,10 +148,11 @@ def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> boo
     )
 
 
-def check_verdict(version: Version, current: Release | None, approval: Approval | None) -> PromotionVerdict:
+def check_verdict(version: Version, current: Release | None, approval: Approval | None) -> tuple[PromotionVerdict, str]:
     """Return the verdict on a version: its tag in the registry, or reports/verdict.json if that is of this artifact.
 
-    A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
+    A verdict is stale if it compared with another champion than the one in force; then an approval is needed. The text
+    names the gates that could not tell; it is empty if all were decided.
 
     Raises
     ------
@@ -157,11 +160,13 @@ def check_verdict(version: Version, current: Release | None, approval: Approval 
         If there is no verdict, a gate failed, or the verdict is stale and there is no approval.
     """
     passed, failures, compared_with, source = version.verdict, version.failures, version.champion_sha256, "registry"
+    undecided = version.undecided
     if passed is None and paths.VERDICT.exists():
         local = read_verdict(paths.VERDICT)
         if local.artifact_sha256 == version.artifact_sha256:
             passed = "passed" if local.passed else "failed"
             failures = "; ".join(gate.gate for gate in local.failed_gates)
+            undecided = "; ".join(gate.gate for gate in local.undecided_gates)
             compared_with, source = local.champion_sha256 or "", str(paths.VERDICT)
     if passed is None:
         raise SklineError(f"{version.label} has no verdict of the gates; run `dvc repro`, which assesses and registers")
@@ -175,7 +180,8 @@ def check_verdict(version: Version, current: Release | None, approval: Approval 
             f"{version.label} was compared with {compared}, and the champion is {champion[:12]} now; run `dvc repro` "
             "to assess it again, or approve it with --approve NAME --reason WHY"
         )
-    return PromotionVerdict(passed=True, source=source, champion_sha256=compared_with or None, stale=stale)
+    verdict = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with or None, stale=stale)
+    return verdict, undecided
 
 
 def check_compatibility(

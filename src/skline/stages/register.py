@@ -10,6 +10,7 @@ from skline.artifact import Manifest
 from skline.registry.record import (
     CHAMPION_TAG,
     FAILURES_TAG,
+    UNDECIDED_TAG,
     VERDICT_TAG,
     RunRecord,
     fingerprint,
@@ -77,6 +78,7 @@ def verdict_tags(verdict: Verdict) -> dict[str, str]:
     return {
         VERDICT_TAG: "passed" if verdict.passed else "failed",
         FAILURES_TAG: "; ".join(gate.gate for gate in verdict.failed_gates)[:4000],
+        UNDECIDED_TAG: "; ".join(gate.gate for gate in verdict.undecided_gates)[:4000],
         CHAMPION_TAG: verdict.champion_sha256 or "",
     }
 

@@ -33,12 +33,17 @@ class Project:
     uri: str
 
     def register(
-        self, packaged: demo.Packaged, fingerprint: str, verdict: str | None = "passed", champion: str = ""
+        self,
+        packaged: demo.Packaged,
+        fingerprint: str,
+        verdict: str | None = "passed",
+        champion: str = "",
+        undecided: str = "",
     ) -> str:
         """Register an artifact as a version, as the stage `register` does; return its number."""
         verdict_tags = {} if verdict is None else {
             "verdict": verdict, "verdict.failures": "" if verdict == "passed" else "roc_auc",
-            "verdict.champion_sha256": champion,
+            "verdict.champion_sha256": champion, "verdict.undecided": undecided,
         }  # fmt: skip
         record = RunRecord(
             fingerprint=fingerprint, md5={}, params={}, metrics={}, tags={"artifact_sha256": packaged.digest},

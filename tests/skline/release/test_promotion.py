@@ -32,7 +32,7 @@ def project(tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged, a
     project.register(another, "2", champion=packaged.digest)
     project.register(another, "3", "failed", packaged.digest)
     project.register(another, "4", None)
-    project.register(another, "5")
+    project.register(another, "5", undecided="champion")
     return project
 
 
@@ -76,7 +76,8 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     assert project.aliases() == {"champion": "2", "previous": "1"}
     project.run("rollback", "--reason", "a complaint")
     assert project.aliases() == {"champion": "1", "previous": "2"}
-    project.run("promote", "5", "--approve", "anna", "--reason", "assessed by hand")
+    output = project.run("promote", "5", "--approve", "anna", "--reason", "assessed by hand")
+    assert "note: these gates of demo/5 could not tell: champion" in output
     approved = entries_of(project)[-1]
     assert approved.approval is not None
     assert approved.verdict is not None
@@ -100,8 +101,10 @@ def test_the_verdict_on_disk_is_used_where_the_registry_has_none(tmp_path: Path,
     report = tmp_path / "reports/verdict.json"
     report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": [result]}))
     assert "failed its gates (roc_auc)" in project.error_of("promote", *approval)
-    report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": [result | {"passed": True}]}))
-    project.run("promote", *approval)
+    undecided = {"gate": "champion", "passed": None, "reason": "too few rows"}
+    gates = [result | {"passed": True}, undecided]
+    report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": gates}))
+    assert "note: these gates of demo/1 could not tell: champion; see the report" in project.run("promote", *approval)
     assert "an approval needs a name and a reason" in project.error_of("promote", "--approve", "anna")
 
 

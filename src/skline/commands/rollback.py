@@ -21,7 +21,9 @@ def rollback(arguments: argparse.Namespace) -> None:
 
     The rollback itself must work without params.yaml and while the registry is down.
     """
+    from skline.artifact import Artifact
     from skline.commands._releases import open_registry, print_entry, update_aliases
+    from skline.release.promotion import PromotionPlan, check_compatibility
     from skline.release.store import ReleaseStore
     from skline.settings import Settings
 
@@ -29,6 +31,14 @@ def rollback(arguments: argparse.Namespace) -> None:
     previous = releases.current()
     entry = releases.rollback(arguments.to, arguments.reason)
     print_entry(entry)
+    champion = entry.release.champion
+    try:
+        restored = Artifact.open(releases.folder / champion.artifact, champion.sha256)
+        notes = check_compatibility(releases, previous, restored, PromotionPlan())
+    except SklineError as error:  # the champion that was in force may be damaged: that is a reason to roll back
+        notes = [f"whether running services accept the contract could not be checked: {error}"]
+    for note in notes:
+        print(f"note: {note}")
     try:
         registry = open_registry(Settings.load())
     except SklineError as error:

@@ -1,14 +1,18 @@
 """Store a plan as bytes: a service that loads one needs neither scikit-learn nor pandas to score.
 
 The bytes are a pickle, so they are loaded only from an artifact whose digest was verified. They contain objects of this
-package, so only the same code may use them: they start with a digest of that code.
+package, of NumPy and of scikit-learn (the trees of a forest), so only the same code may use them: they start with a
+digest of that code and of these versions.
 """
 
 import hashlib
 import pickle
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
+import skline.contract.spec
 import skline.features.text
 import skline.features.time
 from skline.errors import SklineError
@@ -16,6 +20,10 @@ from skline.scoring.plan import Plan
 
 #: Length of the digest with which the bytes start: a sha256 in hexadecimal.
 DIGEST_LENGTH = 64
+#: Modules beyond this package whose objects a plan may hold.
+OTHER_MODULES: tuple[Any, ...] = (skline.contract.spec, skline.features.text, skline.features.time)
+#: Distributions whose objects a plan may hold.
+LIBRARIES = ("numpy", "scikit-learn", "scipy")
 
 
 class UnusablePlan(SklineError):
@@ -49,10 +57,14 @@ def load_plan(content: bytes) -> Plan:
 
 @cache
 def code_digest() -> str:
-    """Return the sha256 of the sources that a plan depends on, in hexadecimal."""
-    folder = Path(__file__).parent
-    files = [*sorted(folder.rglob("*.py")), Path(skline.features.text.__file__), Path(skline.features.time.__file__)]
+    """Return the sha256 of the sources that a plan depends on, and of the versions of its libraries, in hexadecimal.
+
+    Patch releases of the libraries do not count: they keep what they pickle, and the golden rows verify the results.
+    """
+    files = [*sorted(Path(__file__).parent.rglob("*.py")), *(Path(module.__file__) for module in OTHER_MODULES)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    for library in LIBRARIES:
+        digest.update(f"{library} {'.'.join(version(library).split('.')[:2])}\0".encode())
     return digest.hexdigest()

@@ -1,5 +1,6 @@
 """Releases are published atomically, recorded in the journal, and rolled back from the disk alone."""
 
+import argparse
 import datetime as dt
 import json
 import multiprocessing
@@ -7,14 +8,20 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pandas as pd
 import pytest
+from sklearn.linear_model import LinearRegression
 
+from skline.commands.rollback import rollback as run_rollback
+from skline.contract.derive import derive
 from skline.errors import SklineError
 from skline.release.experiment import BUCKETS, Experiment
 from skline.release.journal import Entry, read_journal
 from skline.release.manifest import Arm, Release, read_manifest
 from skline.release.store import ReleaseStore, champion_only, same_arms
 from tests.fixtures import demo
+from tests.skline.serving.test_app import Inputs, Number
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 
@@ -173,3 +180,38 @@ def test_an_invalid_manifest_is_rejected_with_the_reason(tmp_path: Path) -> None
         with pytest.raises(SklineError, match=r"release\.json is not a valid release manifest") as rejected:
             read_manifest(path)
         assert reason in str(rejected.value)
+
+
+def test_a_rollback_to_another_contract_says_that_running_services_reject_it(
+    releases: ReleaseStore,
+    packaged: demo.Packaged,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frame = pd.DataFrame({"a": np.arange(9.0), "class, %": np.arange(9.0)})
+    fitted = LinearRegression().fit(frame, frame["a"])
+    other = demo.package(tmp_path / "other", fitted, derive(Inputs, Number, {}), [{"a": 1.0, "class, %": 2.0}])
+    shutil.copytree(other.folder, releases.artifacts / other.digest)
+    promote(releases, other.digest, "demo/1")
+    promote(releases, packaged.digest, "demo/2")
+    monkeypatch.chdir(tmp_path)
+    run_rollback(argparse.Namespace(to=None, reason="a complaint"))
+    output = capsys.readouterr().out
+    assert "release 3 is in force: rollback demo/1 as in release 1, instead of demo/2" in output
+    assert "note: its contract differs from the champion's: running services reject it until they are" in output
+
+
+def test_a_rollback_from_a_damaged_champion_succeeds(
+    releases: ReleaseStore,
+    packaged: demo.Packaged,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    promote(releases, "b" * 64, "demo/2")  # its artifact does not exist
+    monkeypatch.chdir(tmp_path)
+    run_rollback(argparse.Namespace(to=None, reason="a complaint"))
+    assert "note: whether running services accept the contract could not be checked" in capsys.readouterr().out
+    assert read_manifest(releases.manifest).champion.sha256 == packaged.digest

@@ -3,10 +3,12 @@
 `tables.assert_planned` asserts for every plan that it gives the same scores after it was stored and loaded.
 """
 
+import io
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -33,6 +35,46 @@ def test_plan_written_by_other_code_is_unusable(plan: Plan) -> None:
 def test_object_that_is_not_a_plan_is_unusable() -> None:
     with pytest.raises(plan_storage.UnusablePlan, match="it is a list"):
         plan_storage.load_plan(plan_storage.code_digest().encode() + pickle.dumps([]))
+
+
+class Recorder(pickle.Unpickler):
+    """Records the modules whose objects a pickle holds."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(io.BytesIO(content))
+        self.modules: set[str] = set()
+
+    def find_class(self, module: str, name: str) -> Any:
+        self.modules.add(module)
+        return super().find_class(module, name)
+
+
+@pytest.mark.parametrize("name", sorted(CLASSIFIERS))
+def test_the_digest_covers_all_modules_whose_objects_a_plan_holds(name: str) -> None:
+    plan = build_plan(fit(preprocessed(CLASSIFIERS[name])), COLUMNS)
+    recorder = Recorder(plan_storage.dump_plan(plan)[plan_storage.DIGEST_LENGTH :])
+    recorder.load()
+    own = {module for module in recorder.modules if module.partition(".")[0] == "skline"}
+    others = {module.__name__ for module in plan_storage.OTHER_MODULES}
+    assert {module for module in own if not module.startswith("skline.scoring.")} <= others
+    libraries = {module.partition(".")[0] for module in recorder.modules - own} - {*sys.stdlib_module_names}
+    assert libraries <= {"numpy", "scipy", "sklearn"}
+
+
+@pytest.mark.parametrize("library", plan_storage.LIBRARIES)
+def test_a_plan_of_another_version_of_a_library_is_unusable(
+    plan: Plan, library: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = plan_storage.dump_plan(plan)
+    present = plan_storage.version
+    other = lambda name: "99.1.0" if name == library else present(name)  # noqa: E731
+    plan_storage.code_digest.cache_clear()
+    monkeypatch.setattr(plan_storage, "version", other)
+    try:
+        with pytest.raises(plan_storage.UnusablePlan, match="it was written by code"):
+            plan_storage.load_plan(stored)
+    finally:
+        plan_storage.code_digest.cache_clear()
 
 
 CODE = """

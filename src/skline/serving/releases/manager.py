@@ -200,12 +200,15 @@ class ModelManager:
         return await self._load(artifact)
 
     async def _load(self, artifact: Artifact) -> LoadedModel:
-        """Load an artifact; one that failed before is rejected without another attempt."""
+        """Load an artifact; one that failed before, for any reason, is rejected without another attempt."""
         if artifact.digest not in self._load_failures:
             try:
                 return await load_model(artifact, self._metrics.observe_micro_batch, self._settings.batching())
             except SklineError as error:
                 self._load_failures[artifact.digest] = f"{artifact.version}: {error}"
+            except Exception as error:  # unpickling a pipeline runs the constructors of any library
+                log.exception("%s cannot be loaded", artifact.version)
+                self._load_failures[artifact.digest] = f"{artifact.version}: {type(error).__name__}: {error}"
         raise InvalidArtifact(self._load_failures[artifact.digest])
 
     def _start_or_update_experiment(

@@ -114,6 +114,27 @@ def test_invalid_artifact_is_rejected_and_the_current_model_stays_in_service(
     assert client.post("/predict", json=example).json()["probabilities"] != before["probabilities"]
 
 
+def test_an_unexpected_failure_of_the_start_is_logged_and_shown(
+    deployed: DeployedArtifact, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fail(*_: Any) -> None:
+        raise AttributeError("module 'numpy' has no attribute 'float'")
+
+    monkeypatch.setattr("skline.serving.releases.manager.load_model", fail)
+    settings = ServiceSettings(
+        artifact=deployed.artifact, artifact_digest_file=deployed.digest_file, watch_seconds=0.05
+    )
+    with running(create_app(settings)) as client:
+        for _ in range(200):
+            response = client.get("/health/ready")
+            if "AttributeError" in response.text:
+                break
+            time.sleep(0.05)
+        assert response.status_code == 503
+        assert "AttributeError: module 'numpy' has no attribute 'float'" in response.text
+    assert any("cannot be loaded" in record.message and record.exc_info for record in caplog.records)
+
+
 def test_candidate_that_failed_its_gates_is_reported_and_not_served(
     tmp_path: Path, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch, example: dict[str, Any]
 ) -> None:

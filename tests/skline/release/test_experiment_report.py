@@ -4,6 +4,7 @@ import datetime as dt
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,10 +64,12 @@ def make_log(rows: list[dict[str, Any]]) -> Log:
     return pa.Table.from_pylist(full, schema=PREDICTION_SCHEMA), pa.Table.from_pylist(labels, schema=LABEL_SCHEMA)
 
 
-def report(of: Release, log: Log, folder: Path | None = None, now: dt.datetime = LATER) -> ExperimentReport:
+def report(
+    of: Release, log: Log, folder: Path | None = None, now: dt.datetime = LATER, changes: Sequence[dt.datetime] = ()
+) -> ExperimentReport:
     """Report on a log; looks are kept in `folder`, or forgotten."""
     with tempfile.TemporaryDirectory() as temporary:
-        return report_experiment(of, *log, LookStore((folder or Path(temporary)) / "looks.jsonl"), now)
+        return report_experiment(of, *log, LookStore((folder or Path(temporary)) / "looks.jsonl"), now, changes)
 
 
 def ab_log(units: int, lift: float, share: float = 0.5, seed: int = 1, labelled: float = 1) -> Log:
@@ -206,6 +209,22 @@ def test_a_canary_is_checked_against_its_guards_over_all_processes() -> None:
     assert breached.breach is not None
     assert breached.breach.startswith("fallbacks: the challenger was replaced on 100.0% of the requests of an entity")
     assert "no conclusion yet" in report_canary(0, rows=100).lines[-1]
+
+
+def test_arms_are_compared_anew_when_the_share_changes() -> None:
+    """All rows are slow from the change on, and half of the champion's entities are new to the challenger."""
+    week = dt.timedelta(days=7)
+    before = [{"entity": f"u{n}", "arm": "challenger" if n % 10 == 0 else "champion"} for n in range(3000)]
+    after = [
+        {"entity": f"u{n}", "arm": "challenger" if n % 2 == 0 else "champion", "latency_us": 90_000}
+        | {"time": NOW + week + dt.timedelta(seconds=n)}
+        for n in range(3000)
+    ]
+    log, canary = make_log(before + after), release("canary")
+    assert report(canary, log, changes=[NOW, NOW + week]).breach is None
+    wrong = report(canary, log).breach
+    assert wrong is not None
+    assert wrong.startswith("slow: the challenger was slow on")
 
 
 def test_a_shadow_is_compared_with_the_prediction_for_the_same_row() -> None:

@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from skline.artifact import Artifact
+from skline.errors import SklineError
+from skline.release.experiment import Design
 from skline.release.journal import Entry, read_journal
+from skline.release.promotion import PromotionPlan, require_look_size
 from skline.stages.train import train
 from tests.fixtures import demo
 from tests.fixtures.sample_project.pipeline import build_pipeline
@@ -171,3 +174,10 @@ def test_a_locked_registry_is_reported_within_the_timeout_and_a_rollback_works_w
     (tmp_path / "mlflow.db").unlink()
     (tmp_path / "params.yaml").unlink()
     assert "release 4 is in force" in project.run("rollback", "--to", "2")
+
+
+def test_an_ab_test_whose_looks_have_too_few_entities_is_rejected() -> None:
+    design = Design(kpi="label", better="higher", units=1_000, looks=5)
+    require_look_size(PromotionPlan("ab", share=50, design=design))
+    with pytest.raises(SklineError, match="the first of 5 looks has 20 entities in the smaller arm, and it needs 25"):
+        require_look_size(PromotionPlan("ab", share=90, design=design))

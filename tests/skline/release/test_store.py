@@ -16,8 +16,8 @@ from sklearn.linear_model import LinearRegression
 from skline.commands.rollback import rollback as run_rollback
 from skline.contract.derive import derive
 from skline.errors import SklineError
-from skline.release.experiment import BUCKETS, Experiment
-from skline.release.journal import Entry, read_journal
+from skline.release.experiment import BUCKETS, Experiment, RampStep
+from skline.release.journal import Entry, read_journal, share_changes
 from skline.release.manifest import Arm, Release, read_manifest
 from skline.release.store import ReleaseStore, champion_only, same_arms
 from tests.fixtures import demo
@@ -140,6 +140,27 @@ def test_promotions_and_rollbacks_keep_flags(releases: ReleaseStore, packaged: d
     releases.set_flag("explain", on=False, why="too slow today")
     promote(releases, "b" * 64, "demo/2")
     assert releases.rollback(None, "").release.flags.explain is False
+
+
+def test_changes_of_a_share_are_those_of_releases_and_of_the_steps_of_a_ramp(
+    releases: ReleaseStore, packaged: demo.Packaged
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    first = canary(releases, "b" * 64, "demo/2")
+    releases.set_flag("explain", on=False, why="")
+    experiment = first.release.experiment
+    assert experiment is not None
+    steps = (RampStep(after_seconds=0, weight=1000), RampStep(after_seconds=60, weight=2000))
+    ramp = releases.publish(
+        "ramp",
+        "",
+        lambda release: same_arms(release) | {"experiment": experiment.model_copy(update={"steps": steps})},  # type: ignore[arg-type]
+    )
+    canary(releases, "c" * 64, "demo/3")
+    changes = share_changes(read_journal(releases.journal), experiment)
+    started = experiment.started_at
+    published = [first.release.published_at, ramp.release.published_at]
+    assert changes == sorted([started, started + dt.timedelta(seconds=60), *published])
 
 
 def publish_repeatedly(folder: Path, start: Any) -> None:

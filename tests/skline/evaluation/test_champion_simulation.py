@@ -7,6 +7,7 @@ again. The split, the choice of rows, the bootstrap and the decision are those o
 
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -108,3 +109,51 @@ def test_a_model_that_is_worse_is_rejected() -> None:
     outcomes = Counter(judge(seed, grow, NAMES[1:]) for seed in range(rounds))
     print(f"seeds 0 to {rounds - 1}: {dict(outcomes)}")
     assert outcomes[False] >= 0.95 * rounds
+
+
+def equal_scores(truth: np.ndarray[Any, Any], random: np.random.Generator) -> tuple[Scores, Scores]:
+    """Return the scores of two models that are equally good: they share most of their noise."""
+    shared = 1.2 * truth + 0.8 * random.normal(size=len(truth))
+    scores = []
+    for _ in range(2):
+        positive = 1 / (1 + np.exp(-(shared + 0.4 * random.normal(size=len(truth)))))
+        scores.append(Scores(positive >= 0.5, np.column_stack([1 - positive, positive])))
+    return scores[0], scores[1]
+
+
+def judge_equal(seed: int, rows: int, gates: Gates) -> dict[str, bool | None]:
+    """Compare two equally good models on rows of eight towns; return what each gate of the champion decides."""
+    random = np.random.default_rng([seed, 2])
+    test = pd.DataFrame({"town": random.integers(0, 8, rows), "y": random.random(rows) < 0.4})
+    first, second = equal_scores(test["y"].to_numpy(), random)
+    result = compare_with_champion(
+        test, first, second, WITH_TOWN, (0.5, 0.5), "roc_auc", Evaluate(resamples=400), gates, seed
+    )
+    comparison = Comparison("champion/1", "c" * 64, *result)
+    return {gate.gate: gate.passed for gate in check_champion(gates, comparison, "a" * 64, has_segments=True)}
+
+
+WITH_TOWN = Contract(
+    title="Simulated",
+    columns=(Column(name="town", kind="integer", segment=True), *CONTRACT.columns[-2:]),
+    task="binary",
+    classes=(False, True),
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("margin", [0.005, 0.02, 0.03, 0.035, 0.04, 0.06])
+def test_equal_models_are_rejected_as_rarely_as_stated_whatever_the_margin(margin: float) -> None:
+    """The rows suffice for the larger margins, and not for the smaller ones."""
+    gates = Gates.model_validate({"champion": {"margin": margin}})
+    outcomes = Counter(judge_equal(seed, 800, gates)["champion"] for seed in range(ROUNDS))
+    print(f"margin {margin}: seeds 0 to {ROUNDS - 1}: {dict(outcomes)}")
+    assert outcomes[False] <= STATED * ROUNDS
+
+
+@pytest.mark.slow
+def test_equal_models_are_rarely_rejected_because_of_a_segment() -> None:
+    gates = Gates.model_validate({"segment_rows": 50, "champion": {"segment_margin": 0.02}})
+    outcomes = Counter(judge_equal(seed, 1_600, gates)["champion by segment"] for seed in range(ROUNDS))
+    print(f"seeds 0 to {ROUNDS - 1}: {dict(outcomes)}")
+    assert outcomes[False] <= 0.025 * ROUNDS

@@ -19,8 +19,6 @@ PART_BYTES = 64 * 2**10
 #: Characters that a text may have, in JSON as in CSV: twice the bytes of a part at least, see `check_texts`.
 MAX_TEXT = 2 * PART_BYTES
 
-_ALL_BUT_MARKS = bytes(set(range(256)) - set(b'",{'))
-
 
 def check_value_count(body: bytes, limit: int) -> None:
     """Reject a JSON or CSV body with more than `limit` values; commas within quotes do not count.
@@ -30,10 +28,20 @@ def check_value_count(body: bytes, limit: int) -> None:
     RequestError
         413.
     """
-    if len(body) <= limit or not _exceeds(_count_commas(body), limit):
-        return
-    if _exceeds((part.count(b",") for part in _structure(body)), limit):
+    if _has_more(body, b",", limit):
         raise RequestError(413, f"the body has more than {limit} values; split it", "too_many_values")
+
+
+def check_total_members(body: bytes, limit: int) -> None:
+    """Reject JSON whose objects have more than `limit` members altogether.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    if _has_more(body, b":", limit):
+        raise RequestError(413, f"the objects of the body have more than {limit} members", "too_many_values")
 
 
 def check_member_count(body: bytes, limit: int) -> None:
@@ -45,7 +53,7 @@ def check_member_count(body: bytes, limit: int) -> None:
         413.
     """
     run = 0
-    for part in _structure(body):
+    for part in _structure(body, b",{"):
         first, *others = part.split(b"{")
         run += len(first)
         # Of the commas between two opening braces, one may separate the objects.
@@ -95,29 +103,37 @@ def text_too_long() -> RequestError:
     return RequestError(413, f"a text has more than {MAX_TEXT} characters; shorten it", "text_too_long")
 
 
+def _has_more(body: bytes, mark: bytes, limit: int) -> bool:
+    """Whether a body has a mark outside of quotes more than `limit` times; first, all of them are counted."""
+    if len(body) <= limit or not _exceeds(_count(body, mark), limit):
+        return False
+    return _exceeds(map(len, _structure(body, mark)), limit)
+
+
 def _exceeds(counts: Iterable[int], limit: int) -> bool:
     """Whether the sum of the counts exceeds the limit; it stops where that is known."""
     return any(total > limit for total in accumulate(counts))
 
 
-def _count_commas(body: bytes) -> Iterator[int]:
-    """Yield the number of commas in each part of a body."""
+def _count(body: bytes, mark: bytes) -> Iterator[int]:
+    """Yield how often each part of a body has a mark."""
     for start in range(0, len(body), PART_BYTES):
-        yield body.count(b",", start, start + PART_BYTES)
+        yield body.count(mark, start, start + PART_BYTES)
 
 
-def _structure(body: bytes) -> Iterator[bytes]:
-    """Yield the commas and opening braces outside of quotes of each part of a body.
+def _structure(body: bytes, marks: bytes) -> Iterator[bytes]:
+    """Yield the marks outside of quotes in each part of a body, and nothing else of it.
 
     A backslash makes the next character part of a quoted text. A part that ends in an unfinished pair leaves the
     backslash to the next one.
     """
+    others = bytes(set(range(256)) - set(marks + b'"'))
     quoted, rest = False, b""
     for start in range(0, len(body), PART_BYTES):
         part = (rest + body[start : start + PART_BYTES]).replace(b"\\\\", b"")
         rest = part[-1:] if part.endswith(b"\\") else b""
-        marks = part.replace(b'\\"', b"").translate(None, _ALL_BUT_MARKS)
+        found = part.replace(b'\\"', b"").translate(None, others)
         # Most texts have no marks: their two quotes are adjacent now, and removing them changes nothing but the time.
-        pieces = marks.replace(b'""', b"").split(b'"')
+        pieces = found.replace(b'""', b"").split(b'"')
         yield b"".join(pieces[quoted::2])
         quoted ^= len(pieces) % 2 == 0

@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field
 
 from skline.contract.spec import Column, Contract
 from skline.serving.errors import RequestError
-from skline.serving.prediction.body_checks import check_texts
+from skline.serving.prediction.body_checks import check_texts, check_total_members
 from skline.serving.prediction.parsing import MAX_EXTRA_VALUES, SMALL_BODY_BYTES, check_values
 from skline.serving.protocols import coercion, tensors
 from skline.serving.protocols.adapter import ScoredBatch
@@ -27,7 +27,7 @@ UNSUPPORTED_EXTENSIONS = {
     "shared_memory_region": "shared memory",
     "classification": "the classification extension",
 }
-#: Members that an object of a request may have; the protocol defines fewer than ten.
+#: Members of an object of a request on average; the protocol defines fewer than ten.
 MAX_MEMBERS = 30
 PLATFORM = "skline"
 EXTENSIONS = ["binary_tensor_data"]
@@ -95,25 +95,17 @@ def _check_sizes(json_part: bytes, contract: Contract) -> None:
 
     Each of them would become an error before the request is rejected.
     """
+    parts = 1 + 2 * (len(contract.inputs) + MAX_EXTRA_VALUES)
+    check_total_members(json_part, MAX_MEMBERS * parts)
     try:
         content = pydantic_core.from_json(json_part)
     except ValueError:
         return  # the next step rejects it, and says why
     check_texts(json_part, content)
     if isinstance(content, dict):
-        _check_members(content)
         for name in ("inputs", "outputs"):
-            parts = content.get(name)
-            if isinstance(parts, list):
-                _check_number(name, len(parts), contract)
-                for part in parts:
-                    _check_members(part)
-
-
-def _check_members(part: Any) -> None:
-    if isinstance(part, dict) and len(part) > MAX_MEMBERS:
-        message = f"an object of the request has {len(part)} members, but at most {MAX_MEMBERS} are read"
-        raise bad_request(message, 413, "too_many_values")
+            if isinstance(content.get(name), list):
+                _check_number(name, len(content[name]), contract)
 
 
 def _check_number(name: str, number: int, contract: Contract) -> None:

@@ -12,6 +12,7 @@ from skline.serving.prediction.body_checks import (
     MAX_TEXT,
     PART_BYTES,
     check_member_count,
+    check_total_members,
     check_value_count,
     may_have_long_text,
 )
@@ -46,8 +47,8 @@ def test_count_does_not_depend_on_where_the_body_is_cut(
     monkeypatch.setattr(body_checks, "PART_BYTES", part)
     text = body.replace(b"\\\\", b"").replace(b'\\"', b"")
     expected = sum(piece.count(b",") for piece in text.split(b'"')[::2])
-    assert sum(part.count(b",") for part in body_checks._structure(body)) == expected
-    assert sum(body_checks._count_commas(body)) == body.count(b",")
+    assert sum(map(len, body_checks._structure(body, b","))) == expected
+    assert sum(body_checks._count(body, b",")) == body.count(b",")
 
 
 def test_counting_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,6 +75,13 @@ def test_objects_up_to_the_limit_pass_and_those_far_beyond_are_rejected(
     if most > 2:
         with pytest.raises(RequestError, match="members"):
             check_member_count(body, most - 2)
+
+
+def test_members_of_all_objects_are_counted_without_those_in_texts() -> None:
+    body = json.dumps([{"a": ":::::"}, {"b": 1, "c": {"d": '":"'}}]).encode()
+    check_total_members(body, 4)
+    with pytest.raises(RequestError, match="more than 3 members"):
+        check_total_members(body, 3)
 
 
 @pytest.mark.parametrize("start", [0, 1, PART_BYTES - 1, PART_BYTES, PART_BYTES + 5])

@@ -234,8 +234,8 @@ def test_texts_are_read_up_to_the_number_that_the_shape_has() -> None:
     [
         ({"inputs": [0] * 9_000}, "9000 inputs, but at most 23 are read"),
         ({"inputs": [{}], "outputs": [{}] * 9_000}, "9000 outputs, but at most 23 are read"),
-        ({"inputs": [{str(n): 0 for n in range(2_000)}]}, "2000 members"),
-        ({str(n): 0 for n in range(2_000)}, "2000 members"),
+        ({"inputs": [{str(n): 0 for n in range(2_000)}]}, "more than 1410 members"),
+        ({str(n): 0 for n in range(2_000)}, "more than 1410 members"),
     ],
 )
 def test_json_with_far_more_parts_than_a_request_has_is_rejected(body: Any, message: str) -> None:

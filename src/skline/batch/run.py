@@ -36,11 +36,14 @@ class RowCounts:
     remarks: list[str]
 
 
-def score_table(table: TableReader, scorer: PartScorer, out: Path, engine: Engine) -> RowCounts:
+def score_table(
+    table: TableReader, scorer: PartScorer, out: Path, engine: Engine, *, escape_formulas: bool = True
+) -> RowCounts:
     """Score a table.
 
-    Rows that break the contract are written to a side file with all reasons. Both files are written under temporary
-    names and renamed at the end: `out` is complete, or it is what it was before.
+    In CSV and TSV, texts that a spreadsheet would run as formulas get an apostrophe in front, unless `escape_formulas`
+    is false. Rows that break the contract are written to a side file with all reasons. Both files are written under
+    temporary names and renamed at the end: `out` is complete, or it is what it was before.
 
     Raises
     ------
@@ -54,16 +57,22 @@ def score_table(table: TableReader, scorer: PartScorer, out: Path, engine: Engin
     require_columns(table, scorer)
     scored = rejected = 0
     unseen: dict[str, Unseen] = {}
+    writers: list[TableWriter] = []
     with ExitStack() as stack:
-        score_writer = stack.enter_context(TableWriter(stack.enter_context(atomic_write(out)), suffix))
+
+        def open_writer(path: Path) -> TableWriter:
+            temporary = stack.enter_context(atomic_write(path))
+            writers.append(stack.enter_context(TableWriter(temporary, suffix, escape_formulas=escape_formulas)))
+            return writers[-1]
+
+        score_writer = open_writer(out)
         rejected_writer: TableWriter | None = None
         update_progress = stack.enter_context(progress_bar(table))
         for part in engine(table, scorer):
             score_writer.write(part.scored)
             if part.rejected.num_rows:
                 if rejected_writer is None:
-                    temporary = stack.enter_context(atomic_write(rejected_path))
-                    rejected_writer = stack.enter_context(TableWriter(temporary, suffix))
+                    rejected_writer = open_writer(rejected_path)
                 rejected_writer.write(part.rejected)
             scored += part.scored.num_rows
             rejected += part.rejected.num_rows
@@ -71,7 +80,12 @@ def score_table(table: TableReader, scorer: PartScorer, out: Path, engine: Engin
             update_progress(scored + rejected)
         if not rejected:
             rejected_path.unlink(missing_ok=True)  # left by an earlier run
-    return RowCounts(scored, rejected, rejected_path, describe_unseen(unseen, scored))
+    remarks = describe_unseen(unseen, scored)
+    if escaped := sum(writer.escaped for writer in writers):
+        remarks.append(
+            f"{escaped:,} cells begin like a formula and got an apostrophe in front; --formulas writes them as they are"
+        )
+    return RowCounts(scored, rejected, rejected_path, remarks)
 
 
 def rejected_path_for(out: Path) -> Path:

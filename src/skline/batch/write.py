@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from skline.errors import SklineError
 from skline.settings.source import PARQUET_SUFFIXES
@@ -22,17 +23,32 @@ def format_suffix(path: Path) -> str:
     raise SklineError(f"the name {path.name} has no suffix of a known format; use one of {', '.join(SUFFIXES)}")
 
 
-class TableWriter:
-    """Writes the parts of one table to a path, in the format that a suffix names; a context manager closes it."""
+#: Beginnings of texts that spreadsheets run as formulas, unless the text is a number (OWASP, CSV injection).
+FORMULA, NUMBER = r"^[=+\-@\t\r]", r"^[+-]?[0-9.,]*(e[+-]?[0-9]+)?%?$"
 
-    def __init__(self, path: Path, suffix: str) -> None:
+
+class TableWriter:
+    """Writes the parts of one table to a path, in the format that a suffix names; a context manager closes it.
+
+    Attributes
+    ----------
+    escaped : int
+        Number of cells that got an apostrophe in front, so that no spreadsheet runs them as a formula.
+    """
+
+    def __init__(self, path: Path, suffix: str, *, escape_formulas: bool = True) -> None:
         self._path, self._suffix = path, suffix
+        self._escapes = escape_formulas and suffix not in PARQUET_SUFFIXES
+        self.escaped = 0
         self._pending: list[pa.RecordBatch] = []
         self._writer: Any = None
         self._sink: Any = None
 
     def write(self, part: pa.RecordBatch) -> None:
         """Add rows; all parts have the same columns."""
+        if self._escapes:
+            part, escaped = without_formulas(part)
+            self.escaped += escaped
         if self._writer is None:
             self._open(part.schema)
         self._pending.append(part)
@@ -75,3 +91,20 @@ class TableWriter:
         self._writer.close()
         if self._sink is not None:
             self._sink.close()
+
+
+def without_formulas(part: pa.RecordBatch) -> tuple[pa.RecordBatch, int]:
+    """Put an apostrophe before texts that a spreadsheet would run; returns the rows, and the number of such cells."""
+    columns, count = [], 0
+    for column in part.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            is_number = pc.match_substring_regex(column, NUMBER, ignore_case=True)
+            formulas = pc.and_not(pc.match_substring_regex(column, FORMULA), is_number)
+            found = int(pc.sum(formulas).as_py() or 0)
+            if found:
+                escaped = pc.binary_join_element_wise(pa.scalar("'", column.type), column, pa.scalar("", column.type))
+                columns.append(pc.if_else(formulas, escaped, column))
+                count += found
+                continue
+        columns.append(column)
+    return pa.RecordBatch.from_arrays(columns, schema=part.schema), count

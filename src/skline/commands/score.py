@@ -27,6 +27,12 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument("--keep", default="", help="columns of the table to copy to the output, separated by commas")
     add_format_options(command, "source.delimiter; a tab for .tsv", "source.encoding, or what the file itself shows")
     add_model_options(command)
+    command.add_argument(
+        "--formulas",
+        action="store_true",
+        help="CSV and TSV: write texts that begin with =, +, - or @ as they are; by default they get an apostrophe in "
+        "front, because spreadsheets run them",
+    )
     command.add_argument("--jobs", type=int, help="threads, or Dask processes (default: one per core)")
     command.add_argument("--engine", choices=("threads", "dask"), default="threads", help="(default: %(default)s)")
     command.add_argument("--scheduler", help="address of a Dask scheduler (default: a cluster on this machine)")
@@ -75,7 +81,7 @@ def score(arguments: argparse.Namespace) -> int:
 
         engine = cluster_engine(model.folder, model.digest, arguments.scheduler, jobs)
     scorer = PartScorer(model.folder, model.digest, keep)
-    counts = score_table(table, scorer, arguments.out, engine)
+    counts = score_table(table, scorer, arguments.out, engine, escape_formulas=not arguments.formulas)
     for remark in [*table.remarks[said:], *counts.remarks]:
         print(remark, file=sys.stderr)
     print(f"{_format_rows(counts.scored)} scored by {scorer.version} ({model.named_by}) into {arguments.out}")

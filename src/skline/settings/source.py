@@ -14,6 +14,11 @@ SQLITE = "sqlite:///"
 PARQUET_SUFFIXES = (".parquet", ".pq")
 #: Any ":" before an "@" separates a user from a password, also where the password holds an unquoted "/" or "?".
 PASSWORD = re.compile(r"://[^?]*:[^?]+@|://[^/]*:[^/]+@|[?&](ssl)?password=")
+#: The same in other addresses, whose user has no unquoted "/"; and signatures and tokens of links to an object store.
+SECRET = re.compile(
+    r"://[^/?]*:[^/?]+@|[?&](sig|signature|x-amz-signature|x-goog-signature|(access_?)?token|api_?key|password|secret)=",
+    re.IGNORECASE,
+)
 
 
 class Source(SettingsSection):
@@ -77,7 +82,7 @@ def is_database(uri: str) -> bool:
 
 
 def check_source(uri: str, query: str | None) -> None:
-    """Reject a password in `uri`, a database without a query, and a query for anything else.
+    """Reject a secret in `uri`, a database without a query, and a query for anything else.
 
     Raises
     ------
@@ -88,6 +93,12 @@ def check_source(uri: str, query: str | None) -> None:
         raise SklineError(
             "source.uri holds a password, and params.yaml is committed for all to read: remove it, and set it in the "
             "environment (PGPASSWORD) or in libpq's password file (~/.pgpass, or ?passfile=PATH in the address)"
+        )
+    if not is_database(uri) and SECRET.search(uri):
+        raise SklineError(
+            "source.uri holds a password, a token or a signature, and params.yaml and the report show it to all "
+            "who read them: remove it, and give the credentials in the environment or the configuration of fsspec "
+            "(https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration)"
         )
     if is_database(uri) and not (query or "").strip():
         raise SklineError(

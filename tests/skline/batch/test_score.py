@@ -157,6 +157,35 @@ def test_scores_do_not_depend_on_the_format(name: str, packaged: demo.Packaged, 
     pd.testing.assert_frame_equal(scores, pd.read_parquet(tmp_path / "p.parquet"), check_exact=True)
 
 
+FORMULAS = ["=HYPERLINK(1)", "+cmd|' /C calc'!A0", "@SUM(1)", "-2+3", "\t=1", "plain", "-5", "+1.5e3", None]
+
+
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "csv.gz", "parquet"])
+def test_formulas_get_an_apostrophe_in_csv(suffix: str, packaged: demo.Packaged, tmp_path: Path) -> None:
+    table = flights(len(FORMULAS)).assign(note=FORMULAS)
+    table.to_parquet(tmp_path / "t.parquet")
+    out = tmp_path / f"scores.{suffix}"
+    counts = score(packaged, tmp_path / "t.parquet", out, keep="note")
+    separator = "\t" if suffix == "tsv" else ","
+    written = pd.read_parquet(out) if suffix == "parquet" else pd.read_csv(out, sep=separator, dtype={"note": "str"})
+    notes = [None if pd.isna(note) else note for note in written["note"]]
+    if suffix == "parquet":
+        assert notes == FORMULAS
+        assert counts.remarks == []
+    else:
+        assert notes == [f"'{note}" for note in FORMULAS[:5]] + FORMULAS[5:]
+        [remark] = counts.remarks
+        assert remark.startswith("5 cells begin like a formula and got an apostrophe in front; --formulas writes")
+
+
+def test_formulas_are_written_as_they_are_on_request(packaged: demo.Packaged, tmp_path: Path) -> None:
+    flights(2).assign(note=["=1+1", "x"]).to_parquet(tmp_path / "t.parquet")
+    done = skline_score(packaged, tmp_path / "t.parquet", tmp_path / "s.csv", "--keep", "note", "--formulas")
+    assert done.returncode == 0, done.stderr
+    assert pd.read_csv(tmp_path / "s.csv")["note"].tolist() == ["=1+1", "x"]
+    assert "apostrophe" not in done.stderr
+
+
 @pytest.mark.parametrize("name", ["scores.parquet", "scores.csv", "scores.csv.gz"])
 def test_full_disk_is_reported_in_one_line_and_keeps_the_existing_file(
     name: str, packaged: demo.Packaged, parquet: Path, tmp_path: Path

@@ -195,6 +195,29 @@ def test_rejects_a_password_in_the_settings_without_printing_it(uri: str, tmp_pa
 
 
 @pytest.mark.parametrize(
+    "uri",
+    [
+        "https://ann:hush@host/t.csv",
+        "https://store.blob.core.windows.net/c/t.csv?sv=2024&sig=hush",
+        "https://bucket.s3.amazonaws.com/t.csv?X-Amz-Signature=hush",
+        "https://host/t.csv?access_token=hush",
+        "sftp://ann:hush@host/t.csv",
+    ],
+)
+def test_rejects_a_secret_of_a_remote_file_without_printing_it(uri: str) -> None:
+    with pytest.raises(SklineError, match="source.uri holds a password, a token or a signature") as caught:
+        Source(uri=uri)
+    assert "hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "uri", ["https://host/t.csv?version=2", "s3://bucket/a:b@c/t.parquet", "https://h/a:b/@/t.csv"]
+)
+def test_accepts_an_address_without_a_secret(uri: str) -> None:
+    assert Source(uri=uri).uri == uri
+
+
+@pytest.mark.parametrize(
     ("uri", "query", "message"),
     [
         ("postgresql://host/db", None, "needs a query"),

@@ -1,5 +1,6 @@
 """True values of predictions, sent later by the callers."""
 
+import logging
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
@@ -24,6 +25,8 @@ MAX_MEMBERS = len(Label.model_fields) + MAX_EXTRA_VALUES
 #: Lists that are parsed and stored at a time: labels take 30 times the memory of a short body, and their database takes
 #: one writer.
 MAX_LISTS = 2
+
+log = logging.getLogger("skline.serving")
 
 
 class LabelsResult(BaseModel):
@@ -93,5 +96,6 @@ async def append(labels: LabelLog, items: list[Label]) -> AppendResult:
     try:
         return await run_in_threadpool(labels.append, items)
     except StoreUnavailable as error:
-        message = f"the log cannot be written now ({error}); send the same labels again"
+        log.warning("labels are not stored: %s", error)
+        message = "the log cannot be written now; send the same labels again"
         raise RequestError(503, message, "log_unavailable") from error

@@ -1,5 +1,6 @@
 """Predictions that people review, and the results of their reviews."""
 
+import logging
 from typing import Annotated, Any, Literal
 
 import orjson
@@ -19,6 +20,8 @@ from skline.serving.prediction.parsing import SMALL_BODY_BYTES
 from skline.serving.prediction.review import Reason
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.body import read_body
+
+log = logging.getLogger("skline.serving")
 
 
 class PendingReview(BaseModel):
@@ -98,7 +101,8 @@ def _read_pending(settings: LogSettings, limit: int) -> list[PendingReview]:
         finally:
             store.close()
     except StoreUnavailable as error:
-        raise RequestError(503, f"the log cannot be read now ({error}); retry", "log_unavailable") from error
+        log.warning("predictions that wait for review are not listed: %s", error)
+        raise RequestError(503, "the log cannot be read now; retry", "log_unavailable") from error
     return [
         PendingReview(
             prediction_id=row["prediction_id"],

@@ -26,6 +26,8 @@ _SECRETS = (
     ("basic", re.compile(r"(basic\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
     ("://", re.compile(r"(://[^/\s:@]*:)[^@\s/]+@"), r"\1***@"),
 )
+#: Characters that could move a terminal's cursor, change its colours or begin a line: C0, C1 and line separators.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 MAX_FRAMES = 20
 MAX_CAUSES = 10
 
@@ -129,7 +131,7 @@ class TextFormatter(_Formatter):
         fields = " ".join(f"{name}={value}" for name, value in self.extra_fields(record).items())
         timestamp = time.strftime("%H:%M:%S", time.gmtime(record.created))
         line = f"{timestamp} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
-        return redact(line.replace("\n", "\\n"))
+        return redact(CONTROL.sub(lambda match: ascii(match[0])[1:-1], line))
 
 
 def redact(text: str) -> str:

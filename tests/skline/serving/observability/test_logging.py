@@ -80,6 +80,13 @@ def test_secrets_are_redacted_in_messages_and_fields(tmp_path: Path) -> None:
         assert "redis:6379/0" in line
 
 
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x00", "\x9b", "\u2028"], ids=ascii)
+def test_control_characters_of_a_caller_are_escaped_in_text(character: str) -> None:
+    line = TextFormatter().format(record(f"bad{character}[2Jpath", fields={"route": f"/{character}x"}))
+    assert character not in line
+    assert ascii(character)[1:-1] in line
+
+
 def test_exception_is_logged_without_its_message(capsys: pytest.CaptureFixture[str]) -> None:
     logging.config.dictConfig(log_config(LoggingSettings(format="json")))
     try:

@@ -61,15 +61,16 @@ def refusals(seed: int, shifts: list[float], floor: float, simulations: int) -> 
         truth = random.random(len(town)) < 0.25
         probability = norm.cdf(random.normal(0, 1, len(town)) + shift * truth - 1)
         scores = Scores(probability >= 0.5, np.column_stack([1 - probability, probability]))
-        table = pd.DataFrame({"town": pd.array(town, dtype="str"), "level": 1.0, "bought": truth})
-        entries, _ = segment_metrics(table, scores, CONTRACT, 0.5, (), 500, seed=1)
-        details = {"metric": "roc_auc", "segments": [each for each in entries if each["column"] == "town"]}
+        table = pd.DataFrame({"town": pd.array(town, dtype="str"), "bought": truth})
+        entries, _ = segment_metrics(table, scores, TOWNS, 0.5, (), 500, seed=1)
+        details = {"metric": "roc_auc", "segments": entries}
         results = evaluate_gates(limits, {}, details, None, COSTS, "a" * 64)
         refused += any(result.gate == "worst segment" and result.passed is False for result in results)
     return refused / simulations
 
 
 COSTS = Costs(latency_ms=1, latency_low_ms=1, latency_high_ms=1, artifact_mb=1, memory_mb=1)
+TOWNS = CONTRACT.model_copy(update={"columns": tuple(each for each in CONTRACT.columns if each.name != "level")})
 
 
 @pytest.mark.slow

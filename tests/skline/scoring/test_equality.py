@@ -2,15 +2,24 @@
 
 import numpy as np
 
-from skline.scoring.equality import arrays_equal
+from skline.scoring.equality import MAX_ULPS, arrays_equal
 
 
-def test_arrays_are_compared_to_the_bit_or_within_four_ulps() -> None:
+def test_arrays_are_compared_to_the_bit_or_within_the_largest_number_of_ulps() -> None:
     one = np.array([1.0, np.nan, 0.0])
     assert arrays_equal(one, one.copy(), "bits")
     assert not arrays_equal(one, np.array([1.0, np.nan, -0.0]), "bits")
-    assert arrays_equal(one, np.array([1.0 + 4 * 2**-52, np.nan, -0.0]), "ulp")
-    assert not arrays_equal(one, np.array([1.0 + 5 * 2**-52, np.nan, 0.0]), "ulp")
+    assert arrays_equal(one, np.array([1.0 + MAX_ULPS * 2**-52, np.nan, -0.0]), "ulp")
+    assert not arrays_equal(one, np.array([1.0 + (MAX_ULPS + 1) * 2**-52, np.nan, 0.0]), "ulp")
     assert not arrays_equal(one, np.array([1.0]), "ulp")
     assert not arrays_equal(np.array([1.0]), np.array([np.nan]), "ulp")
     assert arrays_equal(np.array([np.inf]), np.array([np.inf]), "ulp")
+
+
+def test_the_mean_of_many_trees_is_equal_in_whatever_order_they_are_added() -> None:
+    random = np.random.default_rng(1)
+    trees = random.random((1_000, 1_000))
+    in_order = np.add.accumulate(trees, axis=1)[:, -1] / 1_000
+    shuffled = np.add.accumulate(trees[:, random.permutation(1_000)], axis=1)[:, -1] / 1_000
+    assert not arrays_equal(in_order, shuffled, "bits")
+    assert arrays_equal(in_order, shuffled, "ulp")

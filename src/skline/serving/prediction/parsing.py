@@ -49,6 +49,7 @@ class RequestParser:
             413 if it has far more values than a row has.
         """
         if len(body) > SMALL_BODY_BYTES:
+            check_values(body, self.contract, 1)  # an array of millions of objects is no row, but is parsed first
             check_member_count(body, self._max_members)
             if may_have_long_text(body):
                 check_texts(body, parse_json(body))

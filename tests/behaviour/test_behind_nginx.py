@@ -39,7 +39,10 @@ http {{
     listen 127.0.0.1:{port};
     proxy_http_version 1.1; proxy_set_header Connection ""; proxy_set_header Host $http_host;
     location / {{ proxy_pass http://model; }}
-    location /removed/ {{ proxy_pass http://model/; proxy_set_header X-Forwarded-Prefix /removed; }}
+    location /removed/ {{  # headers that are set here replace those that are set above
+      proxy_pass http://model/; proxy_set_header X-Forwarded-Prefix /removed;
+      proxy_set_header Connection ""; proxy_set_header Host $http_host;
+    }}
     location /ml/ {{ proxy_pass http://model; }}
   }}
 }}
@@ -110,5 +113,9 @@ def test_the_service_works_under_a_path_prefix(
         assert len(links) > 5
         assert {link: proxy.get(link).status_code for link in links} == dict.fromkeys(links, 200)
         for method in ("GET", "POST"):
-            closed = proxy.request(method, f"{prefix}/predict/", headers={"host": "other.example"})
-            assert (closed.status_code, "location" in closed.headers) == (404, False)
+            for host, status in (
+                ("localhost", 404),
+                ("other.example", 403),
+            ):  # without keys, foreign hosts are rejected
+                closed = proxy.request(method, f"{prefix}/predict/", headers={"host": host})
+                assert (closed.status_code, "location" in closed.headers) == (status, False)

@@ -1,9 +1,11 @@
 """Cells as table clients send them, read as those of a table are read, so that a row becomes one of /predict.
 
-DataFrames have no missing integers (they become floats with NaN) and no dates without a time, and CSV has only text. A
-cell that cannot be read is left as it is, and validation rejects it with its own message.
+DataFrames have no missing integers (they become floats with NaN), and CSV has only text. A cell that cannot be read is
+left as it is, and validation rejects it with its own message. A date in text is left to validation too: it would read
+it a second time, in another spelling, which may be one that means a missing value.
 """
 
+import datetime as dt
 from collections.abc import Iterable
 from typing import Any
 
@@ -64,13 +66,14 @@ def readers_of(contract: Contract) -> dict[str, Reader]:
 
 
 def read_cell(reader: Reader | None, value: Any) -> Any:
-    """Read a cell; it stays as it is if it cannot be read, or belongs to no column."""
+    """Read a cell; it stays as it is if it cannot be read, is the text of a date, or belongs to no column."""
     if reader is None:
         return value
     try:
-        return reader(value)
+        result = reader(value)
     except Unreadable:
         return value
+    return value if isinstance(result, dt.date) and isinstance(value, str) else result
 
 
 def check_row_count(rows: int, limit: int) -> None:

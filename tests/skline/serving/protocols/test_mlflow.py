@@ -1,6 +1,5 @@
 """Clients of MLflow's scoring server work without changes, and their requests are validated as /predict's are."""
 
-import datetime as dt
 import json
 import warnings
 from typing import Any
@@ -104,11 +103,11 @@ KINDS = Contract(
         ("whole", 5.0, 5), ("whole", 5.5, 5.5), ("whole", 2.0**60, 2.0**60), ("whole", float("inf"), float("inf")),
         ("whole", True, True), ("whole", "5", 5), ("whole", None, None), ("whole", float("nan"), None),
         ("real", float("nan"), None), ("flag", 1.0, True), ("flag", 0, False), ("flag", 2, 2),
-        ("flag", "true", True), ("day", "2013-07-04T00:00:00", dt.date(2013, 7, 4)), ("text", "", None),
+        ("flag", "true", True), ("day", "2013-07-04T00:00:00", "2013-07-04T00:00:00"), ("text", "", None),
         ("whole", 9007199254740993.0, 9007199254740992.0), ("real", 1, 1.0), ("text", "NA", None),
         ("day", "2013-07-04T00:00:01", "2013-07-04T00:00:01"),
-        ("moment", "2013-07-04T00:00:00", dt.datetime(2013, 7, 4)),
-        ("day", "2013-07-04T00:00:00.000Z", dt.date(2013, 7, 4)),
+        ("moment", "2013-07-04T00:00:00", "2013-07-04T00:00:00"),
+        ("day", "2013-07-04T00:00:00.000Z", "2013-07-04T00:00:00.000Z"),
     ],
 )  # fmt: skip
 def test_json_cells_are_converted_only_without_loss(column: str, sent: Any, expected: Any) -> None:
@@ -124,7 +123,8 @@ def test_json_cells_are_converted_only_without_loss(column: str, sent: Any, expe
         ("real", "inf", "inf"), ("real", "nan", None),
         ("whole", " 69", 69), ("whole", "6.9e1", 69), ("whole", "0x10", "0x10"),
         ("flag", "True", True), ("flag", "0.0", False), ("flag", "yes", True), ("text", "5", "5"), ("text", "", None),
-        ("text", 'a "b", c', 'a "b", c'), ("day", "2013-07-04 00:00:00", dt.date(2013, 7, 4)), ("text", "ä\nö", "ä\nö"),
+        ("text", 'a "b", c', 'a "b", c'), ("text", "ä\nö", "ä\nö"),
+        ("day", "2013-07-04 00:00:00", "2013-07-04 00:00:00"),
     ],
 )  # fmt: skip
 def test_csv_cells_are_converted_only_without_loss(column: str, sent: str, expected: Any) -> None:

@@ -17,7 +17,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skline.contract.spec import Contract
-from skline.features import TimeFeatures
+from skline.features import TextFeatures, TimeFeatures
 
 
 class Baseline(NamedTuple):
@@ -60,13 +60,18 @@ def build_dummy(contract: Contract) -> Any:
 
 
 def build_linear(contract: Contract) -> Pipeline:
-    """Return a linear model: categories one-hot, dates cyclic, numbers imputed and scaled."""
+    """Return a linear model: categories one-hot, texts by their n-grams, dates cyclic, numbers imputed and scaled."""
     columns_by_kind: dict[str, list[str]] = {}
     for column in contract.inputs:
         kind = {"string": "category", "date": "date", "datetime": "datetime"}.get(column.kind, "number")
+        if column.feature_group == "text":
+            kind = "text"  # nearly every text is a category of its own, and all would be rare ones
         columns_by_kind.setdefault(kind, []).append(column.name)
     steps = {
         "category": OneHotEncoder(handle_unknown="infrequent_if_exist", min_frequency=20),
+        "text": make_pipeline(
+            TextFeatures(n_components=100, random_state=0), SimpleImputer(strategy="constant", fill_value=0)
+        ),
         "date": make_pipeline(TimeFeatures(("month", "weekday"), "cyclic"), SimpleImputer()),
         "datetime": make_pipeline(TimeFeatures(("month", "weekday", "hour"), "cyclic"), SimpleImputer()),
         "number": make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler()),

@@ -20,7 +20,8 @@ test:
 
 # Run the drills: outages, floods, updates of rendered projects, tables of every kind.
 drills:
-    uv run pytest -m slow
+    uv run pytest -m "slow and not alone"
+    uv run pytest -n 0 -m alone
 
 # Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
 requirements file="requirements/serving.txt":

@@ -6,9 +6,11 @@ It is a module of its own so that the service reads an artifact without importin
 import datetime as dt
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, WithJsonSchema, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+#: A date, or a datetime in UTC. JSON Schema's format `date-time` would demand an offset, which it has not.
+Cut = Annotated[dt.datetime | dt.date, WithJsonSchema({"type": "string", "title": "Cut"})]
 #: Version of the hash in `skline.partition`; another version assigns rows to other parts.
 HASH_VERSION = 1
 
@@ -26,9 +28,9 @@ class Split(BaseModel):
     validation: Share = Field(default=0.15, description="Expected share of rows (random) or groups (group)")
     test: Share = 0.2
     live: Share = Field(default=0.0, description="Share that is kept out of training and evaluation, for replay")
-    validation_from: dt.datetime | dt.date | None = Field(default=None, description="Cut dates of a time split")
-    test_from: dt.datetime | dt.date | None = None
-    live_from: dt.datetime | dt.date | None = None
+    validation_from: Cut | None = Field(default=None, description="Cut dates of a time split")
+    test_from: Cut | None = None
+    live_from: Cut | None = None
 
     @model_validator(mode="after")
     def _check_cuts(self) -> Self:

@@ -217,6 +217,7 @@ def p99_while_sending(threads: ThreadPoolExecutor, url: httpx.URL, name: str, bo
     return probes.p99()
 
 
+@pytest.mark.alone
 def test_live_probe_is_answered_within_100_ms_while_eight_large_bodies_are_sent(
     service: tuple[int, httpx.Client],
 ) -> None:

@@ -25,6 +25,7 @@ from skline.logs.entity import EntityHasher
 from skline.logs.labels import Label, LabelLog
 from skline.logs.read import read_labels, read_predictions
 from skline.logs.records import PredictionEncoder, to_us
+from skline.logs.schema import SCHEMA_VERSION
 from skline.logs.settings import LogSettings
 from skline.logs.stores import base, open_store, postgres
 from skline.logs.stores import sqlite as sqlite_store
@@ -136,7 +137,7 @@ def check_layout(settings: LogSettings) -> None:
         is_migrated = connection.execute(exists).fetchone() is not None
         versions = connection.execute("SELECT version FROM skline_log_schema").fetchall() if is_migrated else []
     assert ("path" in columns, "scoring_path" in columns) == (not is_migrated, is_migrated)
-    assert versions == [(2,)] * is_migrated
+    assert versions == [(SCHEMA_VERSION,)] * is_migrated
 
 
 def in_child(function: Callable[..., None], *args: Any) -> int:

@@ -143,8 +143,8 @@ HEADER = """# The default pipeline against skrub's
 
 The pipeline that `skline init --seconds 0` writes, without a comparison of estimators, is compared with
 `skrub.tabular_pipeline` at its defaults, which has the same estimator family (HistGradientBoosting). The default
-settings of `skline init` were chosen on these same tables, by one round of folds. Rounds here: {repeats}, of {folds} folds each,
-the same for both pipelines.
+settings of `skline init` were chosen on these same tables, by one round of folds. Rounds here: {repeats}, of {folds}
+folds each, the same for both pipelines.
 
 *Difference* is ours minus skrub's, with the sign changed where lower is better, and its 95 % interval (variance
 corrected for overlapping training parts after Nadeau and Bengio, 2003). "worse" and "better" mean that the interval

@@ -22,15 +22,15 @@ from skline.files import write_json
 STAGE_CODE: dict[str, tuple[str, ...]] = {
     "ingest": ("contract", "sources", "stages/ingest.py"),
     "validate": ("contract", "stages/validate.py"),
-    "split": ("contract/spec.py", "partition.py", "stages/split.py"),
+    "split": ("contract/spec.py", "partition.py", "split_rule.py", "stages/split.py"),
     "train": ("artifact", "contract", "features", "scoring", "search", "stages/train.py", "tuning"),
     "evaluate": (
         "artifact", "contract", "evaluation", "features", "reporting", "scoring", "stages/evaluate.py", "tuning",
     ),
-    "package": ("artifact", "contract", "features", "reporting", "scoring", "stages/package.py"),
+    "package": ("artifact", "contract", "features", "reporting", "scoring", "split_rule.py", "stages/package.py"),
     "assess": (
         "artifact", "contract", "evaluation", "features", "partition.py", "release", "reporting", "scoring",
-        "stages/assess.py", "tuning",
+        "split_rule.py", "stages/assess.py", "tuning",
     ),
     "gate": ("artifact", "contract/spec.py", "release/__init__.py", "release/verdict.py", "stages/gate.py"),
     "register": (

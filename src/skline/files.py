@@ -99,7 +99,9 @@ def append_line(path: Path, line: bytes) -> None:
         if is_new:
             fsync(path.parent)
     except OSError as error:
-        raise SklineError(f"{path} cannot be written ({error.strerror}); nothing was changed") from error
+        raise SklineError(
+            f"{path} cannot be written ({error.strerror}); readers skip an incomplete last line"
+        ) from error
 
 
 def write_text(path: Path, text: str) -> None:

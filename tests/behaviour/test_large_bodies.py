@@ -102,6 +102,9 @@ BODIES: dict[str, Callable[[], Body]] = {
     "fields of one row": lambda: as_json(
         "/predict/batch", b"[{" + b",".join(FIELDS[:-1] % number for number in range(260_000)) + b"}]"
     ),
+    "objects in one row": lambda: as_json(
+        "/predict/batch", b"[{" + b",".join(b'"%d":{}' % number for number in range(260_000)) + b"}]"
+    ),
     "fields of one record": lambda: as_json(
         "/invocations", b'{"instances":[{' + b",".join(FIELDS[:-1] % number for number in range(260_000)) + b"}]}"
     ),

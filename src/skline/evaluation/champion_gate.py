@@ -114,7 +114,7 @@ def _check_all_rows(rules: ChampionGate, comparison: Comparison) -> GateResult:
         reason += f"; compared on {comparison.rows}"
     if passed is None:
         reason += "; these rows cannot tell"
-    if math.isfinite(needed):
+    if math.isfinite(needed) and needed > difference.rows:
         reason += f"; about {math.ceil(needed):,} rows decide for this margin"
     return GateResult(gate="champion", passed=passed, value=difference.low, limit=limit, reason=reason)
 

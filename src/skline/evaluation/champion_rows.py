@@ -94,7 +94,7 @@ def find_comparable_rows(
             f"it predicts {other.target.name} {other.classes or other.task}, this model {contract.target.name} "
             f"{contract.classes or contract.task}"
         )
-    if rule is None or rule.hash_version != HASH_VERSION:
+    if rule is None or (rule.hash_version != HASH_VERSION and rule.split.kind != "time"):
         raise NotComparable(
             "its artifact does not tell which rows it was fitted on: it is of "
             + ("a version of skline that did not store this" if rule is None else f"hash version {rule.hash_version}")

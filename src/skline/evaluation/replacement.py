@@ -111,8 +111,10 @@ class TransformedTable:
     def score(self, name: str, values: Array) -> Scores:
         """Score the table with other values of one column."""
         changed = self._frame.assign(**{name: values})
-        if not (isinstance(self._output, np.ndarray) or sparse.issparse(self._output)):
-            return score_frame(self._pipeline, changed)  # a frame, whose blocks would have to keep their dtypes
+        is_matrix = isinstance(self._output, np.ndarray) or sparse.issparse(self._output)
+        if not is_matrix or self._transformer.transformer_weights:
+            # The blocks of a frame would have to keep their dtypes, and weighted blocks would have to be multiplied.
+            return score_frame(self._pipeline, changed)
         position = list(self._frame.columns).index(name)
         output = self._output.copy()
         for step, fitted, columns in self._transformer.transformers_:

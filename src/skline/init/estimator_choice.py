@@ -51,7 +51,8 @@ class Candidate:
     @property
     def loss(self) -> float:
         """The mean loss; infinite if there is none."""
-        return float(np.mean(self.losses)) if self.losses and not self.failure else math.inf
+        loss = float(np.mean(self.losses)) if self.losses and not self.failure else math.inf
+        return loss if math.isfinite(loss) else math.inf
 
 
 @dataclass(frozen=True)
@@ -78,24 +79,31 @@ def choose_estimator(rows: pd.DataFrame, contract: Contract, split: dict[str, An
     """
     summary = TargetSummary.from_values(rows[contract.target.name].to_numpy(), contract.task)
     default = default_estimator(summary, contract.task)
-    if not seconds or len(rows) < MIN_ROWS:
-        reason = "not compared" if not seconds else f"not compared: the training part has {len(rows)} rows"
+    groups = rows[contract.by_role("group").name].nunique() if split["kind"] == "group" else None
+    if not seconds or len(rows) < MIN_ROWS or (groups is not None and groups < 2):
+        few = f"the training part has {len(rows)} rows" + ("" if groups is None else f" of {groups} groups")
+        reason = f"not compared: {few}" if seconds else "not compared"
         return EstimatorChoice(default, (), (f"estimator: {default.describe()} ({reason})",))
     trends = trending(rows, contract) if split["kind"] == "time" else ()
     candidates = list_candidates(contract, summary, by_time=split["kind"] == "time", trends=trends)
     sample = draw(rows, contract, split["kind"])
     started = time.monotonic()
-    n_folds = measure(candidates, sample, contract, make_folds(sample, contract, split["kind"]), started + seconds)
+    folds = make_folds(sample, contract, split["kind"])
+    n_folds = measure(candidates, sample, contract, folds, started + seconds)
     best = min(candidates, key=lambda candidate: candidate.loss)
-    if not best.losses:
+    if not n_folds:
         lines = (f"estimator: {default.describe()} (the comparison did not end within {seconds:g} seconds)",)
         return EstimatorChoice(default, (), lines)
+    if math.isinf(best.loss):
+        head = f"estimator: {default.describe()} (no estimator could be compared)"
+        return EstimatorChoice(default, (), (head, *describe(candidates, best)))
     metric = "RMSE" if contract.task == "regression" else "log loss"
     head = (
         f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {n_folds} folds of "
         f"{len(sample):,} training rows ({time.monotonic() - started:.0f} s)"
     )
-    return EstimatorChoice(best.estimator, best.excluded, (head, *describe(candidates, best)))
+    test_share = float(np.mean([len(test) / (len(train) + len(test)) for train, test in folds]))
+    return EstimatorChoice(best.estimator, best.excluded, (head, *describe(candidates, best, test_share)))
 
 
 def list_candidates(
@@ -161,8 +169,9 @@ def make_folds(rows: pd.DataFrame, contract: Contract, kind: str) -> list[Fold]:
         numbers = range(TIME_BLOCKS - TIME_FOLDS, TIME_BLOCKS)
         return [(np.concatenate(blocks[:number]), blocks[number]) for number in numbers]
     if kind == "group":
-        groups = rows[contract.by_role("group").name].to_numpy()
-        return list(GroupKFold(min(FOLDS, len(set(groups)))).split(y, y, groups))
+        codes = pd.factorize(rows[contract.by_role("group").name])[0]
+        groups = np.where(codes < 0, len(rows) + np.arange(len(rows)), codes)  # without a value: a group of its own
+        return list(GroupKFold(min(FOLDS, len(np.unique(groups)))).split(y, y, groups))
     if contract.classes is not None and (fewest := int(pd.Series(y).value_counts().min())) >= 2:
         return list(StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=0).split(y, y))
     return list(KFold(FOLDS, shuffle=True, random_state=0).split(y))
@@ -230,8 +239,11 @@ def corrected_error(differences: npt.NDArray[np.float64], test_share: float) -> 
     return float(np.sqrt((1 / n + test_share / (1 - test_share)) * differences.var(ddof=1)))
 
 
-def describe(candidates: Sequence[Candidate], best: Candidate) -> list[str]:
-    """Return a line for each candidate, the best first: the mean loss and its difference to the best."""
+def describe(candidates: Sequence[Candidate], best: Candidate, test_share: float = 1 / FOLDS) -> list[str]:
+    """Return a line for each candidate, the best first: the mean loss and its difference to the best.
+
+    `test_share` is the mean share of test rows in the folds.
+    """
     lines = []
     for candidate in sorted(candidates, key=lambda one: one.loss):
         text = f"  {candidate.estimator.describe():45}"
@@ -241,6 +253,6 @@ def describe(candidates: Sequence[Candidate], best: Candidate) -> list[str]:
         text += f" {candidate.loss:10.4g}"
         if candidate is not best:
             differences = np.array(candidate.losses) - np.array(best.losses)
-            text += f"  {differences.mean():+.3g} ± {corrected_error(differences, 1 / FOLDS):.2g}"
+            text += f"  {differences.mean():+.3g} ± {corrected_error(differences, test_share):.2g}"
         lines.append(text)
     return lines

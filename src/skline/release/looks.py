@@ -33,7 +33,7 @@ Verdict = Literal["better", "worse", "no difference shown", "continue"]
 class ArmSummary(BaseModel):
     """The entities of one arm at a look: their number, and mean and variance of their KPIs (denominator n - 1)."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     entities: int
     mean: float
@@ -57,7 +57,7 @@ class Look(BaseModel):
         Of the arms' sizes among all entities that were closed by then, labelled or not.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     number: int
     reached_at: dt.datetime
@@ -155,9 +155,12 @@ class LookStore:
 
 
 def planned_entities(design: Design, share: float, look: int) -> dict[str, int]:
-    """Return the closed and labelled entities of each arm that a look needs; `share` is the challenger's."""
+    """Return the closed and labelled entities of each arm that a look needs, two at least for a variance.
+
+    `share` is the challenger's.
+    """
     shares = {"champion": 1 - share, "challenger": share}
-    return {arm: math.ceil(design.units * shares[arm] * look / design.looks - 1e-9) for arm in ARMS}
+    return {arm: max(2, math.ceil(design.units * shares[arm] * look / design.looks - 1e-9)) for arm in ARMS}
 
 
 def take_looks(design: Design, share: float, units: Units, stored: Sequence[Look], now_us: int) -> list[Look]:

@@ -64,7 +64,11 @@ def _check_parts(parts: Mapping[str, pd.DataFrame], contract: Contract, settings
         if len(shared):
             key = shared["key"].iloc[0]
             where = " and ".join(shared.loc[shared["key"] == key, "part"])
-            raise SklineError(f"split: {column.name} {key!r} is in {where}; no {column.role} may be in two parts")
+            remedy = "set split.kind: group in params.yaml" if column.role == "group" else "an id must be unique"
+            raise SklineError(
+                f"split: {column.name} {key!r} is in {where}; no {column.role} may be in two parts: {remedy}, or "
+                f"remove {column.role}=True from the column in src/model/contract.py"
+            )
 
 
 def describe_parts(parts: Mapping[str, pd.DataFrame], contract: Contract) -> dict[str, Any]:

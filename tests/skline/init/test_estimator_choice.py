@@ -140,3 +140,24 @@ def test_a_large_table_is_not_tried_with_a_forest() -> None:
 def test_the_standard_error_is_that_of_nadeau_and_bengio() -> None:
     assert corrected_error(np.array([1.0, 2.0, 3.0, 4.0, 5.0]), 1 / 5) == pytest.approx(np.sqrt((1 / 5 + 1 / 4) * 2.5))
     assert np.isnan(corrected_error(np.array([1.0]), 1 / 5))
+
+
+def test_rows_without_a_group_are_groups_of_their_own() -> None:
+    rows = linear_rows().assign(owner=lambda table: (table.index % 40).astype("float64"))
+    rows.loc[:20, "owner"] = np.nan
+    contract = contract_of(rows.drop(columns="owner"))
+    group = Column(name="owner", kind="integer", role="group", nullable=True)
+    grouped = contract.model_copy(update={"columns": (*contract.columns, group)})
+    for train, test in make_folds(rows, grouped, "group"):
+        known = set(rows["owner"].iloc[train].dropna())
+        assert not known & set(rows["owner"].iloc[test].dropna())
+    alone = rows.assign(owner=1.0)
+    [line] = choose_estimator(alone, grouped, {"kind": "group"}, seconds=60).lines
+    assert line == "estimator: boosting, small trees (not compared: the training part has 300 rows of 1 groups)"
+
+
+def test_if_no_estimator_can_be_fitted_the_default_is_taken_and_the_reasons_are_listed() -> None:
+    rows = linear_rows().assign(y=np.nan)
+    head, *lines = choose_estimator(rows, contract_of(rows), RANDOM, seconds=60).lines
+    assert head == "estimator: boosting, small trees (no estimator could be compared)"
+    assert all("failed" in line for line in lines)

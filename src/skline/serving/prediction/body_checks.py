@@ -20,16 +20,30 @@ PART_BYTES = 64 * 2**10
 MAX_TEXT = 2 * PART_BYTES
 
 
-def check_value_count(body: bytes, limit: int) -> None:
+def check_value_count(body: bytes, limit: int, *, is_csv: bool = False) -> None:
     """Reject a JSON or CSV body with more than `limit` values; commas within quotes do not count.
+
+    In JSON a backslash escapes a quote; in CSV it is a character like others.
 
     Raises
     ------
     RequestError
         413.
     """
-    if _has_more(body, b",", limit):
+    if _has_more(body, b",", limit, escapes=not is_csv):
         raise RequestError(413, f"the body has more than {limit} values; split it", "too_many_values")
+
+
+def check_object_count(body: bytes, limit: int) -> None:
+    """Reject JSON with more than `limit` objects: so many are no rows, but may be nested in the members of one.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    if _has_more(body, b"{", limit):
+        raise RequestError(413, f"the body has more than {limit} objects; split it", "too_many_values")
 
 
 def check_total_members(body: bytes, limit: int) -> None:
@@ -103,11 +117,11 @@ def text_too_long() -> RequestError:
     return RequestError(413, f"a text has more than {MAX_TEXT} characters; shorten it", "text_too_long")
 
 
-def _has_more(body: bytes, mark: bytes, limit: int) -> bool:
+def _has_more(body: bytes, mark: bytes, limit: int, *, escapes: bool = True) -> bool:
     """Whether a body has a mark outside of quotes more than `limit` times; first, all of them are counted."""
     if len(body) <= limit or not _exceeds(_count(body, mark), limit):
         return False
-    return _exceeds(map(len, _structure(body, mark)), limit)
+    return _exceeds(map(len, _structure(body, mark, escapes=escapes)), limit)
 
 
 def _exceeds(counts: Iterable[int], limit: int) -> bool:
@@ -121,18 +135,21 @@ def _count(body: bytes, mark: bytes) -> Iterator[int]:
         yield body.count(mark, start, start + PART_BYTES)
 
 
-def _structure(body: bytes, marks: bytes) -> Iterator[bytes]:
+def _structure(body: bytes, marks: bytes, *, escapes: bool = True) -> Iterator[bytes]:
     """Yield the marks outside of quotes in each part of a body, and nothing else of it.
 
-    A backslash makes the next character part of a quoted text. A part that ends in an unfinished pair leaves the
-    backslash to the next one.
+    With `escapes`, as in JSON, a backslash makes the next character part of a quoted text. A part that ends in an
+    unfinished pair leaves the backslash to the next one.
     """
     others = bytes(set(range(256)) - set(marks + b'"'))
     quoted, rest = False, b""
     for start in range(0, len(body), PART_BYTES):
-        part = (rest + body[start : start + PART_BYTES]).replace(b"\\\\", b"")
-        rest = part[-1:] if part.endswith(b"\\") else b""
-        found = part.replace(b'\\"', b"").translate(None, others)
+        part = rest + body[start : start + PART_BYTES]
+        if escapes:
+            part = part.replace(b"\\\\", b"")
+            rest = part[-1:] if part.endswith(b"\\") else b""
+            part = part.replace(b'\\"', b"")
+        found = part.translate(None, others)
         # Most texts have no marks: their two quotes are adjacent now, and removing them changes nothing but the time.
         pieces = found.replace(b'""', b"").split(b'"')
         yield b"".join(pieces[quoted::2])

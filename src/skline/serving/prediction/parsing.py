@@ -11,6 +11,7 @@ from skline.contract.spec import Contract, Row
 from skline.serving.errors import RequestError
 from skline.serving.prediction.body_checks import (
     check_member_count,
+    check_object_count,
     check_texts,
     check_value_count,
     may_have_long_text,
@@ -81,6 +82,7 @@ class RequestParser:
             self._check_length(len(rows))
             return rows
         check_values(body, self.contract, self.max_rows)
+        check_object_count(body, self.max_rows + self._max_members)
         check_member_count(body, self._max_members)
         if not may_have_long_text(body):
             plain_rows = self._row_parser.parse_plain_rows(body)
@@ -105,6 +107,6 @@ class RequestParser:
             )
 
 
-def check_values(body: bytes, contract: Contract, rows: int) -> None:
+def check_values(body: bytes, contract: Contract, rows: int, *, is_csv: bool = False) -> None:
     """Reject a JSON or CSV body with more values than `rows` rows of a contract can have."""
-    check_value_count(body, (len(contract.inputs) + MAX_EXTRA_VALUES) * rows)
+    check_value_count(body, (len(contract.inputs) + MAX_EXTRA_VALUES) * rows, is_csv=is_csv)

@@ -39,7 +39,7 @@ def parse(body: bytes, content_type: str, contract: Contract, max_rows: int) -> 
     charset = options.pop("charset", "utf-8").strip('"')
     if charset not in ("utf-8", "utf8"):
         raise bad_request(f"charset {charset[:40]!r} is not supported; send UTF-8", 415, "unsupported_media_type")
-    check_values(body, contract, max_rows)
+    check_values(body, contract, max_rows, is_csv=is_csv(content_type))
     if is_csv(content_type):
         return parse_csv(body, contract, header=options.get("header") != "absent", max_rows=max_rows)
     return parse_json(body, contract, max_rows)

@@ -12,6 +12,7 @@ from skline.serving.prediction.body_checks import (
     MAX_TEXT,
     PART_BYTES,
     check_member_count,
+    check_object_count,
     check_total_members,
     check_value_count,
     may_have_long_text,
@@ -49,6 +50,21 @@ def test_count_does_not_depend_on_where_the_body_is_cut(
     expected = sum(piece.count(b",") for piece in text.split(b'"')[::2])
     assert sum(map(len, body_checks._structure(body, b","))) == expected
     assert sum(body_checks._count(body, b",")) == body.count(b",")
+
+
+def test_a_backslash_escapes_no_quote_in_csv() -> None:
+    line = b'"C:\\",1,2,3,4'
+    check_value_count(line, 3)
+    with pytest.raises(RequestError, match="more than 3 values"):
+        check_value_count(line, 3, is_csv=True)
+
+
+def test_objects_nested_in_the_members_of_one_are_counted() -> None:
+    nested = b"[{" + b",".join(b'"%d":{}' % number for number in range(1000)) + b"}]"
+    check_member_count(nested, 20)  # each brace begins another object
+    with pytest.raises(RequestError, match="more than 500 objects"):
+        check_object_count(nested, 500)
+    check_object_count(b'[{"a":"{{{{"}]', 1)
 
 
 def test_counting_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

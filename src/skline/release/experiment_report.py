@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from skline.logs.read import join_labels, values
 from skline.logs.records import to_us
-from skline.release.canary import CanaryMonitor
+from skline.release.canary import CanaryMonitor, is_counted
 from skline.release.comparison import compare_predictions, format_comparison, score_of
 from skline.release.experiment import ALPHA, BUCKETS, Design
 from skline.release.looks import Look, LookStore, planned_entities, take_looks
@@ -177,22 +177,28 @@ def _report_canary(release: Release, rows: pa.Table, share_changes: Sequence[dt.
 def logged_requests(release: Release, rows: pa.Table) -> list[LoggedRequest]:
     """Return the requests of a canary, one for each arm in it, in the order of time; rows without entity are left out.
 
+    Only the entities that a service counts at the challenger's share of the time are among them, see `is_counted`.
     Rows with the same request id and time are one request. It is an observation of one of its entities, which a hash
     draws. Rows of the challenger that a fallback predicted are left out: the champion did not predict them either, so
     they say nothing about the challenger.
     """
-    assert release.challenger is not None  # noqa: S101 - the caller checks
-    digests = {"champion": release.champion.sha256, "challenger": release.challenger.sha256}
+    experiment, challenger = release.experiment, release.challenger
+    assert experiment is not None  # noqa: S101 - the caller checks
+    assert challenger is not None  # noqa: S101
+    digests = {"champion": release.champion.sha256, "challenger": challenger.sha256}
     rows = rows.filter(pc.and_(pc.is_valid(rows["bucket"]), pc.is_valid(rows["entity"])))
     entities = rows["entity"].combine_chunks().dictionary_encode().indices.to_pylist()
     columns = [
-        rows[name].to_pylist() for name in ("request_id", "time", "arm", "role", "artifact_digest", "latency_us")
+        rows[name].to_pylist()
+        for name in ("request_id", "time", "arm", "role", "artifact_digest", "latency_us", "bucket")
     ]
     predictions = zip(values(rows["prediction"]), values(rows["probabilities"]), strict=True)
     batches: dict[Any, dict[str, list[tuple[int, str, str, float, int | None]]]] = {}
-    for index, (entity, prediction, request_id, time, arm, role, digest, latency) in enumerate(
+    for index, (entity, prediction, request_id, time, arm, role, digest, latency, bucket) in enumerate(
         zip(entities, predictions, *columns, strict=True)
     ):
+        if not is_counted(bucket, experiment.weight_at(time, challenger.weight)):
+            continue
         key = (index, time) if request_id is None else (request_id, time)
         batches.setdefault(key, {}).setdefault(arm, []).append((entity, role, digest, score_of(*prediction), latency))
     requests = []

@@ -190,6 +190,16 @@ def test_rows_of_a_batch_are_one_request_and_what_no_model_predicted_is_left_out
     assert found == [("champion", 1, False, None), ("challenger", 1, True, None), ("champion", 1, True, 60_000)]
 
 
+def test_at_a_small_share_only_the_entities_that_a_service_counts_are_requests() -> None:
+    buckets = {"challenger": 99, "counted": 499, "not counted": 500, "far away": 9_999}  # a share of 1 %: 100 of 10,000
+    rows = [
+        {"entity": name, "arm": "challenger" if name == "challenger" else "champion", "bucket": bucket}
+        for name, bucket in buckets.items()
+    ]
+    requests = logged_requests(release("canary", weight=100), make_log(rows)[0])
+    assert [request.arm for request in requests] == ["challenger", "champion"]
+
+
 def report_canary(failing: int, rows: int = 2000) -> ExperimentReport:
     """Report on a canary with a share of a quarter, one row an entity; the challenger fails on the first rows."""
     log: list[dict[str, Any]] = []

@@ -1,7 +1,7 @@
 """Predict while an experiment runs: by the arm of each entity, and by the champion where the challenger fails."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -100,19 +100,22 @@ class ExperimentRouter:
         self,
         champion: LoadedModel,
         experiment: RunningExperiment,
-        rows: Sequence[Row],
+        get_rows: Callable[[], Sequence[Row]],
         context: RequestContext | None,
         serialize: Serialize | None,
     ) -> PredictedBatch:
-        """Predict for many rows, each by the arm of its entity; raises as `Predictor.predict_json` does."""
-        if not rows:
-            return empty_batch(champion.response_builder, serialize)
-        header = self._header_entity(context)
-        assignments = [experiment.assign(self._entity(header, row)) for row in rows]
-        observed = experiment.draw_entity(assignments)
-        results: list[ArmResult] = []
-        # One slot for both arms: a service that is too busy refuses the request before any arm is tried.
+        """Predict for the rows that `get_rows` returns, each by the arm of its entity.
+
+        Raises as `Predictor.predict_json` does.
+        """
+        header, results = self._header_entity(context), list[ArmResult]()
+        # One slot for parsing and both arms: a service that is too busy refuses the request before any arm is tried.
         async with self._scoring.slot():
+            rows = await self._scoring.run_within_timeout(get_rows)
+            if not rows:
+                return empty_batch(champion.response_builder, serialize)
+            assignments = [experiment.assign(self._entity(header, row)) for row in rows]
+            observed = experiment.draw_entity(assignments)
             for arm in ARMS:
                 indices = [index for index, assignment in enumerate(assignments) if assignment.arm == arm]
                 if indices:

@@ -102,8 +102,7 @@ class Predictor:
         release, scoring, recorder = self._current_release(), self._scoring, self._recorder
         model, experiment = (None, None) if release is None else release
         if model is not None and experiment is not None:
-            rows = await scoring.run_in_slot(get_rows)
-            return await self._router.predict_batch(model, experiment, rows, context, serialize)
+            return await self._router.predict_batch(model, experiment, get_rows, context, serialize)
         result = await scoring.run_in_slot(self._parse_and_score, get_rows, model, context, serialize)
         if isinstance(result, Unscored):
             scores, builder = await scoring.score_by_fallback(result)

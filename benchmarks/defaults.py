@@ -1,174 +1,187 @@
-"""Compare the default pipeline with skrub's, of the same estimator family, by repeated cross-validation.
+"""Compare the estimator that `skline init` chooses with skrub's defaults: boosting, a linear model and a forest.
 
-`uv run --group bench python -m benchmarks.defaults` writes docs/benchmarks/defaults.md. Both pipelines are fitted and
-scored on the same folds: by log loss and the area under the ROC curve (two classes), log loss and accuracy (more
-classes), or R² and the mean absolute error (regression). The standard error of the mean difference is corrected for
-the overlap of training parts as Nadeau and Bengio (2003) do; a pipeline is "worse" on a table if the whole 95 %
-interval of the difference is on the wrong side of zero.
+`uv run --group bench python -m benchmarks.defaults` writes docs/benchmarks/defaults.md. On each outer fold
+`skline init` chooses by its own cross-validation on the training rows alone; all pipelines are fitted on these rows and
+scored on the test rows of the fold, by log loss or RMSE. The standard error of a mean difference is corrected for the
+overlap of training parts as Nadeau and Bengio (2003) do. The choice is "worse" on a table if the whole 95 % interval of
+its difference to the best of the other three, which is known only afterwards, is on the wrong side of zero.
 """
 
 import argparse
-import warnings
+import os
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import joblib
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from scipy import stats
-from sklearn.base import clone
-from sklearn.metrics import log_loss, mean_absolute_error, r2_score, roc_auc_score
-from sklearn.model_selection import RepeatedKFold, RepeatedStratifiedKFold
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.linear_model import LogisticRegression, RidgeCV
 
-from benchmarks.tables import MAX_ROWS, PROBLEMS, Problem
-from skline.init.codegen.estimators import TargetSummary, default_estimator
+from benchmarks.tables import PROBLEMS, Problem
+from skline.contract.spec import Column, Contract
 from skline.init.codegen.pipeline_source import render_pipeline
+from skline.init.dry_run import imported_source
+from skline.init.estimator_choice import Fold, choose_estimator, corrected_error, make_folds, score
 from skline.stages.train import set_params
 
 FloatArray = npt.NDArray[np.float64]
-FOLDS = 5
 PAGE = Path(__file__).parent.parent / "docs/benchmarks/defaults.md"
-#: Metric by task → +1 if higher is better, -1 if lower is.
-METRICS = {"binary": {"ROC-AUC": 1, "log loss": -1}, "multiclass": {"accuracy": 1, "log loss": -1}}
-METRICS["regression"] = {"R²": 1, "MAE": -1}
+#: Column by which the rows of a table are ordered; its folds are forward in time.
+TIMES = {"rain": "date", "weather": "date", "temperatures": "date", "late": "departure"}
+#: Small, wide, sparse, skewed, ordered in time, with free text, with rare classes.
+TABLES = (
+    "breast_cancer", "titanic", "hearts", "hdma", "rare", "wide", "sparse", "late", "wine", "chile", "heroes",
+    "weather", "diabetes", "slid", "forbes", "medical", "doctor", "cars93", "rain", "temperatures", "ames", "shops",
+)  # fmt: skip
+#: What the choice is compared with: each is skrub's `tabular_pipeline` of an estimator.
+RIVALS = ("boosting", "linear", "forest")
 
 
-def default_pipeline(problem: Problem) -> Any:
-    """Build the pipeline that `skline init --seconds 0` writes for the table."""
-    summary = TargetSummary.from_values(problem.rows[problem.contract.target.name], problem.contract.task)
-    namespace: dict[str, Any] = {}
-    text = render_pipeline(problem.contract, default_estimator(summary, problem.contract.task))
-    exec(text, namespace)  # noqa: S102 - our own text, which is what is measured
-    return namespace["build_pipeline"](problem.contract)
-
-
-def skrub_pipeline(problem: Problem) -> Any:
-    """Build skrub's default pipeline for the task."""
+def rival(name: str, contract: Contract) -> Any:
+    """Return an unfitted pipeline of skrub."""
     import skrub
 
-    return skrub.tabular_pipeline("regressor" if problem.contract.task == "regression" else "classifier")
+    if contract.task == "regression":
+        estimators = {"linear": RidgeCV(alphas=np.logspace(-2, 4, 13)), "forest": RandomForestRegressor(random_state=0)}
+        return skrub.tabular_pipeline(estimators.get(name, "regressor"))
+    estimators = {"linear": LogisticRegression(max_iter=1000), "forest": RandomForestClassifier(random_state=0)}
+    return skrub.tabular_pipeline(estimators.get(name, "classifier"))
 
 
-def score_fold(pipeline: Any, problem: Problem, train: Any, test: Any, seed: int) -> list[float]:
-    """Fit on one part and score on the other; return the task's two metrics."""
-    contract = problem.contract
-    X, y = problem.rows[contract.input_names], problem.rows[contract.target.name].to_numpy()
-    fitted = clone(pipeline)
-    set_params(fitted, {}, seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        fitted.fit(X.iloc[train], y[train])
-        if contract.task == "regression":
-            predictions = fitted.predict(X.iloc[test])
-            return [r2_score(y[test], predictions), mean_absolute_error(y[test], predictions)]
-        probabilities = fitted.predict_proba(X.iloc[test])
-    classes = list(fitted.classes_)
-    if len(classes) == 2:
-        return [
-            roc_auc_score(y[test] == classes[1], probabilities[:, 1]),
-            log_loss(y[test], probabilities, labels=classes),
-        ]
-    accuracy = np.mean(fitted.classes_[np.argmax(probabilities, axis=1)] == y[test])
-    return [float(accuracy), log_loss(y[test], probabilities, labels=classes)]
+def prepare(key: str, max_rows: int) -> tuple[Problem, Contract, str]:
+    """Return a table of at most `max_rows` rows, its contract, and the kind of its split."""
+    loaded = PROBLEMS[key]()
+    rows = loaded.rows.sample(min(len(loaded.rows), max_rows), random_state=0)
+    if key not in TIMES:
+        return (
+            Problem(loaded.name, loaded.source, rows.reset_index(drop=True), loaded.contract),
+            loaded.contract,
+            "random",
+        )
+    rows = rows.sort_values(TIMES[key], kind="stable", ignore_index=True)
+    rows = rows.assign(event_time=rows[TIMES[key]])
+    time = Column(name="event_time", kind="datetime", role="time")
+    contract = loaded.contract.model_copy(update={"columns": (*loaded.contract.columns, time)})
+    return Problem(loaded.name, loaded.source, rows, contract), contract, "time"
 
 
-def cross_validate(problem: Problem, pipeline: Any, repeats: int, jobs: int = 2) -> FloatArray:
-    """Return the metrics of every fold, of shape (FOLDS * repeats, 2). The folds depend only on the table."""
-    y = problem.rows[problem.contract.target.name].to_numpy()
-    kind = RepeatedKFold if problem.contract.task == "regression" else RepeatedStratifiedKFold
-    folds = kind(n_splits=FOLDS, n_repeats=repeats, random_state=0).split(np.zeros(len(y)), y)
-    fold_scores = joblib.Parallel(n_jobs=jobs)(
-        joblib.delayed(score_fold)(pipeline, problem, train, test, seed) for seed, (train, test) in enumerate(folds)
-    )
-    return np.array(fold_scores)
+def score_fold(problem: Problem, contract: Contract, kind: str, fold: Fold, seconds: float) -> tuple[str, list[float]]:
+    """Return the family that is chosen on the training rows of a fold, and the losses of all pipelines."""
+    train, test = (problem.rows.iloc[positions].reset_index(drop=True) for positions in fold)
+    choice = choose_estimator(train, contract, {"kind": kind}, seconds)
+    columns = tuple(column for column in contract.columns if column.name not in choice.excluded)
+    narrowed = contract.model_copy(update={"columns": columns})
+    with imported_source(render_pipeline(narrowed, choice.estimator)) as module:
+        ours = module.build_pipeline(narrowed)
+    set_params(ours, {}, 17)
+    losses = [score(ours, narrowed, train, test)]
+    losses += [score(rival(name, contract), contract, train, test) for name in RIVALS]
+    return choice.estimator.family, losses
 
 
 @dataclass(frozen=True)
-class Difference:
-    """Ours minus theirs in one metric, with the sign changed where lower is better, and its interval."""
+class Comparison:
+    """The mean losses on one table, and the difference of the choice to the best rival.
 
+    Attributes
+    ----------
+    chosen : str
+        The families that were chosen, with the number of folds.
+    losses : float64 array of shape (4,)
+        Of the choice and of RIVALS.
+    difference, half_width : float
+        Of the choice's loss less the best rival's, and of its 95 % interval.
+    """
+
+    table: str
+    source: str
+    shape: str
     metric: str
-    ours: float
-    theirs: float
-    mean: float
-    low: float
-    high: float
+    chosen: str
+    losses: FloatArray
+    difference: float
+    half_width: float
 
     @property
     def verdict(self) -> str:
-        """Whether ours is worse, better, or neither with confidence."""
-        return "worse" if self.high < 0 else "better" if self.low > 0 else "same"
-
-
-def compare(metric: str, sign: int, ours: FloatArray, theirs: FloatArray) -> Difference:
-    """Return the mean paired difference with its 95 % interval, after Nadeau and Bengio.
-
-    Each of `ours` and `theirs` has shape (folds,). The variance of the mean is taken as (1/n + test/train) times the
-    folds' variance, because training parts overlap.
-    """
-    differences = sign * (ours - theirs)
-    n = len(differences)
-    error = np.sqrt((1 / n + 1 / (FOLDS - 1)) * differences.var(ddof=1))
-    half_width = float(stats.t.ppf(0.975, n - 1) * error)
-    mean = float(differences.mean())
-    return Difference(metric, float(ours.mean()), float(theirs.mean()), mean, mean - half_width, mean + half_width)
-
-
-def compare_all(task: str, ours: FloatArray, theirs: FloatArray) -> list[Difference]:
-    """Compare the pipelines in each of the task's metrics."""
-    pairs = enumerate(METRICS[task].items())
-    return [compare(name, sign, ours[:, i], theirs[:, i]) for i, (name, sign) in pairs]
-
-
-def measure(keys: Sequence[str], repeats: int) -> pd.DataFrame:
-    """Compare both pipelines on each table; return one row for each table and metric."""
-    rows = []
-    for key in keys:
-        problem = PROBLEMS[key]()
-        task = problem.contract.task
-        ours, theirs = (
-            cross_validate(problem, build(problem), repeats) for build in (default_pipeline, skrub_pipeline)
+        """Whether the choice is worse or better than the best rival, or neither with confidence."""
+        return (
+            "worse" if self.difference > self.half_width else "better" if self.difference < -self.half_width else "same"
         )
-        for difference in compare_all(task, ours, theirs):
-            table = {"table": problem.name, "source": problem.source, "task": task, "rows": len(problem.rows)}
-            rows.append(table | asdict(difference) | {"verdict": difference.verdict})
-            print(f"{problem.name:22} {difference.metric:8} {difference.mean:+.4g} {difference.verdict}", flush=True)
-    return pd.DataFrame(rows)
 
 
-HEADER = """# The default pipeline against skrub's
+def compare(key: str, max_rows: int, seconds: float, jobs: int) -> Comparison:
+    """Compare all pipelines on one table."""
+    problem, contract, kind = prepare(key, max_rows)
+    folds = make_folds(problem.rows, contract, kind)
+    measured = joblib.Parallel(n_jobs=jobs)(
+        joblib.delayed(score_fold)(problem, contract, kind, fold, seconds) for fold in folds
+    )
+    losses = np.array([one for _, one in measured])
+    differences = losses[:, 0] - losses[:, 1 + losses[:, 1:].mean(axis=0).argmin()]
+    share = float(np.mean([len(test) / (len(train) + len(test)) for train, test in folds]))
+    half_width = float(stats.t.ppf(0.975, len(folds) - 1) * corrected_error(differences, share))
+    families = Counter(family for family, _ in measured)
+    return Comparison(
+        table=problem.name + (" (in time)" if kind == "time" else ""),
+        source=problem.source,
+        shape=f"{len(problem.rows):,} × {len(contract.input_names)}",
+        metric="RMSE" if contract.task == "regression" else "log loss",
+        chosen=", ".join(f"{family} {count}" for family, count in families.most_common()),
+        losses=losses.mean(axis=0),
+        difference=float(differences.mean()),
+        half_width=half_width,
+    )
 
-The pipeline that `skline init --seconds 0` writes, without a comparison of estimators, is compared with
-`skrub.tabular_pipeline` at its defaults, which has the same estimator family (HistGradientBoosting). The default
-settings of `skline init` were chosen on these same tables, by one round of folds. Rounds here: {repeats}, of {folds}
-folds each, the same for both pipelines.
 
-*Difference* is ours minus skrub's, with the sign changed where lower is better, and its 95 % interval (variance
-corrected for overlapping training parts after Nadeau and Bengio, 2003). "worse" and "better" mean that the interval
-does not include zero. Tables have at most {rows:,} rows. `uv run --group bench python -m benchmarks.defaults` measures
-again.
+HEADER = """# The chosen estimator against three defaults
 
-Of {comparisons} comparisons on {tables} tables, {better} are better, {same} the same within the noise, {worse} worse.
+`skline init` compares estimators by cross-validation and writes the best ([training](../training.md)). Here it chooses
+{seconds:g} seconds at most on the training rows of each outer fold, and is compared with `skrub.tabular_pipeline` of
+boosting (`HistGradientBoosting`), of a linear model (`RidgeCV`, `LogisticRegression`) and of a forest
+(`RandomForest`) on the same folds: five, or three that are forward in time. Losses are log loss or RMSE: lower is
+better.
 
-| table | from | rows | metric | ours | skrub | difference (95 %) | verdict |
-|---|---|--:|---|--:|--:|---|---|
+*Difference* is the loss of the choice less that of the best of the three, which nobody knows beforehand, with its 95 %
+interval (variance corrected for overlapping training parts after Nadeau and Bengio, 2003). "worse" and "better" mean
+that the interval does not include zero. Tables have at most {rows:,} rows.
+`uv run --group bench python -m benchmarks.defaults` measures again.
+
+On {tables} tables the choice is better than the best of the three on {better}, the same within the noise on {same},
+and worse on {worse}. The geometric mean of the ratios of its loss to that of boosting is {boosting:.3f}, of the linear
+model {linear:.3f}, of the forest {forest:.3f}.
+
+| table | from | rows × inputs | metric | chosen (folds) | choice | boosting | linear | forest | difference | verdict |
+|---|---|--:|---|---|--:|--:|--:|--:|--:|---|
 """
 
 
-def page(measured: pd.DataFrame, repeats: int) -> str:
+def page(comparisons: Sequence[Comparison], max_rows: int, seconds: float) -> str:
     """Return the page of results as Markdown."""
-    counts = {verdict: int((measured["verdict"] == verdict).sum()) for verdict in ("better", "same", "worse")}
-    tables = measured["table"].nunique()
+    counts = Counter(comparison.verdict for comparison in comparisons)
+    losses = np.array([comparison.losses for comparison in comparisons])
+    ratios = np.exp(np.log(losses[:, :1] / losses[:, 1:]).mean(axis=0))
     header = HEADER.format(
-        folds=FOLDS, repeats=repeats, rows=MAX_ROWS, comparisons=len(measured), tables=tables, **counts
+        seconds=seconds,
+        rows=max_rows,
+        tables=len(comparisons),
+        **{verdict: counts[verdict] for verdict in ("better", "same", "worse")},
+        **dict(zip(RIVALS, ratios, strict=True)),
     )
-    return header + "".join(
-        f"| {row.table} | {row.source} | {row.rows:,} | {row.metric} | {row.ours:.4g} | {row.theirs:.4g} "
-        f"| {row.mean:+.3g} ({row.low:+.3g} … {row.high:+.3g}) | {row.verdict} |\n"
-        for row in measured.itertuples()
+    return header + "".join(line(comparison) for comparison in comparisons)
+
+
+def line(comparison: Comparison) -> str:
+    """Return the row of a table."""
+    losses = " | ".join(f"{loss:.4g}" for loss in comparison.losses)
+    return (
+        f"| {comparison.table} | {comparison.source} | {comparison.shape} | {comparison.metric} | {comparison.chosen} "
+        f"| {losses} | {comparison.difference:+.3g} ± {comparison.half_width:.2g} | {comparison.verdict} |\n"
     )
 
 
@@ -176,11 +189,16 @@ def main() -> None:
     """Compare the pipelines, and write the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", choices=[*PROBLEMS, []], help="compare on these only, and write no page")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--rows", type=int, default=3_000, help="rows of a table at most (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="of each choice (default: %(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    measured = measure(options.tables or list(PROBLEMS), options.repeats)
+    comparisons = []
+    for key in options.tables or TABLES:
+        comparisons.append(compare(key, options.rows, options.seconds, options.jobs))
+        print(line(comparisons[-1]), end="", flush=True)
     if not options.tables:
-        PAGE.write_text(page(measured, options.repeats), encoding="utf-8")
+        PAGE.write_text(page(comparisons, options.rows, options.seconds), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -212,6 +212,15 @@ def wide() -> Problem:
     return problem("made: 300 columns", "made", table, "y", "binary")
 
 
+def sparse() -> Problem:
+    """Make counts of 150 rare events, nearly all zero, of which 30 add to an amount."""
+    rng = np.random.default_rng(8)
+    X = rng.poisson(0.08, size=(900, 150)).astype(float)
+    y = X @ np.where(np.arange(150) < 30, rng.uniform(1, 4, 150), 0) + rng.normal(0, 1, 900)
+    table = pd.DataFrame(X, columns=[f"event_{i}" for i in range(150)]).assign(amount=y)
+    return problem("made: sparse counts", "made", table, "amount", "regression")
+
+
 PROBLEMS: dict[str, Callable[[], Problem]] = {
     "breast_cancer": from_sklearn("breast_cancer", "binary"),
     "titanic": titanic,
@@ -224,6 +233,7 @@ PROBLEMS: dict[str, Callable[[], Problem]] = {
     "late": flights("late", "binary"),
     "rare": rare,
     "wide": wide,
+    "sparse": sparse,
     "iris": from_sklearn("iris", "multiclass"),
     "wine": from_sklearn("wine", "multiclass"),
     "digits": from_sklearn("digits", "multiclass"),

@@ -225,6 +225,7 @@ def score(pipeline: Any, contract: Contract, train: pd.DataFrame, test: pd.DataF
     classes = sorted({*pipeline.classes_, *test[target]})
     probabilities = np.zeros((len(test), len(classes)))  # a class that was not in the training rows has none
     probabilities[:, [classes.index(label) for label in pipeline.classes_]] = known
+    probabilities /= probabilities.sum(axis=1, keepdims=True)  # of some estimators it is 1 in 32 bits only
     return float(log_loss(test[target], probabilities, labels=classes))
 
 

@@ -111,8 +111,10 @@ def _check_baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> I
     dummy, linear = against.get("dummy") or {}, against.get("linear") or {}
     beyond_chance = gates.dummy == "beyond_chance"
     gain = finite_number(dummy.get("low" if beyond_chance else "value"))
-    passed = gain is not None and gain > 0
+    passed: bool | None = gain is not None and gain > 0
     rule = "must be better" + (" beyond chance" if beyond_chance else "")
+    if gates.dummy == "better" and gain is not None and gain <= 0 < (finite_number(dummy.get("high")) or 0):
+        passed, rule = None, f"{rule}; these rows cannot tell"
     yield GateResult(
         gate="dummy",
         passed=passed,

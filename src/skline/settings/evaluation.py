@@ -73,7 +73,9 @@ class Gates(SettingsSection):
         default=200, description="Minimum number of test rows, and of those to compare with the champion on"
     )
     dummy: Literal["beyond_chance", "better"] = Field(
-        default="beyond_chance", description="How much better than a constant prediction the model must be"
+        default="beyond_chance",
+        description="How much better than a constant prediction the model must be; better, for few rows, fails only "
+        "where it is worse beyond chance",
     )
     linear_margin: NonNegative = Field(
         default=0.0, description="Largest loss that is tolerated in comparison with the linear baseline"

@@ -6,13 +6,14 @@ again. The split, the choice of rows, the bootstrap and the decision are those o
 """
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from skline.contract.spec import Column, Contract
 from skline.evaluation.champion import Comparison, compare_with_champion
@@ -38,6 +39,13 @@ CONTRACT = Contract(
 RULE = Split(validation=0.15, test=0.2)
 #: The champion's table and a seed → the later table and the rule that it is split by.
 Change = Callable[[pd.DataFrame, int], tuple[pd.DataFrame, Split]]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Fit on one thread: for so few rows it takes half the time, and beside other tests a small part of it."""
+    with threadpool_limits(1):
+        yield
 
 
 def draw(n: int, random: np.random.Generator) -> pd.DataFrame:

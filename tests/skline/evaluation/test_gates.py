@@ -247,6 +247,20 @@ def test_a_model_no_better_than_a_constant_or_worse_than_a_linear_model_fails() 
     assert failed(make_verdict(Gates(linear_margin=0.02), details=DETAILS | {"against": against})) == ["dummy"]
 
 
+@pytest.mark.parametrize(
+    ("value", "low", "high", "passed"),
+    [(0.1, -0.5, 0.5, True), (-0.05, -0.5, 0.5, None), (0.0, -0.1, 0.1, None), (-0.3, -0.5, -0.1, False)],
+)
+def test_few_rows_may_not_tell_whether_a_model_is_better_than_a_constant(
+    value: float, low: float, high: float, passed: bool | None
+) -> None:
+    against = DETAILS["against"] | {"dummy": {"value": value, "low": low, "high": high}}
+    verdict = make_verdict(Gates(dummy="better"), details=DETAILS | {"against": against})
+    [gate] = [gate for gate in verdict.gates if gate.gate == "dummy"]
+    assert gate.passed is passed
+    assert ("these rows cannot tell" in gate.reason) == (passed is None)
+
+
 STRICT = Gates(
     floors={"roc_auc": 0.5, "brier": 0.3}, worst_segment=0.3, segment_rows=1, gaps={"error": 0.9}, max_ece=0.5
 )

@@ -74,8 +74,7 @@ class Gates(SettingsSection):
     )
     dummy: Literal["beyond_chance", "better"] = Field(
         default="beyond_chance",
-        description="How much better than a constant prediction the model must be; better, for few rows, fails only "
-        "where it is worse beyond chance",
+        description="Than a constant prediction; better, for few rows: fails only if worse beyond chance",
     )
     linear_margin: NonNegative = Field(
         default=0.0, description="Largest loss that is tolerated in comparison with the linear baseline"

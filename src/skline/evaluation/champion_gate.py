@@ -84,7 +84,7 @@ def _not_compared(rules: ChampionGate, comparison: Comparison) -> GateResult:
     follows = (
         "the model must be better (gates.champion), which cannot be shown"
         if must_be_better
-        else "whether the model is worse cannot be told; look at its metrics before you promote it"
+        else "whether the model is worse is undecided; look at its metrics before you promote it"
     )
     return GateResult(
         gate="champion",

@@ -57,7 +57,7 @@ def test_models_that_cannot_be_compared_are_not_stopped_unless_they_must_be_bett
     [result] = check_champion(Gates(), comparison, "a" * 64, has_segments=False)
     assert result.passed is None
     assert result.reason == (
-        "not compared with shop/3: it predicts another target; whether the model is worse cannot be told; look at its "
+        "not compared with shop/3: it predicts another target; whether the model is worse is undecided; look at its "
         "metrics before you promote it"
     )
     [result] = check_champion(Gates(champion={"require": "better"}), comparison, "a" * 64, has_segments=False)  # type: ignore[arg-type]

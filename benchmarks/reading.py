@@ -181,9 +181,11 @@ def ingest(checkout: Path, folder: Path) -> Seconds:
 
 
 def init(checkout: Path, table: Path, folder: Path) -> Seconds:
-    """Run `skline init` in a copy of the project."""
+    """Run `skline init` in a copy of the project, without the comparison of estimators that later checkouts make."""
     project = copied_project(checkout, folder)
-    return timed(lambda: skline(checkout, ["init", str(table), "--target", "y", "--force"], project))
+    compares = (checkout / "src/skline/init/estimator_choice.py").exists()
+    options = ["--seconds", "0"] if compares else []
+    return timed(lambda: skline(checkout, ["init", str(table), "--target", "y", "--force", *options], project))
 
 
 def copied_project(checkout: Path, folder: Path) -> Path:

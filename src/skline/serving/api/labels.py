@@ -11,7 +11,7 @@ from skline.logs.labels import AppendResult, Label, LabelLog, RejectedLabel
 from skline.logs.stores.base import StoreUnavailable
 from skline.serving.api.openapi import error_responses
 from skline.serving.errors import RequestError
-from skline.serving.prediction.body_checks import check_member_count, check_object_count, check_value_count
+from skline.serving.prediction.body_checks import check_structure
 from skline.serving.prediction.parsing import MAX_EXTRA_VALUES
 from skline.serving.prediction.validation import parse_list, validate_in_parts
 from skline.serving.security.concurrency import ConcurrencyLimiter
@@ -72,9 +72,7 @@ def as_response(result: AppendResult) -> LabelsResult:
 
 def _parse(body: bytes) -> list[Label]:
     """Parse a list of labels; RequestError if it is invalid."""
-    check_value_count(body, MAX_VALUES)
-    check_object_count(body, MAX_LABELS + MAX_MEMBERS)
-    check_member_count(body, MAX_MEMBERS)
+    check_structure(body, values=MAX_VALUES, objects=MAX_LABELS + MAX_MEMBERS, members=MAX_MEMBERS)
     values = parse_list(body)
     if len(values) > MAX_LABELS:
         message = f"the list has {len(values)} labels, but at most {MAX_LABELS} are allowed; split it"

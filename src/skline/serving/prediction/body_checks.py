@@ -9,6 +9,7 @@ of 16 MiB could take a second.
 """
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from itertools import accumulate
 from typing import Any
 
@@ -31,19 +32,7 @@ def check_value_count(body: bytes, limit: int, *, is_csv: bool = False) -> None:
         413.
     """
     if _has_more(body, b",", limit, escapes=not is_csv):
-        raise RequestError(413, f"the body has more than {limit} values; split it", "too_many_values")
-
-
-def check_object_count(body: bytes, limit: int) -> None:
-    """Reject JSON with more than `limit` objects: so many are no rows, but may be nested in the members of one.
-
-    Raises
-    ------
-    RequestError
-        413.
-    """
-    if _has_more(body, b"{", limit):
-        raise RequestError(413, f"the body has more than {limit} objects; split it", "too_many_values")
+        raise _too_many_values(limit)
 
 
 def check_total_members(body: bytes, limit: int) -> None:
@@ -58,23 +47,35 @@ def check_total_members(body: bytes, limit: int) -> None:
         raise RequestError(413, f"the objects of the body have more than {limit} members", "too_many_values")
 
 
-def check_member_count(body: bytes, limit: int) -> None:
-    """Reject a JSON array of objects if one of them has more than `limit` members, all without nested objects.
+def check_structure(body: bytes, *, values: int, objects: int, members: int) -> None:
+    """Reject a JSON array of objects that has too many values or objects, or an object with too many members.
+
+    Parameters
+    ----------
+    body : bytes
+    values, objects : int
+        Most values and objects of the body. So many objects are no rows, but may be nested in the members of one.
+    members : int
+        Most members of an object without nested objects.
 
     Raises
     ------
     RequestError
         413.
     """
-    run = 0
+    value_count = object_count = open_members = 0
     for part in _structure(body, b",{"):
-        first, *others = part.split(b"{")
-        run += len(first)
         # Of the commas between two opening braces, one may separate the objects.
-        if run > limit or any(len(other) > limit for other in others):
-            raise RequestError(413, f"an object has more than {limit} members; remove some", "too_many_values")
-        if others:
-            run = len(others[-1])
+        first, *others = map(len, part.split(b"{"))
+        value_count += len(part) - len(others)
+        object_count += len(others)
+        if value_count > values:
+            raise _too_many_values(values)
+        if object_count > objects:
+            raise RequestError(413, f"the body has more than {objects} objects; split it", "too_many_values")
+        if max(open_members + first, *others, 0) > members:
+            raise RequestError(413, f"an object has more than {members} members; remove some", "too_many_values")
+        open_members = others[-1] if others else open_members + first
 
 
 def check_texts(body: bytes, content: Any) -> None:
@@ -117,6 +118,10 @@ def text_too_long() -> RequestError:
     return RequestError(413, f"a text has more than {MAX_TEXT} characters; shorten it", "text_too_long")
 
 
+def _too_many_values(limit: int) -> RequestError:
+    return RequestError(413, f"the body has more than {limit} values; split it", "too_many_values")
+
+
 def _has_more(body: bytes, mark: bytes, limit: int, *, escapes: bool = True) -> bool:
     """Whether a body has a mark outside of quotes more than `limit` times; first, all of them are counted."""
     if len(body) <= limit or not _exceeds(_count(body, mark), limit):
@@ -141,11 +146,11 @@ def _structure(body: bytes, marks: bytes, *, escapes: bool = True) -> Iterator[b
     With `escapes`, as in JSON, a backslash makes the next character part of a quoted text. A part that ends in an
     unfinished pair leaves the backslash to the next one.
     """
-    others = bytes(set(range(256)) - set(marks + b'"'))
+    others = _all_but(marks + b'"')
     quoted, rest = False, b""
     for start in range(0, len(body), PART_BYTES):
         part = rest + body[start : start + PART_BYTES]
-        if escapes:
+        if escapes and b"\\" in part:
             part = part.replace(b"\\\\", b"")
             rest = part[-1:] if part.endswith(b"\\") else b""
             part = part.replace(b'\\"', b"")
@@ -154,3 +159,8 @@ def _structure(body: bytes, marks: bytes, *, escapes: bool = True) -> Iterator[b
         pieces = found.replace(b'""', b"").split(b'"')
         yield b"".join(pieces[quoted::2])
         quoted ^= len(pieces) % 2 == 0
+
+
+@cache
+def _all_but(marks: bytes) -> bytes:
+    return bytes(set(range(256)) - set(marks))

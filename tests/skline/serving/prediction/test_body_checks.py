@@ -11,8 +11,7 @@ from skline.serving.prediction import body_checks
 from skline.serving.prediction.body_checks import (
     MAX_TEXT,
     PART_BYTES,
-    check_member_count,
-    check_object_count,
+    check_structure,
     check_total_members,
     check_value_count,
     may_have_long_text,
@@ -61,10 +60,17 @@ def test_a_backslash_escapes_no_quote_in_csv() -> None:
 
 def test_objects_nested_in_the_members_of_one_are_counted() -> None:
     nested = b"[{" + b",".join(b'"%d":{}' % number for number in range(1000)) + b"}]"
-    check_member_count(nested, 20)  # each brace begins another object
+    check_structure(nested, values=1001, objects=1001, members=20)  # each brace begins another object
     with pytest.raises(RequestError, match="more than 500 objects"):
-        check_object_count(nested, 500)
-    check_object_count(b'[{"a":"{{{{"}]', 1)
+        check_structure(nested, values=1001, objects=500, members=20)
+    check_structure(b'[{"a":"{{{{"}]', values=1, objects=1, members=1)
+
+
+def test_values_of_all_objects_are_counted() -> None:
+    body = json.dumps([{"a": ",,,", "b": [1, 2, 3]}] * 100).encode()
+    check_structure(body, values=400, objects=100, members=5)
+    with pytest.raises(RequestError, match="more than 398 values; split it"):
+        check_structure(body, values=398, objects=100, members=5)
 
 
 def test_counting_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,10 +93,10 @@ def test_objects_up_to_the_limit_pass_and_those_far_beyond_are_rejected(
     monkeypatch.setattr(body_checks, "PART_BYTES", part)
     body = json.dumps(objects).encode()
     most = max((len(members) for members in objects), default=1) or 1
-    check_member_count(body, most)
+    check_structure(body, values=99, objects=99, members=most)
     if most > 2:
         with pytest.raises(RequestError, match="members"):
-            check_member_count(body, most - 2)
+            check_structure(body, values=99, objects=99, members=most - 2)
 
 
 def test_members_of_all_objects_are_counted_without_those_in_texts() -> None:

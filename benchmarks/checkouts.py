@@ -2,7 +2,8 @@
 
 Use it before and after a change. Both services run at the same time, each with the code and the artifact of its own
 checkout (`uv run dvc repro` in both first), and `wrk` drives them in alternating order. Prints the median of the
-paired ratios new/old: requests per second above 1.0 are better, latencies below 1.0 are.
+paired ratios new/old: requests per second above 1.0 are better, latencies and processor time per request below 1.0
+are. Processor time suffers less from other work on the machine than the rest.
 """
 
 import argparse
@@ -81,24 +82,35 @@ def compare(setup: str, variables: dict[str, str], old: Path, new: Path, rounds:
             pids.append(process.pid)
         for measure, (path, bodies, connections) in MEASURES.items():
             figures = ([], [])  # type: tuple[list[wrk.Figures], list[wrk.Figures]]
+            costs = ([], [])  # type: tuple[list[float], list[float]]
             for round_ in range(rounds + 1):
                 order = (0, 1) if round_ % 2 else (1, 0)
                 for side in order:
                     send_signal(pids[1 - side], signal.SIGSTOP)
+                    before = processor_seconds(pids[side])
                     measured = wrk.drive(ports[side], path, folder / bodies, connections, seconds, {})
+                    used = processor_seconds(pids[side]) - before
                     send_signal(pids[1 - side], signal.SIGCONT)
                     if round_:  # the first round warms both up
                         figures[side].append(measured)
+                        costs[side].append(used / (measured.rate * seconds))
             rate = statistics.median(b.rate / a.rate for a, b in zip(*figures, strict=True))
             p50 = statistics.median(b.p50_ms / a.p50_ms for a, b in zip(*figures, strict=True))
             p99 = statistics.median(b.p99_ms / a.p99_ms for a, b in zip(*figures, strict=True))
+            cost = statistics.median(b / a for a, b in zip(*costs, strict=True))
             failed = [sum(run.failed for run in side) for side in figures]
             medians = [statistics.median(run.rate for run in side) for side in figures]
             print(
-                f"{setup}, {measure}: rate {rate:.3f}, p50 {p50:.3f}, p99 {p99:.3f} "
+                f"{setup}, {measure}: rate {rate:.3f}, p50 {p50:.3f}, p99 {p99:.3f}, processor {cost:.3f} "
                 f"(requests/s {medians[0]:,.0f} → {medians[1]:,.0f}; failed {failed[0]} and {failed[1]})",
                 flush=True,
             )
+
+
+def processor_seconds(pid: int) -> float:
+    """Return the processor time that a process has used, with all its threads (Linux)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def write_bodies(checkout: Path, folder: Path) -> None:

@@ -7,13 +7,17 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
     import pandas as pd
+    from pydantic import BaseModel
+
+M = TypeVar("M", bound="BaseModel")
 
 
 @contextmanager
@@ -102,6 +106,41 @@ def append_line(path: Path, line: bytes) -> None:
         raise SklineError(
             f"{path} cannot be written ({error.strerror}); readers skip an incomplete last line"
         ) from error
+
+
+@dataclass(frozen=True)
+class JsonLines(Generic[M]):
+    """The lines of a file that could be parsed, in order, and the numbers of those that could not, from 1 on."""
+
+    values: tuple[M, ...] = ()
+    damaged_lines: tuple[int, ...] = ()
+
+
+def read_json_lines(path: Path, model: type[M]) -> JsonLines[M]:
+    """Read a file that `append_line` writes, one JSON object of `model` a line; a missing file has no lines.
+
+    A line that cannot be parsed, for example because a power failure cut it off, is left out and reported.
+
+    Raises
+    ------
+    SklineError
+        If the file cannot be read.
+    """
+    try:
+        lines = path.read_bytes().split(b"\n")
+    except FileNotFoundError:
+        return JsonLines()
+    except OSError as error:
+        raise SklineError(f"{path} cannot be read: {error.strerror}") from error
+    values, damaged = [], []
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            values.append(model.model_validate_json(line))
+        except ValueError:  # pydantic's ValidationError is one
+            damaged.append(number)
+    return JsonLines(tuple(values), tuple(damaged))
 
 
 def write_text(path: Path, text: str) -> None:

@@ -3,9 +3,26 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from skline.errors import SklineError
-from skline.files import atomic_folder, atomic_write, read_json, read_table, sha256, write_json
+from skline.files import (
+    JsonLines,
+    append_line,
+    atomic_folder,
+    atomic_write,
+    read_json,
+    read_json_lines,
+    read_table,
+    sha256,
+    write_json,
+)
+
+
+class Note(BaseModel):
+    text: str
 
 
 def test_failed_write_keeps_the_existing_file_and_leaves_no_other(tmp_path: Path) -> None:
@@ -50,3 +67,27 @@ def test_error_for_a_missing_or_invalid_file_names_the_next_step(tmp_path: Path)
 def test_sha256_matches_the_standard_s_example(tmp_path: Path) -> None:
     (tmp_path / "abc").write_text("abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@given(texts=st.lists(st.text(), min_size=1, max_size=4), cut=st.integers(min_value=1, max_value=40))
+def test_lines_after_one_that_a_crash_has_cut_off_are_read(
+    texts: list[str], cut: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = tmp_path_factory.mktemp("lines") / "notes.jsonl"
+    notes = tuple(Note(text=text) for text in texts)
+    for note in notes:
+        append_line(path, note.model_dump_json().encode())
+    last = notes[-1].model_dump_json().encode() + b"\n"
+    kept = max(len(last) - cut, 0)
+    path.write_bytes(path.read_bytes()[: -len(last)] + last[:kept])
+    append_line(path, Note(text="later").model_dump_json().encode())
+    read = read_json_lines(path, Note)
+    complete = notes if cut == 1 else notes[:-1]  # the last byte is the line break
+    assert read.values == (*complete, Note(text="later"))
+    assert read.damaged_lines == ((len(notes),) if cut > 1 and kept else ())
+
+
+def test_missing_file_has_no_lines_and_an_unreadable_one_is_reported(tmp_path: Path) -> None:
+    assert read_json_lines(tmp_path / "absent.jsonl", Note) == JsonLines()
+    with pytest.raises(SklineError, match="cannot be read: Is a directory"):
+        read_json_lines(tmp_path, Note)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from skline.errors import SklineError
-from skline.files import append_line
+from skline.files import append_line, read_json_lines
 from skline.release.experiment import Experiment
 from skline.release.manifest import Release
 
@@ -83,31 +83,15 @@ class Journal:
 
 
 def read_journal(path: Path) -> Journal:
-    """Read the journal; a missing file is an empty journal.
-
-    A line that cannot be parsed, for example because a power failure cut it off, is left out, and its number is
-    reported in `damaged_lines`.
+    """Read the journal; a missing file is an empty journal, and a damaged line is left out and reported.
 
     Raises
     ------
     SklineError
         If the file cannot be read.
     """
-    try:
-        lines = path.read_bytes().split(b"\n")
-    except FileNotFoundError:
-        return Journal((), ())
-    except OSError as error:
-        raise SklineError(f"{path} cannot be read: {error.strerror}") from error
-    entries, damaged = [], []
-    for number, line in enumerate(lines, 1):
-        if not line:
-            continue
-        try:
-            entries.append(Entry.model_validate_json(line))
-        except ValidationError:
-            damaged.append(number)
-    return Journal(tuple(entries), tuple(damaged))
+    lines = read_json_lines(path, Entry)
+    return Journal(lines.values, lines.damaged_lines)
 
 
 def share_changes(journal: Journal, experiment: Experiment) -> list[dt.datetime]:

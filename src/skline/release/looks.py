@@ -14,11 +14,10 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from scipy.special import ndtr, stdtrit
 
-from skline.errors import SklineError
-from skline.files import append_line
+from skline.files import append_line, read_json_lines
 from skline.logs.records import from_us
 from skline.release.experiment import Design, Experiment
 from skline.release.journal import exclusive_lock
@@ -111,21 +110,11 @@ class LookStore:
         SklineError
             If the file cannot be read.
         """
-        try:
-            lines = self.path.read_bytes().split(b"\n")
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise SklineError(f"{self.path} cannot be read: {error.strerror}") from error
+        lines = read_json_lines(self.path, RecordedLook)
+        for number in lines.damaged_lines:
+            log.warning("line %d of %s is not a look and is skipped; was it cut off?", number, self.path)
         looks: dict[int, Look] = {}
-        for number, line in enumerate(lines, 1):
-            if not line:
-                continue
-            try:
-                recorded = RecordedLook.model_validate_json(line)
-            except ValidationError:
-                log.warning("line %d of %s is not a look and is skipped; was it cut off?", number, self.path)
-                continue
+        for recorded in lines.values:
             if (recorded.experiment, recorded.salt) == (experiment.name, experiment.salt):
                 looks.setdefault(recorded.look.number, recorded.look)
         return [looks[number] for number in sorted(looks)]

@@ -4,11 +4,12 @@ The file is only appended to. A new experiment has a new salt, so it counts as a
 """
 
 import logging
-import os
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from skline.errors import SklineError
+from skline.files import append_line, read_json_lines
 from skline.release.experiment import Experiment
 from skline.release.manifest import Arm
 
@@ -53,41 +54,23 @@ class AbortedCanaries:
                 self._read_state = stat.st_ino, stat.st_size
         except FileNotFoundError:
             self._read_state, self._reasons = None, {}
-        except OSError as error:
+        except (OSError, SklineError) as error:
             self.failures += 1
-            log.warning("%s cannot be read (%s): an aborted canary may get requests", self._path, error.strerror)
+            log.warning("%s: an aborted canary may get requests", error)
         return self._reasons.get((experiment.name, experiment.salt, arm.sha256))
 
     def add(self, experiment: Experiment, arm: Arm, reason: str) -> None:
         """Append a canary, durably; if that fails, only this process treats the canary as aborted."""
         canary = AbortedCanary(experiment=experiment.name, salt=experiment.salt, challenger=arm.sha256, reason=reason)
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-            try:
-                # The leading newline separates it from a line that a crash has cut off.
-                os.write(descriptor, b"\n" + canary.model_dump_json().encode() + b"\n")
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
-        except OSError as error:
+            append_line(self._path, canary.model_dump_json().encode())
+        except SklineError as error:
             self.failures += 1
-            log.warning(
-                "%s cannot be written (%s): after a restart the canary gets requests again; end it with `skline abort`",
-                self._path,
-                error.strerror,
-            )
+            log.warning("%s: after a restart the canary gets requests again; end it with `skline abort`", error)
 
     def _read_all(self) -> dict[tuple[str, str, str], str]:
         """Read all lines; skip and report those that were cut off."""
-        reasons = {}
-        for line in self._path.read_bytes().splitlines():
-            if not line:
-                continue
-            try:
-                canary = AbortedCanary.model_validate_json(line)
-            except ValidationError:
-                log.warning("%s has a line that is not an aborted canary; it is ignored", self._path)
-            else:
-                reasons[canary.experiment, canary.salt, canary.challenger] = canary.reason
-        return reasons
+        lines = read_json_lines(self._path, AbortedCanary)
+        if lines.damaged_lines:
+            log.warning("%s has lines that are not aborted canaries: %s", self._path, lines.damaged_lines)
+        return {(each.experiment, each.salt, each.challenger): each.reason for each in lines.values}

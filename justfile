@@ -3,15 +3,17 @@ _list:
     @just --list
 
 # Run the stages whose inputs have changed: from the source to the registered model.
-pipeline:
+repro:
     uv run dvc repro
 
-# Check style and types, and that engine.json records this engine.
-lint:
+# Check style, types and workflows, and that the generated files record this engine.
+check:
     uv run ruff check .
     uv run ruff format --check .
     uv run mypy
     uv run check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    uv run check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
+    uv run check-jsonschema -q --schemafile schemas/params.schema.json params.yaml
     uv run skline sync --check
 
 # Run all tests but the drills.
@@ -22,6 +24,26 @@ test:
 drills:
     uv run pytest -m "slow and not alone"
     uv run pytest -n 0 -m alone
+
+# Serve the model on loopback.
+serve *options:
+    uv run skline serve {{options}}
+
+# Measure the service side by side with the alternatives; takes about an hour.
+bench *options:
+    uv run --group bench python -m benchmarks.serving {{options}}
+
+# Write the generated pages and the schema of params.yaml, build the documentation in site/, and check its links.
+docs:
+    uv run python -m scripts.reference
+    uv run skline sync
+    uv run --group docs mkdocs build --strict
+    uv run --group docs lychee --offline --include-fragments --root-dir . README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
+    uv run --group docs lychee --offline --include-fragments --root-dir site site
+
+# Take the pictures of the report and of the page that README.md shows.
+pictures:
+    uv run python -m scripts.pictures
 
 # Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
 requirements file="requirements/serving.txt":

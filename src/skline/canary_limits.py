@@ -26,5 +26,5 @@ class Guards(BaseModel):
     errors: Share = Field(default=0.02, description="Share that failed")
     fallbacks: Share = Field(default=0.05, description="Share that another model or a fallback answered")
     slow: Share = Field(default=0.05, description="Share that took longer than slow_ms, of rows requested alone")
-    slow_ms: Annotated[float, Field(gt=0)] = 50
+    slow_ms: Annotated[float, Field(gt=0)] = Field(default=50, description="A row that takes longer is slow")
     score_shift: Share = Field(default=0.2, description="Distance between the distribution functions of the scores")

@@ -4,6 +4,8 @@ from pathlib import Path
 
 PYPROJECT = Path("pyproject.toml")
 PARAMS = Path("params.yaml")
+#: JSON Schema of params.yaml, for editors; `skline sync` writes it.
+PARAMS_SCHEMA = Path("schemas/params.schema.json")
 DVC_LOCK = Path("dvc.lock")
 #: The engine that makes the results; `skline sync` writes it, and dvc.yaml tracks it.
 ENGINE = Path("engine.json")

@@ -23,14 +23,16 @@ class Split(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    kind: Literal["random", "group", "time"] = "random"
+    kind: Literal["random", "group", "time"] = Field(
+        default="random", description="random: rows; group: all rows of a group together; time: by the cut dates"
+    )
     seed: int = Field(default=17, description="Key of the hash that assigns rows to parts; unused with kind: time")
     validation: Share = Field(default=0.15, description="Expected share of rows (random) or groups (group)")
-    test: Share = 0.2
+    test: Share = Field(default=0.2, description="Expected share of rows (random) or groups (group)")
     live: Share = Field(default=0.0, description="Share that is kept out of training and evaluation, for replay")
-    validation_from: Cut | None = Field(default=None, description="Cut dates of a time split")
-    test_from: Cut | None = None
-    live_from: Cut | None = None
+    validation_from: Cut | None = Field(default=None, description="kind: time: first date of the validation part")
+    test_from: Cut | None = Field(default=None, description="kind: time: first date of the test part")
+    live_from: Cut | None = Field(default=None, description="kind: time: first date of the live part, if there is one")
 
     @model_validator(mode="after")
     def _check_cuts(self) -> Self:

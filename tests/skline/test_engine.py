@@ -10,6 +10,7 @@ import pytest
 
 from skline import engine
 from skline.errors import SklineError
+from skline.settings import schema
 from skline.stages import STAGES
 
 
@@ -82,12 +83,20 @@ def test_sync_with_check_writes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "engine.json").exists()
     record = engine.current_record()
     engine.write_record(record.model_copy(update={"version": "0.0.1"}), tmp_path / "engine.json")
+    schema.write_schema(tmp_path / "schemas/params.schema.json")
     assert skline(tmp_path, "sync", "--check").returncode == 0, "another version with the same code"
     record.stages["gate"] = "0" * 16
     engine.write_record(record, tmp_path / "engine.json")
     done = skline(tmp_path, "sync", "--check")
     assert done.returncode == 1
     assert "other code for gate" in done.stderr
+    engine.write_record(engine.current_record(), tmp_path / "engine.json")
+    (tmp_path / "schemas/params.schema.json").write_text("{}")
+    done = skline(tmp_path, "sync", "--check")
+    assert done.returncode == 1
+    assert "params.schema.json is not that of skline" in done.stderr
+    skline(tmp_path, "sync")
+    assert schema.is_current(tmp_path / "schemas/params.schema.json")
 
 
 @pytest.mark.parametrize(

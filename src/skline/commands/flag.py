@@ -12,7 +12,7 @@ def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser("flag", help="switch features of the service without a restart")
     command.add_argument("name", nargs="?", choices=FLAGS, help="without a name the current flags are printed")
-    command.add_argument("state", nargs="?", choices=("on", "off"))
+    command.add_argument("state", nargs="?", choices=("on", "off"), help="the new value")
     command.add_argument("--reason", default="", help="reason, for the journal")
     command.set_defaults(run=set_flag)
 

@@ -174,7 +174,7 @@ class CorsSettings(ServiceSection):
 class LoggingSettings(ServiceSection):
     """The log on standard error."""
 
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Least severe messages")
     format: Literal["auto", "json", "text"] = Field(default="auto", description="auto: text on a terminal, else JSON")
     requests: Literal["off", "errors", "all"] = Field(
         default="errors", description="Requests that get a line each: none, those with a status of 500 or more, or all"

@@ -74,7 +74,7 @@ class Gates(SettingsSection):
     )
     dummy: Literal["beyond_chance", "better"] = Field(
         default="beyond_chance",
-        description="Than a constant prediction; better, for few rows: fails only if worse beyond chance",
+        description="beyond_chance: surely better than a constant; better, for few rows: not surely worse",
     )
     linear_margin: NonNegative = Field(
         default=0.0, description="Largest loss that is tolerated in comparison with the linear baseline"

@@ -49,7 +49,7 @@ class Package(SettingsSection):
 class Register(SettingsSection):
     """Where results are recorded; the variable MLFLOW_TRACKING_URI overrides `tracking_uri`."""
 
-    tracking_uri: str = "sqlite:///mlflow.db"
+    tracking_uri: str = Field(default="sqlite:///mlflow.db", description="MLflow's tracking server or database")
     timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
 
 

@@ -30,8 +30,10 @@ class Source(SettingsSection):
     )
     query: str | None = Field(default=None, description="The SELECT whose result is the table, for a database")
     member: str | None = Field(default=None, description="Name of the file in a zip archive that has several")
-    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(default=",", description="Of CSV files")
-    encoding: str = Field(default="utf-8", description="Of CSV files")
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] = Field(
+        default=",", description="Separator of the cells of CSV files"
+    )
+    encoding: str = Field(default="utf-8", description="Encoding of CSV files")
     sheet: str | None = Field(default=None, description="Name of the sheet of an Excel file that has several")
     skip: int = Field(default=0, ge=0, description="Lines above the line of column names, such as titles")
     skip_footer: int = Field(

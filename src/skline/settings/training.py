@@ -10,9 +10,9 @@ from skline.settings.base import NonNegative, Positive, SettingsSection, Share
 class Range(SettingsSection):
     """Numbers from `low` to `high`, integers if both are; with `log` they are drawn uniformly on a log scale."""
 
-    low: int | float
-    high: int | float
-    log: bool = False
+    low: int | float = Field(description="Smallest value")
+    high: int | float = Field(description="Largest value")
+    log: bool = Field(default=False, description="Draw uniformly on a log scale")
 
     @model_validator(mode="after")
     def _check_order(self) -> Self:
@@ -46,7 +46,9 @@ class Search(SettingsSection):
 class Objective(SettingsSection):
     """The objective that the operating threshold of a binary model optimises on the validation part."""
 
-    objective: Literal["fbeta", "cost", "recall"]
+    objective: Literal["fbeta", "cost", "recall"] = Field(
+        description="fbeta: best F score; cost: lowest cost; recall: best precision above a minimum of the recall"
+    )
     beta: Positive = Field(default=1.0, description="fbeta: recall weighs beta times as much as precision")
     false_positive: NonNegative = Field(default=1.0, description="cost: of a false positive")
     false_negative: NonNegative = Field(default=1.0, description="cost: of a false negative")
@@ -86,7 +88,7 @@ ThresholdSetting = Annotated[
 class Train(SettingsSection):
     """How the pipeline is fitted and tuned."""
 
-    seed: int = 17
+    seed: int = Field(default=17, description="Seed of every step whose random_state is not set, and of the search")
     params: dict[str, Any] = Field(
         default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
     )

@@ -10,6 +10,7 @@ from skline.init.codegen.contract_source import literal
 from skline.settings import Settings
 from skline.settings.base import SettingsSection
 from skline.settings.evaluation import Gates
+from skline.settings.schema import SCHEMA_COMMENT
 
 SOURCE = '''"""Derive the contract's columns, including the label, from the columns of the source.
 
@@ -38,7 +39,7 @@ def prepare(source: pd.DataFrame) -> pd.DataFrame:
     """
     return {expression}
 '''
-PARAMS = """# The settings of this project. `skline.settings` documents and validates all of them.
+PARAMS = """# The settings of this project; docs/configuration.md of skline documents all of them.
 project:
   name: {name}
   title: {title}
@@ -99,7 +100,7 @@ def render_params(
     )
     text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{_render_gates(gates)}\n"
     sections = [field.alias or name for name, field in Settings.model_fields.items()]
-    return text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
+    return SCHEMA_COMMENT + text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
 
 
 def _render_gates(chosen: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Programs of this repository: the generated pages of docs/, and the pictures of README.md."""

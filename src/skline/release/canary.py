@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from skline.canary_limits import Guards
+from skline.release.experiment import BUCKETS
 from skline.release.guards import Tally, find_breach
 
 #: Entities that are counted at a time, both arms together, unless `min_rows` needs more; about 200 bytes each.
@@ -12,9 +13,9 @@ MAX_ENTITIES = 20_000
 #: Observations of the challenger, unless `min_rows` is larger, after which counting starts again: old ones would hide a
 #: new fault.
 MAX_OBSERVATIONS = 50_000
-#: The champion is counted on entities of this many times the challenger's share: more would cost memory, and the
+#: The larger arm is counted on entities of this many times the smaller arm's share: more would cost memory, and the
 #: comparison is as exact as the smaller sample.
-CHAMPION_SHARES = 4
+MAX_RATIO = 4
 
 
 @dataclass
@@ -98,5 +99,8 @@ class CanaryMonitor:
 
 
 def is_counted(bucket: int, weight: int) -> bool:
-    """Return whether a canary counts an entity, by its bucket and the challenger's share, both of 10,000."""
-    return bucket < weight * (1 + CHAMPION_SHARES)
+    """Return whether a canary counts an entity, by its bucket and the challenger's share, both of 10,000.
+
+    The challenger has the buckets below `weight`; those that are counted lie on both sides of it.
+    """
+    return weight - MAX_RATIO * (BUCKETS - weight) <= bucket < weight + MAX_RATIO * weight

@@ -5,7 +5,7 @@ import pytest
 
 from skline.canary_limits import Guards
 from skline.release import canary
-from skline.release.canary import CHAMPION_SHARES, CanaryMonitor, is_counted
+from skline.release.canary import MAX_RATIO, CanaryMonitor, is_counted
 from skline.release.guards import FALSE_ABORT_RATE
 
 GUARDS = Guards(min_rows=200)
@@ -79,10 +79,22 @@ def test_a_fault_that_begins_late_is_found_after_the_next_start(monkeypatch: pyt
     assert rounds * 300 <= 2_000
 
 
-def test_the_champion_is_counted_on_a_few_times_the_challengers_share() -> None:
-    counted = sum(is_counted(bucket, 100) for bucket in range(10_000))
-    assert counted == 100 * (1 + CHAMPION_SHARES)
-    assert all(is_counted(bucket, 5_000) for bucket in range(10_000))
+@pytest.mark.parametrize("weight", [1, 100, 2_000, 5_000, 8_000, 9_500, 9_999])
+def test_each_arm_is_counted_on_at_most_a_few_times_the_share_of_the_other(weight: int) -> None:
+    counted = [bucket for bucket in range(10_000) if is_counted(bucket, weight)]
+    challenger = sum(bucket < weight for bucket in counted)
+    champion = len(counted) - challenger
+    assert challenger == min(weight, MAX_RATIO * (10_000 - weight))
+    assert champion == min(10_000 - weight, MAX_RATIO * weight)
+
+
+def test_guards_are_checked_when_the_challenger_has_almost_all_requests() -> None:
+    weight, monitor = 9_700, CanaryMonitor(Guards(min_rows=5_000), [0.5])
+    for entity in range(400_000):
+        if is_counted(entity % 10_000, weight):
+            is_challenger = entity % 10_000 < weight
+            monitor.observe([entity], is_challenger=is_challenger, observed=entity, failed=is_challenger)
+    assert monitor.checks > 0
 
 
 def simulate(rng: np.random.Generator, rows: int, extra: float = 0.0) -> tuple[str | None, int]:
@@ -103,7 +115,7 @@ def simulate(rng: np.random.Generator, rows: int, extra: float = 0.0) -> tuple[s
     entities = (rng.zipf(1.2, size=rows) - 1) % 5_000
     propensity = np.where(rng.random(5_000) < 0.03, 0.9, 0.002)
     slowness = np.where(rng.random(5_000) < 0.03, 0.9, 0.002)
-    in_challenger, is_counted_entity = rng.random(5_000) < SHARE, rng.random(5_000) < CHAMPION_SHARES * SHARE
+    in_challenger, is_counted_entity = rng.random(5_000) < SHARE, rng.random(5_000) < MAX_RATIO * SHARE
     location = rng.normal(size=5_000)
     arms = in_challenger[entities]
     failed = rng.random(rows) < propensity[entities] + extra * arms

@@ -183,7 +183,8 @@ class ExperimentRouter:
     ) -> tuple[Scores, ResponseBuilder, ArmName]:
         """Score the rows of one arm as `_score_row` does; the caller holds a slot.
 
-        A request that takes longer than its timeout is a failure of its arm.
+        A request that takes longer than its timeout is a failure of its arm. That of the challenger counts at once:
+        its thread may still be busy, and the champion's timeout then passes too.
         """
         challenger, failed = experiment.challenger, False
         if assignments[0].arm == "challenger":
@@ -192,23 +193,28 @@ class ExperimentRouter:
                 scores = await self._scoring.run_within_timeout(challenger.scorer.score_rows, inputs)
                 check_rows(scores)
             except Exception as error:  # noqa: BLE001 - the champion may succeed
-                failed = True
                 _log_failure(error, challenger)
+                if isinstance(error, RequestError) and error.status == 503:
+                    experiment.count(assignments, None, observed=observed, failed=True)
+                else:
+                    failed = True
             else:
                 experiment.count(assignments, scores_of(scores).tolist(), observed=observed)
                 return scores, challenger.response_builder, "challenger"
+        is_champion = assignments[0].arm == "champion"
         try:
             result = await self._scoring.run_within_timeout(self._scoring.score_by_model, champion, rows)
         except RequestError as error:
-            if error.status == 503 and not failed:
+            if error.status == 503 and is_champion:
                 experiment.count(assignments, None, observed=observed, failed=True)
             raise
         if isinstance(result, Unscored):
-            if not failed:
+            if is_champion:
                 experiment.count(assignments, None, observed=observed, failed=True)
             return *(await self._scoring.score_by_fallback(result)), "champion"
-        own_scores = None if failed else scores_of(result[0]).tolist()
-        experiment.count(assignments, own_scores, observed=observed, failed=failed)
+        if is_champion or failed:
+            own_scores = scores_of(result[0]).tolist() if is_champion else None
+            experiment.count(assignments, own_scores, observed=observed, failed=failed)
         return *result, "champion"
 
     def _build_batch(

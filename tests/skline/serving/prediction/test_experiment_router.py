@@ -203,6 +203,18 @@ def test_a_request_that_gets_no_slot_is_no_error_of_the_challenger(
         assert metric(client, 'skline_experiment_rows_total{arm="challenger"}') > 0
 
 
+def test_a_batch_that_takes_the_challenger_longer_than_the_timeout_is_an_error_of_the_challenger(
+    releases: ServedReleases, example: dict[str, Any], tmp_path: Path
+) -> None:
+    train_part = demo.parts()["train"]
+    fitted = SlowModel().fit(train_part, train_part[demo.contract().target.name])
+    slow = demo.package(tmp_path / "slow", fitted, demo.contract())
+    with releases.serve(limits=LimitSettings(request_seconds=0.05)) as client:
+        wait_for_release(client, releases.start_experiment(slow, "canary", 99.99, guards=LENIENT))
+        client.post("/predict/batch", json=[example, example])
+        assert metric(client, 'skline_experiment_challenger_failures_total{kind="error"}') == 2
+
+
 def test_a_row_that_the_champion_cannot_score_either_is_no_error_of_the_challenger(
     releases: ServedReleases, failing: demo.Packaged, example: dict[str, Any]
 ) -> None:

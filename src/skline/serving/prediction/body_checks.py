@@ -63,19 +63,38 @@ def check_structure(body: bytes, *, values: int, objects: int, members: int) -> 
     RequestError
         413.
     """
-    value_count = object_count = open_members = 0
-    for part in _structure(body, b",{"):
-        # Of the commas between two opening braces, one may separate the objects.
-        first, *others = map(len, part.split(b"{"))
-        value_count += len(part) - len(others)
-        object_count += len(others)
+    value_count = object_count = 0
+    # Of the commas between two opening braces, one may separate the objects.
+    for commas, braces, most in _count_between_braces(body, b","):
+        value_count += commas
+        object_count += braces
         if value_count > values:
             raise _too_many_values(values)
-        if object_count > objects:
-            raise RequestError(413, f"the body has more than {objects} objects; split it", "too_many_values")
-        if max(open_members + first, *others, 0) > members:
-            raise RequestError(413, f"an object has more than {members} members; remove some", "too_many_values")
-        open_members = others[-1] if others else open_members + first
+        _check_objects(object_count, objects)
+        _check_members(most, members)
+
+
+def check_objects(body: bytes, *, objects: int, members: int) -> None:
+    """Reject JSON with too many objects, or an object with too many members; lists may have any length.
+
+    Parameters
+    ----------
+    body : bytes
+    objects : int
+        Most objects of the body.
+    members : int
+        Most members of an object without nested objects.
+
+    Raises
+    ------
+    RequestError
+        413.
+    """
+    object_count = 0
+    for _, braces, most in _count_between_braces(body, b":"):
+        object_count += braces
+        _check_objects(object_count, objects)
+        _check_members(most, members)
 
 
 def check_texts(body: bytes, content: Any) -> None:
@@ -116,6 +135,16 @@ def may_have_long_text(body: bytes) -> bool:
 def text_too_long() -> RequestError:
     """413 for a text that is longer than any cell."""
     return RequestError(413, f"a text has more than {MAX_TEXT} characters; shorten it", "text_too_long")
+
+
+def _check_objects(count: int, limit: int) -> None:
+    if count > limit:
+        raise RequestError(413, f"the body has more than {limit} objects; split it", "too_many_values")
+
+
+def _check_members(count: int, limit: int) -> None:
+    if count > limit:
+        raise RequestError(413, f"an object has more than {limit} members; remove some", "too_many_values")
 
 
 def _too_many_values(limit: int) -> RequestError:
@@ -159,6 +188,15 @@ def _structure(body: bytes, marks: bytes, *, escapes: bool = True) -> Iterator[b
         pieces = found.replace(b'""', b"").split(b'"')
         yield b"".join(pieces[quoted::2])
         quoted ^= len(pieces) % 2 == 0
+
+
+def _count_between_braces(body: bytes, mark: bytes) -> Iterator[tuple[int, int, int]]:
+    """Yield, for each part of a body, its marks and its opening braces, and the most marks between two braces."""
+    open_count = 0
+    for part in _structure(body, mark + b"{"):
+        first, *others = map(len, part.split(b"{"))
+        yield len(part) - len(others), len(others), max(open_count + first, *others, 0)
+        open_count = others[-1] if others else open_count + first
 
 
 @cache

@@ -14,8 +14,8 @@ import pydantic_core
 
 from skline.contract.notation import WHITESPACE
 from skline.contract.spec import Contract
-from skline.serving.prediction.body_checks import check_texts
-from skline.serving.prediction.parsing import check_values
+from skline.serving.prediction.body_checks import check_objects, check_texts
+from skline.serving.prediction.parsing import MAX_EXTRA_VALUES, SMALL_BODY_BYTES, check_values
 from skline.serving.protocols import coercion, columns
 from skline.serving.protocols.adapter import ScoredBatch
 from skline.serving.protocols.coercion import bad_request
@@ -40,6 +40,9 @@ def parse(body: bytes, content_type: str, contract: Contract, max_rows: int) -> 
     if charset not in ("utf-8", "utf8"):
         raise bad_request(f"charset {charset[:40]!r} is not supported; send UTF-8", 415, "unsupported_media_type")
     check_values(body, contract, max_rows, is_csv=is_csv(content_type))
+    if not is_csv(content_type) and len(body) > SMALL_BODY_BYTES:
+        members = len(contract.inputs) + MAX_EXTRA_VALUES
+        check_objects(body, objects=max_rows + members, members=members)
     if is_csv(content_type):
         return parse_csv(body, contract, header=options.get("header") != "absent", max_rows=max_rows)
     return parse_json(body, contract, max_rows)

@@ -11,6 +11,7 @@ from skline.serving.prediction import body_checks
 from skline.serving.prediction.body_checks import (
     MAX_TEXT,
     PART_BYTES,
+    check_objects,
     check_structure,
     check_total_members,
     check_value_count,
@@ -71,6 +72,14 @@ def test_values_of_all_objects_are_counted() -> None:
     check_structure(body, values=400, objects=100, members=5)
     with pytest.raises(RequestError, match="more than 398 values; split it"):
         check_structure(body, values=398, objects=100, members=5)
+
+
+def test_lists_of_any_length_pass_the_check_of_objects() -> None:
+    check_objects(json.dumps({"inputs": {"a": [1] * 500, "b": [":{"] * 500}}).encode(), objects=2, members=2)
+    with pytest.raises(RequestError, match="an object has more than 2 members"):
+        check_objects(b'{"instances":[{"a":[1,2],"b":2,"c":3}]}', objects=2, members=2)
+    with pytest.raises(RequestError, match="more than 2 objects"):
+        check_objects(b'{"instances":[{},{}]}', objects=2, members=2)
 
 
 def test_counting_stops_at_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,10 @@
-"""Rows given in Python, as a DataFrame or as JSON values: read and validated as by `/predict`."""
+"""Rows given in Python, as a DataFrame, an Arrow table or JSON values: read and validated as by `/predict`."""
 
 import datetime as dt
 import decimal
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,16 @@ from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
 from skline.errors import SklineError
 
-#: What `predict` takes: a table, or rows as a client of `/predict` sends them.
-Rows = pd.DataFrame | Sequence[Mapping[str, Any]]
+
+class ArrowTable(Protocol):
+    """A table of Arrow's PyCapsule interface: of pyarrow, polars, DuckDB and others."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """Export the table as a stream of record batches."""
+
+
+#: What `predict` takes: a table, one row, or several, as a client of `/predict` sends them.
+Rows = pd.DataFrame | ArrowTable | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 #: Broken rules that a message lists, and characters that it shows of a value.
 MAX_LISTED = 5
@@ -33,18 +41,20 @@ class InputRows:
     def read(self, rows: Rows) -> list[dict[str, Value]]:
         """Validate rows, and return their values.
 
-        Columns of a DataFrame that are not inputs are ignored, as in `skline score`; unknown fields of a JSON row break
-        the contract, as in `/predict`.
+        Columns of a table that are not inputs are ignored, as in `skline score`; unknown fields of a JSON row break the
+        contract, as in `/predict`.
 
         Raises
         ------
         SklineError
             Naming each row (counted from 0), field and rule.
         """
-        if isinstance(rows, Mapping):
-            raise SklineError("rows are a DataFrame or a list of rows; put a single row into a list: [row]")
         if isinstance(rows, pd.DataFrame):
             values = rows_of_frame(self._contract, rows)
+        elif isinstance(rows, Mapping):
+            values = [_plain_row(rows, 0)]
+        elif hasattr(rows, "__arrow_c_stream__"):
+            values = rows_of_arrow(self._contract, rows)
         else:
             values = [_plain_row(row, index) for index, row in enumerate(rows)]
         try:
@@ -61,7 +71,33 @@ def rows_of_frame(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any
     SklineError
         If an input is missing, or there twice.
     """
-    names = list(frame.columns)
+    _require_inputs(contract, list(frame.columns))
+    columns = {}
+    for name in contract.input_names:
+        values = frame[name]
+        cells = values.astype(object).where(values.notna(), None).tolist()
+        columns[name] = [_plain(cell) for cell in cells]
+    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
+
+
+def rows_of_arrow(contract: Contract, table: ArrowTable) -> list[dict[str, Any]]:
+    """Convert an Arrow table to rows of plain values, for the contract to read; nothing is rounded.
+
+    Raises
+    ------
+    SklineError
+        If an input is missing, or there twice.
+    """
+    import pyarrow as pa
+
+    arrow = pa.table(table)
+    _require_inputs(contract, arrow.column_names)
+    rows = arrow.select(contract.input_names).to_pylist()
+    return [_plain_row(row, index) for index, row in enumerate(rows)]
+
+
+def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
+    """Raise SklineError unless each input is exactly one of the columns of a table."""
     missing = [name for name in contract.input_names if name not in names]
     if missing:
         similar = {name: get_close_matches(name, [str(each) for each in names], n=1) for name in missing}
@@ -70,12 +106,6 @@ def rows_of_frame(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any
     twice = [name for name in contract.input_names if names.count(name) > 1]
     if twice:
         raise SklineError(f"the table has several columns called {', '.join(map(repr, twice))}; drop all but one")
-    columns = {}
-    for name in contract.input_names:
-        values = frame[name]
-        cells = values.astype(object).where(values.notna(), None).tolist()
-        columns[name] = [_plain(cell) for cell in cells]
-    return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
 
 
 def describe(error: ValidationError) -> str:

@@ -12,14 +12,16 @@ from skline.artifact import Artifact
 from skline.contract.spec import Contract, Row
 from skline.entrypoint import import_project_first
 from skline.errors import SklineError
+from skline.explain import Explainer
 from skline.input_rows import InputRows, Rows
+from skline.model_summary import describe_scoring, summarize_as_html
 from skline.paths import ARTIFACT
 from skline.release.in_service import in_service, local_model
 from skline.scoring.equality import score_single_row
 from skline.scoring.golden_verification import parse_rows, verify_golden_rows
 from skline.scoring.load import load_plan_or_pipeline
 from skline.scoring.plan import Plan
-from skline.scoring.scores import Scores
+from skline.scoring.scores import FloatArray, Scores
 
 ScoreRows = Callable[[Sequence[Row]], Scores]
 #: A folder that has this file is a project.
@@ -42,6 +44,13 @@ class Model:
         self._scorer, self.scoring = load_plan_or_pipeline(artifact)
         self._score_rows = _row_scorer(self._scorer, artifact)
         self._input_rows = InputRows(artifact.contract)
+
+    def __repr__(self) -> str:
+        return f"<Model {self.version}: {self.contract.task}, scored by {describe_scoring(self.scoring)}>"
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows: the version, the metrics of the test part, and the inputs."""
+        return summarize_as_html(self.artifact, self.scoring)
 
     @property
     def version(self) -> str:
@@ -70,8 +79,8 @@ class Model:
 
         Parameters
         ----------
-        rows : DataFrame, or sequence of dict
-            A table that has the inputs among its columns, or rows as a client of the service sends them.
+        rows : DataFrame, Arrow table, dict, or sequence of dict
+            A table that has the inputs among its columns, or one row or several as a client of the service sends them.
 
         Returns
         -------
@@ -87,6 +96,63 @@ class Model:
         """
         parsed = self._input_rows.read(rows)
         return self._to_frame(self._score(parsed), rows.index if isinstance(rows, pd.DataFrame) else None)
+
+    def predict_proba(self, rows: Rows) -> FloatArray:
+        """Return the probabilities that `predict` returns, as scikit-learn's classifiers do.
+
+        Parameters
+        ----------
+        rows
+            As in `predict`.
+
+        Returns
+        -------
+        float64 ndarray of shape (n_rows, n_classes), in the order of `contract.classes`.
+
+        Raises
+        ------
+        SklineError
+            As `predict` does, and if the model has no probabilities: regressions and some classifiers.
+        """
+        probabilities = self._score(self._input_rows.read(rows)).probabilities
+        if probabilities is None:
+            raise SklineError(f"{self.version} has no probabilities ({self.contract.task}); use predict")
+        return probabilities
+
+    def explain(self, rows: Rows) -> pd.DataFrame:
+        """Explain the predictions for rows as `POST /predict?explain=true` does; tens of milliseconds a row.
+
+        Parameters
+        ----------
+        rows
+            As in `predict`.
+
+        Returns
+        -------
+        DataFrame of shape (n_rows, 4 + n_inputs)
+            `scale` (log-odds, probability or value), `explained_class`, `base_value`, `score`, and
+            `contribution_<input>` for each input: `score` is `base_value` plus all contributions. It has the index of a
+            given DataFrame.
+
+        Raises
+        ------
+        SklineError
+            As `predict` does, and `NotExplainable` if the model or a row cannot be explained.
+        """
+        explanations = [self._explainer.explain(row) for row in self._input_rows.read(rows)]
+        columns: dict[str, list[Any]] = {
+            name: [getattr(each, name) for each in explanations]
+            for name in ("scale", "explained_class", "base_value", "score")
+        }
+        columns |= {
+            f"contribution_{name}": [each.contributions[name] for each in explanations]
+            for name in self.contract.input_names
+        }
+        return pd.DataFrame(columns, index=rows.index if isinstance(rows, pd.DataFrame) else None)
+
+    @cached_property
+    def _explainer(self) -> Explainer:
+        return Explainer.from_artifact(self.artifact, self._score_rows)
 
     def _score(self, rows: Sequence[Row]) -> Scores:
         """Score validated rows; SklineError where the service responds with a 422."""

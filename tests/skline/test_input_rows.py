@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from skline.contract.frames import to_frame
@@ -167,9 +168,29 @@ def test_many_broken_rules_are_counted() -> None:
         READER.read([{**MISSING, "count": "x" * 100}] * 8)
 
 
-def test_single_row_belongs_into_a_list() -> None:
-    with pytest.raises(SklineError, match=r"put a single row into a list: \[row\]"):
-        READER.read(MISSING)  # type: ignore[arg-type]
+def test_mapping_is_one_row() -> None:
+    assert READER.read({**MISSING, "count": 3}) == READER.read([{**MISSING, "count": 3}])
+    with pytest.raises(SklineError, match="^row 0: count: Input should be a whole number"):
+        READER.read({**MISSING, "count": [1, 2]})
+
+
+def test_cells_of_an_arrow_table_are_read_as_those_of_a_table() -> None:
+    columns = {
+        "count": pa.array([3, None], pa.int8()),
+        "ratio": pa.array([Decimal("0.1"), None], pa.decimal128(5, 2)),
+        "flag": pa.array(["yes", None]),
+        "text": pa.array(["a", None]).dictionary_encode(),
+        "day": pa.array([dt.date(2024, 2, 29), None]),
+        "moment": pa.array([dt.datetime(2024, 2, 29, 10), None], pa.timestamp("ns", "Europe/Berlin")),
+        "other": pa.array([b"ignored", None]),
+    }
+    first = dict(zip(MISSING, (3, 0.1, True, "a", dt.date(2024, 2, 29), dt.datetime(2024, 2, 29, 10)), strict=True))
+    table = pa.table(columns)
+    assert READER.read(table) == READER.read(table.to_batches()[0]) == [first, MISSING]
+    with pytest.raises(SklineError, match="the table lacks the columns 'day'; rename or add them"):
+        READER.read(table.drop_columns(["day"]))
+    with pytest.raises(SklineError, match="^row 0: count: Input should be a whole number"):
+        READER.read(pa.table(columns | {"count": ["three", None]}))
 
 
 def test_something_else_than_a_row_is_an_error() -> None:

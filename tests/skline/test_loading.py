@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LinearRegression
@@ -123,6 +124,49 @@ def test_table_gets_the_predictions_of_the_service_bit_for_bit(
     assert predicted.to_numpy().tolist() == [outputs(each) for each in batch]
     assert predicted.to_numpy().tolist() == [outputs(client.post("/predict", json=row).json()) for row in rows]
     pd.testing.assert_frame_equal(model.predict(rows), predicted.reset_index(drop=True), check_exact=True)
+
+
+def test_one_row_and_an_arrow_table_get_the_predictions_of_a_table(
+    model: Model, frame: pd.DataFrame, example: dict[str, Any]
+) -> None:
+    pd.testing.assert_frame_equal(model.predict(example), model.predict([example]), check_exact=True)
+    table = pa.Table.from_pandas(frame)
+    pd.testing.assert_frame_equal(model.predict(table), model.predict(frame), check_exact=True)
+
+
+def test_probabilities_are_those_of_predict(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
+    probabilities = model.predict_proba(frame)
+    assert probabilities.tobytes() == model.predict(frame).iloc[:, 1:].to_numpy().tobytes()
+    assert model.predict_proba([]).shape == (0, 2)
+    with pytest.raises(SklineError, match=r"has no probabilities \(regression\); use predict"):
+        line(tmp_path, make_pipeline(LinearRegression())).predict_proba(X)
+
+
+def test_explanations_are_those_of_the_service(model: Model, client: httpx.Client, frame: pd.DataFrame) -> None:
+    labelled = frame.iloc[[3, 50]].set_index(pd.Index(["a", "b"]))
+    explained = model.explain(labelled)
+    assert explained.index.tolist() == ["a", "b"]
+    for row, label in zip(to_json_rows(model.contract.inputs, labelled), explained.index, strict=True):
+        expected = client.post("/predict", params={"explain": "true"}, json=row).json()["explanation"]
+        actual = explained.loc[label]
+        for name in ("scale", "explained_class", "base_value", "score"):
+            assert actual[name] == expected[name]
+        contributions = {name: actual[f"contribution_{name}"] for name in model.contract.input_names}
+        assert contributions == expected["contributions"]
+
+
+def test_invalid_row_has_no_explanation(model: Model, example: dict[str, Any]) -> None:
+    with pytest.raises(SklineError, match=r"^row 0: distance: Input should be greater than 0 \(got -5\)$"):
+        model.explain(example | {"distance": -5})
+
+
+def test_model_shows_itself_as_text_and_as_html(model: Model, tmp_path: Path) -> None:
+    assert repr(model) == f"<Model {model.version}: binary, scored by a plan that equals the pipeline to the last bit>"
+    page = model._repr_html_()
+    assert model.version in page
+    assert all(f">{name}</th>" in page for name in model.contract.input_names)
+    other = line(tmp_path, make_pipeline(PowerTransformer(), LinearRegression()))
+    assert repr(other).endswith("regression, scored by the pipeline>")
 
 
 def test_predictions_are_those_of_the_pipeline(model: Model, frame: pd.DataFrame) -> None:

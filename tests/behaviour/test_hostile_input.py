@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from tests.fixtures import demo
-from tests.fixtures.memory import peak_mib
+from tests.fixtures.memory import peak_mib, resident_mib
 from tests.fixtures.server import process
 
 ROUTES = ["/predict", "/predict/batch", "/labels", "/review/x", "/invocations", "/v2/models/demo/infer", "/nothing"]
@@ -134,3 +134,24 @@ def test_thousands_of_pipelined_requests_each_get_a_response(service: tuple[int,
         while part := connection.recv(2**20):
             responses += part
     assert responses.count(b"HTTP/1.1 200 OK") == count + 1
+
+
+def test_pipelined_requests_that_wait_take_little_memory(service: tuple[int, httpx.Client]) -> None:
+    pid, client = service
+    client.get("/ping")
+    before = resident_mib(pid)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=1) as connection:
+        with contextlib.suppress(TimeoutError):  # the service stops reading
+            connection.sendall(b"GET /nothing HTTP/1.1\r\n\r\n" * 200_000)
+        assert {client.get("/ping").status_code for _ in range(10)} == {200}
+        assert resident_mib(pid) - before < 20
+
+
+def test_body_in_chunks_of_one_byte_is_read_whole(service: tuple[int, httpx.Client]) -> None:
+    _, client = service
+    body = EXAMPLE + b" " * 50_000
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body) + b"0\r\n\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=30) as connection:
+        connection.sendall(CHUNKED + chunks + CHUNKED.replace(b"host", b"connection: close\r\nhost", 1) + chunks)
+        responses = b"".join(iter(lambda: connection.recv(2**20), b""))
+    assert responses.count(b"HTTP/1.1 200 OK") == 2

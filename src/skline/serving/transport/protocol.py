@@ -13,6 +13,7 @@ import sys
 from functools import partial
 from typing import Any
 
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from skline.serving.transport.coalescing import CoalescingTransport
@@ -26,6 +27,23 @@ from skline.serving.transport.connections import (
 from skline.serving.transport.request import BufferedRequest
 from skline.serving.transport.responses import JSONBytesResponse
 from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
+
+#: The end of a head. Input with more of them than PIPELINED_HEADS may be many requests, and is parsed in pieces of
+#: PIECE_BYTES, until one waits for the response of an earlier one: a read of 256 KiB can hold 14,000 requests, which
+#: take a second to parse, and more than a hundred times their size in memory.
+HEAD_END = b"\r\n\r\n"
+PIPELINED_HEADS, PIECE_BYTES = 8, 1024
+
+
+class InputControl(FlowControl):
+    """uvicorn's control of reading and writing, which does not resume reading while `held` is set."""
+
+    held = False
+
+    def resume_reading(self) -> None:
+        """Read from the connection again, unless input that was read before is still to be parsed."""
+        if not self.held:
+            super().resume_reading()
 
 
 class FastPathProtocol(HttpToolsProtocol):
@@ -43,8 +61,10 @@ class FastPathProtocol(HttpToolsProtocol):
     _overhead_bytes = 0
     #: How many bytes of the input that is being parsed are body.
     _body_bytes = 0
-    #: The parts of the body of the request on the fast path; None if no request is on it.
-    _buffered_body: list[bytes] | None = None
+    #: Input that is not parsed yet, because a parsed request waits for the response of an earlier one.
+    _held_input = b""
+    #: Whether the request that is being received is on the fast path.
+    _on_fast_path = False
     #: Where the input continues after a head that offers an upgrade; None if there is no such head.
     _upgrade_offset: int | None = None
     #: uvicorn's list of default headers, and its encoding as header lines.
@@ -55,25 +75,49 @@ class FastPathProtocol(HttpToolsProtocol):
         fast_path: tuple[bytes, int] | None = getattr(self.app, "fast_path", None)
         self._fast_path: bytes | None = fast_path[0] if fast_path else None
         self._max_fast_bytes = fast_path[1] if fast_path else 0
+        #: Parts of the body that the parser has found and uvicorn has not got: it copies the whole body for each part.
+        self._body_parts: list[bytes] = []
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Wrap the transport and register the connection."""
         self._output = CoalescingTransport(transport, lambda: self.cycle is not None and self.cycle.more_body)
         super().connection_made(self._output)  # type: ignore[arg-type]
+        self.flow = self._input = InputControl(self._output)  # type: ignore[arg-type]
         self._connections = self.app_state.get(STATE_KEY)
         if self._connections is not None:
             self._connections.add(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Unregister the connection."""
+        self._held_input = b""
         super().connection_lost(exc)
         if self._connections is not None:
             self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
+        """Parse input, as far as no request waits for the response of an earlier one, and hold the rest."""
+        self._held_input += data
+        self._parse_held_input()
+
+    def _parse_held_input(self) -> None:
+        data, position = self._held_input, 0
+        size = PIECE_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else len(data)
+        while position < len(data) and not self.pipeline:
+            if self.transport.is_closing():
+                self._held_input = b""
+                return
+            self._parse(data[position : position + size])
+            position += size
+        self._held_input = data[position:]
+        if self._held_input:
+            self._input.held = True
+            self._input.pause_reading()
+        elif self._input.held:
+            self._input.held = False
+            self._input.resume_reading()
+
+    def _parse(self, data: bytes) -> None:
         """Parse input, and limit heads, chunk sizes and trailers: the parser itself buffers them without a limit."""
-        if self._output.lingering:
-            return
         self._body_bytes = 0
         super().data_received(data)
         while self._upgrade_offset is not None:
@@ -83,8 +127,9 @@ class FastPathProtocol(HttpToolsProtocol):
             data = head + data[self._upgrade_offset :]
             self._upgrade_offset, self.parser = None, new_parser(self)
             super().data_received(data)
-        if self._buffered_body is not None:
+        if self._on_fast_path:
             self._fall_back_to_uvicorn()
+        self._pass_body_on()
         scope = self.scope
         if scope is None or self._connections is None:
             return
@@ -110,7 +155,7 @@ class FastPathProtocol(HttpToolsProtocol):
             and (self.cycle is None or self.cycle.response_complete)
             and not self.flow.write_paused
         ):
-            self._buffered_body = []
+            self._on_fast_path = True
             self.scope["method"] = "POST"
             self.headers = []
         elif not self._upgrade_requested():
@@ -118,35 +163,32 @@ class FastPathProtocol(HttpToolsProtocol):
             self.headers = []
 
     def on_body(self, body: bytes) -> None:
-        """Buffer a part of the body."""
+        """Buffer a part of the body until its end, or the end of the input."""
         self._body_bytes += len(body)
-        if self._buffered_body is None:
-            super().on_body(body)
-        else:
-            self._buffered_body.append(body)
+        self._body_parts.append(body)
 
     def on_message_complete(self) -> None:
         """Submit a request on the fast path to the application."""
-        if self._buffered_body is None:
+        if self._on_fast_path and sum(map(len, self._body_parts)) > self._max_fast_bytes:
+            self._fall_back_to_uvicorn()
+        if not self._on_fast_path:
+            self._pass_body_on()
             if not self._upgrade_requested():
                 super().on_message_complete()
                 # uvicorn keeps `more_body` if the response was complete before the body.
                 if self.cycle is not None and self.cycle.more_body and self.cycle.response_complete:
                     self.cycle.more_body = False
             return
-        body = self._buffered_body[0] if len(self._buffered_body) == 1 else b"".join(self._buffered_body)
-        if len(body) > self._max_fast_bytes:
-            self._fall_back_to_uvicorn()
-            super().on_message_complete()
-            return
         cycle = FastPathCycle(keep_alive=self.parser.should_keep_alive())
-        self._buffered_body, self.cycle = None, cycle  # type: ignore[assignment]
-        self.app.submit(BufferedRequest(self.scope, body, partial(self._respond, cycle)))
+        self._on_fast_path, self.cycle = False, cycle  # type: ignore[assignment]
+        self.app.submit(BufferedRequest(self.scope, self._take_body(), partial(self._respond, cycle)))
 
     def on_response_complete(self) -> None:
         """Send a head that is still held: the response to HEAD has nothing after it."""
         self._output.flush()
         super().on_response_complete()
+        if self._held_input and not self.pipeline:
+            self._parse_held_input()
 
     def _upgrade_requested(self) -> bool:
         """Whether to parse the head again without its upgrade offer; for CONNECT the parser would stop again."""
@@ -163,12 +205,20 @@ class FastPathProtocol(HttpToolsProtocol):
             self._upgrade_offset = error.args[0]
 
     def _fall_back_to_uvicorn(self) -> None:
-        """Replay the request's head, and what has arrived of its body, to uvicorn."""
-        parts, self._buffered_body = self._buffered_body or [], None
+        """Replay the request's head to uvicorn, which gets its body next."""
+        self._on_fast_path = False
         self.expect_100_continue = False  # requests with this header do not take the fast path; this is a trailer's
         super().on_headers_complete()
-        for part in parts:
-            super().on_body(part)
+
+    def _pass_body_on(self) -> None:
+        """Give uvicorn the buffered part of a body."""
+        if self._body_parts:
+            super().on_body(self._take_body())
+
+    def _take_body(self) -> bytes:
+        """Return the buffered part of a body, and forget it."""
+        parts, self._body_parts = self._body_parts, []
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def _respond(self, cycle: "FastPathCycle", response: JSONBytesResponse) -> None:
         """Complete a request on the fast path; nothing is sent if the client has disconnected."""

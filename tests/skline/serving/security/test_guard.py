@@ -56,6 +56,8 @@ def rejected_header(guard: Guard, scope: dict[str, Any] | None = None, **headers
         ({"host": "localhost:8000", "origin": "http://localhost:8000.evil.example"}, "origin"),
         ({"host": "localhost:8000", "origin": "null"}, "origin"),
         ({"origin": "https://evil.example"}, "origin"),
+        ({"origin": "null"}, "origin"),
+        ({"host": "", "origin": "null"}, "origin"),
         ({"host": "evil.example:8000"}, "host"),
         ({"host": "evil.example:8000", "origin": "http://evil.example:8000"}, "host"),
         ({"host": "127.0.0.1.evil.example"}, "host"),

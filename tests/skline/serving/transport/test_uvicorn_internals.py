@@ -25,8 +25,8 @@ OVERRIDDEN = {
 }  # fmt: skip
 #: Attributes of its instances.
 PROTOCOL = {
-    "app", "app_state", "cycle", "expect_100_continue", "flow", "headers", "parser", "scope", "server_state",
-    "timeout_keep_alive_task", "transport", "url",
+    "app", "app_state", "cycle", "expect_100_continue", "flow", "headers", "parser", "pipeline", "scope",
+    "server_state", "timeout_keep_alive_task", "transport", "url",
 }  # fmt: skip
 #: Attributes of a RequestResponseCycle that are read or set here.
 CYCLE = {"more_body", "response_complete"}

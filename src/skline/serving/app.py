@@ -68,7 +68,7 @@ def create_app(settings: ServiceSettings | None = None) -> Dispatcher:
         health.router,
         info.router,
         metrics.router,
-        labels.make_router(container.labels, settings),
+        labels.make_router(container.labels, container.label_limiter, settings),
         review.make_router(settings, container.labels, artifact.contract),
         mlflow_routes.make_router(adapter),
         open_inference_routes.make_router(adapter),

@@ -26,6 +26,10 @@ from skline.serving.transport.body_budget import BodyBudget
 from skline.serving.transport.connections import ConnectionLimiter
 from skline.serving.transport.lifecycle import RequestLifecycle
 
+#: Lists of labels that are parsed and stored at a time: labels take 30 times the memory of a short body, and their
+#: database takes one writer.
+MAX_LABEL_LISTS = 2
+
 
 @dataclass(frozen=True, slots=True)
 class Container:
@@ -39,6 +43,7 @@ class Container:
     permissions: Permissions
     lifecycle: RequestLifecycle
     limiter: ConcurrencyLimiter
+    label_limiter: ConcurrencyLimiter
     body_budget: BodyBudget
     connections: ConnectionLimiter
     prediction_log: PredictionLog
@@ -62,6 +67,7 @@ def build(settings: ServiceSettings) -> Container:
     metrics = Metrics()
     guard = Guard(settings.security, limits, settings.cors)
     limiter = ConcurrencyLimiter(limits.concurrent, limits.waiting, limits.wait_seconds, limits.request_seconds)
+    label_limiter = ConcurrencyLimiter(MAX_LABEL_LISTS, limits.waiting, limits.wait_seconds, limits.request_seconds)
     body_budget, connections = BodyBudget(settings.all_bodies_bytes), ConnectionLimiter(limits)
     prediction_log = PredictionLog(settings.log)
     models = ModelManager(artifact, release, settings, metrics, prediction_log)
@@ -72,7 +78,16 @@ def build(settings: ServiceSettings) -> Container:
     router = ExperimentRouter(scoring, recorder, explanations, settings)
     predictor = Predictor(models, parser, scoring, recorder, explanations, router)
     metrics.registry.register(
-        RuntimeCollector(guard, limiter, body_budget, connections, models, prediction_log, review_sampler, explanations)
+        RuntimeCollector(
+            guard,
+            (limiter, label_limiter),
+            body_budget,
+            connections,
+            models,
+            prediction_log,
+            review_sampler,
+            explanations,
+        )
     )
     return Container(
         settings=settings,
@@ -83,6 +98,7 @@ def build(settings: ServiceSettings) -> Container:
             settings.security, development=settings.environment == "development", public_prefixes=("/page",)
         ),
         lifecycle=RequestLifecycle(settings, guard, metrics),
+        label_limiter=label_limiter,
         limiter=limiter,
         body_budget=body_budget,
         connections=connections,

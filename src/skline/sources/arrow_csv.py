@@ -97,7 +97,7 @@ def may_hide_rows(text: Text, found: Scan, n_rows: int) -> bool:
 
 
 def check_hidden_rows(text: Text, found: Scan, n_rows: int, file_name: str) -> None:
-    """Raise RecordsError if a quoted cell seems to hold rows beside the `n_rows` that were read; `text` is seekable."""
+    """Raise RecordsError if a quoted cell seems to hold more rows than `n_rows`, those read; `text` is seekable."""
     source, layout = text.source, text.layout
     width = len(layout.names)
     if not (found.broken_quotes or found.delimiter_lines or source.skip_footer or is_utf_16(source.encoding)):

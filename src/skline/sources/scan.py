@@ -133,7 +133,7 @@ def _may_hold_line(chunk: bytes, ends: npt.NDArray[np.intp], before: bytes, cont
 
 
 def _has_outer_blanks(before: bytes, chunk: bytes, delimiter: str) -> bool:
-    """Whether a blank stands beside a delimiter, a quote or a line end.
+    """Whether a blank stands next to a delimiter, a quote or a line end.
 
     The last byte of the chunk is not looked at: it is one of the two bytes `before` the next chunk.
     """

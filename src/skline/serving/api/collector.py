@@ -1,6 +1,6 @@
 """Metrics that other parts of the service count for themselves, read when Prometheus scrapes."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -21,7 +21,7 @@ class RuntimeCollector(Collector):
     def __init__(
         self,
         guard: Guard,
-        slots: ConcurrencyLimiter,
+        limiters: Sequence[ConcurrencyLimiter],
         bodies: BodyBudget,
         connections: ConnectionLimiter,
         models: ModelManager,
@@ -29,7 +29,7 @@ class RuntimeCollector(Collector):
         review_sampler: ReviewSampler,
         explanations: ExplanationService,
     ) -> None:
-        self._guard, self._slots, self._bodies, self._connections = guard, slots, bodies, connections
+        self._guard, self._limiters, self._bodies, self._connections = guard, limiters, bodies, connections
         self._models, self._log, self._review_sampler = models, prediction_log, review_sampler
         self._explanations = explanations
 
@@ -51,7 +51,7 @@ class RuntimeCollector(Collector):
                 "forbidden": self._guard.keys.rejected["forbidden"],
                 "foreign": self._guard.foreign,
                 "rate_limited": 0 if limiter is None else limiter.rejected,
-                "overloaded": self._slots.rejected,
+                "overloaded": sum(limiter.rejected for limiter in self._limiters),
                 "body_memory": self._bodies.rejected,
             },
         )
@@ -72,7 +72,7 @@ class RuntimeCollector(Collector):
         )
         queues.add_metric(["log"], self._log.stats().queued)
         queues.add_metric(["scoring"], scorer_queue)
-        queues.add_metric(["requests"], self._slots.waiting)
+        queues.add_metric(["requests"], sum(limiter.waiting for limiter in self._limiters))
         yield queues
         yield CounterMetricFamily(
             "skline_review_beyond_capacity_total",

@@ -22,9 +22,6 @@ MAX_LABELS = 10_000
 #: Values of a list: each label may have one that it must not have; and members of one label.
 MAX_VALUES = MAX_LABELS * (len(Label.model_fields) + 1)
 MAX_MEMBERS = len(Label.model_fields) + MAX_EXTRA_VALUES
-#: Lists that are parsed and stored at a time: labels take 30 times the memory of a short body, and their database takes
-#: one writer.
-MAX_LISTS = 2
 
 log = logging.getLogger("skline.serving")
 
@@ -40,11 +37,9 @@ class LabelsResult(BaseModel):
 LABELS: TypeAdapter[list[Label]] = TypeAdapter(Annotated[list[Label], Field(max_length=MAX_LABELS)])
 
 
-def make_router(labels: LabelLog, settings: ServiceSettings) -> APIRouter:
-    """Build the route."""
+def make_router(labels: LabelLog, limiter: ConcurrencyLimiter, settings: ServiceSettings) -> APIRouter:
+    """Build the route; a list of labels takes one of the limiter's slots."""
     router = APIRouter(tags=["labels"])
-    limits = settings.limits
-    limiter = ConcurrencyLimiter(MAX_LISTS, limits.waiting, limits.wait_seconds, limits.request_seconds)
     errors = error_responses(
         413,
         422,
@@ -58,7 +53,7 @@ def make_router(labels: LabelLog, settings: ServiceSettings) -> APIRouter:
     @router.post("/labels", responses=errors, openapi_extra=request_body_schema(LABELS))
     async def add_labels(request: Request) -> LabelsResult:
         """Store labels by prediction id, or by entity and time; durable on return, and never changed afterwards."""
-        body = await read_body(request, settings.max_body_bytes, limits.request_seconds)
+        body = await read_body(request, settings.max_body_bytes, settings.limits.request_seconds)
         async with limiter.slot():
             return as_response(await append(labels, await run_in_threadpool(_parse, body)))
 

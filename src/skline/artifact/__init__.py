@@ -27,6 +27,7 @@ PLAN = "plan.pickle"
 CONTRACT = "contract.json"
 PROFILE = "profile.json"
 REFERENCE = "reference.parquet"
+EVALUATION = "evaluation.json"
 BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
@@ -145,6 +146,11 @@ class Artifact:
     def profile(self) -> dict[str, Any]:
         """The data profile (`skline.artifact.data_profile`); empty if the artifact has none."""
         return json.loads(self.content[PROFILE]) if PROFILE in self.content else {}
+
+    @property
+    def evaluation(self) -> dict[str, Any]:
+        """Results on the test part (`skline.artifact.evaluation`); empty if the artifact has none."""
+        return json.loads(self.content[EVALUATION]) if EVALUATION in self.content else {}
 
     @property
     def background(self) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from skline.canary_limits import Guards
 from skline.errors import SklineError
 from skline.settings.base import SettingsSection, Share
 from skline.settings.evaluation import Evaluate, Gates
+from skline.settings.monitor import Monitor
 from skline.settings.source import Source
 from skline.settings.training import NUMBER_TAG, OBJECTIVE_TAG, Train
 from skline.split_rule import Split
@@ -77,6 +78,7 @@ class Settings(SettingsSection):
     package: Package = Package()
     register_: Annotated[Register, Field(alias="register")] = Register()
     release: ReleaseSettings = ReleaseSettings()
+    monitor: Monitor = Monitor()
 
     @classmethod
     def load(cls, path: Path = paths.PARAMS) -> Self:

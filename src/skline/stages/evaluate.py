@@ -36,6 +36,8 @@ from skline.tuning.tune import remove_tuning, threshold_of
 
 #: Resamples behind the differences from the baselines: only their gates use them, and need no narrow intervals.
 BASELINE_RESAMPLES = 200
+#: Steps of the quantiles of the scores, which monitoring compares later scores with.
+SCORE_QUANTILES = 200
 
 
 class Evaluated(NamedTuple):
@@ -98,6 +100,7 @@ def evaluate(
         "small_segments": small_segments,
         "gaps": group_gaps(test, scores, contract, settings.min_segment_rows),
         "importance": [],
+        "scores": score_quantiles(scores),
         "leaks": {"duplicates": leakage.count_duplicates(train, test, contract), "adversarial": None},
         "seeds": None,
         "learning_curve": None,
@@ -171,6 +174,18 @@ def coverage(truth: Any, scores: Scores, interval: Interval) -> dict[str, float]
         "low": max(0.0, share - margin),
         "high": min(1.0, share + margin),
     }
+
+
+def score_quantiles(scores: Scores) -> list[float]:
+    """Return quantiles of the scores at `SCORE_QUANTILES` equal steps from 0 to 1.
+
+    A score is the probability of the second of two classes, the largest of more, or the predicted number.
+    """
+    if scores.probabilities is None:
+        values = scores.predictions.astype(np.float64)
+    else:
+        values = scores.probabilities[:, 1] if scores.probabilities.shape[1] == 2 else scores.probabilities.max(axis=1)
+    return [float(value) for value in np.quantile(values, np.linspace(0, 1, SCORE_QUANTILES + 1))]
 
 
 def _without_calibration(

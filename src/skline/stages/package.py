@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from skline import artifact, paths
 from skline.artifact import model_card
 from skline.artifact.data_profile import profile
+from skline.artifact.evaluation import select_results
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.files import read_json, sha256, sha256_json, write_text
@@ -75,7 +76,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         "title": settings.project.title or settings.project.name,
         "task": contract.task,
         "contract_sha256": contract.digest(),
-        "params_sha256": sha256_json(settings.model_dump(mode="json")),
+        "params_sha256": sha256_json(settings.model_dump(mode="json", exclude={"monitor"})),
         "data_sha256": {name: sha256(paths.part(name)) for name in ("train", "validation", "test")},
         "registered_model": settings.project.name,
         "metrics": read_json(paths.METRICS),
@@ -90,6 +91,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         artifact.CONTRACT: contract.to_json().encode(),
         artifact.PROFILE: _json(profile(train, contract)),
         artifact.BACKGROUND: _json(json_rows(background, contract.inputs)),
+        artifact.EVALUATION: _json(select_results(metadata["metrics"], details)),
         artifact.REFERENCE: lambda path: pq.write_table(reference, path),
         artifact.GOLDEN: paths.GOLDEN.read_bytes(),
         artifact.CARD: model_card.markdown(metadata["title"], card).encode(),

@@ -1,0 +1,453 @@
+"""The result of a window: the schema of `metrics.json`, from which pages, alerts and the terminal are made.
+
+Floats are finite or None. Intervals are of 95 %. Shares are between 0 and 1. Times are UTC.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Iterable
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+#: Version of the schema. A field that is added keeps the version; one that is removed or changes its meaning raises it.
+SCHEMA_VERSION = 1
+State = Literal["ok", "insufficient_data", "warning", "alarm"]
+Part = Literal["quality", "drift", "performance", "concept", "bias", "kpi", "operations"]
+#: States from harmless to serious.
+STATES: tuple[State, ...] = ("ok", "insufficient_data", "warning", "alarm")
+PARTS: tuple[Part, ...] = ("quality", "drift", "performance", "concept", "bias", "kpi", "operations")
+#: Exit status of `skline monitor`; 1 means that monitoring itself failed.
+EXIT_STATUS: dict[State, int] = {"ok": 0, "insufficient_data": 10, "warning": 10, "alarm": 20}
+
+
+class Model(BaseModel):
+    """Base of the parts of a result: immutable, closed, and without NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Estimate(Model):
+    """A figure with its interval; all None where there is none."""
+
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+
+
+class Window(Model):
+    """Which predictions the result is about.
+
+    Attributes
+    ----------
+    name : str
+        Its folder below reports/monitor: end and length.
+    start, end : datetime
+        start ≤ time of a prediction < end.
+    asof : datetime
+        Labels that arrived later do not exist.
+    length : str
+        Such as 7d.
+    compare : str
+        The reference of the data drift: training, season or previous.
+    model_version, artifact_digest : str
+        The artifact whose reference is used.
+    rows, sampled_rows : int
+        Predictions of the window, and those that are tested: fewer where the window is sampled.
+    entities : int or None
+        Distinct entities among the sampled rows; None where the log holds none, and rows are taken for independent.
+    """
+
+    name: str
+    start: dt.datetime
+    end: dt.datetime
+    asof: dt.datetime
+    length: str
+    compare: str
+    model_version: str
+    artifact_digest: str
+    rows: int
+    sampled_rows: int
+    entities: int | None
+
+
+class Check(Model):
+    """One rule applied to one subject.
+
+    Attributes
+    ----------
+    part, rule, subject : str
+        Such as drift, effect, and the name of a column. Together they identify the check between windows.
+    raised : bool or None
+        Whether the limit is exceeded in this window; None if there are too few data to tell.
+    immediate : bool
+        The alarm does not wait for a second window.
+    severity : {"warning", "alarm"}
+        What a check that persists leads to.
+    state : State
+        After persistence: warning if raised once, `severity` if raised in 2 of 3 windows.
+    since : datetime or None
+        Start of the first of the consecutive windows in which the check was raised.
+    value, low, high, limit : float or None
+    rows : int or None
+        The number of observations.
+    message : str
+        What was found, in a sentence.
+    """
+
+    part: Part
+    rule: str
+    subject: str
+    raised: bool | None
+    immediate: bool = False
+    severity: Literal["warning", "alarm"] = "alarm"
+    state: State = "ok"
+    since: dt.datetime | None = None
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    limit: float | None = None
+    rows: int | None = None
+    message: str = ""
+
+    @property
+    def key(self) -> str:
+        """Identity of the check between windows."""
+        return f"{self.part}/{self.rule}/{self.subject}"
+
+
+class ColumnQuality(Model):
+    """Quality of an input; the shares are of all rows, `reference_missing` of the training rows."""
+
+    column: str
+    kind: str
+    missing: Estimate
+    reference_missing: float
+    unseen: Estimate
+    outside: Estimate
+    is_constant: bool
+    is_empty: bool
+    has_vanished: bool
+
+
+class Quality(Model):
+    """Quality of the window's data.
+
+    Attributes
+    ----------
+    rows : int
+    expected_rows : float or None
+        Mean of the same hours of earlier seasons; None without any.
+    rows_ratio : Estimate
+        rows / expected_rows.
+    by_contract : dict of str to int
+        Rows by artifact digest.
+    broken_rows : int
+        Rows whose inputs or prediction cannot be read; they are left out.
+    conflicting_labels : int
+        Predictions with labels that contradict each other; the last one is used.
+    rejected : dict of str to int
+        Rejected requests by rule, where the log counts them.
+    """
+
+    rows: int
+    expected_rows: float | None
+    rows_ratio: Estimate
+    by_contract: dict[str, int]
+    broken_rows: int
+    conflicting_labels: int
+    rejected: dict[str, int] = {}
+    columns: tuple[ColumnQuality, ...] = ()
+
+
+class ColumnDrift(Model):
+    """Distance between the distributions of a column in the window and in the reference.
+
+    Attributes
+    ----------
+    column, kind : str
+        `kind` is that of the contract; the column `(score)` is the model's score.
+    rows, effective_rows, reference_rows : int, float, int
+        `effective_rows` is what the rows are worth as independent ones.
+    measure : {"ks_d", "total_variation"}
+    effect : Estimate
+    p, p_adjusted : float or None
+    psi, wasserstein : float or None
+        Reported only. `wasserstein` is in standard deviations of the reference.
+    importance : float or None
+        Share of the model's permutation importance.
+    drifted : bool or None
+        Both keys hold: effect and adjusted p-value; None with too few rows.
+    tested : bool
+        False for dates and ignored columns, which never alarm.
+    bins : tuple of str
+        Labels of the histogram's bins; missing and unseen values have their own.
+    shares, reference_shares : tuple of float
+    """
+
+    column: str
+    kind: str
+    rows: int
+    effective_rows: float
+    reference_rows: int
+    measure: Literal["ks_d", "total_variation"]
+    effect: Estimate
+    p: float | None
+    p_adjusted: float | None = None
+    psi: float | None
+    wasserstein: float | None
+    importance: float | None = None
+    drifted: bool | None = None
+    tested: bool = True
+    bins: tuple[str, ...]
+    shares: tuple[float, ...]
+    reference_shares: tuple[float, ...]
+
+
+class Drift(Model):
+    """Data drift of all columns, the largest effect first.
+
+    Attributes
+    ----------
+    reference : str
+        training, season or previous.
+    reference_rows : int
+    importance : float or None
+        Does it matter: the share of the model's permutation importance that drifted columns have, each weighted by
+        its effect; 0 is not at all, 1 is everything. None if the artifact holds no importances.
+    columns : tuple of ColumnDrift
+    seasonal : tuple of ColumnDrift
+        The same against the seasonal reference, for readers; empty if there is none, or it is the reference.
+    """
+
+    reference: str
+    reference_rows: int
+    importance: float | None
+    columns: tuple[ColumnDrift, ...] = ()
+    seasonal: tuple[ColumnDrift, ...] = ()
+
+
+class MetricResult(Model):
+    """A metric on matured labels.
+
+    Attributes
+    ----------
+    name, label : str
+    better : {"higher", "lower", None}
+    estimate : Estimate
+        Reweighted where `Performance.weighted`.
+    unweighted : float or None
+        The figure of the labelled rows as they are.
+    reference : Estimate
+        On the test part, from the artifact.
+    floor : float or None
+    """
+
+    name: str
+    label: str
+    better: Literal["higher", "lower"] | None
+    estimate: Estimate
+    unweighted: float | None = None
+    reference: Estimate = Estimate()
+    floor: float | None = None
+
+
+class SegmentResult(Model):
+    """Metric and label coverage of a segment."""
+
+    column: str
+    value: str
+    rows: int
+    labelled: int
+    estimate: Estimate = Estimate()
+
+
+class Coverage(Model):
+    """Label coverage of predictions that are old enough, by a band of scores."""
+
+    low: float
+    high: float
+    rows: int
+    labelled: int
+
+
+class CalibrationBin(Model):
+    """Mean score and share of positive labels of a bin of scores."""
+
+    score: float
+    rate: float
+    rows: int
+
+
+class CurvePoint(Model):
+    """The metric of a stretch of labelled predictions (prequential curve)."""
+
+    start: dt.datetime
+    rows: int
+    value: float
+
+
+class Performance(Model):
+    """Metrics of the predictions that are older than the label horizon.
+
+    Attributes
+    ----------
+    start, end : datetime
+        The window, shifted by the label horizon.
+    metric : str
+        The one that models are compared by.
+    rows, labelled : int
+        Predictions, and those with a label.
+    weighted : bool
+        Labels are reweighted to the scores of all predictions, because too few have one.
+    uncovered : float
+        Share of the predictions in score bands without any label, which nothing is known about.
+    entities : int or None
+        Where given, intervals are drawn by entity.
+    """
+
+    start: dt.datetime
+    end: dt.datetime
+    metric: str
+    rows: int
+    labelled: int
+    weighted: bool
+    uncovered: float
+    entities: int | None
+    metrics: tuple[MetricResult, ...] = ()
+    segments: tuple[SegmentResult, ...] = ()
+    bands: tuple[Coverage, ...] = ()
+    calibration: tuple[CalibrationBin, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+
+
+class ResidualDrift(Model):
+    """Change of the mean error of a segment, against the reference windows."""
+
+    column: str
+    value: str
+    rows: int
+    difference: Estimate
+
+
+class Concept(Model):
+    """Changes in the stream of errors.
+
+    Attributes
+    ----------
+    labels : int
+        Length of the stream.
+    detected_at : datetime or None
+        Time of the prediction at which the last rise of the error was detected in this window.
+    before, after : float or None
+        Mean error before and after.
+    detections : int
+        Rises of the error in the whole stream.
+    """
+
+    labels: int
+    detected_at: dt.datetime | None
+    before: float | None
+    after: float | None
+    detections: int
+    residuals: tuple[ResidualDrift, ...] = ()
+
+
+class EstimatedMetric(Model):
+    """A metric estimated without labels (CBPE), and the realized one where it is known."""
+
+    name: str
+    estimate: Estimate
+    realized: float | None = None
+
+
+class ArmResult(Model):
+    """Figures of an arm of an experiment; `champion` holds all predictions if there is none."""
+
+    arm: str
+    rows: int
+    labelled: int
+    positive_rate: Estimate
+    bias: Estimate
+    mean_score: float | None
+    mean_label: float | None
+    metric: Estimate = Estimate()
+
+
+class KpiResult(Model):
+    """A business figure for 1,000 predictions; `arm` or `segment` name the rows, both None for all of them."""
+
+    name: str
+    unit: str
+    arm: str | None = None
+    segment: str | None = None
+    rows: int
+    per_thousand: Estimate
+    error: str | None = None
+
+
+class Operations(Model):
+    """Figures of the service, from the log."""
+
+    latency_ms: dict[str, float]
+    by_path: dict[str, int]
+    fallbacks: Estimate
+    reviews: Estimate
+    by_version: dict[str, int]
+
+
+class Problem(Model):
+    """A part or column that could not be computed, and why; the others are not affected."""
+
+    part: Part
+    subject: str
+    message: str
+
+
+class WindowResult(Model):
+    """All of a window.
+
+    Attributes
+    ----------
+    schema_version : int
+    state : State
+        The worst of the checks; insufficient_data if there are too few predictions to tell anything.
+    sentence : str
+        What changed, since when, does it matter, what to do.
+    states : dict of Part to State
+    checks : tuple of Check
+        The serious ones first.
+    problems : tuple of Problem
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    written_at: dt.datetime
+    window: Window
+    state: State
+    sentence: str
+    states: dict[Part, State]
+    checks: tuple[Check, ...]
+    quality: Quality
+    drift: Drift | None = None
+    performance: Performance | None = None
+    concept: Concept | None = None
+    estimates: tuple[EstimatedMetric, ...] = ()
+    arms: tuple[ArmResult, ...] = ()
+    kpis: tuple[KpiResult, ...] = ()
+    operations: Operations | None = None
+    problems: tuple[Problem, ...] = ()
+
+
+def worst(states: Iterable[State]) -> State:
+    """Return the most serious state; ok if there is none."""
+    return max(states, key=STATES.index, default="ok")
+
+
+def finite(value: float | None) -> float | None:
+    """Return a number as a float; None for NaN, infinity and None."""
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
+def estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:
+    """Return an estimate; numbers that are not finite become None."""
+    return Estimate(value=finite(value), low=finite(low), high=finite(high))

@@ -1,0 +1,163 @@
+"""The section `monitor` of params.yaml: windows, limits and margins of `skline monitor`."""
+
+import datetime as dt
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
+
+from skline.settings.base import NonNegative, Positive, SettingsSection, Share
+
+#: Units of a duration such as 7d, in seconds.
+UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+Compare = Literal["previous", "season", "training"]
+
+
+def parse_duration(value: Any) -> Any:
+    """Parse a number of seconds, minutes, hours or days, such as 15m or 7d; other types are returned unchanged.
+
+    Raises
+    ------
+    ValueError
+        If a text is no such duration, or is not positive.
+    """
+    if not isinstance(value, str):
+        return value
+    match = re.fullmatch(r"([0-9]{1,6})([smhd])", value)
+    if match is None or int(match[1]) == 0:
+        raise ValueError(f"{value!r} is no duration; write a positive number and s, m, h or d, such as 7d")
+    return dt.timedelta(seconds=int(match[1]) * UNITS[match[2]])
+
+
+def format_duration(duration: dt.timedelta) -> str:
+    """Format a duration in the largest unit that divides it: 7d, 36h, 15m."""
+    seconds = int(duration.total_seconds())
+    unit = next(name for name in ("d", "h", "m", "s") if seconds % UNITS[name] == 0)
+    return f"{seconds // UNITS[unit]}{unit}"
+
+
+Duration = Annotated[
+    dt.timedelta, Field(gt=dt.timedelta(0)), BeforeValidator(parse_duration), PlainSerializer(format_duration)
+]
+
+
+class Quality(SettingsSection):
+    """Allowances for the quality of the inputs; each is exceeded only if the whole 95 % interval lies beyond it."""
+
+    rows: Positive = Field(
+        default=0.5, description="Allowed relative difference from the rows of the same hours of earlier weeks"
+    )
+    missing: Share = Field(default=0.05, description="Allowed increase of the share of missing values of a column")
+    unseen: Share = Field(default=0.02, description="Allowed share of categories that training did not see")
+    outside: Share = Field(default=0.02, description="Allowed share of numbers outside the range of training")
+    other_contract: Share = Field(default=0.0, description="Allowed share of rows of another artifact's contract")
+
+
+class Drift(SettingsSection):
+    """When a column has drifted: the effect is large enough and cannot be chance."""
+
+    effect: Share = Field(
+        default=0.1, description="Smallest Kolmogorov-Smirnov distance or total variation that counts"
+    )
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.01, description="Limit of the p-value, adjusted for the number of columns (Benjamini-Hochberg)"
+    )
+    ignore: tuple[str, ...] = Field(default=(), description="Columns whose drift is reported and never alarms")
+
+
+class Performance(SettingsSection):
+    """What the metrics of matured labels must reach; decided by their intervals."""
+
+    floors: dict[str, float] | None = Field(
+        default=None, description="Minimum of each metric, or maximum for errors and losses; default: gates.floors"
+    )
+    margin: NonNegative = Field(
+        default=0.02, description="Loss of evaluate.metric against the test part that is tolerated"
+    )
+    min_labels: Annotated[int, Field(ge=20)] = Field(default=200, description="Labelled rows that a verdict needs")
+    resamples: Annotated[int, Field(ge=100, le=10_000)] = Field(
+        default=300, description="Bootstrap resamples for each 95 % interval"
+    )
+    full_coverage: Share = Field(
+        default=0.95, description="Share of labelled rows from which on labels are not reweighted by score band"
+    )
+    bias: Share = Field(
+        default=0.05, description="Tolerated difference between mean prediction and mean label, for probabilities"
+    )
+
+
+class Concept(SettingsSection):
+    """Detection of changes in the stream of errors (ADWIN)."""
+
+    delta: Annotated[float, Field(gt=0, lt=1)] = Field(
+        default=0.002, description="Probability of a false detection at a cut of the stream"
+    )
+    windows: Annotated[int, Field(ge=1, le=52)] = Field(
+        default=4, description="Windows of labels that the stream consists of"
+    )
+
+
+class Kpi(SettingsSection):
+    """A business figure: the mean of an expression over predictions, for 1,000 predictions.
+
+    The expression may use `prediction`, `score`, `label` and the inputs; `docs/monitoring.md` lists its functions.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+    expression: Annotated[str, Field(min_length=1, max_length=500)]
+    unit: str = ""
+    minimum: float | None = Field(default=None, description="Alarm if the interval lies below")
+    maximum: float | None = Field(default=None, description="Alarm if the interval lies above")
+
+
+class Operations(SettingsSection):
+    """Limits of the service's figures in the log; None: reported only."""
+
+    latency_p99_ms: Positive | None = None
+    fallbacks: Share | None = Field(default=0.05, description="Share that a fallback predicted")
+    reviews: Share | None = None
+
+
+class Monitor(SettingsSection):
+    """What `skline monitor` compares, and when it warns."""
+
+    window: Duration = Field(default=dt.timedelta(days=7), description="Length of a window, such as 7d")
+    compare: Compare = Field(default="training", description="Reference of the data drift")
+    season: Duration = Field(default=dt.timedelta(days=7), description="Length after which traffic repeats itself")
+    seasons: Annotated[int, Field(ge=1, le=52)] = Field(
+        default=4, description="Earlier seasons whose same hours make the seasonal reference"
+    )
+    label_horizon: Duration = Field(
+        default=dt.timedelta(days=1), description="Age from which on a prediction has its label, if it ever gets one"
+    )
+    min_rows: Annotated[int, Field(ge=50)] = Field(default=300, description="Rows that a verdict needs")
+    max_rows: Annotated[int, Field(ge=1_000)] = Field(
+        default=100_000, description="Rows that are tested; of a larger window, a sample by the hash of the id"
+    )
+    persist: Annotated[int, Field(ge=1)] = Field(default=2, description="Windows that must exceed a limit …")
+    of_windows: Annotated[int, Field(ge=1)] = Field(default=3, description="… among so many, for an alarm")
+    keep: Annotated[int, Field(ge=3)] = Field(default=1_000, description="Windows that the history keeps")
+    memory_mb: Annotated[int, Field(ge=256)] = Field(default=1_024, description="Memory of the query engine")
+    quality: Quality = Quality()
+    drift: Drift = Drift()
+    performance: Performance = Performance()
+    concept: Concept = Concept()
+    operations: Operations = Operations()
+    costs: tuple[tuple[float, ...], ...] | None = Field(
+        default=None,
+        description="Cost of a prediction by true class (row) and predicted class (column), in the order of the "
+        "contract's classes; gains are negative",
+    )
+    kpis: tuple[Kpi, ...] = ()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Reject settings that contradict each other."""
+        if self.persist > self.of_windows:
+            raise ValueError(f"persist is {self.persist} of {self.of_windows} windows; it can be {self.of_windows}")
+        names = [kpi.name for kpi in self.kpis]
+        if len(set(names)) < len(names):
+            raise ValueError(f"kpis: the names {', '.join(names)} are not unique; rename one")
+        if self.costs is not None and any(len(row) != len(self.costs) for row in self.costs):
+            raise ValueError("costs: needs as many columns as rows, one for each class")
+        return self

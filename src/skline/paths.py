@@ -29,7 +29,7 @@ CHOICE = SCORING / "choice.json"
 PLAN = SCORING / "plan.pickle"
 #: Calibration, threshold and interval, set on the validation part.
 TUNING = Path("models/tuning.json")
-#: Time, commit and library versions of the fit.
+#: What fitted the pipeline: the engine's code and the libraries.
 ORIGIN = Path("models/origin.json")
 
 REPORTS = Path("reports")
@@ -41,6 +41,8 @@ EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
 VERDICT = REPORTS / "verdict.json"
 REPORT = REPORTS / "report.html"
+#: What the candidate costs on this machine; neither git nor DVC tracks it, because no two measurements are equal.
+COSTS = REPORTS / "costs.json"
 
 #: What `package` writes; nothing serves it by default.
 CANDIDATE = Path("models/candidate")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
@@ -20,7 +20,8 @@ from skline.errors import SklineError
 from skline.files import atomic_folder
 from skline.split_rule import PartitionRule
 
-FORMAT = 1
+#: Format 1 contained time and commit of the fit, so that no two fits were equal; it is still read.
+FORMAT, READABLE_FORMATS = 2, (1, 2)
 MANIFEST = "manifest.json"
 PIPELINE = "pipeline.joblib"
 PLAN = "plan.pickle"
@@ -67,9 +68,10 @@ class MetricDescription(BaseModel):
 
 
 class Manifest(BaseModel):
-    """The files of the artifact with their sha256, and the provenance of the model.
+    """The files of the artifact with their sha256, and all that determined the model: equal inputs give equal bytes.
 
-    `partition` tells which rows the model was fitted on; None in artifacts of versions that did not store it.
+    `partition` tells which rows the model was fitted on; `engine` is the digest of the engine's code that fitted it, as
+    engine.json records it. Both are None in artifacts of versions that did not store them.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -78,20 +80,26 @@ class Manifest(BaseModel):
     name: str
     title: str
     task: str
-    created_at: str
     files: dict[str, str]
     contract_sha256: str
     params_sha256: str
     data_sha256: dict[str, str]
-    git_commit: str | None
-    git_dirty: bool | None
     registered_model: str
+    engine: str | None = None
     libraries: dict[str, str]
     metrics: dict[str, Any]
     metric_descriptions: dict[str, MetricDescription] = {}
     scoring: Scoring
     tuning: Tuning | None = None
     partition: PartitionRule | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_facts_of_the_run(cls, value: Any) -> Any:
+        """Leave out what only format 1 contains."""
+        if isinstance(value, dict) and value.get("format") == 1:
+            return {key: item for key, item in value.items() if key not in ("created_at", "git_commit", "git_dirty")}
+        return value
 
 
 class ExpectedPredictions(BaseModel):
@@ -176,9 +184,8 @@ class Artifact:
             libraries = ", ".join(f"{name} {version}" for name, version in manifest.libraries.items())
             raise InvalidArtifact(
                 f"the artifact {self.version} cannot be loaded: its {PIPELINE} {problem} "
-                f"({type(error).__name__}: {error}). It was created at {manifest.created_at} from commit "
-                f"{manifest.git_commit or 'unknown'} with {libraries}. Retrain with `dvc repro`, or serve the artifact "
-                "with the code and libraries that it was created with"
+                f"({type(error).__name__}: {error}). It was made with {libraries}. Retrain with `dvc repro`, or serve "
+                "the artifact with the code and libraries that it was made with (MLflow names the commit)"
             ) from error
 
     @classmethod
@@ -209,8 +216,11 @@ class Artifact:
                 f"{folder / MANIFEST} is of a format unknown to this version; package the artifact again with "
                 f"`dvc repro`: {error}"
             ) from error
-        if manifest.format != FORMAT:
-            raise InvalidArtifact(f"{folder / MANIFEST} has format {manifest.format}, this version supports {FORMAT}")
+        if manifest.format not in READABLE_FORMATS:
+            raise InvalidArtifact(
+                f"{folder / MANIFEST} has format {manifest.format}, this version reads {READABLE_FORMATS}; package the "
+                "artifact again with `dvc repro`"
+            )
         unlisted = {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}
         if unlisted:
             raise InvalidArtifact(f"{folder} holds {sorted(unlisted)}, which its manifest does not list")

@@ -35,16 +35,15 @@ def sections(
     settings : Settings
     contract : Contract
     metadata : mapping
-        The manifest: commit, libraries, metrics.
+        The manifest: libraries, metrics.
     parts : mapping
         reports/split.json: rows, class shares and dates of each part.
     details : mapping
         reports/evaluation.json: intervals, segments, threshold and other results.
     """
-    created = f"Task: {contract.task}. Created {metadata['created_at']} from commit {metadata['git_commit'] or 'none'}"
     metrics = metadata["metrics"]
     card: Sections = {
-        "": [contract.description, created + (" with uncommitted changes." if metadata["git_dirty"] else ".")],
+        "": [contract.description, f"Task: {contract.task}."],
         "Intended use": [
             settings.project.intended_use or "Not stated: fill in project.intended_use in params.yaml.",
         ],

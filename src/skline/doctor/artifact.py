@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError
 
 from skline import paths
 from skline.artifact import Artifact, InvalidArtifact, read_digest
-from skline.artifact.provenance import ENGINE, library_versions
+from skline.artifact.provenance import library_versions
 from skline.doctor.findings import Finding, join_first
 from skline.errors import SklineError
 from skline.release.verdict import read_verdict
@@ -46,15 +46,13 @@ def _check_artifact() -> list[Finding]:
     except PackageNotFoundError as error:
         return [Finding("broken", f"{error.name} is not installed", "uv sync")]
     recorded = artifact.manifest.libraries
-    # The engine's version alone says nothing: engine.json records whether its code differs (the check of the engine).
     differing = [
         name
         for name, version in recorded.items()
-        if name in installed and name != ENGINE and _release(version) != _release(installed[name])
+        if name in installed and _release(version) != _release(installed[name])
     ]
     if not differing:
-        maker = f"; it was made by skline {recorded[ENGINE]}" if ENGINE in recorded else ""
-        return [Finding("ok", f"artifact {artifact.version} is intact and fits the installed libraries{maker}")]
+        return [Finding("ok", f"artifact {artifact.version} is intact and fits the installed libraries")]
     versions = join_first([f"{name} {recorded[name]} (installed: {installed[name]})" for name in differing])
     message = f"artifact {artifact.version} was made with {versions}"
     if set(differing) & set(SAME_VERSION_REQUIRED):

@@ -7,7 +7,6 @@ incomplete one. Runs are recorded here, from dvc.lock, and found again by a fing
 import os
 import re
 import sqlite3
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,8 +25,8 @@ VERDICT_TAG, FAILURES_TAG, CHAMPION_TAG = "verdict", "verdict.failures", "verdic
 UNDECIDED_TAG = "verdict.undecided"
 #: Stages whose outputs and parameters identify a record.
 RESULT_STAGES = ("split", "train", "evaluate")
-#: Outputs of these stages that do not identify a result: they hold the time of the fit, the plan that the current code
-#: builds, and the duration of trials. The digest of the artifact, by which a record is found too, covers the first two.
+#: Outputs of these stages that do not identify a result: the libraries, the plan that the current code builds, and the
+#: trials. The digest of the artifact, by which a record is found too, covers the first two.
 IGNORED_OUTPUTS = ("models/origin.json", "models/scoring", "models/search.json")
 #: Message of an MLflow that cannot record a result.
 NOT_RECORDED = (
@@ -129,9 +128,8 @@ def redact_uri(tracking_uri: str) -> str:
 def register(mlflow_client: Any, name: str, record: RunRecord) -> Registered:
     """Record a result once, tag its version with the verdict, and set the alias `challenger` to it.
 
-    A result is found again by its fingerprint and by its artifact's digest: an equal model that was fitted again has
-    another time and commit in its manifest, and so another digest, and is another version. The version that a service
-    names can thereby always be found.
+    A result is found again by its fingerprint and by its artifact's digest: other libraries give equal inputs another
+    digest, and so another version. The version that a service names can thereby always be found.
 
     Only `skline promote` and `skline rollback` set the aliases `champion` and `previous`.
 
@@ -210,11 +208,7 @@ def _create_trial_runs(mlflow_client: Any, experiment: str, parent: str, search:
         by_fold = [Metric(f"fold.{search.metric}", score, 0, fold) for fold, score in enumerate(trial.scores)]
         mlflow_client.log_batch(
             run.info.run_id,
-            metrics=[
-                Metric(search.metric, trial.score, 0, 0),
-                Metric("fit_seconds", trial.fit_seconds, 0, 0),
-                *by_fold,
-            ],
+            metrics=[Metric(search.metric, trial.score, 0, 0), *by_fold],
             params=[Param(key, str(value)) for key, value in trial.params.items()],
             tags=[RunTag("skline.trial", str(number))],
         )
@@ -236,12 +230,3 @@ def _create_version(mlflow_client: Any, name: str, run_id: str, record: RunRecor
         name, source, run_id, tags={"artifact_sha256": record.tags["artifact_sha256"]}
     )
     return str(version.version)
-
-
-def uncommitted_diff(root: Path) -> str:
-    """Return the difference between the working tree and the last commit; empty outside git."""
-    try:
-        done = subprocess.run(["git", "diff", "HEAD"], cwd=root, capture_output=True, text=True, check=True)  # noqa: S607
-    except (OSError, subprocess.CalledProcessError):
-        return ""
-    return done.stdout

@@ -6,12 +6,11 @@ from typing import Any, Self
 
 @dataclass(frozen=True)
 class Trial:
-    """One configuration with its scores by fold (higher is better), their mean, and the seconds to fit all folds."""
+    """One configuration with its scores by fold (higher is better), and their mean."""
 
     params: dict[str, Any]
     score: float
     scores: tuple[float, ...]
-    fit_seconds: float
 
 
 @dataclass(frozen=True)

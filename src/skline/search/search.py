@@ -104,7 +104,7 @@ def _run_trial(
             f"train.search: the configuration {params or 'without changes'} scores {scores} by {metric}; "
             "choose another metric, or fewer folds, so that every fold can be scored"
         )
-    return Trial(params, float(np.mean(scores)), scores, float(np.sum(result["fit_time"])))
+    return Trial(params, float(np.mean(scores)), scores)
 
 
 def make_folds(rows: pd.DataFrame, contract: Contract, kind: str, n: int, seed: int) -> tuple[str, list[Fold]]:

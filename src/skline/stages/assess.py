@@ -12,7 +12,7 @@ from skline.evaluation import gates
 from skline.evaluation.champion import Comparison, compare_with_champion, open_champion
 from skline.evaluation.champion_rows import NotComparable, find_comparable_rows
 from skline.evaluation.frame_scorers import artifact_scorer
-from skline.evaluation.runtime_costs import measure_costs
+from skline.evaluation.runtime_costs import ROUNDS, Costs, measure_costs
 from skline.release.verdict import Verdict
 from skline.settings.evaluation import Evaluate, Gates
 
@@ -26,12 +26,12 @@ def assess(
     load_table: LoadTable,
     metrics: dict[str, Any],
     details: dict[str, Any],
+    costs: Costs,
     evaluate: Evaluate,
     limits: Gates,
     seed: int,
 ) -> tuple[Verdict, Comparison | None]:
     """Return the verdict on the candidate, and the comparison with the champion if there is one."""
-    costs = measure_costs(artifact, paths.CANDIDATE)
     result = compare_with_release(artifact, load_table, details["metric"], evaluate, limits, seed)
     comparison = result if isinstance(result, Comparison) else None
     verdict = Verdict(
@@ -113,17 +113,20 @@ def artifact_threshold(artifact: Artifact) -> float:
 def main() -> None:
     """Read the candidate, the validated rows, the reports of evaluate and the release; write verdict and report."""
     from skline.evaluation.report.page import render_report
-    from skline.files import read_json, read_table, write_text
+    from skline.files import read_json, read_table, write_json, write_text
     from skline.settings import Settings
 
     settings = Settings.load()
     artifact = Artifact.open(paths.CANDIDATE, read_digest(paths.CANDIDATE_DIGEST))
     metrics, details = read_json(paths.METRICS), read_json(paths.EVALUATION)
+    costs = measure_costs(artifact, paths.CANDIDATE)
+    write_json(paths.COSTS, {"artifact_sha256": artifact.digest} | costs.model_dump())
     verdict, comparison = assess(
         artifact,
         lambda: read_table(paths.VALIDATED),
         metrics,
         details,
+        costs,
         settings.evaluate,
         settings.gates,
         settings.train.seed,
@@ -147,3 +150,7 @@ def main() -> None:
     print(verdict.summary())
     for result in verdict.gates:
         print(f"{OUTCOMES[result.passed]}  {result.gate}: {result.reason}")
+    print(
+        f"on this machine a row takes {costs.latency_ms:g} ms of processor time ({costs.latency_low_ms:g} to "
+        f"{costs.latency_high_ms:g} in {ROUNDS} rounds), and the model {costs.memory_mb:g} MB of memory"
+    )

@@ -3,7 +3,6 @@
 It never validates: a cell that cannot be parsed is left empty and listed, and the stage validate rejects its row.
 """
 
-import datetime as dt
 import difflib
 import sys
 from collections.abc import Callable, Mapping
@@ -173,8 +172,5 @@ def main() -> None:
     write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)
-    write_json(
-        paths.LINEAGE,
-        lineage | {"read_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds")} | result.lineage,
-    )
+    write_json(paths.LINEAGE, lineage | result.lineage)
     print(f"{len(result.table):,} rows from {settings.source.uri}")

@@ -7,6 +7,7 @@ from typing import Any
 
 from skline import paths
 from skline.artifact import Manifest
+from skline.engine import version
 from skline.registry.record import (
     CHAMPION_TAG,
     FAILURES_TAG,
@@ -16,8 +17,9 @@ from skline.registry.record import (
     fingerprint,
     open_client,
     register,
-    uncommitted_diff,
 )
+from skline.registry.reproducibility import describe, differing_outputs
+from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
 from skline.release.verdict import Verdict, read_verdict
 from skline.search.result import NO_SEARCH, SearchResult
 
@@ -28,6 +30,7 @@ def build_record(
     digest: str,
     params: Mapping[str, Any],
     source: str,
+    commit: tuple[str | None, bool | None],
     diff: str,
     verdict: Verdict | None = None,
     search: SearchResult = NO_SEARCH,
@@ -46,6 +49,8 @@ def build_record(
         params.yaml; nested keys become dotted names.
     source : str
         Where the table comes from.
+    commit : tuple
+        The commit, and whether the working tree differs from it; see `git_state`.
     diff : str
         Uncommitted changes.
     verdict : Verdict, optional
@@ -60,8 +65,9 @@ def build_record(
         params=flatten(params),
         metrics={name: value for name, value in flatten(manifest.metrics).items() if isinstance(value, int | float)},
         tags={
-            "mlflow.source.git.commit": manifest.git_commit or "",
-            "git_dirty": str(manifest.git_dirty),
+            "mlflow.source.git.commit": commit[0] or "",
+            "git_dirty": str(commit[1]),
+            "skline.version": version(),
             "artifact_sha256": digest,
             "task": manifest.task,
         },
@@ -101,13 +107,15 @@ def main() -> None:
     from skline.settings import Settings
 
     settings = Settings.load()
+    lock = yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {}
     manifest = Manifest.model_validate(read_json(paths.ARTIFACT / MANIFEST))
     record = build_record(
-        yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {},
+        lock,
         manifest,
         read_digest(paths.ARTIFACT_DIGEST),
         settings.model_dump(mode="json", by_alias=True, exclude_none=True),
         settings.source.uri,
+        git_state(Path.cwd()),
         uncommitted_diff(Path.cwd()),
         read_verdict(paths.VERDICT) if paths.VERDICT.exists() else None,
         SearchResult.from_json(read_json(paths.SEARCH)),
@@ -117,3 +125,6 @@ def main() -> None:
         version = register(mlflow_client, manifest.registered_model, record)
     state = "new" if version.created else "existing"
     print(f"{manifest.registered_model} version {version.version}, {state} run {version.run_id}")
+    committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
+    if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
+        print(describe(differing))

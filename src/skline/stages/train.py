@@ -12,9 +12,10 @@ from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from skline import paths
-from skline.artifact.provenance import provenance
+from skline.artifact.provenance import library_versions
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
+from skline.engine import stage_digest
 from skline.errors import SklineError
 from skline.files import write_bytes, write_json, write_text
 from skline.scoring import plan_storage
@@ -128,7 +129,7 @@ def search_params(
 def write_model(
     pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]], tuning: Tuning | None = None
 ) -> ScoringChoice:
-    """Write models/: the pipeline, the golden rows with its predictions, the plan, the tuning and the provenance.
+    """Write models/: the pipeline, the golden rows with its predictions, the plan, the tuning and what fitted it.
 
     Parameters
     ----------
@@ -154,7 +155,7 @@ def write_model(
     else:
         write_bytes(paths.PLAN, plan_storage.dump_plan(plan))
     write_json(paths.TUNING, (tuning or Tuning(rows=0)).model_dump())
-    write_json(paths.ORIGIN, provenance())
+    write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions()})
     return choice
 
 

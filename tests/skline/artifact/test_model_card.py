@@ -10,7 +10,7 @@ from tests.fixtures import demo
 
 def test_card_contains_metrics_columns_and_excluded_columns() -> None:
     metadata = {
-        "title": "Flights", "created_at": "now", "git_commit": None, "git_dirty": None,
+        "title": "Flights",
         "libraries": {"numpy": "2"}, "metrics": {"rows": 3, "model": {"roc_auc": 0.7}, "dummy": {"roc_auc": 0.5}},
     }  # fmt: skip
     settings = Settings.load(demo.PARAMS)
@@ -31,7 +31,7 @@ def test_the_weakest_segments_are_the_worst_by_the_direction_of_the_metric(metri
     ]
     details = {"metric": metric, "descriptions": describe_metrics("binary"), "segments": segments}
     metadata = {
-        "title": "Flights", "created_at": "now", "git_commit": None, "git_dirty": None, "libraries": {},
+        "title": "Flights", "libraries": {},
         "metrics": {"rows": 3, "model": {}},
     }  # fmt: skip
     text = markdown("Flights", sections(Settings.load(demo.PARAMS), demo.contract(), metadata, {}, details))

@@ -182,6 +182,11 @@ def test_each_limit_fails_a_model_that_does_not_keep_it() -> None:
     assert not verdict.undecided_gates
 
 
+def test_a_verdict_does_not_depend_on_measurements_that_keep_their_limits() -> None:
+    slower = COSTS.model_copy(update={"latency_ms": 2, "latency_low_ms": 1.9, "latency_high_ms": 2.1, "memory_mb": 40})
+    assert make_verdict(STRICT, costs=slower).gates == make_verdict(STRICT).gates
+
+
 def test_a_limit_within_the_interval_is_neither_kept_nor_missed() -> None:
     for limits, gate, text in (
         ({"worst_segment": 0.6}, "worst segment", "1 of 2 segments have too few rows to tell"),

@@ -146,13 +146,13 @@ def test_artifact_of_an_earlier_layout_is_rejected_with_the_next_step(
         artifact.PIPELINE: pipeline_of_another_layout("skline.clock", monkeypatch),
         artifact.PLAN: b"0" * 64 + pickle_of("skline.scoring.cells", "Table"),
     }
-    opened = repackage(packaged, tmp_path / "a", files, git_commit="aa35de4", created_at="2026-11-20T10:00:00+00:00")
+    opened = repackage(packaged, tmp_path / "a", files)
     with pytest.raises(InvalidArtifact) as raised:
         load_plan_or_pipeline(opened)
     message = str(raised.value)
     assert message.startswith(f"the artifact {opened.version} cannot be loaded: its pipeline.joblib refers to code")
     assert "No module named 'skline.clock'" in message
-    assert "created at 2026-11-20T10:00:00+00:00 from commit aa35de4 with python" in message
+    assert "made with python" in message
     assert "Retrain with `dvc repro`" in message
 
 

@@ -66,7 +66,7 @@ def test_is_live_and_ready_and_reports_what_it_serves(client: httpx.Client, pack
     info = client.get("/info").json()
     assert (info["model_version"], info["artifact_sha256"]) == (version, packaged.digest)
     assert info["manifest"].keys() >= {
-        "git_commit", "data_sha256", "params_sha256", "contract_sha256", "libraries", "metrics",
+        "engine", "data_sha256", "params_sha256", "contract_sha256", "libraries", "metrics",
     }  # fmt: skip
 
 

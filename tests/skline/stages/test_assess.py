@@ -15,6 +15,7 @@ from skline import paths
 from skline.artifact import Artifact
 from skline.errors import SklineError
 from skline.evaluation.report.page import render_report
+from skline.evaluation.runtime_costs import Costs
 from skline.release.manifest import Arm, Release, publish_manifest
 from skline.release.verdict import Verdict
 from skline.scoring.golden_rows import choose_golden_rows
@@ -31,6 +32,7 @@ from tests.fixtures.sample_project.pipeline import build_pipeline
 SETTINGS = Evaluate(resamples=100, min_segment_rows=100, baseline_rows=1_000, seeds=1, learning_curve=True,
                     crossings=(("carrier", "origin"),))  # fmt: skip
 LIMITS = Gates(linear_margin=0.2, segment_rows=200)
+COSTS = Costs(latency_ms=1, latency_low_ms=0.9, latency_high_ms=1.1, artifact_mb=2, memory_mb=30)
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +55,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
 
 def assess_artifact(artifact: Artifact, evaluated: evaluate.Evaluated, limits: Gates = LIMITS) -> Any:
     details = json.loads(json.dumps(evaluated.details))
-    return assess.assess(artifact, demo.validated, evaluated.metrics, details, SETTINGS, limits, seed=1)
+    return assess.assess(artifact, demo.validated, evaluated.metrics, details, COSTS, SETTINGS, limits, seed=1)
 
 
 def release(artifact: str, digest: str) -> None:

@@ -17,6 +17,7 @@ from skline import paths
 from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Column
+from skline.engine import stage_digest
 from skline.errors import SklineError
 from skline.evaluation.metrics import describe_metrics
 from skline.files import write_json, write_table, write_text
@@ -59,7 +60,7 @@ def test_same_inputs_give_same_bytes(project: Path) -> None:
     assert packaged().digest == first.digest
     assert first.manifest.scoring.path == "plan"
     assert first.manifest.metric_descriptions["roc_auc"].label == "ROC AUC"
-    assert first.manifest.created_at == json.loads(paths.ORIGIN.read_text())["created_at"]
+    assert first.manifest.engine == stage_digest("train")
 
 
 def test_rejects_a_plan_with_other_predictions(project: Path) -> None:

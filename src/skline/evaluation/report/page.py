@@ -59,7 +59,7 @@ def render_report(
         ("Model", sections.model(artifact, settings)),
     ]
     body = [f'<header>\n<p class="kicker">Evaluation report</p>\n<h1>{escape(title)}</h1>']
-    body.append(f'<p class="soft">{escape(artifact.version)}, created {escape(artifact.manifest.created_at[:10])}</p>')
+    body.append(f'<p class="soft">{escape(artifact.version)}</p>')
     body.append(_banner(verdict) + "\n</header>\n<main>")
     body += _sections(contents)
     body.append("</main>\n<footer>")

@@ -190,7 +190,6 @@ def data(lineage: Mapping[str, Any], parts: Mapping[str, Any]) -> list[str]:
     origin = {
         "Source": lineage.get("source"),
         "Query": lineage.get("query"),
-        "Read": lineage.get("read_at"),
         "Rows": f"{lineage['rows']:,}" if "rows" in lineage else None,
         "Sha256": lineage.get("sha256"),
         "Left out as leaks": ", ".join(lineage.get("leaks_left_out") or []),
@@ -205,9 +204,9 @@ def model(artifact: Artifact, settings: Settings) -> list[str]:
     origin = {
         "Intended use": settings.project.intended_use or "not stated: fill in project.intended_use in params.yaml",
         "Artifact": artifact.digest,
-        "Commit": (manifest.git_commit or "none") + (" with uncommitted changes" if manifest.git_dirty else ""),
         "Training data": manifest.data_sha256.get("train", ""),
         "Scored by": scorer,
+        "Engine's code": manifest.engine,
         "Libraries": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
     }
     return [_list_of(origin), "<p>The artifact's model card describes each input and its allowed values.</p>"]

@@ -34,7 +34,7 @@ class Info(BaseModel):
 
 @router.get("/info")
 async def info(request: Request) -> Info:
-    """Return git commit, hashes of data, params and contract, library versions and metrics."""
+    """Return hashes of data, params, contract and engine, library versions and metrics."""
     models: ModelManager = request.app.state.container.models
     artifact = models.artifact
     return Info(

@@ -14,15 +14,11 @@ def model_summary(manifest: Manifest, card: str) -> str:
     """Return intended use, metrics and provenance of the model as HTML."""
     sections = card_sections(card)
     intended_use = sections.get("Intended use", "")
-    commit = manifest.git_commit or ""
-    dirty = " with uncommitted changes" if manifest.git_dirty else ""
     details = {
         **_data_parts(sections.get("Data", "")),
-        "Created": manifest.created_at[:10],
-        "Git commit": f"{commit[:12]}{dirty}" if commit else "",
         "Data (SHA-256)": manifest.data_sha256.get("train", "")[:12],
         "Made with": ", ".join(
-            f"{name} {manifest.libraries[name]}" for name in ("skline", "scikit-learn") if name in manifest.libraries
+            f"{name} {manifest.libraries[name]}" for name in ("python", "scikit-learn") if name in manifest.libraries
         ),
     }
     items = "\n".join(

@@ -138,8 +138,6 @@ def test_facts_come_from_manifest_and_model_card(artifact: Artifact) -> None:
         update={
             "metrics": metrics,
             "metric_descriptions": descriptions,
-            "git_commit": "0123456789abcdef",
-            "git_dirty": True,
         }
     )
     settings = Settings.load(demo.PARAMS)
@@ -154,7 +152,6 @@ def test_facts_come_from_manifest_and_model_card(artifact: Artifact) -> None:
         'ROC AUC<span class="hint">1 is perfect</span>',
         "0.671",
         "0.646",
-        "0123456789ab with uncommitted changes",
     ):
         assert expected in html
     assert "Precision" not in html

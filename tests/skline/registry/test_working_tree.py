@@ -1,10 +1,9 @@
-"""Tests of the git state and the versions that a manifest records."""
+"""Tests of the state of the working tree that a run records."""
 
 import subprocess
 from pathlib import Path
 
-from skline import engine
-from skline.artifact.provenance import git_state, library_versions
+from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
 
 
 def test_tree_is_dirty_only_if_files_other_than_results_differ(tmp_path: Path) -> None:
@@ -24,8 +23,8 @@ def test_tree_is_dirty_only_if_files_other_than_results_differ(tmp_path: Path) -
     (tmp_path / "params.yaml").write_text("second")
     assert git_state(tmp_path) == (commit, True)
 
-
-def test_versions_contain_the_engine() -> None:
-    versions = library_versions()
-    assert list(versions)[:2] == ["python", "skline"]
-    assert versions["skline"] == engine.version()
+    assert committed_text(tmp_path, "params.yaml") == "first"
+    assert committed_text(tmp_path, "missing.yaml") is None
+    diff = uncommitted_diff(tmp_path)
+    assert "params.yaml" in diff
+    assert "dvc.lock" not in diff

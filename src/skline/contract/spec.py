@@ -8,7 +8,7 @@ import hashlib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -82,6 +82,13 @@ class Column(BaseModel):
     notation: str | None = None
     #: Texts that stand for a missing value in this column; None: those of the contract.
     missing: tuple[str, ...] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the values that were set, in the order of the fields.
+
+        Pydantic pickles the set of their names, whose order is another one in each process; equal plans are equal bytes.
+        """
+        return type(self).model_validate, (self.model_dump(exclude_unset=True),)
 
     @property
     def storage(self) -> str:

@@ -49,9 +49,9 @@ def summarize_as_html(artifact: Artifact, scoring: Scoring) -> str:
 
 def _facts(manifest: Manifest, scoring: Scoring) -> Iterator[str]:
     yield manifest.task
-    yield f"fitted {manifest.created_at[:10]}"
-    if manifest.git_commit is not None:
-        yield f"commit {manifest.git_commit[:10]}" + (" with uncommitted changes" if manifest.git_dirty else "")
+    yield "fitted with " + ", ".join(
+        f"{name} {manifest.libraries[name]}" for name in ("python", "scikit-learn") if name in manifest.libraries
+    )
     yield f"scored by {describe_scoring(scoring)}"
 
 

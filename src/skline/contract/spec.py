@@ -86,7 +86,7 @@ class Column(BaseModel):
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values that were set, in the order of the fields.
 
-        Pydantic pickles the set of their names, whose order is another one in each process; equal plans are equal bytes.
+        Pydantic pickles the set of their names, whose order differs by process; equal plans must be equal bytes.
         """
         return type(self).model_validate, (self.model_dump(exclude_unset=True),)
 

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from lightgbm import LGBMClassifier, LGBMRegressor
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.compose import ColumnTransformer, TransformedTargetRegressor
@@ -33,8 +34,9 @@ from sklearn.preprocessing import (
     TargetEncoder,
 )
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from xgboost import XGBClassifier, XGBRegressor
 
-from skline.features import TextFeatures, TimeFeatures, minutes_of_day
+from skline.features import BoostingClassifier, BoostingRegressor, TextFeatures, TimeFeatures, minutes_of_day
 
 
 class CustomTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -52,6 +54,8 @@ class CustomTransformer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
 CUSTOM = CustomTransformer()
 TREES = HistGradientBoostingClassifier(early_stopping=False)
 FOREST: dict[str, Any] = {"n_estimators": 100, "random_state": 0, "min_samples_leaf": 5}
+LIGHTGBM: dict[str, Any] = {"n_jobs": 1, "verbosity": -1}
+XGBOOST: dict[str, Any] = {"n_jobs": 1}
 ORDINAL = OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=np.nan)
 
 #: Name, estimator, task.
@@ -62,6 +66,16 @@ ESTIMATORS: list[tuple[str, Any, str]] = [
     ("HistGradientBoostingRegressor, poisson", HistGradientBoostingRegressor(loss="poisson"), "regression"),
     ("GradientBoostingClassifier", GradientBoostingClassifier(), "binary"),
     ("GradientBoostingRegressor", GradientBoostingRegressor(), "regression"),
+    ("LGBMClassifier", LGBMClassifier(**LIGHTGBM), "binary"),
+    (
+        "LGBMClassifier, 3 classes, categories",
+        BoostingClassifier(LGBMClassifier(**LIGHTGBM), categories=2),
+        "multiclass",
+    ),
+    ("LGBMRegressor, poisson", LGBMRegressor(**LIGHTGBM, objective="poisson"), "regression"),
+    ("XGBClassifier", XGBClassifier(**XGBOOST), "binary"),
+    ("XGBClassifier, 3 classes", BoostingClassifier(XGBClassifier(**XGBOOST)), "multiclass"),
+    ("XGBRegressor, poisson", BoostingRegressor(XGBRegressor(**XGBOOST, objective="count:poisson")), "regression"),
     ("RandomForestClassifier", RandomForestClassifier(**FOREST), "binary"),
     ("RandomForestRegressor", RandomForestRegressor(**FOREST), "regression"),
     ("ExtraTreesClassifier, 6 levels", ExtraTreesClassifier(**FOREST, max_depth=6), "binary"),

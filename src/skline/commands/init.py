@@ -54,6 +54,11 @@ def add_parser(commands: Subparsers) -> None:
         metavar="N",
         help="compare estimators by cross-validation, and start no fit after N seconds; 0 takes boosting (%(default)g)",
     )
+    command.add_argument(
+        "--estimator",
+        choices=["boosting", "lightgbm", "xgboost", "catboost", "random_forest", "linear"],
+        help="compare settings of this estimator only (default: scikit-learn's boosting, forest and linear model)",
+    )
     command.add_argument("--force", action="store_true", help="replace files that were edited")
     command.set_defaults(run=init)
 

@@ -1,4 +1,4 @@
-"""Transformers for the steps of a Pipeline; they depend on scikit-learn and NumPy only.
+"""Transformers and estimators for the steps of a Pipeline; they depend on scikit-learn and NumPy only.
 
 The names are imported on first use: a stored plan needs only `skline.features.time`, and must not import scikit-learn.
 """
@@ -6,12 +6,29 @@ The names are imported on first use: a stored plan needs only `skline.features.t
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skline.features.boosting import BoostingClassifier, BoostingRegressor
     from skline.features.time import PARTS, minutes_of_day, time_part
     from skline.features.transformers import TextFeatures, TimeFeatures, TimePart
 
-__all__ = ["PARTS", "TextFeatures", "TimeFeatures", "TimePart", "minutes_of_day", "time_part"]
+__all__ = [
+    "PARTS",
+    "BoostingClassifier",
+    "BoostingRegressor",
+    "TextFeatures",
+    "TimeFeatures",
+    "TimePart",
+    "minutes_of_day",
+    "time_part",
+]
 
-_NUMPY_ONLY = ("PARTS", "minutes_of_day", "time_part")
+#: Name → its module, for those that are not transformers.
+_MODULES = {
+    "BoostingClassifier": "boosting",
+    "BoostingRegressor": "boosting",
+    "PARTS": "time",
+    "minutes_of_day": "time",
+    "time_part": "time",
+}
 
 
 def __getattr__(name: str) -> Any:
@@ -20,4 +37,4 @@ def __getattr__(name: str) -> Any:
 
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'time' if name in _NUMPY_ONLY else 'transformers'}"), name)
+    return getattr(import_module(f"{__name__}.{_MODULES.get(name, 'transformers')}"), name)

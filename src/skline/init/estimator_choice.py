@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,8 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from skline.contract.spec import Contract
-from skline.init.codegen.estimators import Estimator, TargetSummary, default_estimator
+from skline.init.codegen.estimators import FAMILIES, Estimator, Family, TargetSummary, default_estimator
+from skline.init.codegen.libraries import require_library
 from skline.init.codegen.pipeline_source import render_pipeline
 from skline.init.dry_run import imported_source
 from skline.stages.train import set_params
@@ -64,7 +65,9 @@ class EstimatorChoice:
     lines: tuple[str, ...]
 
 
-def choose_estimator(rows: pd.DataFrame, contract: Contract, split: dict[str, Any], seconds: float) -> EstimatorChoice:
+def choose_estimator(
+    rows: pd.DataFrame, contract: Contract, split: dict[str, Any], seconds: float, family: Family | None = None
+) -> EstimatorChoice:
     """Compare the candidates on the training part, and return the one with the lowest mean loss.
 
     Parameters
@@ -76,16 +79,18 @@ def choose_estimator(rows: pd.DataFrame, contract: Contract, split: dict[str, An
         The section `split` of params.yaml.
     seconds : float
         No fit starts after these seconds; with 0 nothing is compared, and boosting is chosen by the number of rows.
+    family : str, optional
+        Only estimators of this family are compared.
     """
     summary = TargetSummary.from_values(rows[contract.target.name].to_numpy(), contract.task)
-    default = default_estimator(summary, contract.task)
+    default = default_estimator(summary, contract.task, family or "boosting")
     groups = rows[contract.by_role("group").name].nunique() if split["kind"] == "group" else None
     if not seconds or len(rows) < MIN_ROWS or (groups is not None and groups < 2):
         few = f"the training part has {len(rows)} rows" + ("" if groups is None else f" of {groups} groups")
         reason = f"not compared: {few}" if seconds else "not compared"
         return EstimatorChoice(default, (), (f"estimator: {default.describe()} ({reason})",))
     trends = trending(rows, contract) if split["kind"] == "time" else ()
-    candidates = list_candidates(contract, summary, by_time=split["kind"] == "time", trends=trends)
+    candidates = list_candidates(contract, summary, by_time=split["kind"] == "time", trends=trends, family=family)
     sample = draw(rows, contract, split["kind"])
     started = time.monotonic()
     folds = make_folds(sample, contract, split["kind"])
@@ -106,23 +111,36 @@ def choose_estimator(rows: pd.DataFrame, contract: Contract, split: dict[str, An
     return EstimatorChoice(best.estimator, best.excluded, (head, *describe(candidates, best, test_share)))
 
 
+def requested_family(name: str | None) -> Family | None:
+    """Return the family that `--estimator` names; raises SklineError if its library is not installed."""
+    if name is None:
+        return None
+    require_library(FAMILIES[name])
+    return FAMILIES[name]
+
+
 def list_candidates(
-    contract: Contract, summary: TargetSummary, *, by_time: bool, trends: tuple[str, ...]
+    contract: Contract,
+    summary: TargetSummary,
+    *,
+    by_time: bool,
+    trends: tuple[str, ...],
+    family: Family | None = None,
 ) -> list[Candidate]:
-    """Return the estimators to compare, the default one first."""
-    default = default_estimator(summary, contract.task)
-    estimators = [default, Estimator(early_stopping=not default.early_stopping, poisson=default.poisson)]
+    """Return the estimators to compare, of one family or of all of scikit-learn, the default one first."""
+    default = default_estimator(summary, contract.task, family or "boosting")
+    estimators = [default]
+    if default.is_boosting:
+        estimators.append(replace(default, early_stopping=not default.early_stopping))
     if default.poisson:
-        estimators += [Estimator(early_stopping=one.early_stopping) for one in estimators[:2]]
-    estimators.append(Estimator("linear"))
-    if summary.rows <= MAX_FOREST_ROWS:
-        estimators.append(Estimator("forest"))
+        estimators += [replace(one, poisson=False) for one in estimators[:2]]
+    if family is None:
+        estimators.append(Estimator("linear"))
+        estimators += [Estimator("forest")] if summary.rows <= MAX_FOREST_ROWS else []
     candidates = [Candidate(estimator) for estimator in estimators]
     has_days = any(column.kind in ("date", "datetime") for column in contract.inputs)
     if by_time and (trends or has_days) and len(trends) < len(contract.inputs):
-        candidates += [
-            Candidate(Estimator(one.family, one.early_stopping, one.poisson, days=False), trends) for one in estimators
-        ]
+        candidates += [Candidate(replace(one, days=False), trends) for one in estimators]
     return candidates
 
 

@@ -17,7 +17,7 @@ from skline.init.codegen.contract_source import render_contract
 from skline.init.codegen.pipeline_source import render_pipeline
 from skline.init.codegen.source_and_params import render_params, render_source
 from skline.init.dry_run import dry_run, imported_source
-from skline.init.estimator_choice import choose_estimator
+from skline.init.estimator_choice import choose_estimator, requested_family
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.features import describe_input
 from skline.init.inference.gates import choose_gates
@@ -59,6 +59,8 @@ class InitOptions:
     rename_duplicates: bool = False
     #: No fit of the comparison of estimators starts after these seconds; 0 compares none.
     seconds: float = 0.0
+    #: The family of estimators to compare; None compares those of scikit-learn.
+    estimator: str | None = None
 
     def source_settings(self) -> dict[str, Any]:
         """Return the settings of the section `source` that these options give."""
@@ -101,6 +103,7 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     SklineError
         If no model can be trained on the table, or an option does not fit it.
     """
+    family = requested_family(options.estimator)
     table = inspect_table(path, uri, options.source_settings(), options.query)
     table_name = Path(uri).name if options.query is None else sql.database_name(uri)
     guesses, target = table.guesses, _column(table, options.target, "--target")
@@ -129,7 +132,7 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     while _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
         split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds)
+    choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds, family)
     if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     title = f"{to_words(name)}: {to_words(target.name)}"

@@ -24,6 +24,26 @@ _BOOSTING: Space = {
     "l2_regularization": [0.0, 0.1, 1.0, 10.0],
     "max_features": [0.3, 0.6, 1.0],
 }
+_LIGHTGBM: Space = {
+    "learning_rate": Range(low=0.02, high=0.3, log=True),
+    "num_leaves": [7, 15, 31, 63],
+    "min_child_samples": [5, 10, 20, 50, 100],
+    "reg_lambda": [0.0, 0.1, 1.0, 10.0],
+    "colsample_bytree": [0.3, 0.6, 1.0],
+}
+_XGBOOST: Space = {
+    "learning_rate": Range(low=0.02, high=0.3, log=True),
+    "max_depth": [3, 4, 5, 6],
+    "min_child_weight": [1, 2, 5, 10, 20],
+    "reg_lambda": [0.1, 1.0, 10.0],
+    "colsample_bytree": [0.3, 0.6, 1.0],
+}
+_CATBOOST: Space = {
+    "learning_rate": Range(low=0.02, high=0.3, log=True),
+    "depth": [3, 4, 5, 6],
+    "l2_leaf_reg": [1.0, 3.0, 10.0],
+    "random_strength": [0.5, 1.0, 5.0],
+}
 #: Class of an estimator → its most important parameters, with the usual range of good values.
 SPACES: dict[str, Space] = {
     "HistGradientBoostingClassifier": _BOOSTING,
@@ -32,12 +52,19 @@ SPACES: dict[str, Space] = {
     "RandomForestRegressor": _FOREST,
     "ExtraTreesClassifier": _FOREST,
     "ExtraTreesRegressor": _FOREST,
+    "LGBMClassifier": _LIGHTGBM,
+    "LGBMRegressor": _LIGHTGBM,
+    "XGBClassifier": _XGBOOST,
+    "XGBRegressor": _XGBOOST,
+    "CatBoostClassifier": _CATBOOST,
+    "CatBoostRegressor": _CATBOOST,
     "LogisticRegression": {"C": Range(low=1e-3, high=1e3, log=True)},
     "Ridge": {"alpha": Range(low=1e-3, high=1e3, log=True)},
     "ElasticNet": {"alpha": Range(low=1e-4, high=10, log=True), "l1_ratio": [0.1, 0.5, 0.9, 1.0]},
 }
 #: Only boosting without early stopping needs a chosen number of trees.
 _TREES = Range(low=50, high=400, log=True)
+_LIBRARY_SPACES = (_LIGHTGBM, _XGBOOST, _CATBOOST)
 
 
 def default_space(pipeline: Pipeline) -> dict[str, list[Any] | Range]:
@@ -48,7 +75,8 @@ def default_space(pipeline: Pipeline) -> dict[str, list[Any] | Range]:
     SklineError
         If there is no default space for the estimator.
     """
-    estimators = {name: value for name, value in pipeline.get_params().items() if type(value).__name__ in SPACES}
+    params = pipeline.get_params()
+    estimators = {name: value for name, value in params.items() if type(value).__name__ in SPACES}
     if not estimators:
         last = type(pipeline[-1]).__name__
         raise SklineError(
@@ -60,6 +88,9 @@ def default_space(pipeline: Pipeline) -> dict[str, list[Any] | Range]:
     space = dict(SPACES[type(estimator).__name__])
     if getattr(estimator, "early_stopping", True) is False:
         space["max_iter"] = _TREES
+    wrapper = params.get(prefix.removesuffix("__estimator"))
+    if SPACES[type(estimator).__name__] in _LIBRARY_SPACES and not getattr(wrapper, "early_stopping_rounds", None):
+        space["n_estimators"] = _TREES
     return {f"{prefix}__{name}": values for name, values in space.items()}
 
 

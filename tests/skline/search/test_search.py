@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
@@ -13,6 +14,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
+from skline.features import BoostingClassifier
 from skline.search.result import NO_SEARCH, SearchResult
 from skline.search.search import make_folds, search
 from skline.search.space import default_space, draw_candidates
@@ -144,7 +146,12 @@ def test_the_default_space_suits_the_estimator_also_inside_wrappers() -> None:
     fixed_trees = make_pipeline(TransformedTargetRegressor(HistGradientBoostingRegressor(early_stopping=False)))
     assert "histgradientboostingclassifier__max_iter" not in default_space(early_stopping)
     assert "transformedtargetregressor__regressor__max_iter" in default_space(fixed_trees)
-    for pipeline in (early_stopping, fixed_trees, make_pipeline(LogisticRegression())):
+    stopped = make_pipeline(BoostingClassifier(LGBMClassifier(), early_stopping_rounds=10))
+    assert "boostingclassifier__estimator__n_estimators" not in default_space(stopped)
+    assert "boostingclassifier__estimator__n_estimators" in default_space(
+        make_pipeline(BoostingClassifier(LGBMClassifier()))
+    )
+    for pipeline in (early_stopping, fixed_trees, make_pipeline(LogisticRegression()), stopped):
         drawn = draw_candidates(default_space(pipeline), 30, seed=2)
         assert drawn == draw_candidates(default_space(pipeline), 30, seed=2)
         assert drawn[0] == {}

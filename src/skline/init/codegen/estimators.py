@@ -8,8 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from skline.contract.spec import Task
+from skline.init.codegen.libraries import LIBRARIES, library_class, render_library_model
 
-Family = Literal["boosting", "linear", "forest"]
+Family = Literal["boosting", "linear", "forest", "lightgbm", "xgboost", "catboost"]
+#: The values of `skline init --estimator`, and the families that they mean.
+FAMILIES: dict[str, Family] = {
+    "boosting": "boosting",
+    "lightgbm": "lightgbm",
+    "xgboost": "xgboost",
+    "catboost": "catboost",
+    "random_forest": "forest",
+    "linear": "linear",
+}
 #: The feature groups that a default pipeline supports, in the order of its columns.
 GROUPS = ("category", "many_categories", "text", "date", "datetime", "boolean", "number")
 #: Boosting stops early by the score on a held-out tenth of the rows only if there are more rows than this: a smaller
@@ -57,10 +67,11 @@ class Estimator:
 
     Attributes
     ----------
-    family : {"boosting", "linear", "forest"}
+    family : {"boosting", "linear", "forest", "lightgbm", "xgboost", "catboost"}
+        "boosting" is scikit-learn's; the last three are libraries.
     early_stopping : bool
-        Boosting only: many trees of the usual size, until the score on a held-out tenth no longer improves; otherwise
-        a hundred small trees with a low learning rate.
+        Boosting only, of any library: many trees of the usual size, until the score on a held-out tenth no longer
+        improves; otherwise a hundred small trees with a low learning rate.
     poisson : bool
         Boosting only: whether the errors of a regression are measured relative to the expected value.
     days : bool
@@ -72,10 +83,15 @@ class Estimator:
     poisson: bool = False
     days: bool = True
 
+    @property
+    def is_boosting(self) -> bool:
+        """Whether it is gradient boosting, of any library."""
+        return self.family == "boosting" or self.family in LIBRARIES
+
     def describe(self) -> str:
         """Return the estimator as a phrase, for people."""
         settings = []
-        if self.family == "boosting":
+        if self.is_boosting:
             settings += ["early stopping" if self.early_stopping else "small trees"]
             settings += ["Poisson loss"] if self.poisson else []
         settings += [] if self.days else ["without trends"]
@@ -85,10 +101,12 @@ class Estimator:
 BOOSTING = Estimator()
 
 
-def default_estimator(summary: TargetSummary, task: Task) -> Estimator:
-    """Return the boosting that suits the number of rows and the target, where nothing is measured."""
+def default_estimator(summary: TargetSummary, task: Task, family: Family = "boosting") -> Estimator:
+    """Return the estimator of a family that suits the number of rows and the target, where nothing is measured."""
+    if family in ("linear", "forest"):
+        return Estimator(family)
     return Estimator(
-        early_stopping=summary.rows > EARLY_STOPPING_MIN_ROWS, poisson=task == "regression" and summary.skewed
+        family, early_stopping=summary.rows > EARLY_STOPPING_MIN_ROWS, poisson=task == "regression" and summary.skewed
     )
 
 
@@ -134,7 +152,22 @@ LINEAR_NOTES = {
     "text": "A text column becomes 100 numbers, computed from its character n-grams.",
 }
 FOREST_NOTES = TREE_NOTES | {"category": "A category that is not in the training part counts as missing."}
-NOTES: dict[Family, dict[str, str]] = {"boosting": TREE_NOTES, "linear": LINEAR_NOTES, "forest": FOREST_NOTES}
+LIBRARY_NOTES = TREE_NOTES | {
+    "category": (
+        "Categories come first: the library splits on them as sets. A category that is not in the training part counts "
+        "as missing."
+    )
+}
+NOTES: dict[Family, dict[str, str]] = {
+    "boosting": TREE_NOTES,
+    "linear": LINEAR_NOTES,
+    "forest": FOREST_NOTES,
+    "lightgbm": LIBRARY_NOTES,
+    "xgboost": LIBRARY_NOTES,
+    "catboost": TREE_NOTES | {"category": "A category that is not in the training part is in none of the columns."},
+}
+#: CatBoost's own treatment of categories has no plan.
+CATBOOST_STEPS = TREE_STEPS | {"category": 'OneHotEncoder(handle_unknown="ignore", sparse_output=False)'}
 
 SMALL_TREES = (
     "learning_rate=0.05",
@@ -152,10 +185,18 @@ EARLY_STOPPING = (
 )
 
 
+def column_order(estimator: Estimator, used: Sequence[str]) -> list[str]:
+    """Return feature groups in the order of the pipeline's columns: for a library, numbers follow the categories."""
+    if estimator.family not in LIBRARIES:
+        return list(used)
+    first = [group for group in ("category", "number") if group in used]
+    return [*first, *(group for group in used if group not in first)]
+
+
 def render_step(estimator: Estimator, group: str, task: Task) -> str:
     """Return the expression of the transformer of a feature group."""
     linear = estimator.family == "linear"
-    steps = LINEAR_STEPS if linear else TREE_STEPS
+    steps = LINEAR_STEPS if linear else CATBOOST_STEPS if estimator.family == "catboost" else TREE_STEPS
     skipped = {"day"} if linear else set()
     skipped |= set() if estimator.days else {"days"}
     parts = ", ".join(f'"{part}"' for part in PARTS.get(group, ()) if part not in skipped)
@@ -164,6 +205,10 @@ def render_step(estimator: Estimator, group: str, task: Task) -> str:
 
 def render_model(estimator: Estimator, used: Sequence[str], task: Task) -> list[str]:
     """Return the statement that creates the estimator, as lines."""
+    if estimator.family in LIBRARIES:
+        return render_library_model(
+            estimator.family, used, task, early_stopping=estimator.early_stopping, poisson=estimator.poisson
+        )
     name = class_name(estimator, task)
     if estimator.family == "linear":
         penalty = "alphas=np.logspace(-2, 4, 13)" if task == "regression" else "max_iter=1000"
@@ -180,7 +225,9 @@ def render_model(estimator: Estimator, used: Sequence[str], task: Task) -> list[
 
 
 def class_name(estimator: Estimator, task: Task) -> str:
-    """Return the class of scikit-learn."""
+    """Return the class of the estimator."""
+    if estimator.family in LIBRARIES:
+        return library_class(estimator.family, task)
     kind = "Regressor" if task == "regression" else "Classifier"
     match estimator.family:
         case "linear":

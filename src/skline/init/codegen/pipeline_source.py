@@ -11,9 +11,11 @@ from skline.init.codegen.estimators import (
     NOTES,
     Estimator,
     class_name,
+    column_order,
     render_model,
     render_step,
 )
+from skline.init.codegen.libraries import LIBRARIES, MONOTONE, takes_monotone
 
 HEAD = '''"""The model: preprocessing and estimator in one Pipeline, so that training and serving cannot differ.
 
@@ -42,6 +44,8 @@ FOLDS = "    folds = KFold(5, shuffle=True, random_state=0)"
 
 #: Module → the classes and functions that a pipeline may need of it, in the order of ruff; the estimator's comes in.
 IMPORTS = {
+    "catboost": [],
+    "lightgbm": [],
     "sklearn.compose": ["ColumnTransformer"],
     "sklearn.ensemble": [],
     "sklearn.impute": ["SimpleImputer"],
@@ -49,10 +53,11 @@ IMPORTS = {
     "sklearn.model_selection": ["KFold"],
     "sklearn.pipeline": ["Pipeline", "make_pipeline"],
     "sklearn.preprocessing": ["OneHotEncoder", "OrdinalEncoder", "StandardScaler", "TargetEncoder"],
+    "xgboost": [],
 }
 #: Longest line that the formatter of the project leaves.
 MAX_LINE = 120
-FEATURES = ["TextFeatures", "TimeFeatures"]
+FEATURES = ["BoostingClassifier", "BoostingRegressor", "TextFeatures", "TimeFeatures"]
 
 
 def render_pipeline(contract: Contract, estimator: Estimator = BOOSTING) -> str:
@@ -76,13 +81,17 @@ def render_pipeline(contract: Contract, estimator: Estimator = BOOSTING) -> str:
         raise SklineError(f"the contract has {problem}; a default pipeline supports {', '.join(GROUPS)}")
     used = [group for group in GROUPS if group in groups]
     body = _function(used, contract.task, estimator)
-    return "\n".join([HEAD, _imports(body, class_name(estimator, contract.task)), "", "", body]) + "\n"
+    constrains = estimator.family in LIBRARIES and takes_monotone(estimator.family, used, contract.task)
+    constants = ["", MONOTONE] if constrains else [""]
+    return "\n".join([HEAD, _imports(body, estimator, contract.task), *constants, "", body]) + "\n"
 
 
-def _imports(body: str, estimator: str) -> str:
+def _imports(body: str, family: Estimator, task: Task) -> str:
     """Render the imports of the names that the function uses, in the order of ruff."""
     used = set(re.findall(r"\w+", body))
-    own = "sklearn.linear_model" if estimator in ("RidgeCV", "LogisticRegression") else "sklearn.ensemble"
+    estimator = class_name(family, task)
+    own = "sklearn.linear_model" if family.family == "linear" else "sklearn.ensemble"
+    own = family.family if family.family in LIBRARIES else own
     lines = ["import numpy as np"] if "np" in used else []
     for module, names in IMPORTS.items():
         needed = [name for name in (*names, *([estimator] if module == own else [])) if name in used]
@@ -96,7 +105,7 @@ def _imports(body: str, estimator: str) -> str:
 def _function(used: list[str], task: Task, estimator: Estimator) -> str:
     """Render the function `build_pipeline`."""
     notes = [text for group, text in NOTES[estimator.family].items() if group in ("", *used)]
-    notes += [POISSON_NOTE] if estimator.poisson and estimator.family == "boosting" else []
+    notes += [POISSON_NOTE] if estimator.poisson and estimator.is_boosting else []
     notes += [TREND_NOTE] if not estimator.days and {"date", "datetime"} & set(used) else []
     lines = [
         "def build_pipeline(contract: Contract) -> Pipeline:",
@@ -106,7 +115,7 @@ def _function(used: list[str], task: Task, estimator: Estimator) -> str:
         '    """',
         "    groups = contract.feature_groups()",
     ]
-    steps = {group: render_step(estimator, group, task) for group in used}
+    steps = {group: render_step(estimator, group, task) for group in column_order(estimator, used)}
     if "encoder" in steps.values():
         lines.append(LIMITED_ENCODER if estimator.family == "boosting" else ENCODER)
     if any(re.search(r"\bscaled\b", step) for step in steps.values()):

@@ -11,8 +11,15 @@ from skline.scoring.estimators.boosting import read_gradient_boosting, read_hist
 from skline.scoring.estimators.calibration import read_calibrated
 from skline.scoring.estimators.dummy import read_dummy
 from skline.scoring.estimators.forests import read_forest, read_tree
+from skline.scoring.estimators.lightgbm import read_lightgbm
 from skline.scoring.estimators.linear import read_linear_regressor, read_logistic_regression
-from skline.scoring.estimators.wrappers import read_frozen, read_threshold, read_transformed_target
+from skline.scoring.estimators.wrappers import (
+    read_boosting,
+    read_frozen,
+    read_threshold,
+    read_transformed_target,
+)
+from skline.scoring.estimators.xgboost import read_xgboost
 from skline.scoring.matrix import Matrix
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import UnsupportedStep
@@ -20,6 +27,8 @@ from skline.scoring.sklearn_internals import public_type_name
 from skline.scoring.transformers.dispatch import check_output, transform
 
 ESTIMATORS: dict[str, ReadEstimator] = {
+    "lightgbm.sklearn.LGBMClassifier": read_lightgbm,
+    "lightgbm.sklearn.LGBMRegressor": read_lightgbm,
     "sklearn.dummy.DummyClassifier": read_dummy,
     "sklearn.dummy.DummyRegressor": read_dummy,
     "sklearn.ensemble.ExtraTreesClassifier": read_forest,
@@ -47,10 +56,14 @@ ESTIMATORS: dict[str, ReadEstimator] = {
     "sklearn.tree.DecisionTreeRegressor": read_tree,
     "sklearn.tree.ExtraTreeClassifier": read_tree,
     "sklearn.tree.ExtraTreeRegressor": read_tree,
+    "xgboost.sklearn.XGBClassifier": read_xgboost,
+    "xgboost.sklearn.XGBRegressor": read_xgboost,
 }
 
 #: Estimators that wrap another one; their readers get the function that reads it.
 WRAPPERS: dict[str, Callable[[RowChecks, Any, Matrix, ReadEstimator], EstimatorPlan]] = {
+    "skline.features.boosting.BoostingClassifier": read_boosting,
+    "skline.features.boosting.BoostingRegressor": read_boosting,
     "sklearn.calibration.CalibratedClassifierCV": read_calibrated,
     "sklearn.compose.TransformedTargetRegressor": read_transformed_target,
     "sklearn.frozen.FrozenEstimator": read_frozen,

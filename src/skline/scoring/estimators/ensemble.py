@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from typing_extensions import override
 
-from skline.scoring.code_writer import BatchContext, CodeWriter, Expression
+from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression
 from skline.scoring.estimators.base import Margin
 from skline.scoring.estimators.leaf_lookup import build_leaf_lookup
 from skline.scoring.estimators.trees import Tree
@@ -29,7 +29,7 @@ class TreeSum(Margin):
     Parameters
     ----------
     trees : sequence of Tree
-        Their values have k columns.
+        Their values have k columns; their dtype, float64 or float32, is that of the sums.
     expressions : sequence of Expression
         float64 expressions, by feature.
     kernel : callable
@@ -49,7 +49,7 @@ class TreeSum(Margin):
         self,
         trees: Sequence[Tree],
         expressions: Sequence[Expression],
-        kernel: Callable[[FloatArray], FloatArray],
+        kernel: Callable[[FloatArray], Array],
         *,
         width: int = 1,
         divisor: float | None = None,
@@ -75,11 +75,12 @@ class TreeSum(Margin):
     def evaluate(self, batch: BatchContext) -> Any:
         if self.lookup is None:
             return self.kernel(batch.matrix(self.expressions))
-        sums = np.empty((batch.size, self.n_columns), order=self.order)
+        values = self.lookup.leaf_values
+        sums = np.empty((batch.size, self.n_columns), dtype=values.dtype, order=self.order)
         for start in range(0, batch.size, CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             positions = self.lookup.batch_positions(batch, rows)
-            terms = self.lookup.leaf_values.take(positions, axis=0, mode="clip")
+            terms = values.take(positions, axis=0, mode="clip")
             terms = terms.reshape(len(positions), -1, self.n_columns)
             sums[rows] = np.add.accumulate(terms, axis=1)[:, -1]
         if self.divisor is not None:
@@ -102,7 +103,7 @@ class TreeSum(Margin):
         margin = self.kernel(np.array([row]))[0]
         return margin.item() if self.is_scalar else margin
 
-    def _leaf_sum(self, to_positions: Callable[[Any], Any], leaf_values: FloatArray) -> Callable[[Any], Any]:
+    def _leaf_sum(self, to_positions: Callable[[Any], Any], leaf_values: Array) -> Callable[[Any], Any]:
         """Return a function that maps the argument of `to_positions` to the margin."""
         accumulate, divisor, n_columns = np.add.accumulate, self.divisor, self.n_columns
         first_column = leaf_values[:, 0].copy()

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skline.scoring.code_writer import BatchContext, CodeWriter, Expression, TableIndex
+from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression, TableIndex
 from skline.scoring.estimators.trees import Tree
 from skline.scoring.expressions import LookupTable
-from skline.scoring.scores import FloatArray
 
 #: Numbers of bits that a tree may get, and so of leaves: those of one machine word.
 WORD_SIZES = (8, 16, 32, 64)
@@ -68,14 +67,15 @@ class LeafLookup:
     Attributes
     ----------
     leaf_values : ndarray of shape (trees * word_size, k)
-        The value of the leaf of each bit.
+        The value of the leaf of each bit, in the dtype of the trees' values.
     """
 
     def __init__(self, trees: Sequence[Tree], expressions: Sequence[Expression], word_size: int) -> None:
         self.word_size = word_size
         self.dtype = np.dtype(f"<u{word_size // 8}")
         self.n_bytes = len(trees) * word_size // 8
-        self.leaf_values: FloatArray = np.zeros((len(trees) * word_size, trees[0].values.shape[1]))
+        first = trees[0].values
+        self.leaf_values: Array = np.zeros((len(trees) * word_size, first.shape[1]), dtype=first.dtype)
         # The exponent of a power of two as a float64 is the bit's number.
         self._offsets = np.arange(len(trees)) * word_size - 1023
         splits = SplitCollector()

@@ -23,7 +23,7 @@ class Tree:
     left: list[int]
     right: list[int]
     missing_left: list[bool]
-    values: FloatArray  # (nodes, k); only those of leaves matter
+    values: Array  # float64 or float32 of shape (nodes, k); only those of leaves matter
     categories: dict[int, tuple[frozenset[int], frozenset[int]]]  # node → (left categories, known categories)
 
     @property
@@ -32,7 +32,7 @@ class Tree:
         return self.feature.count(-1)
 
 
-def constant_tree(values: FloatArray) -> Tree:
+def constant_tree(values: Array) -> Tree:
     """Return a tree of one leaf with `values`, shape (k,): the first term of an ensemble's sum."""
     return Tree([-1], [0.0], [-1], [-1], [False], values.reshape(1, -1), {})
 

@@ -5,15 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from skline.scoring.code_writer import CodeWriter, Expression
+from skline.scoring.code_writer import Array, CodeWriter, Expression
 from skline.scoring.estimators.trees import Tree
-from skline.scoring.scores import FloatArray
 
 #: A leaf is its position among all leaf values; a split is (feature, threshold, node if at most, node otherwise).
 Node = Any
 
 
-def emit_walk(writer: CodeWriter, trees: Sequence[Tree], expressions: Sequence[Expression]) -> tuple[str, FloatArray]:
+def emit_walk(writer: CodeWriter, trees: Sequence[Tree], expressions: Sequence[Expression]) -> tuple[str, Array]:
     """Write the walk of one row.
 
     Returns
@@ -23,7 +22,7 @@ def emit_walk(writer: CodeWriter, trees: Sequence[Tree], expressions: Sequence[E
     values : ndarray of shape (leaves of all trees, k)
         The leaf values by position.
     """
-    values: list[FloatArray] = []
+    values: list[Array] = []
     roots = [_nest(tree, values, len(expressions)) for tree in trees]
     names = [writer.emit(expression) for expression in expressions]
     row = ", ".join([*names, *(f"-{name}" for name in names)])
@@ -42,7 +41,7 @@ def _walk(roots: list[Node], row: tuple[float, ...]) -> list[int]:
     return leaves
 
 
-def _nest(tree: Tree, values: list[FloatArray], width: int) -> Node:
+def _nest(tree: Tree, values: list[Array], width: int) -> Node:
     """Convert a tree to nested tuples, and append its leaf values to `values`.
 
     NaN is never at most a threshold, so it takes the last branch of a tuple. Where NaN goes left, the test is reversed

@@ -1,4 +1,4 @@
-"""Plans of estimators that wrap another one: thresholds, frozen estimators, transformed targets."""
+"""Plans of estimators that wrap another one: thresholds, frozen estimators, transformed targets, boosting libraries."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ from typing_extensions import override
 
 from skline.scoring.code_writer import Array
 from skline.scoring.estimators.base import EstimatorPlan, Link, ReadEstimator, RegressionLink
-from skline.scoring.matrix import Matrix
+from skline.scoring.matrix import Matrix, as_floats, check_names
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import RowScore, Scores, UnsupportedStep
 from skline.scoring.sklearn_internals import positive_label, response_method, target_dimensions
@@ -104,3 +104,33 @@ class InverseLink(Link):
     def batch_scores(self, margins: Any) -> Scores:
         values = self.inner.batch_scores(margins).predictions
         return Scores(values if self.inverse is None else self.inverse(values), None)
+
+
+def read_boosting(checks: RowChecks, estimator: Any, matrix: Matrix, read: ReadEstimator) -> EstimatorPlan:
+    """Read a BoostingClassifier or BoostingRegressor, which give their estimator an array of float64."""
+    check_names(matrix, estimator)
+    inner = read(checks, estimator.estimator_, Matrix(as_floats(matrix, estimator, allow_float32=True), "array"))
+    classes = getattr(estimator, "classes_", None)
+    return inner if classes is None else EstimatorPlan(inner.margin, PositionLink(inner.link, classes))
+
+
+class PositionLink(Link):
+    """Classes by the positions that another link predicts; its probabilities."""
+
+    def __init__(self, inner: Link, classes: Array) -> None:
+        self.inner = inner
+        self.classes: Array | None = classes
+        self.depends_on_batch = inner.depends_on_batch
+        self.has_decision_function = False
+        self._classes = classes
+        self._labels = classes.tolist()
+
+    @override
+    def row_score(self, margin: Any) -> RowScore:
+        position, probabilities = self.inner.row_score(margin)
+        return self._labels[position], probabilities
+
+    @override
+    def batch_scores(self, margins: Any) -> Scores:
+        scores = self.inner.batch_scores(margins)
+        return Scores(self._classes[scores.predictions], scores.probabilities)

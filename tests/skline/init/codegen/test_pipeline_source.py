@@ -28,6 +28,7 @@ from tests.skline.scoring.tables import assert_planned
 
 SMALL_TREES, STOPPING = Estimator(early_stopping=False), Estimator()
 LINEAR, FOREST = Estimator("linear"), Estimator("forest")
+LIGHTGBM = Estimator("lightgbm", early_stopping=False)
 TASKS: tuple[Task, ...] = ("binary", "multiclass", "regression")
 COLUMNS = {
     "category": (Column(name="colour", kind="string", nullable=True), Column(name="size of it", kind="string")),
@@ -104,10 +105,17 @@ def build_pipeline(source: str, contract: Contract) -> Any:
     return namespace["build_pipeline"](contract)
 
 
+#: The name of the number of threads in each library: on tables of this size more threads only slow each other down.
+JOBS = (("lightgbm", "n_jobs"), ("xgboost", "n_jobs"), ("catboost", "thread_count"))
+
+
 def fit_pipeline(contract: Contract, estimator: Estimator = SMALL_TREES, n: int = 80) -> Any:
     """Fit with few trees: the preprocessing is what is tested."""
     pipeline = build_pipeline(render_pipeline(contract, estimator), contract)
     few: dict[Any, dict[str, Any]] = {"boosting": {"model__max_iter": 8}, "forest": {"model__n_estimators": 5}}
+    few |= {
+        library: {"model__estimator__n_estimators": 8, f"model__estimator__{n_jobs}": 1} for library, n_jobs in JOBS
+    }
     set_params(pipeline, few.get(estimator.family, {}), seed=1)
     return pipeline.fit(to_frame(contract.inputs, make_rows(n, 1)), make_targets(contract.task, n))
 
@@ -121,10 +129,10 @@ COMBINATIONS = [
 
 
 #: What a plan is exact to: the sums of a linear model depend on the number of rows that are scored together.
-EXACTNESS = {"boosting": "bits", "forest": "bits", "linear": "ulp"}
+EXACTNESS = {"boosting": "bits", "forest": "bits", "linear": "ulp", "lightgbm": "bits"}
 
 
-@pytest.mark.parametrize("estimator", [SMALL_TREES, LINEAR, FOREST], ids=Estimator.describe)
+@pytest.mark.parametrize("estimator", [SMALL_TREES, LINEAR, FOREST, LIGHTGBM], ids=Estimator.describe)
 @pytest.mark.parametrize("groups", COMBINATIONS, ids="+".join)
 def test_pipeline_fits_and_its_plan_is_exact_for_every_combination_of_groups(
     groups: tuple[str, ...], estimator: Estimator
@@ -137,10 +145,14 @@ def test_pipeline_fits_and_its_plan_is_exact_for_every_combination_of_groups(
 
 
 @pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("estimator", [SMALL_TREES, STOPPING, LINEAR, FOREST], ids=Estimator.describe)
+@pytest.mark.parametrize(
+    "estimator",
+    [SMALL_TREES, STOPPING, LINEAR, FOREST, dataclasses.replace(LIGHTGBM, early_stopping=True)],
+    ids=Estimator.describe,
+)
 def test_pipeline_fits_and_its_plan_is_exact_for_every_task_and_estimator(task: Task, estimator: Estimator) -> None:
     contract = make_contract(GROUPS, task)
-    poisson = task == "regression" and estimator == STOPPING
+    poisson = task == "regression" and estimator.is_boosting and estimator.early_stopping
     fitted = fit_pipeline(contract, dataclasses.replace(estimator, poisson=poisson), n=50)
     assert assert_planned(fitted, UNSEEN_ROWS, contract.inputs).exactness in ("bits", EXACTNESS[estimator.family])
 
@@ -157,8 +169,9 @@ PAIRS = [c for size in (1, 2, len(GROUPS)) for c in itertools.combinations(GROUP
 
 
 def test_rendered_pipeline_passes_ruff_check_and_format(tmp_path: Any) -> None:
+    libraries = [Estimator(name, early_stopping=name != "xgboost") for name in ("lightgbm", "xgboost", "catboost")]  # type: ignore[arg-type]
     for number, (groups, task) in enumerate(itertools.product(PAIRS, TASKS)):
-        for other, estimator in enumerate((SMALL_TREES, STOPPING, LINEAR, FOREST)):
+        for other, estimator in enumerate((SMALL_TREES, STOPPING, LINEAR, FOREST, *libraries)):
             variant = dataclasses.replace(estimator, days=number % 2 == 0, poisson=task == "regression")
             text = render_pipeline(make_contract(groups, task), variant)
             (tmp_path / f"p{number}_{other}.py").write_text(text, encoding="utf-8")
@@ -183,6 +196,18 @@ def test_without_trends_the_number_of_the_day_is_no_input() -> None:
     for estimator in (SMALL_TREES, LINEAR, FOREST):
         assert '"days"' in render_pipeline(contract, estimator)
         assert '"days"' not in render_pipeline(contract, dataclasses.replace(estimator, days=False))
+
+
+def test_numbers_of_a_library_follow_the_categories_so_that_constraints_find_them() -> None:
+    contract = make_contract(("category", "date", "number"), "regression")
+    text = render_pipeline(contract, LIGHTGBM).replace("MONOTONE: dict[str, int] = {}", 'MONOTONE = {"count": -1}')
+    pipeline = build_pipeline(text, contract)
+    set_params(pipeline, {"model__estimator__n_jobs": 1}, seed=1)
+    rows = make_rows(200, 1)
+    pipeline.fit(to_frame(contract.inputs, rows), [row["count"] for row in rows])
+    assert pipeline["model"].monotone == [0, -1]
+    predictions = pipeline.predict(to_frame(contract.inputs, [{**rows[0], "count": count} for count in range(20)]))
+    assert (np.diff(predictions) <= 0).all()
 
 
 def test_target_summary_decides_loss_and_early_stopping() -> None:

@@ -43,4 +43,5 @@ def require_float32_functions() -> None:
 def _float32_function(name: str) -> Callable[[float], float]:
     function = getattr(ctypes.CDLL(None), name)
     function.argtypes, function.restype = [ctypes.c_float], ctypes.c_float
-    return function
+    typed: Callable[[float], float] = function
+    return typed

@@ -85,28 +85,29 @@ class _TreeReader:
 
     def read(self, root: dict[str, Any]) -> Tree:
         """Read one tree."""
-        nodes, stack = [], [root]
+        nodes: list[dict[str, Any]] = []
+        stack = [root]
         while stack:
             node = stack.pop()
             node["position"] = len(nodes)
             nodes.append(node)
             if "split_feature" in node:
                 stack += [node["right_child"], node["left_child"]]
-        splits = [node if "split_feature" in node else None for node in nodes]
+        splits: list[dict[str, Any] | None] = [node if "split_feature" in node else None for node in nodes]
         values = np.array([[node.get("leaf_value", 0.0)] for node in nodes], dtype=np.float64)
         categories = {}
-        for position, node in enumerate(splits):
-            if node is not None and node["decision_type"] == "==":
-                left = frozenset(int(text) for text in node["threshold"].split("||"))
+        for position, split in enumerate(splits):
+            if split is not None and split["decision_type"] == "==":
+                left = frozenset(int(text) for text in split["threshold"].split("||"))
                 categories[position] = left, left
-                feature = node["split_feature"]
+                feature = split["split_feature"]
                 self.categories[feature] = max(self.categories.get(feature, 0), *left)
         return Tree(
-            [-1 if node is None else node["split_feature"] for node in splits],
-            [0.0 if node is None else self._threshold(node) for node in splits],
-            [-1 if node is None else node["left_child"]["position"] for node in splits],
-            [-1 if node is None else node["right_child"]["position"] for node in splits],
-            [node is not None and self._missing_left(node) for node in splits],
+            [-1 if split is None else split["split_feature"] for split in splits],
+            [0.0 if split is None else self._threshold(split) for split in splits],
+            [-1 if split is None else split["left_child"]["position"] for split in splits],
+            [-1 if split is None else split["right_child"]["position"] for split in splits],
+            [split is not None and self._missing_left(split) for split in splits],
             values,
             categories,
         )

@@ -52,12 +52,14 @@ ARTIFACT = Path("artifact")
 #: The artifact's digest, stored outside of it: a server needs it before it loads the pipeline.
 ARTIFACT_DIGEST = Path("artifact.sha256")
 
-#: The release manifest, the journal of releases, the looks of A/B tests, and the released artifacts by digest.
+#: The release manifest, the journal of releases, the looks of A/B tests, and the released artifacts by digest; and the
+#: record of registered versions, which git tracks.
 RELEASES = Path("releases")
 RELEASE = RELEASES / "release.json"
 JOURNAL = RELEASES / "journal.jsonl"
 LOOKS = RELEASES / "looks.jsonl"
 RELEASED = RELEASES / "artifacts"
+REGISTERED = RELEASES / "registered.jsonl"
 
 
 def part(name: str) -> Path:

@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +21,7 @@ import pytest
 from skline.logs.read import read_labelled
 from skline.logs.settings import LogSettings
 from skline.release.journal import read_journal
+from skline.release.services import read_statuses
 from skline.stages.train import train
 from tests.fixtures import demo
 from tests.fixtures.releases import wait_for_release
@@ -30,12 +32,12 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
 @contextmanager
-def serving(project: Project) -> Iterator[str]:
+def serving(project: Project, *arguments: str) -> Iterator[str]:
     """Run `skline serve` in a project, with settings for the log and the rate limit only."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "skline.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "skline.cli", "serve", "--port", str(port), *arguments]
     environment = os.environ | {
         "SKLINE_LOG__DATABASE": "logs/predictions.db", "SKLINE_LOG__PARTITIONS": "logs/predictions",
         "SKLINE_LIMITS__RATE": "1000000/second",
@@ -120,7 +122,9 @@ def test_no_request_fails_during_promotion_canary_abort_and_rollback(
             time.sleep(1)
             (project.folder / "mlflow.db").rename(project.folder / "away.db")  # the registry is unavailable
             rolled_back = time.time()
-            project.run("rollback", "--reason", "a complaint")
+            assert f"{address.removeprefix('http://')}: in service: {a}" in project.run(
+                "rollback", "--reason", "a complaint"
+            )
             published = (project.folder / "releases/release.json").stat().st_mtime
             wait_for_release(client, 5)
             followed = time.time()
@@ -154,3 +158,22 @@ def check_log(project: Project, load: Load, a: str, b: str) -> None:
     canary = [row for row in rows.values() if row["experiment"] == "canary-2"]
     assert {(row["arm"], row["model_version"]) for row in canary} == {("champion", a), ("challenger", b)}
     assert all((row["bucket"] < 1000) == (row["arm"] == "challenger") for row in canary)
+
+
+def test_every_worker_says_whether_it_follows_a_release_and_a_killed_one_is_not_waited_for(
+    tmp_path: Path, packaged: demo.Packaged
+) -> None:
+    project = make(tmp_path / "project")
+    project.run("promote", project.register(packaged, "a"))
+    manifest = project.folder / "releases/release.json"
+    with serving(project, "--workers", "2") as address:
+        deadline = time.monotonic() + 60
+        while len(statuses := read_statuses(manifest)) < 2 and time.monotonic() < deadline:
+            time.sleep(0.1)
+        place, version = address.removeprefix("http://"), f"demo@{packaged.digest[:12]}"
+        assert f"{place} (2 processes): in service: {version}\n" in project.run("flag", "explain", "off")
+        os.kill(statuses[0].pid, signal.SIGKILL)
+        while statuses[0].pid in {status.pid for status in read_statuses(manifest)}:
+            time.sleep(0.1)
+    assert read_statuses(manifest) == []
+    assert "no service here" in project.run("flag", "explain", "on")

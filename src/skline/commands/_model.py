@@ -1,13 +1,14 @@
 """The options that name a model; without one a command uses the model that `skline serve` serves."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline import paths
 
 if TYPE_CHECKING:
+    from skline.artifact import Artifact
+    from skline.registry.versions import Version
     from skline.release.in_service import ModelSource
 
 
@@ -19,7 +20,24 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--version", help="number or alias of a registered version")
     group.add_argument("--arm", choices=("champion", "challenger"), help="an arm of the release")
+    add_accept_option(command)
     command.add_argument("--digest", help="sha256 of the manifest in --artifact (default: read from PATH.sha256)")
+
+
+def add_accept_option(command: argparse.ArgumentParser) -> None:
+    """Declare the option with which a person vouches for the digest of a registered version."""
+    command.add_argument(
+        "--accept-digest",
+        metavar="SHA256",
+        help=f"digest that the version must have, if {paths.REGISTERED} does not list it",
+    )
+
+
+def accepted_digest(arguments: argparse.Namespace) -> str | None:
+    """Return the digest that a person accepts, if one is given; SklineError if it is no digest."""
+    from skline.release.registered import parse_digest
+
+    return None if arguments.accept_digest is None else parse_digest(arguments.accept_digest)
 
 
 def selected_model(arguments: argparse.Namespace) -> "ModelSource":
@@ -28,7 +46,7 @@ def selected_model(arguments: argparse.Namespace) -> "ModelSource":
     Raises
     ------
     SklineError
-        If there is no such model, or --digest is given without --artifact.
+        If there is no such model, or --digest is given without --artifact, or --accept-digest without --version.
     """
     from skline.errors import SklineError
     from skline.release.in_service import ModelSource, in_service, local_model
@@ -38,13 +56,17 @@ def selected_model(arguments: argparse.Namespace) -> "ModelSource":
     if arguments.digest is not None:
         raise SklineError(f"--digest needs --artifact, such as --artifact {paths.ARTIFACT}")
     if arguments.version is None:
+        if arguments.accept_digest is not None:
+            raise SklineError("--accept-digest needs --version: it is the digest of a registered version")
         return in_service(arm=arguments.arm)
+    version, artifact = fetch_registered(arguments.version, accepted_digest(arguments))
+    return ModelSource(paths.RELEASED / artifact.digest, artifact.digest, version.label)
+
+
+def fetch_registered(requested: str | None, accepted: str | None) -> "tuple[Version, Artifact]":
+    """Return a registered version and its artifact, which is fetched if it is not there."""
     from skline.commands._releases import open_registry
-    from skline.release.artifacts import ensure_artifact
+    from skline.release.fetching import fetch_version
     from skline.settings import Settings
 
-    registry = open_registry(Settings.load())
-    version = registry.find(arguments.version)
-    digest = version.artifact_sha256
-    ensure_artifact(paths.RELEASED, digest, partial(registry.download, version))
-    return ModelSource(paths.RELEASED / digest, digest, version.label)
+    return fetch_version(open_registry(Settings.load()), requested, paths.REGISTERED, paths.RELEASED, accepted)

@@ -1,4 +1,4 @@
-"""What the release commands share: the registry, the line that reports a new release, and the aliases."""
+"""What the release commands share: the registry, the report on a new release and on its services, and the aliases."""
 
 import os
 
@@ -7,6 +7,8 @@ from skline.registry.versions import Registry
 from skline.release.journal import Entry
 from skline.release.manifest import Release
 from skline.release.promotion import registry_aliases
+from skline.release.services import describe_statuses, has_rejected, wait_for_services
+from skline.release.store import ReleaseStore
 from skline.settings import Settings
 
 
@@ -23,6 +25,28 @@ def open_registry(settings: Settings) -> Registry:
 def print_entry(entry: Entry) -> None:
     """Print the release that is in force now; services follow within their watch_seconds."""
     print(f"release {entry.release.number} is in force: {entry.action} {entry.what}", flush=True)
+
+
+def report_services(releases: ReleaseStore, entry: Entry) -> None:
+    """Wait until the services on this machine have applied or rejected a release, and print what each of them says.
+
+    Raises
+    ------
+    SklineError
+        If a service rejects the release.
+    """
+    number = entry.release.number
+    statuses = wait_for_services(releases.manifest, number)
+    for line in describe_statuses(statuses, number):
+        print(line)
+    if not statuses:
+        print(f"no service here reports that it follows {releases.manifest}; its /info says what it serves")
+    rejected = sum(has_rejected(status, number) for status in statuses)
+    if rejected:
+        raise SklineError(
+            f"release {number} is published, and {rejected} of {len(statuses)} running processes reject it: they serve "
+            "what they served before; do what the reason says, or choose another release with `skline rollback --to`"
+        )
 
 
 def update_aliases(registry: Registry, entry: Entry, previous: Release | None) -> None:

@@ -14,7 +14,10 @@ def add_parser(commands: Subparsers) -> None:
 
 def abort(arguments: argparse.Namespace) -> None:
     """Publish a release without the experiment."""
-    from skline.commands._releases import print_entry
+    from skline.commands._releases import print_entry, report_services
     from skline.release.store import ReleaseStore
 
-    print_entry(ReleaseStore().abort(arguments.reason))
+    releases = ReleaseStore()
+    entry = releases.abort(arguments.reason)
+    print_entry(entry)
+    report_services(releases, entry)

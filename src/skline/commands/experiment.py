@@ -24,7 +24,7 @@ def report(arguments: argparse.Namespace) -> None:
     """Print the report of an experiment, and end it with --abort if a guard is breached."""
     import datetime as dt
 
-    from skline.commands._releases import print_entry
+    from skline.commands._releases import print_entry, report_services
     from skline.files import write_json
     from skline.logs.read import read_labels, read_predictions
     from skline.logs.settings import LogSettings
@@ -58,4 +58,6 @@ def report(arguments: argparse.Namespace) -> None:
     if arguments.abort and result.breach is not None:
         if current is None or current.experiment is None or current.experiment.name != release.experiment.name:
             raise SklineError(f"{release.experiment.name} is not running any more, so it cannot be ended")
-        print_entry(releases.abort(result.breach))
+        entry = releases.abort(result.breach)
+        print_entry(entry)
+        report_services(releases, entry)

@@ -19,14 +19,16 @@ def add_parser(commands: Subparsers) -> None:
 
 def set_flag(arguments: argparse.Namespace) -> None:
     """Publish a release with the flag changed; without a name print the flags."""
-    from skline.commands._releases import print_entry
+    from skline.commands._releases import print_entry, report_services
     from skline.release.store import ReleaseStore
 
     releases = ReleaseStore()
     if arguments.name is not None and arguments.state is None:
         raise SklineError(f"skline flag {arguments.name}: add on or off")
     if arguments.name is not None:
-        print_entry(releases.set_flag(arguments.name, on=arguments.state == "on", why=arguments.reason))
+        entry = releases.set_flag(arguments.name, on=arguments.state == "on", why=arguments.reason)
+        print_entry(entry)
+        report_services(releases, entry)
         return
     current = releases.current()
     if current is None:

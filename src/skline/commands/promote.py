@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
+from skline.commands._model import accepted_digest, add_accept_option
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument("version", nargs="?", help="number, or challenger, previous (default: challenger)")
     command.add_argument("--approve", metavar="NAME", help="name of the approver; needs --reason")
     command.add_argument("--reason", default="", help="reason, for the journal")
+    add_accept_option(command)
     mode = command.add_mutually_exclusive_group()
     mode.add_argument("--canary", metavar="PERCENT", help="share of traffic for the version; 5,20,50 is a ramp")
     mode.add_argument("--shadow", action="store_true", help="score live requests without returning the result")
@@ -40,12 +42,15 @@ def add_parser(commands: Subparsers) -> None:
 
 def promote(arguments: argparse.Namespace) -> None:
     """Publish the release and update the registry's aliases."""
-    from skline.commands._releases import open_registry, print_entry, update_aliases
+    from skline.commands._releases import open_registry, print_entry, report_services, update_aliases
     from skline.release import promotion
     from skline.release.store import ReleaseStore
     from skline.settings import Settings
 
-    plan, approval, settings = _read_plan(arguments), _read_approval(arguments), Settings.load()
+    plan, approval, accepted = _read_plan(arguments), _read_approval(arguments), accepted_digest(arguments)
+    if accepted is not None and not arguments.reason.strip():
+        raise SklineError("--accept-digest needs --reason WHY: the journal records who accepted the digest, and why")
+    settings = Settings.load()
     releases, registry = ReleaseStore(), open_registry(settings)
     previous = releases.current()
     entry, notes = promotion.promote(
@@ -57,11 +62,13 @@ def promote(arguments: argparse.Namespace) -> None:
         arguments.reason,
         approval_required=settings.release.approval == "required",
         guards=settings.release.guards,
+        accepted_digest=accepted,
     )
     print_entry(entry)
     for note in notes:
         print(f"note: {note}")
     update_aliases(registry, entry, previous)
+    report_services(releases, entry)
 
 
 def _read_approval(arguments: argparse.Namespace) -> "Approval | None":

@@ -22,7 +22,7 @@ def rollback(arguments: argparse.Namespace) -> None:
     The rollback itself must work without params.yaml and while the registry is down.
     """
     from skline.artifact import Artifact
-    from skline.commands._releases import open_registry, print_entry, update_aliases
+    from skline.commands._releases import open_registry, print_entry, report_services, update_aliases
     from skline.release.promotion import PromotionPlan, check_compatibility
     from skline.release.store import ReleaseStore
     from skline.settings import Settings
@@ -45,3 +45,4 @@ def rollback(arguments: argparse.Namespace) -> None:
         print(f"note: the registry's aliases were not updated: {error}")
     else:
         update_aliases(registry, entry, previous)
+    report_services(releases, entry)

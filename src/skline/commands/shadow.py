@@ -2,12 +2,12 @@
 
 import argparse
 import datetime as dt
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline import paths
 from skline.commands import Subparsers
+from skline.commands._model import accepted_digest, add_accept_option, fetch_registered
 
 if TYPE_CHECKING:
     from skline.artifact import Artifact
@@ -18,6 +18,7 @@ def add_parser(commands: Subparsers) -> None:
     command = commands.add_parser("shadow", help="score logged requests with a challenger, and compare")
     command.add_argument("version", nargs="?", help="registered version (default: challenger)")
     command.add_argument("--artifact", type=Path, help="a local artifact instead; its digest is read from PATH.sha256")
+    add_accept_option(command)
     command.add_argument("--since", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
     command.add_argument("--until", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
     command.add_argument("--out", type=Path, default=paths.REPORTS / "shadow.json", help="(default: %(default)s)")
@@ -44,14 +45,9 @@ def compare_on_log(arguments: argparse.Namespace) -> None:
 def _open_artifact(arguments: argparse.Namespace) -> "Artifact":
     """Open the challenger: a local artifact, or one from the registry."""
     from skline.artifact import Artifact
-    from skline.commands._releases import open_registry
-    from skline.release.artifacts import ensure_artifact
     from skline.release.in_service import local_model
-    from skline.settings import Settings
 
     if arguments.artifact is not None:
         model = local_model(arguments.artifact)
         return Artifact.open(model.folder, model.digest)
-    registry = open_registry(Settings.load())
-    version = registry.find(arguments.version)
-    return ensure_artifact(paths.RELEASED, version.artifact_sha256, partial(registry.download, version))
+    return fetch_registered(arguments.version, accepted_digest(arguments))[1]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from skline.doctor import artifact, contract, engine, environment, mlflow, parameters, repository, template
+from skline.doctor import artifact, contract, engine, environment, mlflow, parameters, releases, repository, template
 from skline.doctor.findings import Finding
 
 #: Checks by name, in the order of the report.
@@ -16,6 +16,7 @@ CHECKS: dict[str, Callable[[], list[Finding]]] = {
     "dvc": repository.check_dvc,
     "artifact": artifact.check,
     "mlflow": mlflow.check,
+    "releases": releases.check,
     "template": template.check,
 }
 

@@ -23,7 +23,7 @@ UNUSABLE = "the registry at {uri} cannot be used: {reason}; " + REMEDY
 
 @dataclass(frozen=True)
 class Version:
-    """A registered version.
+    """A registered version, as the registry describes it: `skline.release.registered` tells whether that is true.
 
     `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed, and
     `undecided` those that could not tell; `champion_sha256` is the digest of the champion that it was compared with,

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 #: Outputs of `dvc repro` that git tracks: the pipeline itself may have changed them.
-RESULTS = ("dvc.lock", "artifact.sha256", "reports")
+RESULTS = ("dvc.lock", "artifact.sha256", "reports", "releases/registered.jsonl")
 _OTHERS = (".", *(f":(exclude){name}" for name in RESULTS))
 
 

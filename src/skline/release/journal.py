@@ -48,7 +48,7 @@ class Entry(BaseModel):
     """One line of the journal.
 
     `follows` is the number of the release that was in force before, `restores` that of the release that a rollback
-    returned to.
+    returned to. `accepted_digest` is one that a person accepted because the record of registered versions lacks it.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -62,6 +62,7 @@ class Entry(BaseModel):
     verdict: PromotionVerdict | None = None
     follows: int | None = None
     restores: int | None = None
+    accepted_digest: str | None = None
     release: Release
 
 

@@ -15,8 +15,10 @@ from skline.registry.versions import Registry, Version
 from skline.release.artifacts import ensure_artifact
 from skline.release.compatibility import challenger_columns
 from skline.release.experiment import BUCKETS, Design, Experiment, Kind, RampStep
+from skline.release.fetching import confirm_digest
 from skline.release.journal import Action, Approval, Entry, PromotionVerdict
 from skline.release.manifest import Arm, Release
+from skline.release.registered import RecordedVerdict, RegisteredVersion
 from skline.release.store import ReleaseStore, champion_only, require_unchanged
 from skline.release.verdict import read_verdict
 
@@ -49,10 +51,12 @@ def promote(
     *,
     approval_required: bool,
     guards: Guards,
+    accepted_digest: str | None = None,
 ) -> tuple[Entry, list[str]]:
     """Promote a version.
 
-    Nothing is changed before the version is found, its verdict is checked, and its artifact is fetched and verified.
+    Nothing is changed before the version is found, its digest is confirmed by the record of registered versions, its
+    verdict is checked, and its artifact is fetched and verified.
 
     Parameters
     ----------
@@ -68,6 +72,8 @@ def promote(
         Reject a promotion without an approval.
     guards : Guards
         Limits of a canary.
+    accepted_digest : str, optional
+        Digest of a version that the record does not list, from the person who promotes it.
 
     Returns
     -------
@@ -87,7 +93,8 @@ def promote(
     require_look_size(plan)
     version = registry.find(requested)
     require_new(current, version, plan)
-    verdict, undecided = check_verdict(version, current, approval)
+    registered = confirm_digest(releases.registered, version, accepted_digest)
+    verdict, undecided = check_verdict(version, registered, current, approval)
     digest = version.artifact_sha256
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
     notes = check_compatibility(releases, current, artifact, plan)
@@ -100,7 +107,10 @@ def promote(
         require_unchanged(release, current)
         return build_release(release, arm, plan, guards)
 
-    return releases.publish(action, what, build, why=why, approval=approval, verdict=verdict), notes
+    entry = releases.publish(
+        action, what, build, why=why, approval=approval, verdict=verdict, accepted_digest=accepted_digest
+    )
+    return entry, notes
 
 
 def require_champion(current: Release | None, plan: PromotionPlan) -> None:
@@ -148,31 +158,25 @@ def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> boo
     )
 
 
-def check_verdict(version: Version, current: Release | None, approval: Approval | None) -> tuple[PromotionVerdict, str]:
-    """Return the verdict on a version: its tag in the registry, or reports/verdict.json if that is of this artifact.
+def check_verdict(
+    version: Version, registered: RegisteredVersion | None, current: Release | None, approval: Approval | None
+) -> tuple[PromotionVerdict, str]:
+    """Return the verdict on a version, and the gates that could not tell, as text.
 
-    A verdict is stale if it compared with another champion than the one in force; then an approval is needed. The text
-    names the gates that could not tell; it is empty if all were decided.
+    A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
 
     Raises
     ------
     SklineError
         If there is no verdict, a gate failed, or the verdict is stale and there is no approval.
     """
-    passed, failures, compared_with, source = version.verdict, version.failures, version.champion_sha256, "registry"
-    undecided = version.undecided
-    if passed is None and paths.VERDICT.exists():
-        local = read_verdict(paths.VERDICT)
-        if local.artifact_sha256 == version.artifact_sha256:
-            passed = "passed" if local.passed else "failed"
-            failures = "; ".join(gate.gate for gate in local.failed_gates)
-            undecided = "; ".join(gate.gate for gate in local.undecided_gates)
-            compared_with, source = local.champion_sha256 or "", str(paths.VERDICT)
-    if passed is None:
+    verdict, source = find_verdict(version, registered)
+    if verdict is None:
         raise SklineError(f"{version.label} has no verdict of the gates; run `dvc repro`, which assesses and registers")
-    if passed != "passed":
-        raise SklineError(f"{version.label} failed its gates ({failures or 'none passed'}); see {paths.REPORT}")
-    champion = "" if current is None else current.champion.sha256
+    if not verdict.passed:
+        failed = "; ".join(verdict.failed) or "none passed"
+        raise SklineError(f"{version.label} failed its gates ({failed}); see {paths.REPORT}")
+    champion, compared_with = "" if current is None else current.champion.sha256, verdict.champion_sha256
     stale = bool(champion) and compared_with != champion
     if stale and approval is None:
         compared = f"the champion {compared_with[:12]}" if compared_with else "no champion"
@@ -180,8 +184,31 @@ def check_verdict(version: Version, current: Release | None, approval: Approval 
             f"{version.label} was compared with {compared}, and the champion is {champion[:12]} now; run `dvc repro` "
             "to assess it again, or approve it with --approve NAME --reason WHY"
         )
-    verdict = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with or None, stale=stale)
-    return verdict, undecided
+    checked = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with, stale=stale)
+    return checked, "; ".join(verdict.undecided)
+
+
+def find_verdict(version: Version, registered: RegisteredVersion | None) -> tuple[RecordedVerdict | None, str]:
+    """Return the verdict on a version, and its source.
+
+    It is that of the record, else that of reports/verdict.json if it is about the same artifact. The registry's tags
+    count only if there is no line in the record because a person accepted the digest.
+    """
+    if registered is not None and registered.verdict is not None:
+        return registered.verdict, str(paths.REGISTERED)
+    if paths.VERDICT.exists():
+        local = read_verdict(paths.VERDICT)
+        if local.artifact_sha256 == version.artifact_sha256:
+            return RecordedVerdict.of(local), str(paths.VERDICT)
+    if registered is not None or version.verdict is None:
+        return None, ""
+    tags = RecordedVerdict(
+        passed=version.verdict == "passed",
+        failed=tuple(filter(None, version.failures.split("; "))),
+        undecided=tuple(filter(None, version.undecided.split("; "))),
+        champion_sha256=version.champion_sha256 or None,
+    )
+    return tags, "registry"
 
 
 def check_compatibility(

@@ -45,6 +45,11 @@ class ReleaseStore:
         return self.folder / paths.LOOKS.name
 
     @property
+    def registered(self) -> Path:
+        """The record of registered versions."""
+        return self.folder / paths.REGISTERED.name
+
+    @property
     def artifacts(self) -> Path:
         """The released artifacts, by digest."""
         return self.folder / paths.RELEASED.name

@@ -1,5 +1,10 @@
-"""Record the result in MLflow. The stage has no outs, so that no cache skips it; it records each result once."""
+"""Record the result in MLflow, and the version outside of it. The stage has no outs, so that no cache skips it.
 
+It records each result once. The line in releases/registered.jsonl is written last: if the stage is interrupted, the
+next run finds the version and writes the line.
+"""
+
+import datetime as dt
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +25,7 @@ from skline.registry.record import (
 )
 from skline.registry.reproducibility import describe, differing_outputs
 from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
+from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from skline.release.verdict import Verdict, read_verdict
 from skline.search.result import NO_SEARCH, SearchResult
 
@@ -80,13 +86,36 @@ def build_record(
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:
-    """Return the verdict as tags of a registered version; `skline promote` reads them."""
+    """Return the verdict as tags of a registered version."""
     return {
         VERDICT_TAG: "passed" if verdict.passed else "failed",
         FAILURES_TAG: "; ".join(gate.gate for gate in verdict.failed_gates)[:4000],
         UNDECIDED_TAG: "; ".join(gate.gate for gate in verdict.undecided_gates)[:4000],
         CHAMPION_TAG: verdict.champion_sha256 or "",
     }
+
+
+def build_line(
+    manifest: Manifest,
+    digest: str,
+    version: str,
+    git_commit: str | None,
+    verdict: Verdict | None,
+    verdict_sha256: str | None,
+    now: dt.datetime,
+) -> RegisteredVersion:
+    """Collect what is recorded of a registered version; a verdict on another artifact is left out."""
+    is_about_it = verdict is not None and verdict.artifact_sha256 == digest
+    return RegisteredVersion(
+        time=now,
+        model=manifest.registered_model,
+        version=version,
+        artifact_sha256=digest,
+        contract_sha256=manifest.contract_sha256,
+        git_commit=git_commit,
+        verdict=RecordedVerdict.of(verdict) if verdict is not None and is_about_it else None,
+        verdict_sha256=verdict_sha256 if is_about_it else None,
+    )
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -99,32 +128,39 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def main() -> None:
-    """Read dvc.lock, the artifact and the verdict; create or find the MLflow run and its registered version."""
+    """Read dvc.lock, the artifact and the verdict; create or find the MLflow run and its version, and record it."""
     import yaml
 
     from skline.artifact import MANIFEST, read_digest
-    from skline.files import read_json
+    from skline.files import read_json, sha256
     from skline.settings import Settings
 
     settings = Settings.load()
     lock = yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {}
     manifest = Manifest.model_validate(read_json(paths.ARTIFACT / MANIFEST))
+    digest = read_digest(paths.ARTIFACT_DIGEST)
+    verdict = read_verdict(paths.VERDICT) if paths.VERDICT.exists() else None
+    commit = git_state(Path.cwd())
     record = build_record(
         lock,
         manifest,
-        read_digest(paths.ARTIFACT_DIGEST),
+        digest,
         settings.model_dump(mode="json", by_alias=True, exclude_none=True),
         settings.source.uri,
-        git_state(Path.cwd()),
+        commit,
         uncommitted_diff(Path.cwd()),
-        read_verdict(paths.VERDICT) if paths.VERDICT.exists() else None,
+        verdict,
         SearchResult.from_json(read_json(paths.SEARCH)),
     )
     uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
     with open_client(uri, settings.register_.timeout) as mlflow_client:
-        version = register(mlflow_client, manifest.registered_model, record)
-    state = "new" if version.created else "existing"
-    print(f"{manifest.registered_model} version {version.version}, {state} run {version.run_id}")
+        registered = register(mlflow_client, manifest.registered_model, record)
+    verdict_sha256 = None if verdict is None else sha256(paths.VERDICT)
+    now = dt.datetime.now(dt.UTC)
+    line = build_line(manifest, digest, registered.version, commit[0], verdict, verdict_sha256, now)
+    record_version(paths.REGISTERED, line)
+    state = "new" if registered.created else "existing"
+    print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}")
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
     if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
         print(describe(differing))

@@ -28,6 +28,9 @@ from skline.doctor import (
     mlflow as mlflow_check,
 )
 from skline.doctor import (
+    releases as releases_check,
+)
+from skline.doctor import (
     template as template_check,
 )
 from skline.doctor.findings import Finding
@@ -147,6 +150,18 @@ PROBLEMS: dict[str, Problem] = {
     "MLflow database down": (
         lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: 'postgresql://u:secret@127.0.0.1:9/m'}"),
         mlflow_check.check, "broken", "postgresql at 127.0.0.1", "start it",
+    ),
+    "record of registered versions with a cut line": (
+        lambda: write("releases/registered.jsonl", '{"format": 1'),
+        releases_check.check, "warning", "lines that cannot be read: 1", "dvc repro -sf register",
+    ),
+    "record of registered versions that git ignores": (
+        lambda: write("releases/.gitignore", "*"),
+        releases_check.check, "warning", "git ignores releases/registered.jsonl", ".gitignore",
+    ),
+    "status of services that DVC does not ignore": (
+        lambda: write(".dvcignore", "releases/registered.jsonl") or write("releases/release.json", "{}"),
+        releases_check.check, "warning", ".dvcignore lacks releases/services", "copier update",
     ),
     "package of the demo": (
         lambda: edit("pyproject.toml", "train = [", f'train = [\n    "{template_check.DEMO_PACKAGE}==0.0.3",'),

@@ -1,11 +1,13 @@
 """A project with a real MLflow registry: versions of small artifacts, as `dvc repro` registers them."""
 
+import datetime as dt
 import io
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from skline import paths
 from skline.cli import parser
 from skline.errors import SklineError
 from skline.registry.record import RunRecord, open_client, register
+from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from tests.fixtures import demo
 
 PARAMS = """\
@@ -23,6 +27,20 @@ project: {name: demo}
 source: {uri: none.csv}
 register: {tracking_uri: "%s"}
 """
+
+
+def registered_version(packaged: demo.Packaged, version: str, tags: Mapping[str, str]) -> RegisteredVersion:
+    """Return the line about a version with these tags of the verdict."""
+    verdict = RecordedVerdict(
+        passed=tags["verdict"] == "passed",
+        failed=tuple(filter(None, tags["verdict.failures"].split("; "))),
+        undecided=tuple(filter(None, tags["verdict.undecided"].split("; "))),
+        champion_sha256=tags["verdict.champion_sha256"] or None,
+    ) if tags else None  # fmt: skip
+    return RegisteredVersion(
+        time=dt.datetime.now(dt.UTC), model="demo", version=version, artifact_sha256=packaged.digest,
+        contract_sha256="c" * 64, git_commit=None, verdict=verdict, verdict_sha256=None,
+    )  # fmt: skip
 
 
 @dataclass
@@ -39,8 +57,13 @@ class Project:
         verdict: str | None = "passed",
         champion: str = "",
         undecided: str = "",
+        *,
+        recorded: bool = True,
     ) -> str:
-        """Register an artifact as a version, as the stage `register` does; return its number."""
+        """Register an artifact as a version, as the stage `register` does; return its number.
+
+        Without `recorded` only MLflow knows of it.
+        """
         verdict_tags = {} if verdict is None else {
             "verdict": verdict, "verdict.failures": "" if verdict == "passed" else "roc_auc",
             "verdict.champion_sha256": champion, "verdict.undecided": undecided,
@@ -54,9 +77,12 @@ class Project:
         os.chdir(self.folder)  # a sqlite store keeps artifacts in the directory in which it is created
         try:
             with open_client(self.uri, 20) as mlflow_client:
-                return register(mlflow_client, "demo", record).version
+                version = register(mlflow_client, "demo", record).version
+            if recorded:
+                record_version(paths.REGISTERED, registered_version(packaged, version, verdict_tags))
         finally:
             os.chdir(before)
+        return version
 
     def aliases(self) -> dict[str, str]:
         with open_client(self.uri, 20) as mlflow_client:

@@ -1,20 +1,27 @@
 """Promotion with a real registry: which versions are promoted, and which are rejected with which message."""
 
 import json
+import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+import joblib
 import pytest
 
 from skline.artifact import Artifact
 from skline.errors import SklineError
+from skline.files import sha256
+from skline.registry.record import open_client
 from skline.release.experiment import Design
 from skline.release.journal import Entry, read_journal
 from skline.release.promotion import PromotionPlan, require_look_size
 from skline.stages.train import train
 from tests.fixtures import demo
+from tests.fixtures.releases import ServedReleases
 from tests.fixtures.sample_project.pipeline import build_pipeline
 from tests.skline.release.project import Project, make
 
@@ -181,3 +188,86 @@ def test_an_ab_test_whose_looks_have_too_few_entities_is_rejected() -> None:
     require_look_size(PromotionPlan("ab", share=50, design=design))
     with pytest.raises(SklineError, match="the first of 5 looks has 20 entities in the smaller arm, and it needs 25"):
         require_look_size(PromotionPlan("ab", share=90, design=design))
+
+
+class RunsCode:
+    """Creates a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+def hostile(packaged: demo.Packaged, folder: Path, marker: Path) -> demo.Packaged:
+    """Return a well-formed artifact with a digest of its own, whose pipeline runs code when it is unpickled."""
+    shutil.copytree(packaged.folder, folder)
+    joblib.dump(RunsCode(marker), folder / "pipeline.joblib")
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["files"]["pipeline.joblib"] = sha256(folder / "pipeline.joblib")
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return replace(packaged, folder=folder, digest=sha256(folder / "manifest.json"))
+
+
+def test_a_version_that_only_the_registry_knows_is_not_fetched(
+    tmp_path: Path, packaged: demo.Packaged, another: demo.Packaged
+) -> None:
+    project = make(tmp_path / "project")
+    project.register(another, "1")
+    ServedReleases(project.folder).promote(another)
+    unpickled = tmp_path / "unpickled"
+    attack = hostile(packaged, tmp_path / "artifact", unpickled)
+    version = project.register(attack, "2", champion=another.digest, recorded=False)
+    (project.folder / "rows.csv").write_text("")
+    for command in (
+        ("promote", version), ("promote", version, "--canary", "10"), ("promote", version, "--shadow"),
+        ("promote", version, "--ab", "--kpi", "brier", "--entities", "900"),
+        ("score", "rows.csv", "--out", "out.csv", "--version", version), ("shadow", version),
+    ):  # fmt: skip
+        message = project.error_of(*command)
+        assert f"demo/{version} has the digest {attack.digest[:12]}… in the registry" in message
+        assert "registered.jsonl does not list among its 1 lines. It was not fetched" in message
+        assert attack.digest not in message  # nothing to copy into --accept-digest
+    assert not unpickled.exists()
+    Artifact.open(attack.folder, attack.digest).load_pipeline()
+    assert unpickled.exists()  # only the digest has kept the code from running
+    assert [path.name for path in (project.folder / "releases/artifacts").iterdir()] == [another.digest]
+    assert len(entries_of(project)) == 1
+
+
+def test_a_digest_that_a_person_accepts_is_fetched_and_the_journal_says_so(
+    tmp_path: Path, packaged: demo.Packaged, another: demo.Packaged
+) -> None:
+    project = make(tmp_path / "project")
+    version = project.register(packaged, "1", recorded=False)
+    assert "there is no releases/registered.jsonl" in project.error_of("promote", version)
+    accept = ("promote", version, "--accept-digest", f"sha256:{packaged.digest}")
+    assert "--accept-digest needs --reason WHY" in project.error_of(*accept)
+    other = ("promote", version, "--accept-digest", another.digest, "--reason", "x")
+    assert f"and not the accepted {another.digest[:12]}" in project.error_of(*other)
+    assert "is not a digest" in project.error_of("promote", version, "--accept-digest", "sha256:12")
+    without_version = ("score", "rows.csv", "--out", "out.csv", "--accept-digest", packaged.digest)
+    assert "--accept-digest needs --version" in project.error_of(*without_version)
+    project.run(*accept, "--reason", "compared with artifact.sha256 of the build")
+    [entry] = entries_of(project)
+    assert (entry.accepted_digest, entry.why) == (packaged.digest, "compared with artifact.sha256 of the build")
+    assert entry.verdict is not None
+    assert entry.verdict.source == "registry"
+    assert "its digest was accepted by hand; compared with" in project.run("releases")
+
+
+def test_a_verdict_or_digest_that_was_changed_in_the_registry_does_not_count(
+    tmp_path: Path, packaged: demo.Packaged, another: demo.Packaged
+) -> None:
+    project = make(tmp_path)
+    failed, passed = project.register(packaged, "1", "failed"), project.register(another, "2")
+    with open_client(project.uri, 20) as mlflow_client:
+        mlflow_client.set_model_version_tag("demo", failed, "verdict", "passed")
+        mlflow_client.set_model_version_tag("demo", passed, "artifact_sha256", packaged.digest)
+    assert "demo/1 failed its gates (roc_auc)" in project.error_of("promote", failed)
+    assert f"lists with {another.digest[:12]}…: the registry was changed" in project.error_of("promote", passed)
+    with open_client(project.uri, 20) as mlflow_client:
+        mlflow_client.create_model_version("demo", "s3://x", mlflow_client.get_model_version("demo", passed).run_id)
+        mlflow_client.set_model_version_tag("demo", "3", "artifact_sha256", packaged.digest)
+    assert "registered.jsonl lists as demo/1: the registry was changed" in project.error_of("promote", "3")

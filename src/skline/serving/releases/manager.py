@@ -13,6 +13,7 @@ from skline.artifact import Artifact, InvalidArtifact
 from skline.errors import SklineError
 from skline.logs.writer import PredictionLog
 from skline.release.manifest import Arm, Flags, Release, read_manifest
+from skline.release.services import ServiceState, StatusFile
 from skline.serving.experiments.aborted import AbortedCanaries
 from skline.serving.experiments.experiment import RunningExperiment
 from skline.serving.experiments.shadow import ShadowScorer
@@ -80,6 +81,9 @@ class ModelManager:
         self._load_failures: dict[str, str] = {}  # by the artifact's digest
         self._watcher: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
+        self._checked_release: int | None = None  # the number of the newest release that was applied or rejected
+        path = settings.release_path
+        self._status_file = StatusFile(path) if path is not None and settings.watch_seconds else None
 
     @property
     def artifact(self) -> Artifact:
@@ -106,6 +110,7 @@ class ModelManager:
             await self._refresh_logged()
         self._initial_release_applied = True
         self._update_ready()
+        await self._write_status()
         settings = self._settings
         if settings.watch_seconds and (settings.release_path is not None or settings.artifact_digest is None):
             self._watcher = asyncio.create_task(self._watch(settings.watch_seconds))
@@ -121,6 +126,7 @@ class ModelManager:
             path = self._settings.release_path
             release = None if path is None else await asyncio.to_thread(read_manifest, path)
             if release is not None and path is not None:
+                self._checked_release = release.number  # no status is written before it is applied or rejected
                 if release != self.release:
                     await self._apply_release(release, path.parent)
                 else:
@@ -139,6 +145,8 @@ class ModelManager:
         if self._watcher is not None:
             self._watcher.cancel()
             await asyncio.gather(self._watcher, return_exceptions=True)
+        if self._status_file is not None:
+            await asyncio.to_thread(self._status_file.remove)
         await asyncio.gather(*self._closing)
         await _close(self._loaded_models(), None if self.experiment is None else self.experiment.shadow)
 
@@ -154,6 +162,20 @@ class ModelManager:
             await self.refresh()
         except Exception:
             log.exception("checking for a new release or artifact failed; the current model stays in service")
+        await self._write_status()
+
+    async def _write_status(self) -> None:
+        """Tell the commands that change releases what is served, where this process follows a manifest."""
+        if self._status_file is None:
+            return
+        state = ServiceState(
+            address=f"{self._settings.host}:{self._settings.port}",
+            version=self.artifact.version,
+            release=None if self.release is None else self.release.number,
+            checked=self._checked_release,
+            rejected=self.rejected_reason,
+        )
+        await asyncio.to_thread(self._status_file.write, state)
 
     async def _apply_release(self, release: Release, folder: Path) -> None:
         """Serve all arms of a release, or none of them."""

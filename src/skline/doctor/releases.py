@@ -1,0 +1,37 @@
+"""Check of what releases need from git and DVC: the record of registered versions, and the files of services."""
+
+from pathlib import Path
+
+from skline import paths
+from skline.doctor.findings import Finding
+from skline.doctor.repository import git
+from skline.errors import SklineError
+from skline.files import read_json_lines
+from skline.release.registered import RegisteredVersion
+from skline.release.services import FOLDER
+
+DVCIGNORE = Path(".dvcignore")
+#: What changes in releases/ without changing the champion: the stage assess depends on the rest.
+NOT_FOR_DVC = (paths.REGISTERED.as_posix(), (paths.RELEASES / FOLDER).as_posix())
+
+
+def check() -> list[Finding]:
+    """Check that git tracks the record, that its lines can be read, and that DVC ignores what is no result."""
+    try:
+        lines = read_json_lines(paths.REGISTERED, RegisteredVersion)
+    except SklineError as error:
+        return [Finding("broken", str(error), f"git restore {paths.REGISTERED}")]
+    findings = []
+    if lines.damaged_lines:
+        numbers = ", ".join(map(str, lines.damaged_lines))
+        message = f"{paths.REGISTERED} has lines that cannot be read: {numbers}; their versions cannot be promoted"
+        findings.append(Finding("warning", message, "uv run dvc repro -sf register, where they were registered"))
+    if git("check-ignore", paths.REGISTERED.as_posix()) is not None:
+        message = f"git ignores {paths.REGISTERED}: other machines cannot promote what is registered here"
+        findings.append(Finding("warning", message, "uvx copier update, or remove what ignores it from .gitignore"))
+    ignored = DVCIGNORE.read_text(encoding="utf-8").split() if DVCIGNORE.is_file() else []
+    if paths.RELEASES.is_dir() and (missing := [name for name in NOT_FOR_DVC if name not in ignored]):
+        message = f"{DVCIGNORE} lacks {' and '.join(missing)}: the stage assess runs again without need"
+        findings.append(Finding("warning", message, "uvx copier update, or add them"))
+    count = len({(each.model, each.version) for each in lines.values})
+    return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'version' if count == 1 else 'versions'}")]

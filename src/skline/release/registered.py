@@ -1,0 +1,131 @@
+"""The record of registered versions: which artifact and verdict the pipeline registered, in a file outside of MLflow.
+
+Whoever can write to MLflow can change the digest and the verdict of a version there, and a version's pipeline is
+unpickled. So the stage `register` appends each version to this file, and a version of the registry is fetched only if
+the file lists it with the same digest. Git tracks the file: it reaches other machines as the code does.
+"""
+
+import datetime as dt
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from skline import paths
+from skline.errors import SklineError
+from skline.files import JsonLines, append_line, read_json_lines
+from skline.release.verdict import Verdict
+
+#: A sha256 in hexadecimal, with or without `sha256:` before it.
+Digest = Annotated[
+    str, BeforeValidator(lambda text: str(text).removeprefix("sha256:")), Field(pattern="^[0-9a-f]{64}$")
+]
+
+
+class RecordedVerdict(BaseModel):
+    """The verdict on a version: the gates that failed and those that could not tell, and the champion compared with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    passed: bool
+    failed: tuple[str, ...] = ()
+    undecided: tuple[str, ...] = ()
+    champion_sha256: str | None = None
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> "RecordedVerdict":
+        """Return what is recorded of a verdict."""
+        return cls(
+            passed=verdict.passed,
+            failed=tuple(gate.gate for gate in verdict.failed_gates),
+            undecided=tuple(gate.gate for gate in verdict.undecided_gates),
+            champion_sha256=verdict.champion_sha256,
+        )
+
+
+class RegisteredVersion(BaseModel):
+    """One line of the file: a version that the pipeline registered; `version` is its number in the registry."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = 1
+    time: dt.datetime
+    model: str
+    version: str
+    artifact_sha256: Digest
+    contract_sha256: str
+    git_commit: str | None
+    verdict: RecordedVerdict | None
+    verdict_sha256: str | None = Field(description="Sha256 of reports/verdict.json")
+
+    def is_same_as(self, other: "RegisteredVersion") -> bool:
+        """Whether both lines say the same of a version, whenever and from whichever commit they were written."""
+        return self.model_copy(update={"time": other.time, "git_commit": other.git_commit}) == other
+
+
+def record_version(path: Path, registered: RegisteredVersion) -> bool:
+    """Append a version durably; return False if the last line about it says the same.
+
+    Raises
+    ------
+    SklineError
+        If the file cannot be read or written.
+    """
+    key = _key(registered)
+    earlier = [each for each in read_json_lines(path, RegisteredVersion).values if _key(each) == key]
+    if earlier and registered.is_same_as(earlier[-1]):
+        return False
+    append_line(path, registered.model_dump_json().encode())
+    return True
+
+
+def find_registered(path: Path, model: str, version: str, digest: str) -> RegisteredVersion:
+    """Return the newest line about a version, whose artifact has `digest` according to the registry.
+
+    Raises
+    ------
+    SklineError
+        If the file does not list the version with this digest, or cannot be read.
+    """
+    lines = read_json_lines(path, RegisteredVersion)
+    for each in reversed(lines.values):
+        if _key(each) == (model, version, digest):
+            return each
+    raise SklineError(_not_registered(path, lines, model, version, digest))
+
+
+def parse_digest(text: str) -> str:
+    """Return a digest that a person gives, without `sha256:`; SklineError if it is none."""
+    try:
+        return TypeAdapter(Digest).validate_python(text)
+    except ValidationError:
+        raise SklineError(f"{text!r} is not a digest; give the 64 hexadecimal digits of a sha256") from None
+
+
+def _key(registered: RegisteredVersion) -> tuple[str, str, str]:
+    return registered.model, registered.version, registered.artifact_sha256
+
+
+def _not_registered(path: Path, lines: JsonLines[RegisteredVersion], model: str, version: str, digest: str) -> str:
+    """Return what was found instead, and what to do.
+
+    The digest is abbreviated: who accepts it by hand has to get it from where the model was trained.
+    """
+    label = f"{model}/{version}"
+    same_version = [each.artifact_sha256 for each in lines.values if (each.model, each.version) == (model, version)]
+    same_artifact = [f"{each.model}/{each.version}" for each in lines.values if each.artifact_sha256 == digest]
+    if same_version:
+        listed = f"which {path} lists with {same_version[-1][:12]}…: the registry was changed, or is another one"
+    elif same_artifact:
+        listed = f"which {path} lists as {same_artifact[-1]}: the registry was changed, or is another one"
+    elif path.exists():
+        listed = f"which {path} does not list among its {len(lines.values)} lines"
+    else:
+        listed = f"and there is no {path}, which lists what the pipeline registered"
+    damaged = ", ".join(map(str, lines.damaged_lines))
+    return (
+        f"{label} has the digest {digest[:12]}… in the registry, {listed}"
+        f"{f' (unreadable lines: {damaged})' if damaged else ''}. It was not fetched. Get the line from where it was "
+        "registered (`git pull`), or write it there with `dvc repro -sf register`; or pass the digest, as "
+        f"{paths.ARTIFACT_DIGEST} has it there, with --accept-digest"
+    )

@@ -1,0 +1,104 @@
+"""What dependent rows are worth as independent ones.
+
+Rows of one entity resemble each other. A mean of n such rows varies like one of n / deff independent rows, with the
+design effect deff = 1 + (m - 1) r (Kish 1965, "Survey Sampling"): r is the intraclass correlation, m the mean size of
+an entity as its rows see it, Σm² / Σm.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.int64]
+
+
+def design_effect(values: Floats, entities: Codes | None) -> float:
+    """Return the design effect of the mean of some values, at least 1.
+
+    Parameters
+    ----------
+    values : float64 array, shape (n,)
+        NaN are left out.
+    entities : int64 array, shape (n,), or None
+        The entity of each value, as a number from 0 on; -1 is a row without one, which stands for itself. None: rows
+        are independent.
+    """
+    if entities is None or not len(values):
+        return 1.0
+    present = np.isfinite(values)
+    values, groups = values[present], _compact(entities[present])
+    if len(values) < 2:
+        return 1.0
+    sizes = np.bincount(groups).astype(np.float64)
+    size_seen = float((sizes**2).sum() / sizes.sum())
+    if size_seen <= 1:
+        return 1.0
+    return 1 + (size_seen - 1) * intraclass_correlation(values, groups, sizes)
+
+
+def intraclass_correlation(values: Floats, groups: Codes, sizes: Floats) -> float:
+    """Return the intraclass correlation from a one-way analysis of variance (Donner 1986), between 0 and 1.
+
+    Parameters
+    ----------
+    values, groups : arrays of shape (n,)
+        `groups` are numbers from 0 without gaps.
+    sizes : float64 array
+        Rows of each group.
+    """
+    n, k = float(len(values)), float(len(sizes))
+    if k < 2:
+        return 1.0
+    if n <= k:
+        return 0.0
+    centred = values - values.mean()
+    sums = np.bincount(groups, weights=centred)
+    between = float((sums**2 / sizes).sum())
+    within = max(float((centred**2).sum()) - between, 0.0)
+    mean_between, mean_within = between / (k - 1), within / (n - k)
+    typical = (n - float((sizes**2).sum()) / n) / (k - 1)
+    spread = mean_between + (typical - 1) * mean_within
+    return float(np.clip((mean_between - mean_within) / spread, 0.0, 1.0)) if spread > 0 else 0.0
+
+
+def effective_rows(values: Floats, entities: Codes | None) -> float:
+    """Return the number of independent rows that the rows are worth for the mean of `values`."""
+    return len(values) / design_effect(values, entities)
+
+
+def share_design_effect(indicators: npt.NDArray[np.bool_], entities: Codes | None) -> float:
+    """Return the design effect of a set of shares: the mean over categories, weighted by their variance.
+
+    This is the first-order correction of Rao and Scott 1981, "The analysis of categorical data from complex sample
+    surveys".
+
+    Parameters
+    ----------
+    indicators : bool array, shape (n, k)
+        Whether each row is in each of k categories.
+    entities : int64 array, shape (n,), or None
+    """
+    if entities is None or not indicators.size:
+        return 1.0
+    shares = indicators.mean(axis=0)
+    weights = shares * (1 - shares)
+    if not weights.sum():
+        return 1.0
+    effects = np.array([design_effect(column.astype(np.float64), entities) for column in indicators.T])
+    return max(1.0, float((effects * weights).sum() / weights.sum()))
+
+
+def entity_count(entities: Codes | None) -> int | None:
+    """Return the number of distinct entities, rows without one counted each; None without entities."""
+    return None if entities is None else int(_compact(entities).max(initial=-1)) + 1
+
+
+def _compact(entities: Codes) -> Codes:
+    """Number entities from 0 without gaps; each row without an entity gets a number of its own."""
+    groups = entities.astype(np.int64)
+    alone = groups < 0
+    if alone.any():
+        groups = groups.copy()
+        groups[alone] = groups.max(initial=0) + 1 + np.arange(int(alone.sum()))
+    compact: Codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    return compact

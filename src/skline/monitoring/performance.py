@@ -1,0 +1,198 @@
+"""Metrics on matured labels, with intervals by row or by entity, and reweighted where labels are missing.
+
+Labels that arrive late, or only for reviewed predictions, are no random sample. If whether a row has a label depends on
+its score alone, weighting each labelled row by rows / labelled rows of its band of scores makes the labelled rows
+represent all (post-stratification; Holt and Smith 1979). It cannot repair labels that are missing because of their
+value. The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that their chance is in the
+interval; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from skline.evaluation.bootstrap import metric_values, percentile_interval
+from skline.evaluation.metrics import compute_resampled_metrics
+from skline.evaluation.resampling import Draws, Sample
+from skline.monitoring.clusters import Codes, Floats
+from skline.monitoring.result import CalibrationBin, Check, Coverage, Estimate, MetricResult, Performance, estimate
+
+#: Bands of equal count by score within which labels are weighted.
+BANDS = 20
+#: Rows that a weighted draw has for each labelled row: weights are rounded to as many copies.
+COPIES = 4
+#: Rows of a draw at most.
+MAX_DRAW = 200_000
+#: Bins of the calibration curve.
+CALIBRATION_BINS = 10
+#: Metrics whose resamples need independent rows; a reweighted or clustered draw repeats rows.
+UNCLUSTERED = ("ece",)
+
+
+def score_bands(scores: Floats, bands: int = BANDS) -> Codes:
+    """Return the band of each score, from 0 on; bands have about equal counts, and equal scores one band."""
+    edges = np.unique(np.quantile(scores, np.linspace(0, 1, bands + 1)[1:-1])) if len(scores) else scores
+    codes: Codes = np.searchsorted(edges, scores, side="right").astype(np.int64)
+    return codes
+
+
+def band_coverage(scores: Floats, labelled: npt.NDArray[np.bool_], bands: int = CALIBRATION_BINS) -> list[Coverage]:
+    """Return rows and labelled rows by band of scores."""
+    codes = score_bands(scores, bands)
+    return [
+        Coverage(
+            low=float(scores[codes == code].min()),
+            high=float(scores[codes == code].max()),
+            rows=int((codes == code).sum()),
+            labelled=int(labelled[codes == code].sum()),
+        )
+        for code in np.unique(codes)
+    ]
+
+
+def metric_estimates(
+    sample: Sample,
+    labelled: npt.NDArray[np.bool_],
+    strata: Codes | None,
+    entities: Codes | None,
+    n_resamples: int,
+    seed: int,
+) -> dict[str, Estimate]:
+    """Return each metric of the task with its 95 % interval.
+
+    Parameters
+    ----------
+    sample : Sample
+        The labelled rows, in the order of the rows.
+    labelled : bool array, shape (n,)
+        Which of all n rows they are.
+    strata : int64 array, shape (n,), or None
+        Within a stratum the labelled rows represent all; None: labelled rows are not weighted.
+    entities : int64 array, shape (n,), or None
+    n_resamples, seed : int
+    """
+    drawn = list(draw_weighted(labelled, strata, entities, n_resamples, seed))
+    leave_out = UNCLUSTERED if strata is not None or entities is not None else ()
+    values = {name: value for name, value in metric_values(sample).items() if name not in leave_out}
+    if strata is not None:
+        point = next(draw_weighted(labelled, strata, None, 0, seed))
+        values = {name: float(each[0]) for name, each in _compute(sample, point, leave_out).items()}
+    resampled = [_compute(sample, draws, leave_out) for draws in drawn[1:]]
+    result = {}
+    for name, value in values.items():
+        ends = percentile_interval(np.array([each[name][0] for each in resampled])) if resampled else None
+        result[name] = estimate(value, *(ends or (None, None)))
+    return result
+
+
+def draw_weighted(
+    labelled: npt.NDArray[np.bool_], strata: Codes | None, entities: Codes | None, n_resamples: int, seed: int
+) -> Iterator[Draws]:
+    """Yield the sample itself, then resamples, as row numbers among the labelled rows, each of shape (1, some).
+
+    A row's weight becomes its number of copies, by systematic sampling from a random start, which rounds least.
+    """
+    random = np.random.default_rng(seed)
+    n = len(labelled)
+    groups = np.arange(n) if entities is None else np.unique(entities, return_inverse=True)[1]
+    n_groups = int(groups.max(initial=-1)) + 1
+    positions = np.flatnonzero(labelled)
+    ones = np.ones(n)
+    for number in range(n_resamples + 1):
+        counts = (
+            ones if number == 0 else np.bincount(random.integers(0, n_groups, n_groups), minlength=n_groups)[groups]
+        )
+        if strata is None:
+            yield np.repeat(np.arange(len(positions)), counts[positions].astype(np.intp))[None, :]
+            continue
+        weights = _weights(counts.astype(np.float64), labelled, strata)[positions]
+        size = min(COPIES * len(positions), MAX_DRAW)
+        cumulative = np.cumsum(weights)
+        if cumulative[-1] <= 0:
+            yield np.arange(len(positions), dtype=np.intp)[None, :]
+            continue
+        steps = (random.random() + np.arange(size)) * (cumulative[-1] / size)
+        yield np.minimum(np.searchsorted(cumulative, steps, side="right"), len(positions) - 1)[None, :]
+
+
+def uncovered_share(labelled: npt.NDArray[np.bool_], strata: Codes) -> float:
+    """Return the share of the rows in strata without any labelled row."""
+    known = np.bincount(strata, weights=labelled)
+    return float((known[strata] == 0).mean()) if len(strata) else 0.0
+
+
+def calibration_curve(truth: npt.NDArray[np.bool_], scores: Floats) -> list[CalibrationBin]:
+    """Return mean score and rate of positives in bins of equal count."""
+    codes = score_bands(scores, CALIBRATION_BINS)
+    return [
+        CalibrationBin(
+            score=float(scores[codes == code].mean()),
+            rate=float(truth[codes == code].mean()),
+            rows=int((codes == code).sum()),
+        )
+        for code in np.unique(codes)
+    ]
+
+
+def performance_checks(performance: Performance, margin: float, min_labels: int) -> list[Check]:
+    """Return a check for each floor, and one for the loss of the main metric against the test part.
+
+    A limit is exceeded if the whole interval lies beyond it.
+    """
+    checks = []
+    for metric in performance.metrics:
+        limits = {} if metric.floor is None else {"floor": metric.floor}
+        reference = metric.reference.value
+        if metric.name == performance.metric and reference is not None:
+            limits["reference"] = reference - margin if metric.better == "higher" else reference + margin
+        checks += [
+            _limit_check(metric, rule, limit, performance.labelled, min_labels) for rule, limit in limits.items()
+        ]
+    if not checks:
+        enough = performance.labelled >= min_labels
+        checks = [
+            Check(
+                part="performance", rule="reference", subject=performance.metric, raised=False if enough else None,
+                rows=performance.labelled,
+            )
+        ]  # fmt: skip
+    return checks
+
+
+def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, min_labels: int) -> Check:
+    low, high = metric.estimate.low, metric.estimate.high
+    raised = None
+    if labelled >= min_labels and low is not None and high is not None:
+        raised = high < limit if metric.better == "higher" else low > limit
+    message = ""
+    if raised:
+        against = "its floor" if rule == "floor" else "the test part less the margin"
+        worse = "below" if metric.better == "higher" else "above"
+        message = f"{metric.label} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
+    return Check(
+        part="performance",
+        rule=rule,
+        subject=metric.name,
+        raised=raised,
+        value=metric.estimate.value,
+        low=low,
+        high=high,
+        limit=limit,
+        rows=labelled,
+        message=message,
+    )
+
+
+def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...]) -> dict[str, Floats]:
+    return compute_resampled_metrics(sample, draws, leave_out=leave_out)
+
+
+def _weights(counts: Floats, labelled: npt.NDArray[np.bool_], strata: Codes) -> Floats:
+    """Return the weight of each row: its count, by the share of labelled rows of its stratum."""
+    size = int(strata.max(initial=-1)) + 1
+    rows = np.bincount(strata, weights=counts, minlength=size)
+    known = np.bincount(strata, weights=counts * labelled, minlength=size)
+    factor = np.divide(rows, known, out=np.zeros(size), where=known > 0)
+    weights: Floats = counts * labelled * factor[strata]
+    return weights

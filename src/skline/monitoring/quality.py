@@ -1,0 +1,199 @@
+"""Data quality of a window: volume, missing, unseen and out-of-range values, and columns without information.
+
+Shares have Wilson intervals (Wilson 1927) on effective rows. A share exceeds its allowance if its whole interval does.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skline.monitoring.clusters import Codes, design_effect
+from skline.monitoring.result import Check, ColumnQuality, Estimate, Quality, estimate
+from skline.settings.monitor import Quality as Allowances
+
+Z95 = 1.959963984540054
+#: A column that was filled at least to this share in training, and is empty now, has vanished.
+FILLED = 0.5
+PERCENT = 100
+
+
+def share_estimate(flags: npt.NDArray[np.bool_], entities: Codes | None = None) -> Estimate:
+    """Return the share of rows that are flagged, with its Wilson interval on effective rows.
+
+    Parameters
+    ----------
+    flags : bool array, shape (n,)
+    entities : int64 array, shape (n,), optional
+        The entity of each row.
+    """
+    if not len(flags):
+        return Estimate()
+    share = float(flags.mean())
+    rows = len(flags) / design_effect(flags.astype(np.float64), entities)
+    return wilson(share, rows)
+
+
+def wilson(share: float, rows: float) -> Estimate:
+    """Return a share of `rows` independent rows with its Wilson interval."""
+    centre = (share + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
+    half_width = Z95 / (1 + Z95**2 / rows) * float(np.sqrt(share * (1 - share) / rows + Z95**2 / (4 * rows**2)))
+    return estimate(share, max(centre - half_width, 0.0), min(centre + half_width, 1.0))
+
+
+def column_quality(
+    name: str,
+    kind: str,
+    values: npt.NDArray[Any],
+    profile: Mapping[str, Any],
+    *,
+    known: frozenset[str] | None = None,
+    entities: Codes | None = None,
+) -> ColumnQuality:
+    """Describe an input of a window.
+
+    Parameters
+    ----------
+    name, kind : str
+    values : float64 array with NaN, or object array of text with None, shape (n,)
+    profile : mapping
+        The column's entry in the data profile of the artifact.
+    known : frozenset of str, optional
+        The categories of training; None where they are not all known.
+    entities : int64 array, shape (n,), optional
+    """
+    is_number = values.dtype != object
+    missing = np.isnan(values) if is_number else np.array([value is None for value in values], dtype=bool)
+    present = values[~missing]
+    unseen, outside = Estimate(), Estimate()
+    if is_number and "quantiles" in profile:
+        low, high = float(profile["quantiles"]["0.0"]), float(profile["quantiles"]["1.0"])
+        outside = share_estimate((values < low) | (values > high), entities)
+    elif not is_number and known is not None:
+        unseen = share_estimate(
+            np.array([value is not None and value not in known for value in values], dtype=bool), entities
+        )
+    reference_missing = float(profile.get("missing", 0.0))
+    return ColumnQuality(
+        column=name,
+        kind=kind,
+        missing=share_estimate(missing, entities),
+        reference_missing=reference_missing,
+        unseen=unseen,
+        outside=outside,
+        is_constant=len(present) > 1 and len(np.unique(present)) == 1 and _varied(profile),
+        is_empty=len(values) > 0 and not len(present),
+        has_vanished=len(values) > 0 and not len(present) and reference_missing < FILLED,
+    )
+
+
+def rows_ratio(rows: int, earlier: Sequence[int]) -> tuple[float | None, Estimate]:
+    """Return the expected rows and the ratio to them, from the rows of the same hours of earlier seasons.
+
+    The counts of earlier seasons vary more than chance alone makes them; their spread widens the interval, which takes
+    Student's t for as few of them as there are.
+    """
+    from scipy.stats import t
+
+    expected = float(np.mean(earlier)) if len(earlier) else 0.0
+    if not expected:
+        return None, Estimate()
+    ratio = rows / expected
+    variance = max(float(np.var(earlier, ddof=1)) if len(earlier) > 1 else 0.0, expected) * (1 + 1 / len(earlier))
+    half_width = float(t.isf(0.025, max(len(earlier) - 1, 1))) if len(earlier) > 1 else Z95
+    half_width *= float(np.sqrt(variance)) / expected
+    return expected, estimate(ratio, max(ratio - half_width, 0.0), ratio + half_width)
+
+
+def quality_checks(quality: Quality, digest: str, allowances: Allowances, min_rows: int, sampled: int) -> list[Check]:
+    """Return the checks of the quality of a window.
+
+    Parameters
+    ----------
+    quality : Quality
+    digest : str
+        Of the artifact whose contract is expected.
+    allowances : Quality of the settings
+    min_rows, sampled : int
+        Columns are not judged on fewer rows.
+    """
+    checks = [_rows_check(quality, allowances)]
+    total = sum(quality.by_contract.values())
+    other = total - quality.by_contract.get(digest, 0)
+    if total:
+        check = _check("other_contract", "rows", wilson(other / total, total), allowances.other_contract)
+        message = f"{other:,} of {total:,} rows are of another artifact" if other else ""
+        raised = bool(check.raised and total >= min_rows and other)
+        checks.append(check.model_copy(update={"severity": "warning", "message": message, "raised": raised}))
+    if quality.broken_rows:
+        checks.append(
+            Check(
+                part="quality", rule="broken_rows", subject="rows", raised=True, severity="warning",
+                value=float(quality.broken_rows), limit=0.0, message=f"{quality.broken_rows:,} rows cannot be read",
+            )
+        )  # fmt: skip
+    for column in quality.columns:
+        checks += _column_checks(column, allowances, judged=sampled >= min_rows)
+    return checks
+
+
+def _rows_check(quality: Quality, allowances: Allowances) -> Check:
+    low, high = quality.rows_ratio.low, quality.rows_ratio.high
+    raised = None
+    if low is not None and high is not None:
+        raised = high < 1 - allowances.rows or low > 1 + allowances.rows
+    return Check(
+        part="quality", rule="rows", subject="rows", raised=raised, value=quality.rows_ratio.value, low=low, high=high,
+        limit=allowances.rows, rows=quality.rows,
+        message="" if quality.expected_rows is None
+        else f"{quality.rows:,} rows where {quality.expected_rows:,.0f} are usual",
+    )  # fmt: skip
+
+
+def _column_checks(column: ColumnQuality, allowances: Allowances, *, judged: bool) -> list[Check]:
+    """Return the checks of a column; a column that vanished alarms at once."""
+    name, reference = column.column, column.reference_missing
+    if not judged:
+        return [Check(part="quality", rule="missing", subject=name, raised=None)]
+    message = f"{_percent(column.missing)} of {name} is missing, {PERCENT * reference:.1f} % in training"
+    check = _check("missing", name, column.missing, min(reference + allowances.missing, 1.0))
+    checks = [check.model_copy(update={"message": message})]
+    if column.unseen.value is not None:
+        message = f"{_percent(column.unseen)} of {name} are categories that training did not see"
+        checks.append(_check("unseen", name, column.unseen, allowances.unseen).model_copy(update={"message": message}))
+    if column.outside.value is not None:
+        message = f"{_percent(column.outside)} of {name} lie outside the range of training"
+        checks.append(
+            _check("outside", name, column.outside, allowances.outside).model_copy(update={"message": message})
+        )
+    gone = column.is_constant or column.has_vanished
+    state = "is empty" if column.has_vanished else "has a single value"
+    checks.append(
+        Check(
+            part="quality", rule="vanished", subject=name, raised=gone, immediate=True,
+            message=f"{name} {state}, and varied in training" if gone else "",
+        )
+    )  # fmt: skip
+    return checks
+
+
+def _check(rule: str, subject: str, share: Estimate, limit: float) -> Check:
+    exceeded = share.low is not None and share.low > limit
+    return Check(
+        part="quality", rule=rule, subject=subject, raised=exceeded, value=share.value, low=share.low, high=share.high,
+        limit=limit,
+    )  # fmt: skip
+
+
+def _varied(profile: Mapping[str, Any]) -> bool:
+    """Return whether the column had more than one value in training."""
+    if "quantiles" in profile:
+        return bool(profile["quantiles"]["0.0"] < profile["quantiles"]["1.0"])
+    if "categories" in profile:
+        return len(profile["categories"]) > 1
+    return profile.get("from") != profile.get("to")
+
+
+def _percent(share: Estimate) -> str:
+    return f"{PERCENT * (share.value or 0.0):.1f} %"

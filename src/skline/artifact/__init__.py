@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
@@ -32,6 +32,8 @@ EVALUATION = "evaluation.json"
 BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
+#: The files without which an artifact cannot be served.
+REQUIRED = (PIPELINE, CONTRACT, GOLDEN, CARD)
 
 
 class InvalidArtifact(SklineError):
@@ -100,6 +102,15 @@ class Manifest(BaseModel):
         if isinstance(value, dict) and value.get("format") == 1:
             return {key: item for key, item in value.items() if key not in ("created_at", "git_commit", "git_dirty")}
         return value
+
+    @field_validator("files")
+    @classmethod
+    def _are_names(cls, files: dict[str, str]) -> dict[str, str]:
+        """Reject paths: a copy of the artifact would be written to them."""
+        for name in files:
+            if name in ("", ".", "..", MANIFEST) or "/" in name or "\\" in name or "\0" in name:
+                raise ValueError(f"{name!r} is not the name of a file in the artifact")
+        return files
 
 
 class ExpectedPredictions(BaseModel):
@@ -224,20 +235,28 @@ class Artifact:
         unlisted = {path.name for path in folder.iterdir()} - manifest.files.keys() - {MANIFEST}
         if unlisted:
             raise InvalidArtifact(f"{folder} holds {sorted(unlisted)}, which its manifest does not list")
+        if missing := [name for name in REQUIRED if name not in manifest.files]:
+            raise InvalidArtifact(f"{folder / MANIFEST} does not list {', '.join(missing)}, which every artifact has")
         for name, expected in manifest.files.items():
             content[name] = _read(folder, name)
             if hashlib.sha256(content[name]).hexdigest() != expected:
                 raise InvalidArtifact(
                     f"{folder / name} does not have the sha256 of the manifest; it was changed or truncated"
                 )
-        return cls(
-            digest=digest,
-            manifest=manifest,
-            contract=Contract.from_json(content[CONTRACT]),
-            golden=GoldenRows.model_validate_json(content[GOLDEN]),
-            card=content[CARD].decode(),
-            content=content,
-        )
+        try:
+            return cls(
+                digest=digest,
+                manifest=manifest,
+                contract=Contract.from_json(content[CONTRACT]),
+                golden=GoldenRows.model_validate_json(content[GOLDEN]),
+                card=content[CARD].decode(),
+                content=content,
+            )
+        except ValueError as error:  # pydantic's and those of an encoding
+            raise InvalidArtifact(
+                f"{folder} holds a file that this version cannot read; package the artifact again with `dvc repro`: "
+                f"{error}"
+            ) from error
 
 
 def write(folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], metadata: Mapping[str, Any]) -> str:
@@ -287,8 +306,11 @@ def read_digest(path: Path) -> str:
 
 def _read(folder: Path, name: str) -> bytes:
     """Return the bytes of one file of the artifact."""
+    path = folder / name
     try:
-        return (folder / name).read_bytes()
+        if path.exists() and not path.is_file():
+            raise InvalidArtifact(f"{path} is no regular file; run `dvc repro` to package an artifact")
+        return path.read_bytes()
     except OSError as error:
         raise InvalidArtifact(
             f"{folder / name} cannot be read ({error.strerror}); run `dvc repro` to package an artifact"

@@ -1,6 +1,8 @@
 """Tests of writing, verifying and loading artifacts."""
 
+import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -48,6 +50,11 @@ def flip(path: Path) -> None:
     path.write_bytes(content)
 
 
+def replace_by_pipe(path: Path) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -56,6 +63,7 @@ def flip(path: Path) -> None:
         (lambda f: (f / artifact.GOLDEN).unlink(), "cannot be read"),
         (lambda f: (f / artifact.MANIFEST).write_text("{}"), "was changed, or is another artifact's"),
         (lambda f: (f / "sitecustomize.py").write_text("x"), "does not list"),
+        (lambda f: replace_by_pipe(f / artifact.GOLDEN), "is no regular file"),
         (shutil.rmtree, "cannot be read"),
     ],
 )
@@ -123,3 +131,30 @@ def test_rejects_a_digest_file_without_a_digest(tmp_path: Path, content: str | N
         path.write_text(content)
     with pytest.raises(InvalidArtifact, match="holds no sha256"):
         read_digest(path)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"../other.txt": b"other"}, "'../other.txt' is not the name of a file"),
+        ({artifact.CONTRACT: None}, "does not list contract.json"),
+        ({artifact.CONTRACT: b"[]"}, "cannot read"),
+        ({artifact.GOLDEN: b"{}"}, "cannot read"),
+        ({artifact.CARD: b"\xff"}, "cannot read"),
+    ],
+)
+def test_rejects_an_artifact_that_its_writer_made_unusable(
+    artifact_copy: Path, files: dict[str, bytes | None], message: str
+) -> None:
+    manifest = json.loads((artifact_copy / artifact.MANIFEST).read_text())
+    for name, content in files.items():
+        if content is None:
+            (artifact_copy / name).unlink()
+            del manifest["files"][name]
+        else:
+            (artifact_copy / name).write_bytes(content)
+            manifest["files"][name] = hashlib.sha256(content).hexdigest()
+    text = json.dumps(manifest).encode()
+    (artifact_copy / artifact.MANIFEST).write_bytes(text)
+    with pytest.raises(InvalidArtifact, match=message):
+        Artifact.open(artifact_copy, hashlib.sha256(text).hexdigest())

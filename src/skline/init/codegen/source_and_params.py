@@ -91,7 +91,7 @@ def render_params(
         train["threshold"] = 0.5
     evaluate = {"min_segment_rows": max(20, min(200, test_rows // 10))}
     text = PARAMS.format(
-        name=name,
+        name=yaml_scalar(name),
         title=yaml_scalar(title),
         source=yaml_section(source),
         split=yaml_section(split),

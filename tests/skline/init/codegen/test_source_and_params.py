@@ -1,5 +1,6 @@
 """The rendered params.yaml: it shows every gate that is in force, with what the gate limits."""
 
+import pytest
 import yaml
 
 from skline.init.codegen.source_and_params import render_params
@@ -25,3 +26,9 @@ def test_params_say_what_a_gate_limits() -> None:
     [line] = [line for line in render().splitlines() if line.startswith("    margin:")]
     assert line.endswith("# not_worse: largest loss of the metric that is tolerated, with 97.5 % confidence")
     assert max(map(len, render().splitlines())) <= 120
+
+
+@pytest.mark.parametrize("name", ["true", "null", "2024", "1e5", "0x1f", "2024-01-31", "shop"])
+def test_a_project_named_like_another_yaml_type_keeps_its_name(name: str) -> None:
+    text = render_params(name, "Shop", {"uri": "t.csv"}, {"kind": "random"}, CHOSEN, 160, "binary")
+    assert Settings.model_validate(yaml.safe_load(text)).project.name == name

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,11 +22,11 @@ M = TypeVar("M", bound="BaseModel")
 
 
 @contextmanager
-def atomic_write(path: Path, mode: int = 0o644) -> Iterator[Path]:
+def atomic_write(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Yield a temporary path next to `path`; on success it is synced and renamed to `path`.
 
-    Only the owner can read the temporary file until it gets its `mode`. An existing file at `path` is unchanged until
-    the rename, and if the block raises.
+    Only the owner can read the temporary file until it gets its `mode`; None is that of the existing file at `path`, or
+    0644 if there is none. An existing file is unchanged until the rename, and if the block raises.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -35,6 +36,8 @@ def atomic_write(path: Path, mode: int = 0o644) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        if mode is None:
+            mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644
         temporary.chmod(mode)
         temporary.replace(path)
         fsync(path.parent)

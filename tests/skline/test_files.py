@@ -35,6 +35,15 @@ def test_failed_write_keeps_the_existing_file_and_leaves_no_other(tmp_path: Path
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_replaced_file_keeps_its_permissions(tmp_path: Path) -> None:
+    path = tmp_path / "f.json"
+    write_json(path, {"a": 1})
+    assert path.stat().st_mode & 0o777 == 0o644
+    path.chmod(0o640)
+    write_json(path, {"a": 2})
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
 def test_folder_is_replaced_as_a_whole_or_stays(tmp_path: Path) -> None:
     folder = tmp_path / "f"
     for content in ("first", "second"):

@@ -5,7 +5,6 @@ files of an older version are read as if they were of the current one, and are r
 """
 
 import datetime as dt
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,19 +91,16 @@ def add_rows(path: Path, chunks: Iterable[list[StoredRow]]) -> int:
     """
     known_ids = pq.read_table(path, columns=["prediction_id"])["prediction_id"] if path.exists() else None
     total = 0
-    with atomic_write(path) as temporary:
-        with _new_file(temporary) as writer:
-            for table in _row_groups(path):
-                total += table.num_rows
-                writer.write_table(table)
-            for rows in chunks:
-                table = to_table(PREDICTION_SCHEMA, rows)
-                if known_ids is not None:
-                    table = table.filter(pc.invert(pc.is_in(table["prediction_id"], value_set=known_ids)))
-                total += table.num_rows
-                writer.write_table(table)
-        if path.exists():
-            shutil.copymode(path, temporary)
+    with atomic_write(path) as temporary, _new_file(temporary) as writer:
+        for table in _row_groups(path):
+            total += table.num_rows
+            writer.write_table(table)
+        for rows in chunks:
+            table = to_table(PREDICTION_SCHEMA, rows)
+            if known_ids is not None:
+                table = table.filter(pc.invert(pc.is_in(table["prediction_id"], value_set=known_ids)))
+            total += table.num_rows
+            writer.write_table(table)
     fsync(path.parent)
     return total
 

@@ -162,6 +162,18 @@ def test_forget_deletes_all_rows_of_the_entity_and_of_no_other(settings: LogSett
     assert maintenance.forget(settings, "x") == maintenance.DeletedRows(0, 0, 0)
 
 
+def test_sealed_days_stay_as_private_as_they_were_made(sqlite: LogSettings) -> None:
+    write(sqlite, at(1, 0, entity="x"), at(1, 1, entity="y"))
+    maintenance.seal(sqlite)
+    [file] = partitions.sealed_days(sqlite.partitions).values()
+    file.chmod(0o600)
+    write(sqlite, at(1, 2, entity="x"))
+    maintenance.seal(sqlite)
+    assert file.stat().st_mode & 0o777 == 0o600
+    maintenance.forget(sqlite, "x")
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
 def test_forget_fails_while_a_reader_keeps_copies_of_the_rows(
     sqlite: LogSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

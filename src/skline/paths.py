@@ -7,6 +7,8 @@ PARAMS = Path("params.yaml")
 #: JSON Schema of params.yaml, for editors; `skline sync` writes it.
 PARAMS_SCHEMA = Path("schemas/params.schema.json")
 DVC_LOCK = Path("dvc.lock")
+#: The folder of the project's package `model`.
+SOURCE = Path("src")
 #: The engine that makes the results; `skline sync` writes it, and dvc.yaml tracks it.
 ENGINE = Path("engine.json")
 

@@ -7,6 +7,7 @@ incomplete one. Runs are recorded here, from dvc.lock, and found again by a fing
 import os
 import re
 import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from skline import paths
 from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import sha256_json
+from skline.registry.mlflow_model import MODEL_FOLDER
 from skline.search.result import NO_SEARCH, SearchResult
 
 FINGERPRINT = "skline.fingerprint"
@@ -37,7 +39,11 @@ NOT_RECORDED = (
 
 @dataclass(frozen=True)
 class RunRecord:
-    """The content of a run, from dvc.lock, params.yaml, the reports and git."""
+    """The content of a run, from dvc.lock, params.yaml, the reports and git.
+
+    `folders` are copied into the run, by their path in it; `model_files` are the texts of the MLflow model
+    (`skline.registry.mlflow_model`), by their path below its folder.
+    """
 
     fingerprint: str
     md5: dict[str, str]
@@ -45,8 +51,9 @@ class RunRecord:
     metrics: dict[str, float]
     tags: dict[str, str]
     dataset: dict[str, str]
-    folders: tuple[Path, ...]
+    folders: Mapping[str, Path]
     diff: str
+    model_files: Mapping[str, str] = field(default_factory=dict)
     search: SearchResult = NO_SEARCH
     verdict: dict[str, str] = field(default_factory=dict)
 
@@ -182,8 +189,9 @@ def _create_run(mlflow_client: Any, experiment: str, name: str, record: RunRecor
     mlflow_client.set_tag(run_id, "dvc.md5", "\n".join(f"{md5} {path}" for path, md5 in record.md5.items()))
     dataset = Dataset(record.dataset["name"], record.dataset["digest"], "local", record.dataset["source"])
     mlflow_client.log_inputs(run_id, [DatasetInput(dataset, [InputTag("mlflow.data.context", "training")])])
-    for folder in record.folders:
-        mlflow_client.log_artifacts(run_id, str(folder), folder.name)
+    for path, folder in record.folders.items():
+        mlflow_client.log_artifacts(run_id, str(folder), path)
+    _log_model_files(mlflow_client, run_id, record.model_files)
     if record.diff:
         mlflow_client.log_text(run_id, record.diff, "uncommitted.diff")
     _create_trial_runs(mlflow_client, experiment, run_id, record.search)
@@ -191,6 +199,16 @@ def _create_run(mlflow_client: Any, experiment: str, name: str, record: RunRecor
     mlflow_client.set_tag(run_id, FINGERPRINT, record.fingerprint)
     mlflow_client.set_terminated(run_id)
     return run
+
+
+def _log_model_files(mlflow_client: Any, run_id: str, files: Mapping[str, str]) -> None:
+    """Write the texts of the MLflow model into its folder in the run."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in files.items():
+            path = Path(folder, name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        mlflow_client.log_artifacts(run_id, folder, MODEL_FOLDER)
 
 
 def _create_trial_runs(mlflow_client: Any, experiment: str, parent: str, search: SearchResult) -> None:
@@ -216,7 +234,7 @@ def _create_trial_runs(mlflow_client: Any, experiment: str, parent: str, search:
 
 
 def _create_version(mlflow_client: Any, name: str, run_id: str, record: RunRecord) -> str:
-    """Register the artifact of a run as a new version of the model `name`."""
+    """Register the MLflow model of a run, which holds the artifact, as a new version of the model `name`."""
     from mlflow.exceptions import MlflowException
 
     try:
@@ -225,7 +243,7 @@ def _create_version(mlflow_client: Any, name: str, run_id: str, record: RunRecor
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
         mlflow_client.create_registered_model(name)
-    source = f"{mlflow_client.get_run(run_id).info.artifact_uri}/artifact"
+    source = f"{mlflow_client.get_run(run_id).info.artifact_uri}/{MODEL_FOLDER}"
     version = mlflow_client.create_model_version(
         name, source, run_id, tags={"artifact_sha256": record.tags["artifact_sha256"]}
     )

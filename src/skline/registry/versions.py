@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skline.errors import SklineError
+from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER
 from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, redact_uri
 
 T = TypeVar("T")
@@ -27,7 +28,7 @@ class Version:
 
     `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed, and
     `undecided` those that could not tell; `champion_sha256` is the digest of the champion that it was compared with,
-    empty if there was none.
+    empty if there was none. `artifact_path` is where its run has the artifact.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Version:
     failures: str
     champion_sha256: str
     undecided: str = ""
+    artifact_path: str = f"{MODEL_FOLDER}/{ARTIFACT_FOLDER}"
 
     @property
     def label(self) -> str:
@@ -103,12 +105,15 @@ class Registry:
             tags.get(FAILURES_TAG, ""),
             tags.get(CHAMPION_TAG, ""),
             tags.get(UNDECIDED_TAG, ""),
+            _artifact_path(version.source),
         )
 
     def download(self, version: Version, folder: Path) -> Path:
         """Download the artifact of a version into `folder`, and return its path."""
         return self._call(
-            lambda mlflow_client: Path(mlflow_client.download_artifacts(version.run_id, "artifact", str(folder))),
+            lambda mlflow_client: Path(
+                mlflow_client.download_artifacts(version.run_id, version.artifact_path, str(folder))
+            ),
             self.download_seconds,
         )
 
@@ -136,6 +141,12 @@ class Registry:
 
         message = f"the registry at {redact_uri(self.uri)} did not respond within {seconds:g} s; {REMEDY}"
         return call_with_timeout(call, seconds, message)
+
+
+def _artifact_path(source: str) -> str:
+    """Return where the run of a version has the artifact: in early versions it is the source itself."""
+    is_model = source.rstrip("/").endswith(f"/{MODEL_FOLDER}")
+    return f"{MODEL_FOLDER}/{ARTIFACT_FOLDER}" if is_model else ARTIFACT_FOLDER
 
 
 def call_with_timeout(function: Callable[[], T], seconds: float, message: str) -> T:

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from skline import paths
-from skline.artifact import Manifest
+from skline.artifact import Artifact, Manifest
 from skline.engine import version
+from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER, mlflow_model_files
 from skline.registry.record import (
     CHAMPION_TAG,
     FAILURES_TAG,
@@ -32,8 +33,8 @@ from skline.search.result import NO_SEARCH, SearchResult
 
 def build_record(
     lock: Mapping[str, Any],
-    manifest: Manifest,
-    digest: str,
+    artifact: Artifact,
+    code: Mapping[str, str],
     params: Mapping[str, Any],
     source: str,
     commit: tuple[str | None, bool | None],
@@ -47,10 +48,10 @@ def build_record(
     ----------
     lock : mapping
         dvc.lock.
-    manifest : Manifest
-        The manifest of the artifact.
-    digest : str
-        The digest of the artifact.
+    artifact : Artifact
+        The artifact that is registered.
+    code : mapping
+        The project's Python files, to which a pipeline may refer, by path.
     params : mapping
         params.yaml; nested keys become dotted names.
     source : str
@@ -65,6 +66,7 @@ def build_record(
         The result of `train.search`.
     """
     digest_of_result, md5 = fingerprint(lock)
+    manifest, digest = artifact.manifest, artifact.digest
     return RunRecord(
         fingerprint=digest_of_result,
         md5=md5,
@@ -78,11 +80,18 @@ def build_record(
             "task": manifest.task,
         },
         dataset={"name": manifest.name, "digest": manifest.data_sha256["train"][:32], "source": source},
-        folders=(paths.ARTIFACT, paths.REPORTS),
+        folders={f"{MODEL_FOLDER}/{ARTIFACT_FOLDER}": paths.ARTIFACT, paths.REPORTS.name: paths.REPORTS},
+        model_files=mlflow_model_files(artifact, code),
         diff=diff,
         verdict=verdict_tags(verdict) if verdict is not None and verdict.artifact_sha256 == digest else {},
         search=search,
     )
+
+
+def project_code(source: Path) -> dict[str, str]:
+    """Return the Python files of the package `model` in the folder `source`, by their path in it."""
+    files = sorted((source / "model").rglob("*.py"))
+    return {path.relative_to(source).as_posix(): path.read_text(encoding="utf-8") for path in files}
 
 
 def verdict_tags(verdict: Verdict) -> dict[str, str]:
@@ -131,20 +140,20 @@ def main() -> None:
     """Read dvc.lock, the artifact and the verdict; create or find the MLflow run and its version, and record it."""
     import yaml
 
-    from skline.artifact import MANIFEST, read_digest
+    from skline.artifact import read_digest
     from skline.files import read_json, sha256
     from skline.settings import Settings
 
     settings = Settings.load()
     lock = yaml.safe_load(paths.DVC_LOCK.read_text()) if paths.DVC_LOCK.exists() else {}
-    manifest = Manifest.model_validate(read_json(paths.ARTIFACT / MANIFEST))
-    digest = read_digest(paths.ARTIFACT_DIGEST)
+    artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
+    manifest = artifact.manifest
     verdict = read_verdict(paths.VERDICT) if paths.VERDICT.exists() else None
     commit = git_state(Path.cwd())
     record = build_record(
         lock,
-        manifest,
-        digest,
+        artifact,
+        project_code(paths.SOURCE),
         settings.model_dump(mode="json", by_alias=True, exclude_none=True),
         settings.source.uri,
         commit,
@@ -157,7 +166,7 @@ def main() -> None:
         registered = register(mlflow_client, manifest.registered_model, record)
     verdict_sha256 = None if verdict is None else sha256(paths.VERDICT)
     now = dt.datetime.now(dt.UTC)
-    line = build_line(manifest, digest, registered.version, commit[0], verdict, verdict_sha256, now)
+    line = build_line(manifest, artifact.digest, registered.version, commit[0], verdict, verdict_sha256, now)
     record_version(paths.REGISTERED, line)
     state = "new" if registered.created else "existing"
     print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}")

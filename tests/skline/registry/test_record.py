@@ -38,7 +38,8 @@ def record(mark: str, tmp_path: Path, auc: float = 0.7) -> RunRecord:
     (folder / "pipeline.joblib").write_bytes(b"model")
     tags = {"artifact_sha256": "a" * 64}
     dataset = {"name": "flights", "digest": "d1", "source": "package:x"}
-    return RunRecord(mark, {"data": "d1"}, {"train.seed": 1}, {"model.roc_auc": auc}, tags, dataset, (folder,), "diff")
+    folders = {"model/artifact": folder}
+    return RunRecord(mark, {"data": "d1"}, {"train.seed": 1}, {"model.roc_auc": auc}, tags, dataset, folders, "diff")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +62,7 @@ def test_result_is_recorded_once_and_found_again(store: Any, tmp_path: Path) -> 
     assert run.data.metrics == {"model.roc_auc": 0.7}
     assert run.data.params == {"train.seed": "1"}
     assert run.inputs.dataset_inputs[0].dataset.digest == "d1"
-    assert {item.path for item in store.list_artifacts(run.info.run_id)} == {"artifact", "uncommitted.diff"}
+    assert {item.path for item in store.list_artifacts(run.info.run_id)} == {"model", "uncommitted.diff"}
 
 
 @pytest.mark.filterwarnings("ignore")

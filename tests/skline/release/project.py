@@ -16,8 +16,10 @@ from pathlib import Path
 import pytest
 
 from skline import paths
+from skline.artifact import Artifact
 from skline.cli import parser
 from skline.errors import SklineError
+from skline.registry.mlflow_model import mlflow_model_files
 from skline.registry.record import RunRecord, open_client, register
 from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from tests.fixtures import demo
@@ -68,10 +70,11 @@ class Project:
             "verdict": verdict, "verdict.failures": "" if verdict == "passed" else "roc_auc",
             "verdict.champion_sha256": champion, "verdict.undecided": undecided,
         }  # fmt: skip
+        files = mlflow_model_files(Artifact.open(packaged.folder, packaged.digest), {})
         record = RunRecord(
             fingerprint=fingerprint, md5={}, params={}, metrics={}, tags={"artifact_sha256": packaged.digest},
-            dataset={"name": "demo", "digest": "d", "source": "s"}, folders=(packaged.folder,), diff="",
-            verdict=verdict_tags,
+            dataset={"name": "demo", "digest": "d", "source": "s"}, diff="", verdict=verdict_tags,
+            folders={"model/artifact": packaged.folder}, model_files=files,
         )  # fmt: skip
         before = Path.cwd()
         os.chdir(self.folder)  # a sqlite store keeps artifacts in the directory in which it is created

@@ -1,6 +1,7 @@
 """The command line `skline`: one command for each task in a project."""
 
 import argparse
+import platform
 
 from skline.commands import (
     abort,
@@ -12,6 +13,7 @@ from skline.commands import (
     key,
     label,
     log,
+    predict,
     promote,
     releases,
     rollback,
@@ -29,6 +31,7 @@ COMMANDS = (
     doctor,
     stage,
     sync,
+    predict,
     score,
     serve,
     compare,
@@ -59,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
         action=PrintVersion,
         nargs=0,
         default=argparse.SUPPRESS,
-        help="print the version and the folder of the engine",
+        help="print the version, the commit and the folder of the engine, and the version of Python",
     )
     commands = root.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -68,13 +71,14 @@ def parser() -> argparse.ArgumentParser:
 
 
 class PrintVersion(argparse.Action):
-    """Print the version and the folder of the engine, and exit; they are read only then."""
+    """Print what runs: the engine, its commit and folder, and Python; they are read only then."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         """Print, and exit with status 0."""
         from skline import engine
 
-        print(f"skline {engine.version()} in {engine.location()}")
+        commit = engine.commit() or "unknown"
+        print(f"skline {engine.version()} (commit {commit}, Python {platform.python_version()}) in {engine.location()}")
         parser.exit()
 
 

@@ -8,6 +8,8 @@ engine knows, so that after an update `skline doctor` can tell which are new.
 
 import hashlib
 import importlib.metadata
+import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -62,6 +64,24 @@ class EngineRecord(BaseModel, extra="forbid"):
 def version() -> str:
     """Return the version of the installed engine, which the build takes from the git tag or commit."""
     return importlib.metadata.version("skline")
+
+
+def commit() -> str | None:
+    """Return the commit of the engine: of its git checkout, else what it was installed from; None if unknown.
+
+    In a checkout `-dirty` follows if files that git tracks have changed.
+    """
+    command = ["git", "describe", "--always", "--exclude=*", "--abbrev=40", "--dirty"]
+    checkout = location().parent.parent
+    if (checkout / ".git").exists():
+        try:
+            done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, check=True)  # noqa: S603
+            return done.stdout.strip()
+        except (OSError, subprocess.CalledProcessError):
+            return None
+    origin = json.loads(importlib.metadata.distribution("skline").read_text("direct_url.json") or "{}")
+    commit_id = origin.get("vcs_info", {}).get("commit_id")
+    return None if commit_id is None else str(commit_id)
 
 
 def location() -> Path:

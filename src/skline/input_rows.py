@@ -109,14 +109,13 @@ def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """Describe the first broken rules, each with its row, its field and its value."""
+    """Describe the first broken rules, each with its row (if the error is about several), its field and its value."""
     details = error.errors(include_url=False, include_context=False)
     messages = []
     for detail in details[:MAX_LISTED]:
-        row, *field = detail["loc"] or ("",)
+        place = [f"row {part}" if isinstance(part, int) else part for part in detail["loc"]]
         value = "" if detail["type"] == "missing" else f" (got {_shown(detail['input'])})"
-        place = ": ".join([f"row {row}", *map(str, field)])
-        messages.append(f"{place}: {detail['msg']}{value}")
+        messages.append(": ".join([*place, f"{detail['msg']}{value}"]))
     more = len(details) - len(messages)
     return "; ".join(messages) + (f"; and {more} more" if more else "")
 

@@ -1,6 +1,6 @@
 """`skline.load`: the packaged model in Python. It is verified as the service verifies it, and predicts the same."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from skline.artifact import Artifact
 from skline.contract.spec import Contract, Row
 from skline.entrypoint import import_project_first
 from skline.errors import SklineError
-from skline.explain import Explainer
+from skline.explain import Explainer, Explanation
 from skline.input_rows import InputRows, Rows
 from skline.model_summary import describe_scoring, summarize_as_html
 from skline.paths import ARTIFACT
@@ -149,6 +149,11 @@ class Model:
             for name in self.contract.input_names
         }
         return pd.DataFrame(columns, index=rows.index if isinstance(rows, pd.DataFrame) else None)
+
+    def explain_row(self, row: Mapping[str, Any]) -> Explanation:
+        """Explain the prediction for one row as `explain` does, in the form of the service's response."""
+        [parsed] = self._input_rows.read(row)
+        return self._explainer.explain(parsed)
 
     @cached_property
     def _explainer(self) -> Explainer:

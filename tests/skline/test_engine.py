@@ -1,6 +1,7 @@
 """Tests of `skline.engine`, `skline stage` and `skline sync`: the engine that engine.json records makes the results."""
 
 import json
+import platform
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from skline import engine
 from skline.errors import SklineError
 from skline.settings import schema
 from skline.stages import STAGES
+from tests.fixtures.demo import ROOT
 
 
 @pytest.fixture
@@ -161,9 +163,21 @@ def test_new_renamed_and_removed_files_change_the_digest_and_caches_do_not(copie
     assert engine.stage_digest("gate") == digests[0]
 
 
-def test_version_is_printed_with_the_folder_of_the_engine(tmp_path: Path) -> None:
+def test_version_is_printed_with_commit_python_and_folder(tmp_path: Path) -> None:
     done = skline(tmp_path, "--version")
-    assert done.stdout == f"skline {engine.version()} in {engine.location()}\n"
+    python = platform.python_version()
+    assert done.stdout == (
+        f"skline {engine.version()} (commit {engine.commit()}, Python {python}) in {engine.location()}\n"
+    )
+
+
+def test_commit_is_that_of_the_checkout() -> None:
+    head = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert (engine.commit() or "").removesuffix("-dirty") == head.strip()
+
+
+def test_commit_of_a_copy_without_git_is_unknown(copied_engine: Path) -> None:
+    assert engine.commit() is None
 
 
 def test_record_is_plain_json(project: Path) -> None:

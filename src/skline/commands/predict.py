@@ -1,0 +1,103 @@
+"""`skline predict ROW`: predict for one row with the model in service, or another one, as `POST /predict` does."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from skline.commands import Subparsers
+from skline.commands._model import add_model_options, selected_model
+
+if TYPE_CHECKING:
+    from skline.loading import Model
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "predict",
+        help="predict for one row with the model in service",
+        description="Predict for one row with the model in service, or the one that an option names, and print the "
+        "response of POST /predict, without a prediction_id: nothing is logged.",
+    )
+    command.add_argument(
+        "row",
+        nargs="+",
+        metavar="ROW",
+        help="a JSON object, - to read it from standard input, or COLUMN=VALUE for each input (an empty value is "
+        "missing)",
+    )
+    command.add_argument("--explain", action="store_true", help="add the contribution of each input to the score")
+    add_model_options(command)
+    command.set_defaults(run=predict)
+
+
+def predict(arguments: argparse.Namespace) -> None:
+    """Print the response as JSON."""
+    from skline.artifact import Artifact
+    from skline.loading import Model
+
+    body = read_body(arguments.row)
+    source = selected_model(arguments)
+    model = Model(Artifact.open(source.folder, source.digest))
+    print(json.dumps(respond(model, body, explain=arguments.explain), indent=2, ensure_ascii=False))
+
+
+def read_body(words: Sequence[str]) -> str:
+    """Return the row as JSON text.
+
+    Raises
+    ------
+    SklineError
+        If the words are neither a JSON object nor pairs of different columns.
+    """
+    from skline.errors import SklineError
+
+    if list(words) == ["-"]:
+        return sys.stdin.read()
+    if len(words) == 1 and words[0].lstrip().startswith("{"):
+        return words[0]
+    row: dict[str, str] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals or not name:
+            raise SklineError(f"{word!r} is neither COLUMN=VALUE nor a JSON object; write distance=1400")
+        if name in row:
+            raise SklineError(f"the column {name!r} is given twice, as {row[name]!r} and as {value!r}; give it once")
+        row[name] = value
+    return json.dumps(row)
+
+
+def respond(model: "Model", body: str, *, explain: bool) -> dict[str, Any]:
+    """Return what `POST /predict` responds, without the prediction id.
+
+    Raises
+    ------
+    SklineError
+        If the row breaks the contract, with the field and the rule, or the model rejects it.
+    """
+    from pydantic import ValidationError
+
+    from skline.contract.request_validation import RowParser
+    from skline.errors import SklineError
+    from skline.explain import NotExplainable
+    from skline.input_rows import describe
+
+    try:
+        row = RowParser(model.contract).parse_row(body)
+    except ValidationError as error:
+        raise SklineError(describe(error)) from None
+    [predicted] = model.predict(row).to_dict("records")
+    response: dict[str, Any] = {"prediction": predicted["prediction"]}
+    if model.contract.class_names is not None and "probability_" + model.contract.class_names[0] in predicted:
+        response["probabilities"] = {name: predicted[f"probability_{name}"] for name in model.contract.class_names}
+    elif "interval_low" in predicted:
+        response["interval"] = [predicted["interval_low"], predicted["interval_high"]]
+    response["model_version"] = model.version
+    if explain:
+        try:
+            response["explanation"] = model.explain_row(row).model_dump()
+        except NotExplainable as error:
+            response |= {"explanation": None, "no_explanation": str(error)}
+    return response

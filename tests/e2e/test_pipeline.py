@@ -59,6 +59,12 @@ def mlflow_runs(project: Path) -> int:
         return int(store.execute("select count(*) from runs").fetchone()[0])
 
 
+def recorded_digests(project: Path) -> list[str]:
+    """Return the digest of each line in the record of registered versions."""
+    lines = (project / "releases/registered.jsonl").read_text().splitlines()
+    return [json.loads(line)["artifact_sha256"] for line in lines]
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A git repository with the project of the tests and its flights as a CSV that DVC watches."""
@@ -108,6 +114,7 @@ STAGES = ["ingest", "validate", "split", "train", "evaluate", "package", "assess
 def test_repro_runs_only_stages_whose_inputs_changed(project: Path) -> None:
     assert stages_run(dvc(project, "repro")) == STAGES
     assert mlflow_runs(project) == 1
+    assert recorded_digests(project) == [(project / "artifact.sha256").read_text().strip()]
     assert stages_run(dvc(project, "repro")) == []
     digest = (project / "artifact.sha256").read_text()
     git(project, "add", "-A")
@@ -118,11 +125,14 @@ def test_repro_runs_only_stages_whose_inputs_changed(project: Path) -> None:
     assert stages_run(dvc(project, "repro")) == STAGES[3:]
     assert mlflow_runs(project) == 2
     assert (project / "artifact.sha256").read_text() != digest
+    assert recorded_digests(project)[0] == digest.strip()
+    assert recorded_digests(project)[1] == (project / "artifact.sha256").read_text().strip()
     assert "metrics.json" in dvc(project, "metrics", "diff").stdout
 
     set_params(project, train__params=params)
     assert set(stages_run(dvc(project, "repro"))) <= set(STAGES[3:])
     assert mlflow_runs(project) == 2
+    assert len(recorded_digests(project)) == 2
     assert (project / "artifact.sha256").read_text() == digest
 
 

@@ -33,5 +33,5 @@ def check() -> list[Finding]:
     if paths.RELEASES.is_dir() and (missing := [name for name in NOT_FOR_DVC if name not in ignored]):
         message = f"{DVCIGNORE} lacks {' and '.join(missing)}: the stage assess runs again without need"
         findings.append(Finding("warning", message, "uvx copier update, or add them"))
-    count = len({(each.model, each.version) for each in lines.values})
-    return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'version' if count == 1 else 'versions'}")]
+    count = len({each.artifact_sha256 for each in lines.values})
+    return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'artifact' if count == 1 else 'artifacts'}")]

@@ -38,5 +38,6 @@ def describe(differing: Mapping[str, list[str]]) -> str:
         cause = "another processor rounds differently, or a step depends on something else than its inputs"
     return (
         f"not the results that the last commit records, from equal inputs: {outputs}. Probably {cause}. Commit "
-        "dvc.lock, artifact.sha256 and reports/ to record them; or restore these files and `dvc pull` the others"
+        "dvc.lock, artifact.sha256, reports/ and releases/ to record them; or restore these files and `dvc pull` the "
+        "others"
     )

@@ -44,7 +44,10 @@ class RecordedVerdict(BaseModel):
 
 
 class RegisteredVersion(BaseModel):
-    """One line of the file: a version that the pipeline registered; `version` is its number in the registry."""
+    """One line of the file: an artifact that the pipeline registered as a version of `model`.
+
+    `version` is its number in the registry of that run; another registry may number it differently.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -59,39 +62,39 @@ class RegisteredVersion(BaseModel):
     verdict_sha256: str | None = Field(description="Sha256 of reports/verdict.json")
 
     def is_same_as(self, other: "RegisteredVersion") -> bool:
-        """Whether both lines say the same of a version, whenever and from whichever commit they were written."""
-        return self.model_copy(update={"time": other.time, "git_commit": other.git_commit}) == other
+        """Whether both lines say the same of an artifact, whenever, from whichever commit and in whichever registry."""
+        same = {"time": other.time, "git_commit": other.git_commit, "version": other.version}
+        return self.model_copy(update=same) == other
 
 
 def record_version(path: Path, registered: RegisteredVersion) -> bool:
-    """Append a version durably; return False if the last line about it says the same.
+    """Append a version durably; return False if the last line about its artifact says the same.
 
     Raises
     ------
     SklineError
         If the file cannot be read or written.
     """
-    key = _key(registered)
-    earlier = [each for each in read_json_lines(path, RegisteredVersion).values if _key(each) == key]
-    if earlier and registered.is_same_as(earlier[-1]):
+    last = _newest(read_json_lines(path, RegisteredVersion), registered.model, registered.artifact_sha256)
+    if last is not None and registered.is_same_as(last):
         return False
     append_line(path, registered.model_dump_json().encode())
     return True
 
 
 def find_registered(path: Path, model: str, version: str, digest: str) -> RegisteredVersion:
-    """Return the newest line about a version, whose artifact has `digest` according to the registry.
+    """Return the newest line about the artifact of a version, which has `digest` according to the registry.
 
     Raises
     ------
     SklineError
-        If the file does not list the version with this digest, or cannot be read.
+        If the file does not list this digest, or cannot be read.
     """
     lines = read_json_lines(path, RegisteredVersion)
-    for each in reversed(lines.values):
-        if _key(each) == (model, version, digest):
-            return each
-    raise SklineError(_not_registered(path, lines, model, version, digest))
+    line = _newest(lines, model, digest)
+    if line is None:
+        raise SklineError(_not_registered(path, lines, model, version, digest))
+    return line
 
 
 def parse_digest(text: str) -> str:
@@ -102,8 +105,11 @@ def parse_digest(text: str) -> str:
         raise SklineError(f"{text!r} is not a digest; give the 64 hexadecimal digits of a sha256") from None
 
 
-def _key(registered: RegisteredVersion) -> tuple[str, str, str]:
-    return registered.model, registered.version, registered.artifact_sha256
+def _newest(lines: JsonLines[RegisteredVersion], model: str, digest: str) -> RegisteredVersion | None:
+    """Return the last line about an artifact of a model."""
+    return next(
+        (each for each in reversed(lines.values) if (each.model, each.artifact_sha256) == (model, digest)), None
+    )
 
 
 def _not_registered(path: Path, lines: JsonLines[RegisteredVersion], model: str, version: str, digest: str) -> str:
@@ -111,20 +117,16 @@ def _not_registered(path: Path, lines: JsonLines[RegisteredVersion], model: str,
 
     The digest is abbreviated: who accepts it by hand has to get it from where the model was trained.
     """
-    label = f"{model}/{version}"
     same_version = [each.artifact_sha256 for each in lines.values if (each.model, each.version) == (model, version)]
-    same_artifact = [f"{each.model}/{each.version}" for each in lines.values if each.artifact_sha256 == digest]
     if same_version:
-        listed = f"which {path} lists with {same_version[-1][:12]}…: the registry was changed, or is another one"
-    elif same_artifact:
-        listed = f"which {path} lists as {same_artifact[-1]}: the registry was changed, or is another one"
+        listed = f"and {path} lists it with {same_version[-1][:12]}…: the registry was changed, or is another one"
     elif path.exists():
         listed = f"which {path} does not list among its {len(lines.values)} lines"
     else:
         listed = f"and there is no {path}, which lists what the pipeline registered"
     damaged = ", ".join(map(str, lines.damaged_lines))
     return (
-        f"{label} has the digest {digest[:12]}… in the registry, {listed}"
+        f"{model}/{version} has the digest {digest[:12]}… in the registry, {listed}"
         f"{f' (unreadable lines: {damaged})' if damaged else ''}. It was not fetched. Get the line from where it was "
         "registered (`git pull`), or write it there with `dvc repro -sf register`; or pass the digest, as "
         f"{paths.ARTIFACT_DIGEST} has it there, with --accept-digest"

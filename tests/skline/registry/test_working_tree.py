@@ -8,7 +8,7 @@ from skline.registry.working_tree import committed_text, git_state, uncommitted_
 
 def test_tree_is_dirty_only_if_files_other_than_results_differ(tmp_path: Path) -> None:
     assert git_state(tmp_path) == (None, None)
-    for name in ("dvc.lock", "artifact.sha256", "reports/lineage.json", "params.yaml"):
+    for name in ("dvc.lock", "artifact.sha256", "reports/lineage.json", "releases/registered.jsonl", "params.yaml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("first")
     identity = ("-c", "user.name=A", "-c", "user.email=a@example.org")
@@ -17,7 +17,7 @@ def test_tree_is_dirty_only_if_files_other_than_results_differ(tmp_path: Path) -
     commit, dirty = git_state(tmp_path)
     assert commit is not None
     assert not dirty
-    for name in ("dvc.lock", "artifact.sha256", "reports/lineage.json"):
+    for name in ("dvc.lock", "artifact.sha256", "reports/lineage.json", "releases/registered.jsonl"):
         (tmp_path / name).write_text("second")
     assert git_state(tmp_path) == (commit, False)
     (tmp_path / "params.yaml").write_text("second")

@@ -49,23 +49,24 @@ def line(version: str = "1", digest: str = "a" * 64, verdict: RecordedVerdict | 
 
 @settings(max_examples=25)  # every line is flushed to disk
 @given(lines=st.lists(LINES, max_size=8))
-def test_newest_line_about_a_version_and_its_artifact_counts_and_no_line_is_repeated(
+def test_newest_line_about_an_artifact_counts_and_no_line_is_repeated(
     lines: list[RegisteredVersion], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("record") / "registered.jsonl"
-    newest: dict[tuple[str, str, str], RegisteredVersion] = {}
+    newest: dict[tuple[str, str], RegisteredVersion] = {}
     for each in lines:
         before = path.read_bytes() if path.exists() else b""
-        key = each.model, each.version, each.artifact_sha256
+        key = each.model, each.artifact_sha256
         assert record_version(path, each) == (key not in newest or newest[key].verdict != each.verdict)
         newest[key] = each
-        assert not record_version(path, each.model_copy(update={"time": NOW}))
+        elsewhere = {"time": NOW, "version": "7", "git_commit": "1" * 40}  # registered again, in another registry
+        assert not record_version(path, each.model_copy(update=elsewhere))
         assert path.read_bytes().startswith(before)
-    for key, expected in newest.items():
-        assert find_registered(path, *key).verdict == expected.verdict
-    for key in {("a", "1", "a" * 64), ("b", "2", "b" * 64), ("c", "1", "a" * 64)} - newest.keys():
+    for (model, digest), expected in newest.items():
+        assert find_registered(path, model, "7", digest).verdict == expected.verdict
+    for model, digest in {("a", "a" * 64), ("b", "b" * 64), ("c", "a" * 64)} - newest.keys():
         with pytest.raises(SklineError, match="It was not fetched"):
-            find_registered(path, *key)
+            find_registered(path, model, "1", digest)
 
 
 def test_line_that_a_crash_has_cut_off_is_reported_and_written_again(tmp_path: Path) -> None:

@@ -1,7 +1,14 @@
-"""Tests of the stage register: the tags of a version, which `skline promote` reads."""
+"""Tests of the stage register: what it records of a version, in the registry and outside of it."""
 
+import datetime as dt
+
+from skline.artifact import Artifact
+from skline.release.registered import RecordedVerdict
 from skline.release.verdict import GateResult, Verdict
-from skline.stages.register import verdict_tags
+from skline.stages.register import build_line, verdict_tags
+from tests.fixtures import demo
+
+NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
 
 
 def test_tags_name_the_gates_that_failed_and_those_that_could_not_tell() -> None:
@@ -12,3 +19,16 @@ def test_tags_name_the_gates_that_failed_and_those_that_could_not_tell() -> None
         "verdict": "failed", "verdict.failures": "latency", "verdict.undecided": "champion; champion by segment",
         "verdict.champion_sha256": "c" * 64,
     }  # fmt: skip
+
+
+def test_line_of_the_record_has_the_verdict_only_if_it_is_about_the_artifact(packaged: demo.Packaged) -> None:
+    manifest = Artifact.open(packaged.folder, packaged.digest).manifest
+    gates = (GateResult(gate="rows", passed=True, reason=""), GateResult(gate="champion", passed=None, reason=""))
+    verdict = Verdict(artifact_sha256=packaged.digest, gates=gates)
+    line = build_line(manifest, packaged.digest, "3", "0" * 40, verdict, "f" * 64, NOW)
+    assert (line.model, line.version, line.git_commit) == ("demo", "3", "0" * 40)
+    assert (line.artifact_sha256, line.contract_sha256) == (packaged.digest, manifest.contract_sha256)
+    assert (line.verdict, line.verdict_sha256) == (RecordedVerdict(passed=True, undecided=("champion",)), "f" * 64)
+    other = verdict.model_copy(update={"artifact_sha256": "a" * 64})
+    line = build_line(manifest, packaged.digest, "3", None, other, "f" * 64, NOW)
+    assert (line.verdict, line.verdict_sha256) == (None, None)

@@ -37,7 +37,7 @@ bench *options:
 docs:
     uv run python -m scripts.reference
     uv run skline sync
-    uv run --group docs mkdocs build --strict
+    uv run --group docs zensical build --clean --strict
     uv run --group docs lychee --offline --include-fragments --root-dir . README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
     uv run --group docs lychee --offline --include-fragments --root-dir site site
 

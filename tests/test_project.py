@@ -7,10 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from pydantic import BaseModel
 
 from skline import engine
-from skline.serving.settings import ServiceSettings
 from skline.stages import STAGES
 from tests.fixtures.demo import ROOT
 
@@ -140,18 +138,3 @@ def test_requirements_of_the_image_have_hashes_and_no_index_url() -> None:
     assert text.count("--hash=sha256:") >= len(pins)
     assert not re.search(r"https?:|--(extra-)?index|--find-links", text)
     assert not re.search(r"^(mlflow|dvc|pandera|pyarrow|sqlalchemy)", text, re.M)
-
-
-def setting_names(section: type[BaseModel], prefix: str = "") -> set[str]:
-    names = set()
-    for name, field in section.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            names |= setting_names(field.annotation, f"{prefix}{name.upper()}__")
-        else:
-            names.add(f"{prefix}{name.upper()}")
-    return names
-
-
-def test_security_page_lists_all_settings_of_the_service() -> None:
-    section = (ROOT / "docs/security.md").read_text(encoding="utf-8").split("## Settings")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `([A-Z_]+)` \|", section, re.M)) == setting_names(ServiceSettings)

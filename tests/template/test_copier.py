@@ -62,7 +62,7 @@ def test_files_without_a_jinja_version_are_copied_byte_for_byte(rendered: Path) 
 
 
 def test_style_of_a_new_project_is_right(rendered: Path) -> None:
-    recipe = (rendered / "justfile").read_text().split("\nlint:\n")[1].split("\n\n", maxsplit=1)[0]
+    recipe = (rendered / "justfile").read_text().split("\ncheck:\n")[1].split("\n\n", maxsplit=1)[0]
     commands = re.findall(r"uv run (ruff .*)", recipe)
     assert len(commands) == 2
     for command in commands:
@@ -76,7 +76,7 @@ def test_links_in_the_readme_of_a_project_resolve(rendered: Path) -> None:
 
 def test_workflow_of_a_project_calls_steps_of_both_justfiles(rendered: Path) -> None:
     called = set(re.findall(r"uv run just (\w+)", (ROOT / ".github/workflows/ci.yml").read_text()))
-    assert called >= {"lint", "pipeline", "test", "image"}
+    assert called >= {"check", "repro", "test", "image"}
     for folder in (ROOT, rendered):
         assert called <= set(re.findall(r"^(\w+)\b.*:", (folder / "justfile").read_text(), re.M))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs.blocks import blocks_of
 from tests.template.rendering import (
     ROOT,
     answers,
@@ -95,7 +96,7 @@ def documented_steps() -> list[list[str]]:
     page = (ROOT / "docs/template.md").read_text()
     section = page.split("## A project that contains the engine")[1].split("\n## ", maxsplit=1)[0]
     steps = re.split(r"^\d\. ", section, flags=re.M)[1:]
-    lines = [re.findall(r"^ {8}(.*)$", step.replace("\\\n", ""), re.M) for step in steps]
+    lines = [block.text.replace("\\\n", "").splitlines() for step in steps for block in blocks_of(step)]
     assert [bool(commands) for commands in lines] == [True] * 5
     return lines
 

@@ -1,4 +1,4 @@
-"""The gate of the champion: pass a model that is not worse, reject one that is, and say where the rows cannot tell.
+"""The gate of the champion: pass a model that is not worse, reject one that is, else be undecided.
 
 Let the gain be the metric's difference on the same rows, with its 95 % interval. For `require: not_worse` the model
 
@@ -55,7 +55,7 @@ def check_champion(
 
 
 def decide(difference: Difference, rules: ChampionGate) -> bool | None:
-    """Return whether a model passes; None where the rows cannot tell. See the module."""
+    """Return whether a model passes; None where it is undecided. See the module."""
     limit = smallest_gain(rules)
     if difference.low > limit:
         return True
@@ -113,7 +113,7 @@ def _check_all_rows(rules: ChampionGate, comparison: Comparison) -> GateResult:
     if comparison.rows:
         reason += f"; compared on {comparison.rows}"
     if passed is None:
-        reason += "; these rows cannot tell"
+        reason += "; undecided on these rows"
     if math.isfinite(needed) and needed > difference.rows:
         reason += f"; about {math.ceil(needed):,} rows decide for this margin"
     return GateResult(gate="champion", passed=passed, value=difference.low, limit=limit, reason=reason)
@@ -123,7 +123,7 @@ def _check_segments(gates: Gates, comparison: Comparison, *, has_segments: bool)
     """Check that no segment is much worse."""
     rules = gates.champion
     if not comparison.compared_segments:
-        few = f"too few rows to tell: no segment has {gates.segment_rows} rows (gates.segment_rows)"
+        few = f"undecided: no segment has {gates.segment_rows} rows (gates.segment_rows)"
         return GateResult(gate="champion by segment", passed=None, reason=few if has_segments else NO_SEGMENTS)
     worse = [each for each in comparison.worse_segments if each.significant]
     named = ", ".join(

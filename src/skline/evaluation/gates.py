@@ -1,7 +1,7 @@
 """The gates: check a model's figures against the limits of params.yaml. What is missing or NaN does not pass.
 
 Gates of segments, of gaps between groups and of the latency decide by intervals: such a gate passes where the whole
-interval keeps the limit, fails where the whole interval misses it, and else cannot tell, which does not stop a model.
+interval keeps the limit, fails where the whole interval misses it, and else is undecided, which does not stop a model.
 
 To add a gate, add its limit to `skline.settings.evaluation.Gates` and a function to `evaluate_gates`.
 """
@@ -114,7 +114,7 @@ def _check_baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> I
     passed: bool | None = gain is not None and gain > 0
     rule = "must be better" + (" beyond chance" if beyond_chance else "")
     if gates.dummy == "better" and gain is not None and gain <= 0 < (finite_number(dummy.get("high")) or 0):
-        passed, rule = None, f"{rule}; these rows cannot tell"
+        passed, rule = None, f"{rule}; undecided on these rows"
     yield GateResult(
         gate="dummy",
         passed=passed,
@@ -170,7 +170,7 @@ def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> It
             gate="worst segment",
             passed=None,
             limit=floor,
-            reason=f"too few rows to tell: no segment has both {gates.segment_rows} rows (gates.segment_rows) and a "
+            reason=f"undecided: no segment has both {gates.segment_rows} rows (gates.segment_rows) and a "
             f"value of {metric}",
         )
         return
@@ -184,7 +184,7 @@ def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> It
     if below:
         reason += f"; {len(below)} of {len(segments)} segments miss it beyond chance"
     elif undecided:
-        reason += f"; {len(undecided)} of {len(segments)} segments have too few rows to tell"
+        reason += f"; {len(undecided)} of {len(segments)} segments are undecided: too few rows"
     passed = False if below else None if undecided else True
     yield GateResult(gate="worst segment", passed=passed, value=named[metric], limit=floor, reason=reason)
 
@@ -229,7 +229,7 @@ def _check_gap(gap: Mapping[str, Any], limit: float, comparisons: int) -> GateRe
     small = ", ".join(f"{name} ({rows})" for name, rows in gap["small"].items())
     few = f"{gap['rate']} is defined on fewer than {gap['min_rows']} rows of {small}"
     if len(groups) < 2:
-        reason = f"too few rows to tell: {few}" if small else f"{gap['column']} has one group: nothing to compare"
+        reason = f"undecided: {few}" if small else f"{gap['column']} has one group: nothing to compare"
         return GateResult(gate=gate, passed=None, limit=limit, reason=reason)
     low, high = gap_interval(groups, comparisons)
     if finite_number(gap["gap"]) is None or finite_number(low) is None or finite_number(high) is None:
@@ -241,7 +241,7 @@ def _check_gap(gap: Mapping[str, Any], limit: float, comparisons: int) -> GateRe
     )
     passed = False if low > limit else True if high <= limit else None
     if passed is None:
-        reason += "; these rows are too few to tell"
+        reason += "; undecided on these rows"
     if small:
         reason += f"; not compared: {few}"
     return GateResult(gate=gate, passed=passed, value=gap["gap"], limit=limit, reason=reason)
@@ -271,7 +271,7 @@ def _check_latency(limit: float, costs: Costs) -> GateResult:
     broken = any(finite_number(value) is None for value in (latency, *ends))
     passed = False if broken or ends[0] > limit else True if ends[1] <= limit else None
     reason = f"processor time to score one row: {latency:g} ms ({ends[0]:g} to {ends[1]:g} in {ROUNDS} rounds), "
-    reason += f"must be at most {limit:g}" + ("; the rounds differ too much to tell" if passed is None else "")
+    reason += f"must be at most {limit:g}" + ("; undecided: the rounds differ too much" if passed is None else "")
     return GateResult(gate="latency", passed=passed, value=finite_number(latency), limit=limit, reason=reason)
 
 

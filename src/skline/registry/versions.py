@@ -27,7 +27,7 @@ class Version:
     """A registered version, as the registry describes it: `skline.release.registered` tells whether that is true.
 
     `verdict` is "passed", "failed", or None where no gate has been checked; `failures` names the gates that failed, and
-    `undecided` those that could not tell; `champion_sha256` is the digest of the champion that it was compared with,
+    `undecided` those that are undecided; `champion_sha256` is the digest of the champion that it was compared with,
     empty if there was none. `artifact_path` is where its run has the artifact.
     """
 

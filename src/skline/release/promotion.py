@@ -99,7 +99,7 @@ def promote(
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
     notes = check_compatibility(releases, current, artifact, plan)
     if undecided:
-        notes.append(f"these gates of {version.label} could not tell: {undecided}; see the report of its run")
+        notes.append(f"undecided gates of {version.label}: {undecided}; see the report of its run")
     arm = Arm(name="champion", version=version.label, artifact=f"{paths.RELEASED.name}/{digest}", sha256=digest)
     action, what = describe_promotion(current, version, plan)
 
@@ -161,7 +161,7 @@ def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> boo
 def check_verdict(
     version: Version, registered: RegisteredVersion | None, current: Release | None, approval: Approval | None
 ) -> tuple[PromotionVerdict, str]:
-    """Return the verdict on a version, and the gates that could not tell, as text.
+    """Return the verdict on a version, and the undecided gates, as text.
 
     A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
 

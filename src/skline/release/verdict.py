@@ -10,7 +10,7 @@ from skline.errors import SklineError
 class GateResult(BaseModel):
     """The result of one gate: the value that was checked against the limit, if it is a number, and the reason.
 
-    `passed` is None where nothing was decided: the rows are too few to tell, or there is nothing to check.
+    `passed` is None where nothing was decided: the rows are too few, or there is nothing to check.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -38,7 +38,7 @@ class Verdict(BaseModel):
 
     @property
     def passed(self) -> bool:
-        """Whether no gate failed, and some passed: a gate that could not decide does not stop a model."""
+        """Whether no gate failed, and some passed: an undecided gate does not stop a model."""
         return any(gate.passed for gate in self.gates) and not self.failed_gates
 
     @property
@@ -76,7 +76,7 @@ class Verdict(BaseModel):
             return f"Yes: all {len(self.gates)} gates passed; {comparison}."
         names = ", ".join(gate.gate for gate in self.undecided_gates)
         passed = len(self.gates) - len(self.undecided_gates)
-        return f"Yes: {passed} gates passed, {len(self.undecided_gates)} could not decide ({names}); {comparison}."
+        return f"Yes: {passed} gates passed, {len(self.undecided_gates)} undecided ({names}); {comparison}."
 
 
 def read_verdict(path: Path) -> Verdict:

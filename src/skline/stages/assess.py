@@ -18,7 +18,7 @@ from skline.settings.evaluation import Evaluate, Gates
 
 LoadTable = Callable[[], pd.DataFrame]
 #: What the stage prints for a gate.
-OUTCOMES = {True: "passed", False: "FAILED", None: "cannot tell"}
+OUTCOMES = {True: "passed", False: "FAILED", None: "undecided"}
 
 
 def assess(

@@ -76,7 +76,9 @@ def service(**settings: str) -> "Iterator[httpx.Client]":
 
 
 def check_predictions(client: "httpx.Client", n_rows: int = 1_000, n_single: int = 50) -> None:
-    """Assert that the service predicts what the packaged pipeline predicts, to the last bit.
+    """Assert that the service predicts what the packaged pipeline predicts.
+
+    That is the same bits, or within 64 units in the last place where the artifact's exactness is `ulp`.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The champion's gate: when it passes, fails and cannot tell, and how many rows would decide."""
+"""The champion's gate: when it passes, fails and is undecided, and how many rows would decide."""
 
 import math
 
@@ -49,7 +49,7 @@ def test_gate_says_what_was_compared_and_how_many_rows_would_decide() -> None:
     result = next(check_champion(Gates(), comparison, "a" * 64, has_segments=False))
     assert result.passed is None
     assert "on the same 280 rows: no difference" in result.reason
-    assert f"compared on {left}; these rows cannot tell; about 910 rows decide for this margin" in result.reason
+    assert f"compared on {left}; undecided on these rows; about 910 rows decide for this margin" in result.reason
 
 
 def test_models_that_cannot_be_compared_are_not_stopped_unless_they_must_be_better() -> None:

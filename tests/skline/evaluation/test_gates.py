@@ -189,16 +189,16 @@ def test_a_verdict_does_not_depend_on_measurements_that_keep_their_limits() -> N
 
 def test_a_limit_within_the_interval_is_neither_kept_nor_missed() -> None:
     for limits, gate, text in (
-        ({"worst_segment": 0.6}, "worst segment", "1 of 2 segments have too few rows to tell"),
+        ({"worst_segment": 0.6}, "worst segment", "1 of 2 segments are undecided: too few rows"),
         ({"worst_segment": 0.1, "segment_rows": 1_000}, "worst segment", "no segment has both 1000 rows"),
-        ({"gaps": {"error": 0.08}}, "gap error", "too few to tell"),
-        ({"max_latency_ms": 1.05}, "latency", "the rounds differ too much to tell"),
+        ({"gaps": {"error": 0.08}}, "gap error", "undecided on these rows"),
+        ({"max_latency_ms": 1.05}, "latency", "undecided: the rounds differ too much"),
     ):
         verdict = make_verdict(Gates.model_validate(limits))
         assert verdict.passed
         assert undecided(verdict) == [gate]
         assert text in reason(verdict, gate)
-        assert f"1 could not decide ({gate})" in verdict.summary()
+        assert f"1 undecided ({gate})" in verdict.summary()
 
 
 def test_a_gap_between_fewer_than_two_large_groups_is_not_decided_and_names_the_small_ones() -> None:
@@ -263,7 +263,7 @@ def test_few_rows_may_not_tell_whether_a_model_is_better_than_a_constant(
     verdict = make_verdict(Gates(dummy="better"), details=DETAILS | {"against": against})
     [gate] = [gate for gate in verdict.gates if gate.gate == "dummy"]
     assert gate.passed is passed
-    assert ("these rows cannot tell" in gate.reason) == (passed is None)
+    assert ("undecided on these rows" in gate.reason) == (passed is None)
 
 
 STRICT = Gates(
@@ -305,7 +305,7 @@ def test_a_difference_without_a_value_fails() -> None:
 
 
 def test_a_verdict_in_which_no_gate_decided_does_not_pass() -> None:
-    undecided = GateResult(gate="worst segment", passed=None, reason="too few rows to tell")
+    undecided = GateResult(gate="worst segment", passed=None, reason="undecided: too few rows")
     assert not Verdict(artifact_sha256="a" * 64, gates=(undecided,)).passed
 
 

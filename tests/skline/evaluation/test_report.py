@@ -61,7 +61,7 @@ def html(packaged: demo.Packaged) -> str:
     artifact = replace(Artifact.open(packaged.folder, packaged.digest), contract=CONTRACT)
     gates = (
         GateResult(gate="rows", passed=True, reason="700"),
-        GateResult(gate="gap error", passed=None, reason="these rows are too few to tell"),
+        GateResult(gate="gap error", passed=None, reason="undecided on these rows"),
         GateResult(gate="floor r2", passed=False, reason="0.1"),
     )
     verdict = Verdict(artifact_sha256=artifact.digest, gates=gates)
@@ -85,7 +85,7 @@ def test_report_compares_groups_of_a_sensitive_column(html: str) -> None:
 
 def test_gates_that_cannot_tell_stand_between_those_that_failed_and_those_that_passed(html: str) -> None:
     tags = re.findall(r'<li class="(\w+)"><span class="tag">([^<]+)</span>', html)
-    assert tags == [("no", "failed"), ("undecided", "cannot tell"), ("yes", "passed")]
+    assert tags == [("no", "failed"), ("undecided", "undecided"), ("yes", "passed")]
 
 
 def test_report_fits_a_phone(html: str, tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ To add a case, add two files: `NAME.csv` (or any other format), and `NAME.yaml` 
 """
 
 import itertools
+import json
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 import yaml
 from pydantic import BaseModel, ConfigDict
@@ -15,8 +17,11 @@ from pydantic import BaseModel, ConfigDict
 from skline.errors import SklineError
 from skline.init.plan import InitOptions, InitPlan, make_plan
 from skline.init.report import review_notes
+from skline.settings.schema import schema_text
 
 TABLES = Path(__file__).parent / "tables"
+#: By which editors, and `check-jsonschema`, check what init writes.
+SCHEMA = json.loads(schema_text())
 NO_DOUBT = "Nothing is in doubt."
 
 
@@ -103,6 +108,7 @@ def test_table_is_read_as_expected(expected: Path) -> None:
         assert plan.n_rows == reading.rows
     if reading.source is not None:
         assert source_of(plan) == reading.source
+    jsonschema.validate(yaml.safe_load(plan.files[Path("params.yaml")]), SCHEMA)
     check_columns(plan, reading)
     check_remarks(plan, reading.remarks)
 

@@ -87,7 +87,7 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     project.run("rollback", "--reason", "a complaint")
     assert project.aliases() == {"champion": "1", "previous": "2"}
     output = project.run("promote", "5", "--approve", "anna", "--reason", "assessed by hand")
-    assert "note: these gates of demo/5 could not tell: champion" in output
+    assert "note: undecided gates of demo/5: champion" in output
     approved = entries_of(project)[-1]
     assert approved.approval is not None
     assert approved.verdict is not None
@@ -114,7 +114,7 @@ def test_the_verdict_on_disk_is_used_where_the_registry_has_none(tmp_path: Path,
     undecided = {"gate": "champion", "passed": None, "reason": "too few rows"}
     gates = [result | {"passed": True}, undecided]
     report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": gates}))
-    assert "note: these gates of demo/1 could not tell: champion; see the report" in project.run("promote", *approval)
+    assert "note: undecided gates of demo/1: champion; see the report" in project.run("promote", *approval)
     assert "an approval needs a name and a reason" in project.error_of("promote", "--approve", "anna")
 
 

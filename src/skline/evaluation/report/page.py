@@ -86,10 +86,10 @@ def _banner(verdict: Verdict) -> str:
 
 
 def _gates(verdict: Verdict) -> str:
-    """List the gates: those that failed first, then those that could not decide."""
+    """List the gates: those that failed first, then the undecided ones."""
     kinds: dict[bool | None, tuple[str, str]] = {
         False: ("no", "failed"),
-        None: ("undecided", "cannot tell"),
+        None: ("undecided", "undecided"),
         True: ("yes", "passed"),
     }
     lines = [

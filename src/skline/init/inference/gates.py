@@ -13,7 +13,7 @@ DEFAULT_GATES_MIN_ROWS = 1_000
 #: much ROC AUC, or this share of the target's standard deviation.
 TREE_SHORTFALL_AUC, TREE_SHORTFALL_STD = 0.02, 0.25
 #: The tolerated loss from the champion is this factor over the square root of the rows, within two bounds: a smaller
-#: loss does not matter, and a larger one is never tolerated (with fewer rows the gate cannot tell).
+#: loss does not matter, and a larger one is never tolerated (with fewer rows the gate is undecided).
 CHAMPION_MARGIN_FACTOR, CHAMPION_MARGINS = 0.4, (0.005, 0.05)
 #: Tolerated loss in a segment, as a share of the target's standard deviation.
 SEGMENT_MARGIN_STD = 0.1

@@ -31,7 +31,7 @@ async def live() -> Live:
 
 @router.get("/ready", responses={503: {"model": Ready}})
 async def ready(request: Request, response: Response) -> Ready:
-    """Return 200 once the artifact's hashes are verified and the golden rows are reproduced to the last bit."""
+    """Return 200 once the artifact's hashes are verified and the golden rows get their predictions."""
     models: ModelManager = request.app.state.container.models
     reason = models.not_ready_reason
     if reason is not None:

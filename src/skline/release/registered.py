@@ -23,7 +23,7 @@ Digest = Annotated[
 
 
 class RecordedVerdict(BaseModel):
-    """The verdict on a version: the gates that failed and those that could not tell, and the champion compared with."""
+    """The verdict on a version: the gates that failed and the undecided ones, and the champion compared with."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -17,12 +17,17 @@ from tests.fixtures.demo import ROOT
 FORBIDDEN = {
     "src/skline/serving": (
         "dvc", "mlflow", "model", "pandera", "skline.commands", "skline.doctor", "skline.evaluation", "skline.init",
-        "skline.registry", "skline.search", "skline.settings", "skline.stages", "skline.testing", "skline.tuning",
+        "skline.monitoring", "skline.registry", "skline.search", "skline.settings", "skline.stages", "skline.testing",
+        "skline.tuning",
     ),
     "src/model": ("dvc", "mlflow", "serving", "skline.registry", "skline.scoring", "skline.serving", "skline.stages"),
     "src/skline": ("dvc", "serving"),
     "src/skline/contract": ("skline.artifact", "skline.scoring", "skline.settings", "skline.stages"),
     "src/skline/scoring": ("skline.batch", "skline.evaluation", "skline.release", "skline.settings", "skline.stages"),
+    "src/skline/monitoring": (
+        "mlflow", "model", "pandera", "skline.commands", "skline.registry", "skline.serving", "skline.stages",
+    ),
+    "src/skline/stages": ("skline.commands", "skline.monitoring"),
     "src/skline/logs": ("skline.serving", "skline.stages", "skline.evaluation"),
 }  # fmt: skip
 #: The only packages that import the project's model, and the only ones that import the service.

@@ -13,6 +13,7 @@ from skline.commands import (
     key,
     label,
     log,
+    monitor,
     predict,
     promote,
     releases,
@@ -45,6 +46,7 @@ COMMANDS = (
     shadow,
     label,
     log,
+    monitor,
 )
 
 

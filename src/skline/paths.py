@@ -43,6 +43,8 @@ EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
 VERDICT = REPORTS / "verdict.json"
 REPORT = REPORTS / "report.html"
+#: Results of `skline monitor`, a folder for each window.
+MONITOR = REPORTS / "monitor"
 #: What the candidate costs on this machine; neither git nor DVC tracks it, because no two measurements are equal.
 COSTS = REPORTS / "costs.json"
 

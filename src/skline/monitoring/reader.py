@@ -219,10 +219,11 @@ class LogReader:
             where += f" AND hash(prediction_id) % {HASH_BUCKETS} < {HASH_BUCKETS * max_rows // total}"
         structure = json.dumps({column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns})
         classes = json.dumps(dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
+        probabilities = f"json_transform(probabilities, {_quote(classes)})" if self._contract.classes else "NULL"
         table = self._db.sql(
             "SELECT p.time AS time, coalesce(p.arm, p.role) AS arm, artifact_digest, p.entity AS entity, prediction, "
             f"json_transform(inputs, {_quote(structure)}) AS inputs, "
-            f"{f'json_transform(probabilities, {_quote(classes)})' if self._contract.classes else 'NULL'} AS probabilities, "
+            f"{probabilities} AS probabilities, "
             f"CASE WHEN coalesce(i.n, -1) >= coalesce(e.n, -1) THEN i.label ELSE e.label END AS label "
             f"{joined} WHERE {where} ORDER BY p.time, prediction_id"
         ).to_arrow_table()
@@ -236,9 +237,8 @@ class LogReader:
         scores = predicted
         if self._contract.classes is not None:
             parts = table["probabilities"].combine_chunks()
-            probabilities = np.stack(
-                [parts.field(i).to_numpy(zero_copy_only=False).astype(np.float64) for i in range(len(parts.type))], axis=1
-            ) if len(table) else np.empty((0, len(self._contract.classes)))  # fmt: skip
+            fields = [parts.field(index) for index in range(len(self._contract.classes))]
+            probabilities = np.array([field.to_numpy(zero_copy_only=False) for field in fields], dtype=np.float64).T
             scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1, initial=0.0)
         known = np.isfinite(scores)
         entities = table["entity"].combine_chunks().dictionary_encode().indices
@@ -280,8 +280,8 @@ class LogReader:
             condition = "prediction_id IS NOT NULL" if view == "by_id" else "prediction_id IS NULL"
             self._db.execute(
                 f"CREATE TABLE {view} AS SELECT {keys}, max(n) AS n, arg_max(label, n) AS label, "  # noqa: S608
-                f"count(DISTINCT label) > 1 AS contradictory FROM stored_labels WHERE {condition} AND json_valid(label) "
-                f"GROUP BY {keys}"
+                f"count(DISTINCT label) > 1 AS contradictory FROM stored_labels "
+                f"WHERE {condition} AND json_valid(label) GROUP BY {keys}"
             )
 
     def _declare_sealed(self, paths: list[str]) -> None:

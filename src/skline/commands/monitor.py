@@ -1,0 +1,120 @@
+"""`skline monitor`: tell from the log, the labels and the artifact whether the model still holds."""
+
+import argparse
+import datetime as dt
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from skline.commands import Subparsers
+from skline.commands._model import add_model_options, selected_model
+
+if TYPE_CHECKING:
+    from skline.monitoring.result import WindowResult
+
+#: Exit status of a failure of monitoring itself.
+FAILED = 1
+
+
+def add_parser(commands: Subparsers) -> None:
+    """Declare the command."""
+    command = commands.add_parser(
+        "monitor",
+        help="tell from the log and the labels whether the model still holds",
+        description="Compare a window of the prediction log with the artifact's reference. Exit status: 0 ok, "
+        "10 warning or too few data, 20 alarm, 1 if monitoring itself fails.",
+    )
+    command.add_argument("action", nargs="?", choices=("history",), help="history: list the windows so far")
+    command.add_argument("--asof", type=_moment, help="end of the window, ISO 8601, UTC (default: now)")
+    command.add_argument("--window", help="length of the window, such as 7d (default: monitor.window)")
+    command.add_argument("--compare", choices=("previous", "season", "training"), help="reference of the data drift")
+    command.add_argument("--watch", metavar="EVERY", help="repeat, such as 15m, until stopped")
+    add_model_options(command)
+    command.set_defaults(run=monitor)
+
+
+def monitor(arguments: argparse.Namespace) -> int:
+    """Monitor one window, or one after the other; print a sentence and a table."""
+    from skline.errors import SklineError
+    from skline.settings.monitor import parse_duration
+
+    if arguments.action == "history":
+        print_history()
+        return 0
+    if arguments.watch is None:
+        return monitor_once(arguments)
+    if arguments.asof is not None:
+        raise SklineError("--watch and --asof exclude each other: --watch monitors the window that ends now")
+    try:
+        pause = parse_duration(arguments.watch).total_seconds()
+    except ValueError as error:
+        raise SklineError(f"--watch: {error}") from None
+    while True:
+        started = time.monotonic()
+        try:
+            monitor_once(arguments)
+        except SklineError as error:
+            print(f"error: {error}", file=sys.stderr, flush=True)
+        time.sleep(max(pause - (time.monotonic() - started), 0.0))
+
+
+def monitor_once(arguments: argparse.Namespace) -> int:
+    """Monitor the window that the options name; return the exit status."""
+    from pydantic import ValidationError
+
+    from skline import paths
+    from skline.artifact import Artifact
+    from skline.errors import SklineError
+    from skline.logs.settings import LogSettings
+    from skline.monitoring.result import EXIT_STATUS
+    from skline.monitoring.run import Job, run
+    from skline.settings import Monitor, Settings
+
+    settings = Settings.load()
+    changes = {name: value for name in ("window", "compare") if (value := getattr(arguments, name)) is not None}
+    try:
+        section = Monitor.model_validate(settings.monitor.model_dump() | changes)
+    except ValidationError as error:
+        raise SklineError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
+    source = selected_model(arguments)
+    now = dt.datetime.now(dt.UTC)
+    floors = settings.gates.floors if section.performance.floors is None else section.performance.floors
+    job = Job(
+        settings=section,
+        artifact=Artifact.open(source.folder, source.digest),
+        log=LogSettings.from_environment(),
+        end=arguments.asof or now.replace(microsecond=0),
+        floors=floors,
+    )
+    result = run(job, paths.MONITOR, now)
+    print_result(result)
+    return EXIT_STATUS[result.state]
+
+
+def print_result(result: "WindowResult") -> None:
+    """Print the sentence, the table and where the result is."""
+    from skline import paths
+    from skline.monitoring.summary import table
+
+    print(result.sentence)
+    print(f"{result.window.name}: {result.state}\n")
+    print(table(result))
+    print(f"\n{paths.MONITOR / result.window.name / 'metrics.json'}", flush=True)
+
+
+def print_history() -> None:
+    """Print a line for each window that is remembered."""
+    from skline.logs.settings import LogSettings
+    from skline.monitoring.state import read_state
+
+    for each in read_state(LogSettings.from_environment().folder).windows:
+        print(f"{each.name:<24} {each.state:<18} {each.rows:>10,}  {each.sentence}")
+
+
+def _moment(text: str) -> dt.datetime:
+    """Parse a moment; without a zone it is UTC."""
+    try:
+        moment = dt.datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date or time; write it as 2026-11-01T00:00") from None
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

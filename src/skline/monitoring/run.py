@@ -1,0 +1,290 @@
+"""Monitor one window: read the log, compute each part, decide the states, and write the result.
+
+A part or column that fails is reported as a problem, and the others are computed.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from skline.artifact import Artifact
+from skline.entrypoint import is_out_of_space
+from skline.files import write_json, write_text
+from skline.logs.settings import LogSettings
+from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
+from skline.monitoring.clusters import entity_count
+from skline.monitoring.persistence import distinct_windows, with_state
+from skline.monitoring.reader import LogReader, Rows, Summary
+from skline.monitoring.reference import TrainingReference
+from skline.monitoring.result import (
+    STATES,
+    Check,
+    ColumnDrift,
+    ColumnQuality,
+    Concept,
+    Drift,
+    Part,
+    Performance,
+    Problem,
+    Quality,
+    Window,
+    WindowResult,
+)
+from skline.monitoring.state import MonitorState, monitor_lock, read_state, write_state
+from skline.monitoring.textfile import prometheus_text
+from skline.settings.monitor import Compare, Monitor, format_duration
+
+log = logging.getLogger("skline.monitoring")
+
+Value = TypeVar("Value")
+TEXTFILE = "skline_monitor.prom"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to monitor: settings, artifact, and the end of the window.
+
+    Attributes
+    ----------
+    floors : mapping of str to float
+        Minimum of each metric, or maximum for losses.
+    """
+
+    settings: Monitor
+    artifact: Artifact
+    log: LogSettings
+    end: dt.datetime
+    floors: Mapping[str, float]
+
+    @property
+    def start(self) -> dt.datetime:
+        """Start of the window."""
+        return self.end - self.settings.window
+
+    @property
+    def season_starts(self) -> list[dt.datetime]:
+        """Starts of the same hours of earlier seasons, which do not overlap with the window."""
+        steps = range(1, self.settings.seasons + 1)
+        return [
+            self.start - step * self.settings.season
+            for step in steps
+            if step * self.settings.season >= self.settings.window
+        ]
+
+    @property
+    def needed_since(self) -> dt.datetime:
+        """Start of what is read from the log."""
+        matured = self.start - self.settings.label_horizon - (self.settings.concept.windows - 1) * self.settings.window
+        return min([matured, self.start - self.settings.window, *self.season_starts])
+
+
+class Problems:
+    """Collects what could not be computed."""
+
+    def __init__(self) -> None:
+        self.found: list[Problem] = []
+
+    def attempt(self, part: Part, subject: str, compute: Callable[[], Value]) -> Value | None:
+        """Return what `compute` returns; on failure None, and the problem is kept."""
+        try:
+            return compute()
+        except Exception as error:
+            if is_out_of_space(error):
+                raise
+            log.warning("%s/%s could not be computed", part, subject, exc_info=True)
+            self.found.append(Problem(part=part, subject=subject, message=f"{type(error).__name__}: {error}"[:300]))
+            return None
+
+
+def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
+    """Monitor a window, write its result and remember it; two monitors of a log take turns.
+
+    Raises
+    ------
+    SklineError
+        If the log or the state cannot be read, or another monitor does not finish.
+    """
+    folder = job.log.folder
+    with monitor_lock(folder):
+        state = read_state(folder)
+        with LogReader(
+            job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
+        ) as reader:
+            result = monitor_window(job, reader, state, now)
+        write_result(result, reports)
+        write_state(folder, state.with_result(result, job.settings.keep))
+    return result
+
+
+def write_result(result: WindowResult, reports: Path) -> None:
+    """Write metrics.json and the textfile, each atomically."""
+    write_json(reports / result.window.name / "metrics.json", result.model_dump(mode="json"))
+    write_text(reports / TEXTFILE, prometheus_text(result))
+
+
+def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.datetime) -> WindowResult:
+    """Compute the result of a window."""
+    settings, contract = job.settings, job.artifact.contract
+    problems = Problems()
+    reference = TrainingReference.of(job.artifact)
+    counts = reader.summarize(job.start, job.end)
+    rows = reader.read(job.start, job.end, settings.max_rows)
+    matured = (job.start - settings.label_horizon, job.end - settings.label_horizon)
+    old = reader.read(*matured, settings.max_rows)
+    stream = reader.read(
+        matured[0] - (settings.concept.windows - 1) * settings.window, matured[1], settings.max_rows, labelled=True
+    )
+    described = _quality(job, reader, rows, counts, problems)
+    drifted = _drift(job, reader, rows, reference, problems) if len(rows) else None
+    measured = problems.attempt(
+        "performance", "all",
+        lambda: analysis.describe_performance(old, contract, reference, settings, job.floors, matured),
+    )  # fmt: skip
+    changes = problems.attempt(
+        "concept", "all", lambda: analysis.describe_concept(stream, matured[0], contract, settings)
+    )
+    estimates = problems.attempt("performance", "estimate", lambda: analysis.estimate_metrics(old, contract, reference))
+    arms = problems.attempt("bias", "all", lambda: analysis.arm_results(old, contract)) or []
+    figures = problems.attempt("kpi", "all", lambda: analysis.kpi_results(old, contract, settings)) or []
+    problems.found += [
+        Problem(part="kpi", subject=each.name, message=each.error) for each in figures if each.error is not None
+    ]
+    served = operations.describe_operations(counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms)
+    checks = [
+        *quality.quality_checks(described, job.artifact.digest, settings.quality, settings.min_rows, len(rows)),
+        *drift_checks(drifted, settings),
+        *_label_checks(measured, changes, settings),
+        *(bias.bias_checks(arms, settings.performance.bias, settings.performance.min_labels)
+          if contract.task == "binary" else ()),
+        *kpis.kpi_checks(settings.kpis, figures, settings.min_rows),
+        *operations.operations_checks(served, settings.operations, counts.rows, settings.min_rows),
+    ]  # fmt: skip
+    previous = distinct_windows(
+        state.comparable(format_duration(settings.window), job.artifact.digest), job.start, settings.of_windows - 1
+    )
+    checks = [with_state(check, job.start, previous, settings.persist) for check in checks]
+    checks.sort(key=lambda check: (-STATES.index(check.state), not check.raised))
+    states = summary.part_states(checks)
+    overall = summary.overall_state(states, counts.rows, settings.min_rows)
+    realized = {each.name: each.estimate.value for each in measured.metrics} if measured else {}
+    return WindowResult(
+        written_at=now,
+        window=_window(job, counts.rows, rows),
+        state=overall,
+        sentence=summary.sentence(overall, checks, drifted, counts.rows),
+        states=states,
+        checks=tuple(checks),
+        quality=described,
+        drift=drifted,
+        performance=measured,
+        concept=changes,
+        estimates=tuple(each.model_copy(update={"realized": realized.get(each.name)}) for each in estimates or ()),
+        arms=tuple(arms),
+        kpis=tuple(figures),
+        operations=served,
+        problems=tuple(problems.found),
+    )
+
+
+def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
+    """Return a check for each tested column."""
+    if drift is None:
+        return [Check(part="drift", rule="effect", subject="all", raised=None)]
+    checks = []
+    for each in drift.columns:
+        if each.tested:
+            unit = "KS distance" if each.measure == "ks_d" else "total variation"
+            message = f"{each.column} has drifted from {drift.reference}: {unit} {each.effect.value or 0.0:.2f}"
+            checks.append(
+                Check(
+                    part="drift", rule="effect", subject=each.column, raised=each.drifted, value=each.effect.value,
+                    low=each.effect.low, high=each.effect.high, limit=settings.drift.effect, rows=each.rows,
+                    message=message if each.drifted else "",
+                )
+            )  # fmt: skip
+    return checks
+
+
+def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems: Problems) -> Quality:
+    columns: list[ColumnQuality] = []
+    for column in job.artifact.contract.inputs:
+        if column.name in rows.inputs and len(rows):
+            found = problems.attempt(
+                "quality", column.name, lambda column=column: analysis.column_quality(column, rows, job.artifact)  # type: ignore[misc]
+            )  # fmt: skip
+            columns += [found] if found is not None else []
+    length = job.settings.window
+    earlier = [reader.count(start, start + length) for start in job.season_starts]
+    return analysis.describe_quality(counts, [each for each in earlier if each], columns)
+
+
+def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:
+    """Compare with the reference that the settings name, and with the seasonal one beside it."""
+    settings = job.settings
+    others: dict[Compare, Rows | None] = {"training": None}
+    if settings.compare == "previous":
+        others["previous"] = reader.read(job.start - settings.window, job.start, settings.max_rows)
+    if job.season_starts:
+        others["season"] = reader.read(job.season_starts[0], job.season_starts[0] + settings.window, settings.max_rows)
+
+    def compare(name: Compare) -> list[ColumnDrift]:
+        return _compare(job, rows, reference, others.get(name), problems)
+
+    seasonal = compare("season") if settings.compare != "season" and len(others.get("season") or ()) else []
+    return analysis.describe_drift(settings.compare, compare(settings.compare), reference, settings, seasonal)
+
+
+def _compare(
+    job: Job, rows: Rows, reference: TrainingReference, other: Rows | None, problems: Problems
+) -> list[ColumnDrift]:
+    """Compare each input, and the score, with other rows or with those of training."""
+    if other is not None and not len(other):
+        return []
+    known = reference.inputs if other is None else other.inputs
+    entities = None if other is None else other.entities
+    columns: list[ColumnDrift] = []
+    for column in job.artifact.contract.inputs:
+        if column.name in rows.inputs and column.name in known:
+            found = problems.attempt(
+                "drift", column.name,
+                lambda column=column: analysis.column_drift(  # type: ignore[misc]
+                    column, rows.inputs[column.name], known[column.name], rows.entities, entities, job.settings
+                ),
+            )  # fmt: skip
+            columns += [found] if found is not None else []
+    score = problems.attempt("drift", "(score)", lambda: analysis.score_drift(rows, reference, other))
+    return [*columns, score] if score is not None else columns
+
+
+def _label_checks(measured: Performance | None, changes: Concept | None, settings: Monitor) -> Sequence[Check]:
+    """Return the checks of performance and concept drift."""
+    if measured is None or changes is None:
+        return [
+            Check(part="performance", rule="floor", subject="all", raised=None),
+            Check(part="concept", rule="adwin", subject="errors", raised=None),
+        ]
+    min_labels = settings.performance.min_labels
+    return [
+        *performance.performance_checks(measured, settings.performance.margin, min_labels),
+        concept.concept_check(changes, measured.metrics, measured.metric, measured.labelled, min_labels),
+    ]
+
+
+def _window(job: Job, total: int, rows: Rows) -> Window:
+    length = format_duration(job.settings.window)
+    return Window(
+        name=f"{job.end:%Y%m%dT%H%M%SZ}-{length}",
+        start=job.start,
+        end=job.end,
+        asof=job.end,
+        length=length,
+        compare=job.settings.compare,
+        model_version=job.artifact.version,
+        artifact_digest=job.artifact.digest,
+        rows=total,
+        sampled_rows=len(rows),
+        entities=entity_count(rows.entities),
+    )

@@ -1,0 +1,148 @@
+"""What monitoring remembers between runs: earlier windows, and the alerts that were sent.
+
+One versioned JSON file beside the log, written atomically under a lock: a monitor that is killed leaves the old state
+or the new one, and two monitors take turns.
+"""
+
+import datetime as dt
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from skline.errors import SklineError
+from skline.files import write_text
+from skline.monitoring.persistence import PastWindow
+from skline.monitoring.result import Part, State, WindowResult
+
+STATE_VERSION: Literal[1] = 1
+FILE_NAME = "monitor.json"
+#: How long a monitor waits for another one.
+LOCK_TIMEOUT_SECONDS = 600.0
+LOCK_POLL_SECONDS = 0.1
+
+
+class PastResult(BaseModel):
+    """What is kept of an earlier window."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    length: str
+    artifact_digest: str
+    start: dt.datetime
+    end: dt.datetime
+    written_at: dt.datetime
+    state: State
+    states: dict[Part, State]
+    sentence: str
+    rows: int
+    raised: dict[str, bool | None]
+
+    @classmethod
+    def of(cls, result: WindowResult) -> "PastResult":
+        """Return what is kept of a result."""
+        window = result.window
+        return cls(
+            name=window.name,
+            length=window.length,
+            artifact_digest=window.artifact_digest,
+            start=window.start,
+            end=window.end,
+            written_at=result.written_at,
+            state=result.state,
+            states=result.states,
+            sentence=result.sentence,
+            rows=window.rows,
+            raised={check.key: check.raised for check in result.checks},
+        )
+
+
+class Sent(BaseModel):
+    """The last message that was sent about a subject."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    state: State
+    at: dt.datetime
+
+
+class MonitorState(BaseModel):
+    """All that is remembered; `sent` is by subject, such as a part."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1] = STATE_VERSION
+    windows: tuple[PastResult, ...] = ()
+    sent: dict[str, Sent] = {}
+
+    def comparable(self, length: str, artifact_digest: str) -> list[PastWindow]:
+        """Return the earlier windows of the same length and artifact, whose reference is the same."""
+        return [
+            PastWindow(each.start, each.end, each.raised)
+            for each in self.windows
+            if each.length == length and each.artifact_digest == artifact_digest
+        ]
+
+    def with_result(self, result: WindowResult, keep: int) -> "MonitorState":
+        """Return the state with a result; an earlier one of the same window is replaced, and the oldest are dropped."""
+        new = PastResult.of(result)
+        others = (each for each in self.windows if each.name != new.name)
+        windows = sorted((*others, new), key=lambda each: (each.end, each.name))
+        return self.model_copy(update={"windows": tuple(windows[-keep:])})
+
+
+def read_state(folder: Path) -> MonitorState:
+    """Read the state in a folder; without a file it is empty.
+
+    Raises
+    ------
+    SklineError
+        If the file cannot be read, or is of a newer version.
+    """
+    path = folder / FILE_NAME
+    try:
+        return MonitorState.model_validate_json(path.read_bytes())
+    except FileNotFoundError:
+        return MonitorState()
+    except OSError as error:
+        raise SklineError(f"{path} cannot be read: {error.strerror}") from error
+    except ValidationError as error:
+        raise SklineError(
+            f"{path} is damaged, or of a newer version of skline than this one, which reads version {STATE_VERSION}: "
+            f"upgrade skline, or move the file away to start a new history ({error.error_count()} errors)"
+        ) from None
+
+
+def write_state(folder: Path, state: MonitorState) -> None:
+    """Write the state atomically. Call it while holding `monitor_lock`."""
+    write_text(folder / FILE_NAME, state.model_dump_json(indent=1) + "\n")
+
+
+@contextmanager
+def monitor_lock(folder: Path, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+    """Let one monitor at a time work on a folder; the kernel frees the lock of a killed process.
+
+    Raises
+    ------
+    SklineError
+        If another monitor holds the lock for longer than `timeout` seconds.
+    """
+    import fcntl
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".monitor.lock").open("w") as file:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise SklineError(f"another monitor works on {folder}; retry when it has finished") from None
+                time.sleep(LOCK_POLL_SECONDS)
+            else:
+                break
+        yield

@@ -1,0 +1,86 @@
+"""The window in words: one sentence, and a short table for the terminal."""
+
+from collections.abc import Sequence
+
+from skline.monitoring.result import PARTS, STATES, Check, Drift, Part, State, WindowResult, worst
+
+#: What to do first, by the part that is worst.
+ADVICE: dict[Part, str] = {
+    "performance": "compare the segments, and retrain or roll back",
+    "concept": "look at the latest errors, and consider to retrain",
+    "quality": "ask the sender of the data",
+    "drift": "look at the columns' histograms; retrain if the metric falls too",
+    "bias": "recalibrate or retrain",
+    "kpi": "look at the segments of the figure",
+    "operations": "look at the service's logs",
+}
+#: The most telling part first.
+ORDER: tuple[Part, ...] = ("performance", "quality", "concept", "bias", "kpi", "drift", "operations")
+#: From this share of the importance on, drift is said to matter.
+MATTERS = 0.05
+MAX_LINES = 12
+
+
+def part_states(checks: Sequence[Check]) -> dict[Part, State]:
+    """Return the state of each part: the worst of its checks.
+
+    A part is undecided only if none of its checks is decided.
+    """
+    states: dict[Part, State] = {}
+    for part in PARTS:
+        own = [check.state for check in checks if check.part == part]
+        decided = [state for state in own if state != "insufficient_data"]
+        states[part] = worst(decided) if decided else "insufficient_data"
+    return states
+
+
+def overall_state(states: dict[Part, State], rows: int, min_rows: int) -> State:
+    """Return the state of the window: the worst part; insufficient_data if there are too few predictions."""
+    decided = worst(state for state in states.values() if state != "insufficient_data")
+    return "insufficient_data" if decided == "ok" and rows < min_rows else decided
+
+
+def sentence(state: State, checks: Sequence[Check], drift: Drift | None, rows: int) -> str:
+    """Return what changed, since when, whether it matters, and what to do."""
+    serious = sorted(
+        (check for check in checks if check.raised and check.state in ("warning", "alarm")),
+        key=lambda check: (-STATES.index(check.state), ORDER.index(check.part)),
+    )
+    if state == "insufficient_data":
+        return f"There are too few predictions to tell ({rows:,}): wait, or look at why they are missing."
+    if not serious:
+        return f"Nothing has changed beyond its limit in {rows:,} predictions."
+    first = serious[0]
+    others = len(serious) - 1
+    text = first.message or f"{first.subject} exceeds its limit ({first.rule})"
+    text = f"{first.state.capitalize()}: {text}"
+    if first.since is not None:
+        text += f", since {first.since:%Y-%m-%d %H:%M}"
+    if others:
+        text += f" (and {others} more {'finding' if others == 1 else 'findings'})"
+    return f"{text}. {_matters(serious, drift)} Next: {ADVICE[first.part]}."
+
+
+def _matters(serious: Sequence[Check], drift: Drift | None) -> str:
+    parts = {check.part for check in serious}
+    if parts & {"performance", "kpi", "bias"}:
+        return "It matters: results on labels are affected."
+    if drift is None or drift.importance is None:
+        return "Whether it matters is unknown."
+    verdict = "It matters" if drift.importance >= MATTERS else "It hardly matters"
+    return f"{verdict}: {100 * drift.importance:.1f} % of the model's importance has drifted."
+
+
+def table(result: WindowResult) -> str:
+    """Return the parts with their states, and the most serious findings, as text."""
+    lines = [f"{part:<12} {state}" for part, state in result.states.items()]
+    raised = [check for check in result.checks if check.raised]
+    if raised:
+        lines.append("")
+    lines += [
+        f"{check.state:<8} {check.part}/{check.subject}: {check.message or check.rule}" for check in raised[:MAX_LINES]
+    ]
+    if len(raised) > MAX_LINES:
+        lines.append(f"… and {len(raised) - MAX_LINES} more, in metrics.json")
+    lines += [f"problem  {each.part}/{each.subject}: {each.message}" for each in result.problems]
+    return "\n".join(lines)

@@ -1,0 +1,126 @@
+"""Tests of a whole window on a real log: states, persistence, and what must not end the report."""
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skline.errors import SklineError
+from skline.logs import maintenance
+from skline.logs.stores import open_store
+from skline.monitoring.result import WindowResult
+from skline.monitoring.run import TEXTFILE, Job, run
+from skline.monitoring.state import FILE_NAME, read_state
+from tests.skline.monitoring.conftest import DAY, END
+
+NOW = END + DAY
+
+
+def at(job: Job, end: dt.datetime, **changes: Any) -> Job:
+    return dataclasses.replace(job, end=end, settings=job.settings.model_copy(update=changes))
+
+
+def test_unchanged_window_is_ok_and_is_written(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 120)
+    result = run(job, tmp_path / "reports", NOW)
+    assert not result.problems
+    assert [check for check in result.checks if check.state == "alarm"] == []
+    assert result.states["performance"] == "ok"
+    assert result.window.rows == 840
+    stored = json.loads((tmp_path / "reports" / result.window.name / "metrics.json").read_text())
+    assert WindowResult.model_validate(stored) == result
+    assert 'skline_monitor_state{part="all",state="ok"}' in (tmp_path / "reports" / TEXTFILE).read_text()
+
+
+def test_change_of_unit_is_a_warning_then_an_alarm(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 16, 60, lambda row: row | {"sched_dep_time": 1000 * row["sched_dep_time"]})
+    first = run(at(job, END - 7 * DAY), tmp_path, NOW)
+    second = run(job, tmp_path, NOW)
+    outside = [
+        next(check for check in each.checks if check.key == "quality/outside/sched_dep_time")
+        for each in (first, second)
+    ]
+    assert [check.state for check in outside] == ["warning", "alarm"]
+    assert outside[1].since == first.window.start
+    assert second.state == "alarm"
+    again = run(job, tmp_path, NOW)
+    assert again.state == "alarm"
+    assert len(read_state(job.log.folder).windows) == 2
+
+
+def test_column_that_vanishes_alarms_at_once(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 60, lambda row: row | {"carrier": None})
+    result = run(job, tmp_path, NOW)
+    assert result.state == "alarm"
+    assert "carrier" in result.sentence
+
+
+def test_empty_window_has_insufficient_data(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END - 60 * DAY, 1, 10)
+    result = run(job, tmp_path, NOW)
+    assert (result.state, result.window.rows) == ("insufficient_data", 0)
+
+
+def test_missing_log_is_an_error(job: Job, tmp_path: Path) -> None:
+    with pytest.raises(SklineError, match="there is no prediction log"):
+        run(job, tmp_path, NOW)
+
+
+def test_broken_rows_and_contradicting_labels_are_counted(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 60)
+    store = open_store(job.log)
+    rows = next(iter(store.read("predictions")))
+    broken = [("x" + row[0], *row[1:5], "{broken", *row[6:]) for row in rows[:5]]  # type: ignore[operator]
+    store.write("predictions", broken)
+    store.write(
+        "labels", [("other", row[1], row[0], None, None, value) for row, value in zip(rows[:1], ["true"], strict=True)]
+    )
+    store.write("labels", [("another", rows[0][1], rows[0][0], None, None, "false")])
+    store.close()
+    result = run(job, tmp_path, NOW)
+    assert result.quality.broken_rows == 5
+    assert result.quality.conflicting_labels == 1
+
+
+def test_sealed_days_and_database_give_the_same_result(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 60, entities=20)
+    before = run(job, tmp_path, NOW)
+    maintenance.seal(job.log, END.date() - dt.timedelta(days=2))
+    after = run(job, tmp_path, NOW)
+    assert after == before
+    assert after.window.entities == 20
+
+
+def test_errors_that_rise_are_found(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END - 8 * DAY, 22, 60, seed=1)
+    fill(END, 8, 200, flip=0.4, seed=2)
+    floors = dataclasses.replace(job, floors={"roc_auc": 0.75})
+    result = run(floors, tmp_path, NOW)
+    assert result.concept is not None
+    assert result.concept.detected_at is not None
+    floor = next(check for check in result.checks if check.key == "performance/floor/roc_auc")
+    assert floor.raised
+
+
+def test_column_that_cannot_be_read_is_a_problem_and_no_end(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 9, 60)
+    settings = job.settings.model_validate(
+        job.settings.model_dump()
+        | {"kpis": [{"name": "bad", "expression": "carrier + 1"}, {"name": "good", "expression": "score"}]}
+    )
+    result = run(dataclasses.replace(job, settings=settings), tmp_path, NOW)
+    assert [problem.subject for problem in result.problems] == ["bad"]
+    assert next(each for each in result.kpis if each.name == "good").per_thousand.value == pytest.approx(333, abs=40)
+
+
+def test_damaged_state_is_an_error(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 60)
+    (job.log.folder / FILE_NAME).write_text("{")
+    with pytest.raises(SklineError, match="move the file away"):
+        run(job, tmp_path, NOW)

@@ -8,22 +8,22 @@ repro:
 
 # Check style, types and workflows, and that the generated files record this engine.
 check:
-    uv run ruff check .
-    uv run ruff format --check .
-    uv run mypy
-    uv run check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
-    uv run check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
-    uv run check-jsonschema -q --schemafile schemas/params.schema.json params.yaml
+    uv run --group dev ruff check .
+    uv run --group dev ruff format --check .
+    uv run --group dev mypy
+    uv run --group dev check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
+    uv run --group dev check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml
+    uv run --group dev check-jsonschema -q --schemafile schemas/params.schema.json params.yaml
     uv run skline sync --check
 
 # Run all tests but the drills.
 test:
-    uv run pytest
+    uv run --group dev pytest
 
 # Run the drills: outages, floods, updates of rendered projects, tables of every kind.
 drills:
-    uv run pytest -m "slow and not alone"
-    uv run pytest -n 0 -m alone
+    uv run --group dev pytest -m "slow and not alone"
+    uv run --group dev pytest -n 0 -m alone
 
 # Serve the model on loopback.
 serve *options:
@@ -35,7 +35,7 @@ bench *options:
 
 # Write the generated pages and the schema of params.yaml, build the documentation in site/, and check its links.
 docs:
-    uv run python -m scripts.reference
+    uv run --group dev python -m scripts.reference
     uv run skline sync
     uv run --group docs zensical build --clean --strict
     uv run --group docs lychee --offline --include-fragments --root-dir . README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs
@@ -43,7 +43,7 @@ docs:
 
 # Take the pictures of the report and of the page that README.md shows.
 pictures:
-    uv run python -m scripts.pictures
+    uv run --group dev python -m scripts.pictures
 
 # Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
 requirements file="requirements/serving.txt":

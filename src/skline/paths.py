@@ -39,6 +39,8 @@ LINEAGE = REPORTS / "lineage.json"
 VALIDATION = REPORTS / "validation.json"
 SPLIT_REPORT = REPORTS / "split.json"
 METRICS = REPORTS / "metrics.json"
+#: The few of them that `dvc metrics` shows.
+SUMMARY = REPORTS / "summary.json"
 EVALUATION = REPORTS / "evaluation.json"
 PLOTS = REPORTS / "plots"
 VERDICT = REPORTS / "verdict.json"
@@ -51,6 +53,8 @@ COSTS = REPORTS / "costs.json"
 #: What `package` writes; nothing serves it by default.
 CANDIDATE = Path("models/candidate")
 CANDIDATE_DIGEST = Path("models/candidate.sha256")
+#: The digest of the artifact that `register` recorded last in this clone.
+REGISTERED_DIGEST = Path("models/registered.sha256")
 #: The last candidate that passed the gates; it stays while a later one fails.
 ARTIFACT = Path("artifact")
 #: The artifact's digest, stored outside of it: a server needs it before it loads the pipeline.

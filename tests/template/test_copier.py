@@ -30,7 +30,7 @@ from tests.template.rendering import (
 
 COPIER = yaml.safe_load((ROOT / "copier.yml").read_text())
 #: The files of a project that differ from the repository's.
-TWINS = {"README.md", ".copier-answers.yml", "justfile", "pyproject.toml"}
+TWINS = {".gitignore", "README.md", ".copier-answers.yml", "justfile", "pyproject.toml"}
 
 
 def described_files(readme: str) -> list[str]:

@@ -47,7 +47,7 @@ def sections(
         "Intended use": [
             settings.project.intended_use or "Not stated: fill in project.intended_use in params.yaml.",
         ],
-        "Data": [[{"part": name} | dict(part) for name, part in parts.items()]],
+        "Data": [[_part_row(name, part) for name, part in parts.items()]],
         "Quality on the test part": [f"{metrics['rows']} rows.", _metric_rows(metrics, details)],
     }
     if points := list(_describe_tuning(details)):
@@ -104,6 +104,13 @@ def page(title: str, card: Sections) -> str:
 def _inline(text: str) -> str:
     """Return text as HTML, with code between backticks."""
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text))
+
+
+def _part_row(name: str, part: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the row of a part of the data: its size, its dates, and the share of each class."""
+    row = {key: value for key, value in part.items() if not isinstance(value, Mapping)}
+    shares = part.get("class_shares", {})
+    return {"part": name} | row | {f"share of {key}": f"{share:.1%}" for key, share in shares.items()}
 
 
 def _metric_rows(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> list[dict[str, Any]]:

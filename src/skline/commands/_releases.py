@@ -1,8 +1,10 @@
 """What the release commands share: the registry, the report on a new release and on its services, and the aliases."""
 
 import os
+import sys
 
 from skline.errors import SklineError
+from skline.registry.record import redact_uri
 from skline.registry.versions import Registry
 from skline.release.journal import Entry
 from skline.release.manifest import Release
@@ -13,9 +15,11 @@ from skline.settings import Settings
 
 
 def open_registry(settings: Settings) -> Registry:
-    """Return the registry that MLFLOW_TRACKING_URI or params.yaml names."""
+    """Return the registry that MLFLOW_TRACKING_URI or params.yaml names, and print which: MLflow starts slowly."""
+    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
+    print(f"opening the registry at {redact_uri(uri)} …", file=sys.stderr)
     return Registry(
-        os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri),
+        uri,
         settings.project.name,
         settings.release.timeout,
         settings.release.download_seconds,

@@ -55,5 +55,7 @@ def import_labels(arguments: argparse.Namespace) -> None:
     if count > MAX_SHOWN:
         print(f"… and {count - MAX_SHOWN:,} more", file=sys.stderr)
     print(f"{result.new:,} new, {result.duplicates:,} duplicates, {count:,} rejected")
+    if result.unknown:
+        print(f"{result.unknown:,} of them name a prediction that is not in the log: no such prediction yet")
     if count:
         raise SklineError(f"{count:,} rows of {arguments.file} were rejected; correct them and run the command again")

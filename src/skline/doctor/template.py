@@ -24,6 +24,7 @@ CONTAINS_ENGINE = 'see "A project that contains the engine" in docs/template.md 
 TEMPLATE_ONLY = (
     "copier.yml",
     ".copier-answers.yml.jinja",
+    ".gitignore.jinja",
     "README.md.jinja",
     "justfile.jinja",
     "pyproject.toml.jinja",

@@ -21,8 +21,8 @@ PLACEHOLDERS = Path("src/model/placeholders.json")
 README = Path("README.md")
 DEMO_RESULTS = [
     paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.ARTIFACT, paths.CONTRACT, paths.RAW.parent, paths.VALIDATED.parent,
-    paths.SPLIT, paths.MODEL.parent, paths.LINEAGE, paths.VALIDATION, paths.SPLIT_REPORT, paths.METRICS,
-    paths.EVALUATION, paths.PLOTS, paths.VERDICT, paths.REPORT,
+    paths.SPLIT, paths.MODEL.parent, paths.LINEAGE, paths.VALIDATION, paths.SPLIT_REPORT, paths.METRICS, paths.SUMMARY,
+    paths.EVALUATION, paths.PLOTS, paths.VERDICT, paths.REPORT, paths.COSTS,
 ]  # fmt: skip
 
 
@@ -52,7 +52,7 @@ def copy_table(root: Path, path: Path, destination: Path, *, force: bool) -> lis
                 "rename one of the two"
             )
     write_bytes(target, path.read_bytes())
-    return [f"copied {path} to {destination}"]
+    return [f"copied {path} to {destination}, which DVC watches and git ignores"]
 
 
 def reject_edited_files(root: Path, files: Mapping[Path, str]) -> None:

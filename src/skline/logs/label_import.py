@@ -56,7 +56,7 @@ def append_file(
         rows = _read_json(path)
     else:
         rows = _read_table(path, contract, given or {}, say)
-    new = duplicates = 0
+    new = duplicates = unknown = 0
     rejected: list[RejectedLabel] = []
     for start in range(0, len(rows), CHUNK_LABELS):
         valid: list[Label] = []
@@ -68,9 +68,9 @@ def append_file(
             except ValidationError as error:
                 rejected.append(RejectedLabel(index, _first_error(error)))
         result = labels.append(valid)
-        new, duplicates = new + result.new, duplicates + result.duplicates
+        new, duplicates, unknown = new + result.new, duplicates + result.duplicates, unknown + result.unknown
         rejected += [RejectedLabel(indices[rejection.index], rejection.reason) for rejection in result.rejected]
-    return AppendResult(new, duplicates, sorted(rejected, key=lambda rejection: rejection.index))
+    return AppendResult(new, duplicates, sorted(rejected, key=lambda rejection: rejection.index), unknown)
 
 
 def _read_json(path: Path) -> list[dict[str, Any]]:

@@ -47,11 +47,15 @@ class RejectedLabel:
 
 @dataclass(frozen=True)
 class AppendResult:
-    """The outcome of a list of labels: how many are new, how many were stored before, and the rejected ones."""
+    """The outcome of a list of labels: how many are new, how many were stored before, and the rejected ones.
+
+    `unknown` counts the new and stored labels whose prediction id is not in the log, or not yet.
+    """
 
     new: int
     duplicates: int
     rejected: list[RejectedLabel]
+    unknown: int = 0
 
 
 class LabelLog:
@@ -87,7 +91,8 @@ class LabelLog:
                 raise StoreUnavailable(f"the entity key cannot be read: {error}") from error
         with self._lock:
             new = self._write(rows) if rows else 0
-        return AppendResult(new=new, duplicates=len(rows) - new, rejected=rejected)
+            unknown = self._count_unknown(rows) if rows else 0
+        return AppendResult(new=new, duplicates=len(rows) - new, rejected=rejected, unknown=unknown)
 
     def close(self) -> None:
         """Close the connection."""
@@ -119,6 +124,14 @@ class LabelLog:
                 if is_last_attempt:
                     raise
         raise AssertionError("unreachable")
+
+    def _count_unknown(self, rows: list[StoredRow]) -> int:
+        """Count the labels with a prediction id that the log does not contain."""
+        ids = [str(row[2]) for row in rows if row[2] is not None]
+        if self._store is None or not ids:
+            return 0
+        known = self._store.known_predictions(ids)
+        return sum(prediction_id not in known for prediction_id in ids)
 
     def _close_store(self) -> None:
         """Close the connection, if it is open."""

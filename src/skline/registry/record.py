@@ -175,10 +175,13 @@ def _find_or_create_experiment(mlflow_client: Any, name: str) -> str:
 
 
 def _create_run(mlflow_client: Any, experiment: str, name: str, record: RunRecord) -> Any:
-    """Create a run; the fingerprint is written last, so that an incomplete run is never found again."""
+    """Create a run; the fingerprint is written last, so that an incomplete run is never found again.
+
+    Its name is the model version that services, logs and reports show: project and artifact.
+    """
     from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 
-    run = mlflow_client.create_run(experiment, run_name=record.fingerprint[:12], tags={})
+    run = mlflow_client.create_run(experiment, run_name=f"{name}@{record.tags['artifact_sha256'][:12]}", tags={})
     run_id = run.info.run_id
     mlflow_client.log_batch(
         run_id,

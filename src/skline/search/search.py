@@ -28,6 +28,7 @@ from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.search.progress import PlainProgress
 from skline.search.result import SearchResult, Trial
 from skline.search.space import default_space, draw_candidates
 from skline.settings import Search
@@ -77,12 +78,15 @@ def search(
     trials: list[Trial] = []
     candidates = draw_candidates(space, settings.candidates, seed)
     started = time.monotonic()
+    report = PlainProgress()
     with _progress_bar(len(candidates)) as bar:
         for params in candidates:
             if trials and settings.seconds is not None and time.monotonic() - started > settings.seconds:
                 break
             trials.append(_run_trial(pipeline, params, X, y, folds, metric))
             bar.update(1)
+            best = max(trial.score for trial in trials)
+            report.show(f"search: {len(trials)} of {len(candidates)} candidates, the best {metric} is {best:.6g}")
     chosen = int(np.argmax([trial.score for trial in trials]))
     return SearchResult(metric, name, settings.candidates, chosen, tuple(trials))
 

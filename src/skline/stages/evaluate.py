@@ -1,5 +1,6 @@
 """Evaluate the fitted pipeline on the test part, once, and compare it with a dummy and a linear baseline."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,6 +165,22 @@ def finite_sample(truth: Any, scores: Scores, contract: Contract, threshold: flo
     return make_sample(truth, scores, contract, threshold)
 
 
+def summarize_metrics(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Select what `dvc metrics` shows: the model's metrics of scores, and the metric of comparison of the baselines.
+
+    Parameters
+    ----------
+    metrics, details : mapping
+        The metrics of model and baselines, and the details of the evaluation.
+    """
+    scored = [
+        name for name, each in details["descriptions"].items() if each["better"] is not None and not each["of_classes"]
+    ]
+    summary = {"model": {name: metrics["model"][name] for name in scored if name in metrics["model"]}}
+    baselines = {name: values for name, values in metrics.items() if isinstance(values, Mapping) and name != "model"}
+    return summary | {name: {details["metric"]: values[details["metric"]]} for name, values in baselines.items()}
+
+
 def coverage(truth: Any, scores: Scores, interval: Interval) -> dict[str, float]:
     """Return the share of test rows whose true value lies within the prediction interval, with its 95 % interval."""
     inside = np.abs(scores.predictions - truth) <= interval.half_width
@@ -230,7 +247,9 @@ def main() -> None:
     verify_golden_rows(pipeline, contract, golden)
     tuning = Tuning.model_validate(read_json(paths.TUNING))
     result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed, tuning=tuning)
-    write_json(paths.METRICS, round_metrics(result.metrics, result.details["intervals"]["model"]))
+    metrics = round_metrics(result.metrics, result.details["intervals"]["model"])
+    write_json(paths.METRICS, metrics)
+    write_json(paths.SUMMARY, summarize_metrics(metrics, result.details))
     write_json(paths.EVALUATION, round_significant(result.details))
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))

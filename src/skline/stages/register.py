@@ -141,7 +141,7 @@ def main() -> None:
     import yaml
 
     from skline.artifact import read_digest
-    from skline.files import read_json, sha256
+    from skline.files import read_json, sha256, write_text
     from skline.settings import Settings
 
     settings = Settings.load()
@@ -168,6 +168,7 @@ def main() -> None:
     now = dt.datetime.now(dt.UTC)
     line = build_line(manifest, artifact.digest, registered.version, commit[0], verdict, verdict_sha256, now)
     record_version(paths.REGISTERED, line)
+    write_text(paths.REGISTERED_DIGEST, artifact.digest + "\n")
     state = "new" if registered.created else "existing"
     print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}")
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)

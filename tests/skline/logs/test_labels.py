@@ -54,6 +54,17 @@ def test_label_sent_again_is_a_duplicate_and_a_later_one_corrects_it(settings: L
     assert values(read_labels(settings)["label"]) == [True, False, False]
 
 
+def test_a_label_of_a_prediction_that_is_not_logged_is_stored_and_counted(
+    settings: LogSettings, labels: LabelLog
+) -> None:
+    log = PredictionLog(settings)
+    log.put(prediction(prediction_id="a"))
+    log.close()
+    given = [Label(prediction_id=name, label=True) for name in "axy"]
+    assert labels.append(given) == AppendResult(new=3, duplicates=0, rejected=[], unknown=2)
+    assert labels.append([Label(entity=17, event_time=NOON, label=True)]).unknown == 0
+
+
 def test_labels_match_predictions_by_entity_and_event_time(settings: LogSettings, labels: LabelLog) -> None:
     log = PredictionLog(settings)
     log.put(prediction(prediction_id="a", entity=17, event_time=to_us(NOON)))

@@ -189,5 +189,7 @@ def unchanged(X: pd.DataFrame) -> pd.DataFrame:
 def test_results_of_the_last_model_stay_where_another_cannot_be_evaluated() -> None:
     stage = yaml.safe_load((demo.ROOT / "dvc.yaml").read_text())["stages"]["evaluate"]
     outputs = [(path, options) for each in (*stage["metrics"], *stage["outs"]) for path, options in each.items()]
-    assert {path for path, _ in outputs} == {"reports/metrics.json", "reports/evaluation.json", "reports/plots"}
+    assert {path.removeprefix("reports/") for path, _ in outputs} == {
+        "summary.json", "metrics.json", "evaluation.json", "plots",
+    }  # fmt: skip
     assert all(options["persist"] for _, options in outputs)

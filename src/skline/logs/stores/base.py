@@ -21,7 +21,7 @@ from skline.logs.schema import (
 
 #: Rows that are read or deleted at a time.
 CHUNK_ROWS = 20_000
-#: Prediction ids in one DELETE of labels.
+#: Prediction ids in one statement.
 CHUNK_IDS = 500
 
 
@@ -122,6 +122,17 @@ class Store(abc.ABC):
                 (limit,),
             ).fetchall()
         return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def known_predictions(self, prediction_ids: Sequence[str]) -> set[str]:
+        """Return those of `prediction_ids` that are in the database."""
+        known: set[str] = set()
+        for start in range(0, len(prediction_ids), CHUNK_IDS):
+            chunk = prediction_ids[start : start + CHUNK_IDS]
+            marks = ", ".join("?" * len(chunk))
+            with self._translate_errors():
+                rows = self._execute(f"SELECT prediction_id FROM predictions WHERE prediction_id IN ({marks})", chunk)  # noqa: S608
+                known.update(str(row[0]) for row in rows.fetchall())
+        return known
 
     def earliest_before(self, time: int) -> int | None:
         """Return the earliest time of a prediction before `time`, or None if there is none."""

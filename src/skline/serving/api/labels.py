@@ -32,6 +32,9 @@ class LabelsResult(BaseModel):
     new: int
     duplicates: int = Field(description="Labels that were stored before: sending a list twice changes nothing")
     rejected: list[RejectedLabel]
+    unknown: int = Field(
+        description="Stored labels whose prediction id is not in the log: no such prediction yet, or not any more"
+    )
 
 
 LABELS: TypeAdapter[list[Label]] = TypeAdapter(Annotated[list[Label], Field(max_length=MAX_LABELS)])
@@ -62,7 +65,7 @@ def make_router(labels: LabelLog, limiter: ConcurrencyLimiter, settings: Service
 
 def as_response(result: AppendResult) -> LabelsResult:
     """Convert the result of an append to the response body."""
-    return LabelsResult(new=result.new, duplicates=result.duplicates, rejected=result.rejected)
+    return LabelsResult(new=result.new, duplicates=result.duplicates, rejected=result.rejected, unknown=result.unknown)
 
 
 def _parse(body: bytes) -> list[Label]:

@@ -61,6 +61,8 @@ def log_config(settings: LoggingSettings) -> dict[str, Any]:
 class AccessLog:
     """Logs all requests, those with an error of the service, or none.
 
+    A probe of `/health/` that says "not ready" is no error: it is not logged as one.
+
     Attributes
     ----------
     min_status : int
@@ -82,7 +84,8 @@ class AccessLog:
         caller : str
             Id of the API key; `anybody` without one.
         """
-        if status < self.min_status:
+        is_error = status >= 500 and not path.startswith("/health/")
+        if status < self.min_status or (self.min_status == 500 and not is_error):
             return
         fields = {
             "method": method,
@@ -91,7 +94,7 @@ class AccessLog:
             "milliseconds": round(seconds * 1000, 3),
             "caller": caller,
         } | trace.fields()
-        level = logging.ERROR if status >= 500 else logging.INFO
+        level = logging.ERROR if is_error else logging.INFO
         ACCESS_LOGGER.log(level, "%s %s %d", method, path, status, extra={"fields": fields})
 
 

@@ -32,8 +32,8 @@ def test_every_prediction_is_logged_with_its_inputs_and_source_and_gets_its_labe
         assert values(table["probabilities"])[0] == single["probabilities"]
         assert all(0 < latency < 10_000_000 for latency in table["latency_us"].to_pylist()[:3])
         labels = [{"prediction_id": single["prediction_id"], "label": True}]
-        assert client.post("/labels", json=labels).json() == {"new": 1, "duplicates": 0, "rejected": []}
-        assert client.post("/labels", json=labels).json() == {"new": 0, "duplicates": 1, "rejected": []}
+        assert client.post("/labels", json=labels).json() == {"new": 1, "duplicates": 0, "rejected": [], "unknown": 0}
+        assert client.post("/labels", json=labels).json() == {"new": 0, "duplicates": 1, "rejected": [], "unknown": 0}
         mixed = client.post("/labels", json=[*labels, {"prediction_id": "x", "label": 7}]).json()
         assert (mixed["duplicates"], mixed["rejected"][0]["index"]) == (1, 1)
         assert values(logged_rows(tmp_path, 4)["label"]) == [True, None, None, None]

@@ -66,7 +66,10 @@ def test_review_goes_from_the_prediction_over_the_pending_list_to_a_label(
         assert pending[0]["probabilities"] == single["probabilities"]
         assert {entry["reason"] for entry in pending} == {"band"}
         reviewed = client.post(f"/review/{single['prediction_id']}", json={"label": True})
-        assert (reviewed.status_code, reviewed.json()) == (200, {"new": 1, "duplicates": 0, "rejected": []})
+        assert (reviewed.status_code, reviewed.json()) == (
+            200,
+            {"new": 1, "duplicates": 0, "rejected": [], "unknown": 0},
+        )
         assert client.post(f"/review/{single['prediction_id']}", json={"label": True}).json()["duplicates"] == 1
         assert [entry["prediction_id"] for entry in pending_reviews(client, 2)] == [
             a["prediction_id"] for a in batch[:2]

@@ -11,6 +11,7 @@ uvicorn's undocumented names that the service relies on are listed in one test, 
 import asyncio
 import sys
 from functools import partial
+from time import perf_counter
 from typing import Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -28,22 +29,47 @@ from skline.serving.transport.request import BufferedRequest
 from skline.serving.transport.responses import JSONBytesResponse
 from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
 
-#: The end of a head. Input with more of them than PIPELINED_HEADS may be many requests, and is parsed in pieces of
-#: PIECE_BYTES, until one waits for the response of an earlier one: a read of 256 KiB can hold 14,000 requests, which
-#: take a second to parse, and more than a hundred times their size in memory.
+#: The end of a head. Input with more of them than PIPELINED_HEADS may be many requests, and is parsed in smaller
+#: pieces: a read of 256 KiB can hold 14,000 requests, which take a hundred times their size in memory.
 HEAD_END = b"\r\n\r\n"
-PIPELINED_HEADS, PIECE_BYTES = 8, 1024
+PIPELINED_HEADS, PIPELINED_BYTES = 8, 1024
+#: Input is parsed in pieces of this size, and other connections get their turn after PARSE_SECONDS: a read of 256 KiB
+#: can hold 40,000 chunks of a body.
+PIECE_BYTES, PARSE_SECONDS = 4096, 0.002
 
 
 class InputControl(FlowControl):
-    """uvicorn's control of reading and writing, which does not resume reading while `held` is set."""
+    """uvicorn's control of reading and writing, with a second reason not to read: input that is still to be parsed."""
 
     held = False
 
-    def resume_reading(self) -> None:
-        """Read from the connection again, unless input that was read before is still to be parsed."""
+    def hold(self) -> None:
+        """Stop reading until `release`, whatever uvicorn decides meanwhile."""
         if not self.held:
-            super().resume_reading()
+            self.held = True
+            if not self.read_paused:
+                self._transport.pause_reading()
+
+    def release(self) -> None:
+        """Read again, unless uvicorn has paused reading."""
+        if self.held:
+            self.held = False
+            if not self.read_paused:
+                self._transport.resume_reading()
+
+    def pause_reading(self) -> None:
+        """Stop reading until `resume_reading`."""
+        if not self.read_paused:
+            self.read_paused = True
+            if not self.held:
+                self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read again, unless input is held."""
+        if self.read_paused:
+            self.read_paused = False
+            if not self.held:
+                self._transport.resume_reading()
 
 
 class FastPathProtocol(HttpToolsProtocol):
@@ -61,7 +87,7 @@ class FastPathProtocol(HttpToolsProtocol):
     _overhead_bytes = 0
     #: How many bytes of the input that is being parsed are body.
     _body_bytes = 0
-    #: Input that is not parsed yet, because a parsed request waits for the response of an earlier one.
+    #: Input that is not parsed yet.
     _held_input = b""
     #: Whether the request that is being received is on the fast path.
     _on_fast_path = False
@@ -95,26 +121,30 @@ class FastPathProtocol(HttpToolsProtocol):
             self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Parse input, as far as no request waits for the response of an earlier one, and hold the rest."""
+        """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
         self._held_input += data
         self._parse_held_input()
 
     def _parse_held_input(self) -> None:
-        data, position = self._held_input, 0
-        size = PIECE_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else len(data)
+        data, position, deadline = self._held_input, 0, perf_counter() + PARSE_SECONDS
+        size = PIPELINED_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else PIECE_BYTES
         while position < len(data) and not self.pipeline:
             if self.transport.is_closing():
                 self._held_input = b""
                 return
+            if position and perf_counter() > deadline:
+                asyncio.get_running_loop().call_soon(self._parse_held_input)
+                break
             self._parse(data[position : position + size])
             position += size
+        if self._on_fast_path:
+            self._fall_back_to_uvicorn()
+        self._pass_body_on()
         self._held_input = data[position:]
         if self._held_input:
-            self._input.held = True
-            self._input.pause_reading()
-        elif self._input.held:
-            self._input.held = False
-            self._input.resume_reading()
+            self._input.hold()
+        else:
+            self._input.release()
 
     def _parse(self, data: bytes) -> None:
         """Parse input, and limit heads, chunk sizes and trailers: the parser itself buffers them without a limit."""
@@ -127,9 +157,6 @@ class FastPathProtocol(HttpToolsProtocol):
             data = head + data[self._upgrade_offset :]
             self._upgrade_offset, self.parser = None, new_parser(self)
             super().data_received(data)
-        if self._on_fast_path:
-            self._fall_back_to_uvicorn()
-        self._pass_body_on()
         scope = self.scope
         if scope is None or self._connections is None:
             return

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from skline.serving.transport import connections, protocol
-from skline.serving.transport.protocol import FastPathCycle, FastPathProtocol
+from skline.serving.transport.protocol import FastPathCycle, FastPathProtocol, InputControl
 
 #: Methods of HttpToolsProtocol that FastPathProtocol overrides.
 OVERRIDDEN = {
@@ -33,6 +33,8 @@ CYCLE = {"more_body", "response_complete"}
 #: Attributes of a cycle that HttpToolsProtocol itself reads or sets, so that FastPathCycle has to have them.
 CYCLE_IN_UVICORN = {"disconnected", "keep_alive", "message_event", "more_body", "response_complete"}
 FLOW = {"write_paused"}
+#: Attributes of a FlowControl that InputControl uses.
+INPUT_CONTROL = {"_transport", "read_paused"}
 SERVER_STATE = {"default_headers"}
 
 
@@ -64,7 +66,7 @@ def test_attributes_exist(uvicorn_protocol: HttpToolsProtocol) -> None:
     assert {name for name in PROTOCOL if not hasattr(uvicorn_protocol, name)} == set()
     assert {name for name in SERVER_STATE if not hasattr(uvicorn_protocol.server_state, name)} == set()
     transport: Any = None
-    assert {name for name in FLOW if not hasattr(FlowControl(transport), name)} == set()
+    assert {name for name in FLOW | INPUT_CONTROL if not hasattr(FlowControl(transport), name)} == set()
     arguments: dict[str, Any] = dict.fromkeys(inspect.signature(RequestResponseCycle).parameters)
     assert {name for name in CYCLE if not hasattr(RequestResponseCycle(**arguments), name)} == set()
     assert httptools_impl.STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
@@ -85,10 +87,11 @@ def test_default_headers_are_replaced_and_never_changed_in_place() -> None:
 
 def test_every_name_that_is_used_is_listed() -> None:
     own = {name for name in vars(FastPathProtocol) if name not in OVERRIDDEN}
-    own |= {"_fast_path", "_max_fast_bytes", "_output"}
+    own |= {"_body_parts", "_fast_path", "_input", "_max_fast_bytes", "_output"}
     assert attributes_of("self", FastPathProtocol) - own <= PROTOCOL | OVERRIDDEN
     assert attributes_of("super()", protocol) - {"__init__"} <= OVERRIDDEN
     assert attributes_of("self.flow", protocol) == FLOW
+    assert attributes_of("self", InputControl) == INPUT_CONTROL | {"held"}
     assert attributes_of("self.server_state", protocol) == SERVER_STATE
     assert attributes_of("self.cycle", protocol) | attributes_of("cycle", connections) == CYCLE
     assert attributes_of("connection", connections) == {"cycle", "transport", "timeout_keep_alive_task"}

@@ -45,6 +45,10 @@ docs:
 pictures:
     uv run --group dev python -m scripts.pictures
 
+# Test the plans of CatBoost, which takes 270 MB.
+test-catboost:
+    uv run --group catboost pytest -n 0 -m catboost tests/skline/scoring
+
 # Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
 requirements file="requirements/serving.txt":
     uv pip compile -q pyproject.toml --extra serving --generate-hashes --no-header --no-annotate \

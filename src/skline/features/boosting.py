@@ -146,8 +146,9 @@ def configured(
         raise ValueError(f"{categories} categories and {len(monotone)} monotone columns are more than {width} columns")
     constraints = [0] * categories + list(monotone) + [0] * (width - categories - len(monotone))
     params: dict[str, Any] = {"monotone_constraints": constraints} if any(constraints) else {}
-    if model.get_params().get("random_state") is None and seed is not None:
-        params["random_state"] = seed
+    given = model.get_params()
+    if seed is not None and given.get("random_state") is None and given.get("random_seed") is None:
+        params["random_state"] = seed  # CatBoost calls it random_seed too
     match library_of(model):
         case "lightgbm":
             # LightGBM ignores this as a parameter of the estimator.

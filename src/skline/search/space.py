@@ -42,7 +42,6 @@ _CATBOOST: Space = {
     "learning_rate": Range(low=0.02, high=0.3, log=True),
     "depth": [3, 4, 5, 6],
     "l2_leaf_reg": [1.0, 3.0, 10.0],
-    "random_strength": [0.5, 1.0, 5.0],
 }
 #: Class of an estimator → its most important parameters, with the usual range of good values.
 SPACES: dict[str, Space] = {
@@ -91,7 +90,8 @@ def default_space(pipeline: Pipeline) -> dict[str, list[Any] | Range]:
     wrapper = params.get(prefix.removesuffix("__estimator"))
     if SPACES[type(estimator).__name__] in _LIBRARY_SPACES and not getattr(wrapper, "early_stopping_rounds", None):
         space["n_estimators"] = _TREES
-    return {f"{prefix}__{name}": values for name, values in space.items()}
+    # CatBoost's get_params returns only what was set.
+    return {f"{prefix}__{name}": values for name, values in space.items() if f"{prefix}__{name}" in params}
 
 
 def draw_candidates(space: Space, count: int, seed: int) -> list[dict[str, Any]]:

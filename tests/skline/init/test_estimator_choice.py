@@ -1,5 +1,6 @@
 """Tests of the choice of the estimator: the one that predicts held-out rows best is written, and the table says why."""
 
+import importlib.util
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import pandas as pd
 import pytest
 
 from skline.contract.spec import Column, Contract, Task
+from skline.errors import SklineError
 from skline.init.codegen.estimators import TargetSummary
 from skline.init.estimator_choice import (
     MAX_FOREST_ROWS,
@@ -15,6 +17,7 @@ from skline.init.estimator_choice import (
     corrected_error,
     list_candidates,
     make_folds,
+    requested_family,
     trending,
 )
 
@@ -69,6 +72,26 @@ def test_a_comparison_that_does_not_end_is_said_to() -> None:
     rows = linear_rows()
     choice = choose_estimator(rows, contract_of(rows), RANDOM, seconds=1e-9)
     assert choice.lines == ("estimator: boosting, small trees (the comparison did not end within 1e-09 seconds)",)
+
+
+def test_only_settings_of_the_requested_estimator_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = linear_rows(120)
+    summary = TargetSummary(rows=120, skewed=True)
+    candidates = list_candidates(contract_of(rows), summary, by_time=False, trends=(), family="lightgbm")
+    assert [candidate.estimator.describe() for candidate in candidates] == [
+        "lightgbm, small trees, Poisson loss",
+        "lightgbm, early stopping, Poisson loss",
+        "lightgbm, small trees",
+        "lightgbm, early stopping",
+    ]
+    forest = list_candidates(contract_of(rows), summary, by_time=False, trends=(), family="forest")
+    assert [candidate.estimator.family for candidate in forest] == ["forest"]
+    assert requested_family("random_forest") == "forest"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(
+        SklineError, match="xgboost: the library is not installed; run `uv add xgboost-cpu`"
+    ):
+        requested_family("xgboost")
 
 
 def test_an_estimator_that_cannot_be_fitted_is_listed_with_its_reason() -> None:

@@ -85,16 +85,16 @@ def fit(pipeline: Any, rows: list[Row], task: str, seed: int) -> Any:
         return pipeline.fit(to_frame(COLUMNS, rows), target)
 
 
-def rows_at_thresholds(pipeline: Any, rows: list[Row], count: int) -> list[Row]:
+def rows_at_thresholds(pipeline: Any, rows: list[Row], count: int, columns: tuple[Column, ...] = COLUMNS) -> list[Row]:
     """Return copies of rows with values at thresholds of the plan's trees, and at the next floats of both sides."""
-    margin: Any = build_plan(pipeline, COLUMNS)._estimator_plan.margin
+    margin: Any = build_plan(pipeline, columns)._estimator_plan.margin
     margin = getattr(margin, "margins", (margin,))[0]  # of a calibrated classifier the first member's
     changed = []
     for tree in margin.trees[:6]:
         for feature, threshold in zip(tree.feature, tree.threshold, strict=True):
             if feature < 0 or isinstance(margin.expressions[feature], LookupTable):
                 continue
-            name = COLUMNS[feature].name
+            name = columns[feature].name
             with np.errstate(over="ignore"):
                 single = float(np.float32(threshold))
             near = (threshold, np.nextafter(threshold, np.inf), np.nextafter(threshold, -np.inf), single)

@@ -53,8 +53,8 @@ LIBRARIES: dict[str, LibraryCode] = {
     "catboost": LibraryCode(
         "catboost",
         "CatBoost",
-        ("learning_rate=0.05", "depth=6"),
-        ("n_estimators=200", "learning_rate=0.05", "depth=4"),
+        ("learning_rate=0.05", "depth=6", "l2_leaf_reg=3.0"),
+        ("n_estimators=200", "learning_rate=0.05", "depth=4", "l2_leaf_reg=3.0"),
         'loss_function="Poisson"',
     ),
 }

@@ -9,6 +9,7 @@ from typing import Any
 from skline.scoring.estimators.base import EstimatorPlan, ReadEstimator
 from skline.scoring.estimators.boosting import read_gradient_boosting, read_hist_gradient_boosting
 from skline.scoring.estimators.calibration import read_calibrated
+from skline.scoring.estimators.catboost import read_catboost
 from skline.scoring.estimators.dummy import read_dummy
 from skline.scoring.estimators.forests import read_forest, read_tree
 from skline.scoring.estimators.lightgbm import read_lightgbm
@@ -27,6 +28,8 @@ from skline.scoring.sklearn_internals import public_type_name
 from skline.scoring.transformers.dispatch import check_output, transform
 
 ESTIMATORS: dict[str, ReadEstimator] = {
+    "catboost.core.CatBoostClassifier": read_catboost,
+    "catboost.core.CatBoostRegressor": read_catboost,
     "lightgbm.sklearn.LGBMClassifier": read_lightgbm,
     "lightgbm.sklearn.LGBMRegressor": read_lightgbm,
     "sklearn.dummy.DummyClassifier": read_dummy,

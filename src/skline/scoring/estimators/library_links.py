@@ -3,7 +3,7 @@
 A row's bits never depend on the other rows. Results are float64, also where they were computed in float32.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -24,12 +24,29 @@ class LibraryLink(Link):
 
     Python computes in float64. Rounding the result of one operation on float32 numbers to float32 gives the same bits
     as the operation in float32.
+
+    Parameters
+    ----------
+    classes : ndarray or None
+    precision : {"float32", "float64"}
+    has_decision_function : bool
+    by_margin : bool
+        Whether the class with the largest margin is predicted, rather than the one with the largest probability: two
+        margins may differ where their probabilities are equal.
     """
 
     depends_on_batch = False
 
-    def __init__(self, classes: Array | None, precision: Precision, *, has_decision_function: bool = False) -> None:
+    def __init__(
+        self,
+        classes: Array | None,
+        precision: Precision,
+        *,
+        has_decision_function: bool = False,
+        by_margin: bool = False,
+    ) -> None:
         self.classes: Array | None = classes
+        self.by_margin = by_margin
         self.has_decision_function = has_decision_function
         self.precision: Precision = precision
         self._labels: list[Any] = [] if classes is None else classes.tolist()
@@ -44,28 +61,34 @@ class LibraryLink(Link):
         powers = [self._exp(value) for value in values.ravel().tolist()]
         return np.array(powers, dtype=self.precision).reshape(values.shape)
 
-    def _select(self, probabilities: Array) -> Scores:
-        """Return scores that predict the first class with the largest probability."""
+    def _select(self, margins: Array, probabilities: Array) -> Scores:
+        """Return scores that predict the first class with the largest margin or probability, both (n, classes)."""
         as_float64: FloatArray = np.ascontiguousarray(probabilities, dtype=np.float64)
-        return Scores(np.asarray(self.classes)[np.argmax(as_float64, axis=1)], as_float64)
+        decisive = margins if self.by_margin else as_float64
+        return Scores(np.asarray(self.classes)[np.argmax(decisive, axis=1)], as_float64)
+
+    def _label(self, margins: Sequence[float], probabilities: Sequence[float]) -> Any:
+        """Return the class of one row, as `_select` does."""
+        decisive = margins if self.by_margin else probabilities
+        return self._labels[decisive.index(max(decisive))]
 
 
 class LogisticLink(LibraryLink):
-    """Two classes from one margin; the second if its probability is above the first's."""
+    """Two classes from one margin; the first if both are equal."""
 
     @override
     def row_score(self, margin: Any) -> RowScore:
         exponent = -margin if self.precision == "float64" else min(-margin, MAX_FLOAT32_EXPONENT)
         second = self._round(1 / self._round(1 + self._exp(exponent)))
         first = self._round(1 - second)
-        return self._labels[second > first], (first, second)
+        return self._labels[margin > 0 if self.by_margin else second > first], (first, second)
 
     @override
     def batch_scores(self, margins: Any) -> Scores:
         one = np.dtype(self.precision).type(1)
         exponents = -margins if self.precision == "float64" else np.minimum(-margins, np.float32(MAX_FLOAT32_EXPONENT))
         second = one / (one + self._exponentials(exponents))
-        return self._select(np.column_stack([one - second, second]))
+        return self._select(np.column_stack([np.zeros_like(margins), margins]), np.column_stack([one - second, second]))
 
 
 class StableSoftmaxLink(LibraryLink):
@@ -81,13 +104,13 @@ class StableSoftmaxLink(LibraryLink):
             total += power
         total = self._round(total)
         probabilities = tuple(self._round(power / total) for power in powers)
-        return self._labels[probabilities.index(max(probabilities))], probabilities
+        return self._label(margins, probabilities), probabilities
 
     @override
     def batch_scores(self, margins: Any) -> Scores:
         powers = self._exponentials(margins - margins.max(axis=1, keepdims=True))
         totals = np.add.accumulate(powers.astype(np.float64), axis=1)[:, -1:].astype(self.precision)
-        return self._select(powers / totals)
+        return self._select(margins, powers / totals)
 
 
 class OneVersusAllLink(LibraryLink):
@@ -95,12 +118,13 @@ class OneVersusAllLink(LibraryLink):
 
     @override
     def row_score(self, margin: Any) -> RowScore:
-        probabilities = tuple(1 / (1 + self._exp(-value)) for value in margin.tolist())
-        return self._labels[probabilities.index(max(probabilities))], probabilities
+        margins = margin.tolist()
+        probabilities = tuple(1 / (1 + self._exp(-value)) for value in margins)
+        return self._label(margins, probabilities), probabilities
 
     @override
     def batch_scores(self, margins: Any) -> Scores:
-        return self._select(1 / (1 + self._exponentials(-margins)))
+        return self._select(margins, 1 / (1 + self._exponentials(-margins)))
 
 
 class ExponentialLink(LibraryLink):

@@ -57,9 +57,10 @@ def float64_threshold(thresholds: Array) -> FloatArray:
     Rounding keeps order, so there is a largest float64 that is rounded to at most the threshold: half way from the
     float32 below the threshold to its successor, or just before it where the tie is rounded up.
     """
-    below = thresholds.astype(np.float32)
-    below = np.where(below > thresholds, np.nextafter(below, np.float32(-np.inf)), below).astype(np.float32)
-    above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
+    with np.errstate(over="ignore"):  # beyond the largest float32 is infinity
+        below = thresholds.astype(np.float32)
+        below = np.where(below > thresholds, np.nextafter(below, np.float32(-np.inf)), below).astype(np.float32)
+        above = np.nextafter(below, np.float32(np.inf)).astype(np.float64)
     # The largest float32 has no finite successor; the values that are rounded to it end half a step above it.
     above = np.where(np.isinf(above), 2.0**128, above)
     exact = below.astype(np.float64)

@@ -105,17 +105,13 @@ def build_pipeline(source: str, contract: Contract) -> Any:
     return namespace["build_pipeline"](contract)
 
 
-#: The name of the number of threads in each library: on tables of this size more threads only slow each other down.
-JOBS = (("lightgbm", "n_jobs"), ("xgboost", "n_jobs"), ("catboost", "thread_count"))
-
-
 def fit_pipeline(contract: Contract, estimator: Estimator = SMALL_TREES, n: int = 80) -> Any:
     """Fit with few trees: the preprocessing is what is tested."""
     pipeline = build_pipeline(render_pipeline(contract, estimator), contract)
     few: dict[Any, dict[str, Any]] = {"boosting": {"model__max_iter": 8}, "forest": {"model__n_estimators": 5}}
-    few |= {
-        library: {"model__estimator__n_estimators": 8, f"model__estimator__{n_jobs}": 1} for library, n_jobs in JOBS
-    }
+    trees = {"model__estimator__n_estimators": 8}
+    few |= {"lightgbm": {**trees, "model__estimator__n_jobs": 1}, "xgboost": {**trees, "model__estimator__n_jobs": 1}}
+    few |= {"catboost": trees}
     set_params(pipeline, few.get(estimator.family, {}), seed=1)
     return pipeline.fit(to_frame(contract.inputs, make_rows(n, 1)), make_targets(contract.task, n))
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from skline import cli
@@ -121,25 +121,28 @@ def _service_fields() -> Iterator[tuple[str, FieldInfo]]:
 
 
 def _settings_table(fields: dict[str, FieldInfo], names: Iterable[str]) -> str:
-    rows = [
-        (f"`{key}`", _type_of(field), _default_of(field), field.description or "")
-        for key, field in fields.items()
-        if key in names
-    ]
+    rows = [(f"`{key}`", *_described(field), field.description or "") for key, field in fields.items() if key in names]
     return _table(("setting", "type", "default", "meaning"), rows)
 
 
-def _type_of(field: FieldInfo) -> str:
-    """Return the type of a setting in words, with its bounds."""
+def _described(field: FieldInfo) -> tuple[str, str]:
+    """Return the type of a setting in words, with its bounds, and its default as JSON."""
 
     class Holder(BaseModel):
         value: Any = None
 
     Holder.model_fields["value"] = field
     Holder.model_rebuild(force=True)
-    schema = Holder.model_json_schema(by_alias=False)
+    schema = Holder.model_json_schema(by_alias=False, mode="serialization")
     [node] = schema["properties"].values()
-    return _type_text(node, schema.get("$defs", {}))
+    default = field.get_default(call_default_factory=True)  # type: ignore[call-overload]
+    if field.is_required():
+        text = "required"
+    elif default is None or default in ({}, (), ""):
+        text = ""
+    else:
+        text = f"`{json.dumps(node.get('default', default), ensure_ascii=False)}`"
+    return _type_text(node, schema.get("$defs", {})), text
 
 
 def _type_text(node: dict[str, Any], definitions: dict[str, Any]) -> str:
@@ -159,17 +162,6 @@ def _type_text(node: dict[str, Any], definitions: dict[str, Any]) -> str:
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {node[limit]:g}" for limit, sign in limits.items() if limit in node]
     return " ".join([words.get(node["type"], node["type"]), ", ".join(bounds)]).strip()
-
-
-def _default_of(field: FieldInfo) -> str:
-    if field.is_required():
-        return "required"
-    default = field.get_default(call_default_factory=True)  # type: ignore[call-overload]
-    if default is None or default in ({}, (), ""):
-        return ""
-    if isinstance(default, Path | SecretStr):
-        default = str(default)
-    return f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
 def commands_page() -> str:

@@ -113,9 +113,11 @@ class Kpi(SettingsSection):
 class Operations(SettingsSection):
     """Limits of the service's figures in the log; None: reported only."""
 
-    latency_p99_ms: Positive | None = None
+    latency_p99_ms: Positive | None = Field(
+        default=None, description="Time that 99 % of predictions may take, in milliseconds"
+    )
     fallbacks: Share | None = Field(default=0.05, description="Share that a fallback predicted")
-    reviews: Share | None = None
+    reviews: Share | None = Field(default=None, description="Share that was sent to review")
 
 
 class Monitor(SettingsSection):
@@ -148,7 +150,7 @@ class Monitor(SettingsSection):
         description="Cost of a prediction by true class (row) and predicted class (column), in the order of the "
         "contract's classes; gains are negative",
     )
-    kpis: tuple[Kpi, ...] = ()
+    kpis: tuple[Kpi, ...] = Field(default=(), description="Figures of the business, computed from each window")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -13,7 +13,8 @@ SCHEMA_COMMENT = f"# yaml-language-server: $schema={paths.PARAMS_SCHEMA.as_posix
 
 def schema_text() -> str:
     """Return the schema as JSON: every key with its type, default and meaning; other keys are rejected by name."""
-    schema = Settings.model_json_schema(by_alias=True)
+    # Of what a model writes, not of what it reads: a duration is then `7d`, as people write it.
+    schema = Settings.model_json_schema(by_alias=True, mode="serialization")
     schema |= {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "params.yaml of skline"}
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 

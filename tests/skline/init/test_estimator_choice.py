@@ -88,9 +88,7 @@ def test_only_settings_of_the_requested_estimator_are_compared(monkeypatch: pyte
     assert [candidate.estimator.family for candidate in forest] == ["forest"]
     assert requested_family("random_forest") == "forest"
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        SklineError, match="xgboost: the library is not installed; run `uv add xgboost-cpu`"
-    ):
+    with pytest.raises(SklineError, match="xgboost: the library is not installed; run `uv add xgboost-cpu`"):
         requested_family("xgboost")
 
 

@@ -3,12 +3,14 @@
 import os
 from typing import TYPE_CHECKING
 
+from skline.errors import SklineError
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from skline.loading import Model
 
-__all__ = ["load"]
+__all__ = ["SklineError", "load"]
 
 # OpenMP reads this variable once, when scikit-learn is loaded: idle threads then sleep instead of spinning. On a shared
 # machine spinning threads take CPU time from threads that have work, and a fit took up to 25 times as long

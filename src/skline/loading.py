@@ -15,8 +15,8 @@ from skline.errors import SklineError
 from skline.explain import Explainer, Explanation
 from skline.input_rows import InputRows, Rows
 from skline.model_summary import describe_scoring, summarize_as_html
-from skline.paths import ARTIFACT
-from skline.release.in_service import in_service, local_model
+from skline.paths import ARTIFACT, PARAMS, REGISTERED, RELEASED
+from skline.release.in_service import ModelSource, in_service, local_model
 from skline.scoring.equality import score_single_row
 from skline.scoring.golden_verification import parse_rows, verify_golden_rows
 from skline.scoring.load import load_plan_or_pipeline
@@ -200,25 +200,44 @@ def load(path: Path | str | None = None, digest: str | None = None) -> Model:
     Parameters
     ----------
     path : Path or str, optional
-        Folder of the artifact; by default the model that `skline serve` serves in the current project: the release's
-        champion, else `artifact`, which passed its gates.
+        Folder of the artifact, or a registered version as MLflow names it (models:/NAME/NUMBER, models:/NAME@ALIAS),
+        which is fetched from the registry of the current project (skline[train]); by default the model that
+        `skline serve` serves in the current project: the release's champion, else `artifact`, which passed its gates.
     digest : str, optional
         Sha256 of its manifest, in hexadecimal; by default read from the file next to the folder, such as
-        `artifact.sha256`.
+        `artifact.sha256`, and for a registered version from releases/registered.jsonl.
 
     Raises
     ------
     InvalidArtifact
         A SklineError: the artifact does not match the digest, cannot be loaded, or does not reproduce its golden rows.
+    SklineError
+        If there is no such registered version, its digest is not on record, or the registry cannot be used.
     """
     project = current_project()
     if path is None and digest is None:
         model = in_service(project)
+    elif isinstance(path, str) and path.startswith("models:"):
+        model = registered_model(project, path, digest)
     else:
         model = local_model(project / ARTIFACT if path is None else Path(path).absolute(), digest)
     artifact = Artifact.open(model.folder, model.digest)
     import_project_first(project)
     return Model(artifact)
+
+
+def registered_model(project: Path, uri: str, digest: str | None) -> ModelSource:
+    """Fetch a registered version into the project's released artifacts; see `load`."""
+    from skline.registry.versions import open_registry, parse_model_uri
+    from skline.release.fetching import fetch_version
+    from skline.release.registered import parse_digest
+    from skline.settings import Settings
+
+    name, number_or_alias = parse_model_uri(uri)
+    registry = open_registry(Settings.load(project / PARAMS), project, name)
+    accepted = None if digest is None else parse_digest(digest)
+    version, artifact = fetch_version(registry, number_or_alias, project / REGISTERED, project / RELEASED, accepted)
+    return ModelSource(project / RELEASED / artifact.digest, artifact.digest, version.label)
 
 
 def current_project() -> Path:

@@ -1,5 +1,6 @@
 """Tests of `skline.load`: the model in Python answers as the service does, or says what is wrong."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from skline.errors import SklineError
 from skline.loading import Model, current_project
 from skline.testing.rows import random_rows
 from tests.fixtures import demo
+from tests.skline.release.project import Project, make
 
 LINE = Contract(
     title="Line",
@@ -102,6 +104,45 @@ def test_another_artifact_is_loaded_by_path_and_digest(packaged: demo.Packaged) 
     assert skline.load(packaged.folder, packaged.digest).artifact.digest == packaged.digest
     with pytest.raises(InvalidArtifact, match=r"artifact\.sha256 holds no sha256; run `dvc repro`"):
         skline.load(str(packaged.folder))
+
+
+@pytest.fixture(scope="module")
+def registered(tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged) -> Iterator[Project]:
+    """A project with two versions, of which the second is not on record."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("MLFLOW_TRACKING_URI", raising=False)
+        project = make(tmp_path_factory.mktemp("registered") / "project")
+        params = project.folder / "params.yaml"
+        params.write_text(params.read_text().replace(project.uri, "sqlite:///mlflow.db"))
+        (project.folder / "dvc.yaml").write_text("stages: {}\n")
+        project.register(packaged, "1")
+        project.register(packaged, "2", recorded=False)
+        yield project
+    os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow stores the URI that was used last in there
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_registered_version_is_loaded_from_a_folder_of_the_project(
+    registered: Project, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (registered.folder / "notebooks").mkdir()
+    monkeypatch.chdir(registered.folder / "notebooks")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    assert skline.load("models:/demo/1").artifact.digest == packaged.digest
+    with pytest.raises(SklineError, match=r"demo/2 has the digest .* It was not fetched"):
+        skline.load("models:/demo@challenger")
+    assert skline.load("models:/demo@challenger", packaged.digest).artifact.digest == packaged.digest
+    with pytest.raises(SklineError, match="not the accepted"):
+        skline.load("models:/demo@challenger", "0" * 64)
+    with pytest.raises(SklineError, match="has no '7' of the model 'demo'"):
+        skline.load("models:/demo/7")
+
+
+@pytest.mark.parametrize("uri", ["models:/demo", "models:/demo/Production", "models:demo@champion", "models:/a/b/1"])
+def test_uri_that_names_no_version_is_an_error(uri: str, project: Path) -> None:
+    (project / "params.yaml").write_text("source: {uri: none.csv}\n")
+    with pytest.raises(SklineError, match=r"names no registered version; write models:/NAME/NUMBER"):
+        skline.load(uri)
 
 
 def test_nothing_is_deserialised_before_the_digest_matches(

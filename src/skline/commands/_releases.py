@@ -1,9 +1,9 @@
 """What the release commands share: the registry, the report on a new release and on its services, and the aliases."""
 
-import os
 import sys
 
 from skline.errors import SklineError
+from skline.registry import versions
 from skline.registry.record import redact_uri
 from skline.registry.versions import Registry
 from skline.release.journal import Entry
@@ -16,14 +16,9 @@ from skline.settings import Settings
 
 def open_registry(settings: Settings) -> Registry:
     """Return the registry that MLFLOW_TRACKING_URI or params.yaml names, and print which: MLflow starts slowly."""
-    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
-    print(f"opening the registry at {redact_uri(uri)} …", file=sys.stderr)
-    return Registry(
-        uri,
-        settings.project.name,
-        settings.release.timeout,
-        settings.release.download_seconds,
-    )
+    registry = versions.open_registry(settings)
+    print(f"opening the registry at {redact_uri(registry.uri)} …", file=sys.stderr)
+    return registry
 
 
 def print_entry(entry: Entry) -> None:

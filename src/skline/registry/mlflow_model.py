@@ -71,8 +71,9 @@ def signature(contract: Contract) -> Any:
     from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema
     from mlflow.types.schema import AnyType
 
+    anything = AnyType()  # type: ignore[no-untyped-call]
     return ModelSignature(
-        inputs=Schema([ColSpec(AnyType(), name) for name in contract.input_names]),
+        inputs=Schema([ColSpec(anything, name) for name in contract.input_names]),
         outputs=Schema([ColSpec(DataType[_output_type(contract)])]),
         params=ParamSchema([ParamSpec(PREDICT_FN, DataType.string, PREDICT)]),
     )

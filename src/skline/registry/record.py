@@ -14,10 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from skline import paths
 from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import sha256_json
+from skline.paths import PARAMS
 from skline.registry.mlflow_model import MODEL_FOLDER
 from skline.search.result import NO_SEARCH, SearchResult
 
@@ -90,7 +90,7 @@ def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
         if out["path"] not in IGNORED_OUTPUTS
     }
     # Without engine.json: other code of the engine that gives the same outputs gives no new result.
-    file = paths.PARAMS.as_posix()
+    file = PARAMS.as_posix()
     params = {name: {file: stages[name].get("params", {}).get(file, {})} for name in RESULT_STAGES}
     return sha256_json({"outs": md5, "params": params}), md5
 

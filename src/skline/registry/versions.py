@@ -4,6 +4,8 @@ Every registry call has a hard timeout: it runs in a daemon thread that is aband
 """
 
 import importlib
+import os
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +15,14 @@ from typing import Any, TypeVar
 from skline.errors import SklineError
 from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER
 from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, redact_uri
+from skline.settings import Settings
 
 T = TypeVar("T")
 #: Names that may be used for a version.
 ALIASES = ("champion", "challenger", "previous")
+
+#: MLflow's URI of a registered version.
+MODEL_URI = re.compile(r"models:/(?P<name>[^/@]+)(/(?P<number>[0-9]+)|@(?P<alias>[^/@]+))")
 
 REMEDY = "services keep their release; check that the registry runs and that MLFLOW_TRACKING_URI is its address"
 UNUSABLE = "the registry at {uri} cannot be used: {reason}; " + REMEDY
@@ -141,6 +147,37 @@ class Registry:
 
         message = f"the registry at {redact_uri(self.uri)} did not respond within {seconds:g} s; {REMEDY}"
         return call_with_timeout(call, seconds, message)
+
+
+def open_registry(settings: Settings, project: Path = Path(), model: str | None = None) -> Registry:
+    """Return the registry that MLFLOW_TRACKING_URI or params.yaml names.
+
+    Parameters
+    ----------
+    settings : Settings
+    project : Path
+        Root of the project, in which a relative path of SQLite begins.
+    model : str, optional
+        Name of the registered model; by default the project's.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
+    if (file := uri.removeprefix("sqlite:///")) != uri:
+        uri = f"sqlite:///{project / file}"
+    return Registry(uri, model or settings.project.name, settings.release.timeout, settings.release.download_seconds)
+
+
+def parse_model_uri(uri: str) -> tuple[str, str]:
+    """Return the name, and the number or alias, that MLflow's URI of a registered version names.
+
+    Raises
+    ------
+    SklineError
+        If it is neither models:/NAME/NUMBER nor models:/NAME@ALIAS.
+    """
+    match = MODEL_URI.fullmatch(uri)
+    if match is None:
+        raise SklineError(f"{uri!r} names no registered version; write models:/NAME/NUMBER or models:/NAME@champion")
+    return match["name"], match["number"] or match["alias"]
 
 
 def _artifact_path(source: str) -> str:

@@ -11,9 +11,9 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from skline import paths
 from skline.errors import SklineError
 from skline.files import JsonLines, append_line, read_json_lines
+from skline.paths import ARTIFACT_DIGEST
 from skline.release.verdict import Verdict
 
 #: A sha256 in hexadecimal, with or without `sha256:` before it.
@@ -129,5 +129,5 @@ def _not_registered(path: Path, lines: JsonLines[RegisteredVersion], model: str,
         f"{model}/{version} has the digest {digest[:12]}… in the registry, {listed}"
         f"{f' (unreadable lines: {damaged})' if damaged else ''}. It was not fetched. Get the line from where it was "
         "registered (`git pull`), or write it there with `dvc repro -sf register`; or pass the digest, as "
-        f"{paths.ARTIFACT_DIGEST} has it there, with --accept-digest"
+        f"{ARTIFACT_DIGEST} has it there, with --accept-digest"
     )

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BaseModel, Field, ValidationError
 
-from skline import paths
 from skline.canary_limits import Guards
 from skline.errors import SklineError
+from skline.paths import PARAMS
 from skline.settings.base import SettingsSection, Share
 from skline.settings.evaluation import Evaluate, Gates
 from skline.settings.monitor import Monitor
@@ -81,7 +81,7 @@ class Settings(SettingsSection):
     monitor: Monitor = Monitor()
 
     @classmethod
-    def load(cls, path: Path = paths.PARAMS) -> Self:
+    def load(cls, path: Path = PARAMS) -> Self:
         """Read and validate params.yaml.
 
         Raises

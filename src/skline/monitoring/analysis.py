@@ -219,7 +219,9 @@ def segment_results(
         if len(known) >= min_labels:
             sample = make_sample(known, contract, threshold)
             everything = np.ones(len(known), dtype=bool)
-            estimates = performance.metric_estimates(sample, everything, None, known.entities, SEGMENT_RESAMPLES, SEED)
+            estimates = performance.metric_estimates(
+                sample, everything, None, known.entities, SEGMENT_RESAMPLES, SEED, only=metric
+            )
             found = found.model_copy(update={"estimate": estimates.get(metric, found.estimate)})
         results.append(found)
     return results

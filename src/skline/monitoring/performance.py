@@ -58,8 +58,9 @@ def metric_estimates(
     entities: Codes | None,
     n_resamples: int,
     seed: int,
+    only: str | None = None,
 ) -> dict[str, Estimate]:
-    """Return each metric of the task with its 95 % interval.
+    """Return each metric of the task, or `only` one, with its 95 % interval.
 
     Parameters
     ----------
@@ -71,14 +72,17 @@ def metric_estimates(
         Within a stratum the labelled rows represent all; None: labelled rows are not weighted.
     entities : int64 array, shape (n,), or None
     n_resamples, seed : int
+    only : str, optional
+        The one metric to compute.
     """
     drawn = list(draw_weighted(labelled, strata, entities, n_resamples, seed))
     leave_out = UNCLUSTERED if strata is not None or entities is not None else ()
-    values = {name: value for name, value in metric_values(sample).items() if name not in leave_out}
+    values = {name: value for name, value in metric_values(sample).items()
+              if name not in leave_out and only in (None, name)}  # fmt: skip
     if strata is not None:
         point = next(draw_weighted(labelled, strata, None, 0, seed))
-        values = {name: float(each[0]) for name, each in _compute(sample, point, leave_out).items()}
-    resampled = [_compute(sample, draws, leave_out) for draws in drawn[1:]]
+        values = {name: float(each[0]) for name, each in _compute(sample, point, leave_out, only).items()}
+    resampled = [_compute(sample, draws, leave_out, only) for draws in drawn[1:]]
     result = {}
     for name, value in values.items():
         ends = percentile_interval(np.array([each[name][0] for each in resampled])) if resampled else None
@@ -184,8 +188,8 @@ def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, m
     )
 
 
-def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...]) -> dict[str, Floats]:
-    return compute_resampled_metrics(sample, draws, leave_out=leave_out)
+def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...], only: str | None) -> dict[str, Floats]:
+    return compute_resampled_metrics(sample, draws, only, leave_out=leave_out)
 
 
 def _weights(counts: Floats, labelled: npt.NDArray[np.bool_], strata: Codes) -> Floats:

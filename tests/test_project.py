@@ -17,6 +17,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
     "model",
     "skline",
+    "skline.engine",  # names the engine, and determines no result
     "skline.entrypoint",
     "skline.errors",
     "skline.files",
@@ -25,6 +26,7 @@ PLUMBING = {
     "skline.settings",
     "skline.settings.base",
     "skline.settings.evaluation",
+    "skline.settings.monitor",
     "skline.settings.project",
     "skline.settings.source",
     "skline.settings.training",

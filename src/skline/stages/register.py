@@ -1,4 +1,4 @@
-"""Record the result in MLflow, and the version outside of it. The stage has no outs, so that no cache skips it.
+"""Record the result in MLflow, and the version outside of it. No cache restores its output: it runs in each clone.
 
 It records each result once. The line in releases/registered.jsonl is written last: if the stage is interrupted, the
 next run finds the version and writes the line.

@@ -3,7 +3,18 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from skline.doctor import artifact, contract, engine, environment, mlflow, parameters, releases, repository, template
+from skline.doctor import (
+    artifact,
+    contract,
+    engine,
+    environment,
+    mlflow,
+    parameters,
+    releases,
+    repository,
+    requirements,
+    template,
+)
 from skline.doctor.findings import Finding
 
 #: Checks by name, in the order of the report.
@@ -15,6 +26,7 @@ CHECKS: dict[str, Callable[[], list[Finding]]] = {
     "contract": contract.check,
     "dvc": repository.check_dvc,
     "artifact": artifact.check,
+    "image": requirements.check,
     "mlflow": mlflow.check,
     "releases": releases.check,
     "template": template.check,

@@ -23,7 +23,7 @@ FENCE = re.compile(r"^(?P<indent> *)```(?P<language>.*)\n(?P<text>(?:.*\n)*?)(?P
 NOT_RUN = re.compile(r"<!-- not run: (?P<reason>[^\n]+) -->\n\s*\Z")
 #: A command that runs until it is stopped; the commands below it need it.
 SERVE = re.compile(r"^(uv run )?skline serve\b(?!.*--check)[^#\n]*", re.M)
-START_SECONDS = 60
+START_SECONDS = 120
 
 
 @dataclass(frozen=True)

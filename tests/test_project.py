@@ -25,6 +25,7 @@ PLUMBING = {
     "skline.paths",
     "skline.settings",
     "skline.settings.base",
+    "skline.settings.declared",
     "skline.settings.evaluation",
     "skline.settings.monitor",
     "skline.settings.project",

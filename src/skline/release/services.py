@@ -75,9 +75,7 @@ class StatusFile:
         Nothing is written as long as the manifest's folder does not exist. A folder that cannot be written to is logged
         once, and not tried again until the state changes.
         """
-        if not self._folder.parent.is_dir() or (
-            state == self._written and (self._failed or (self._path.exists() and _lock_path(self._path).exists()))
-        ):
+        if not self._folder.parent.is_dir() or (state == self._written and (self._failed or self._exists())):
             return
         self._written = state
         status = ServiceStatus(**state.model_dump(), pid=os.getpid(), time=dt.datetime.now(dt.UTC))
@@ -96,6 +94,9 @@ class StatusFile:
         if self._lock is not None:
             _remove(self._path)
             self._lock.close()
+
+    def _exists(self) -> bool:
+        return self._path.exists() and _lock_path(self._path).exists()
 
     def _hold_lock(self) -> None:
         """Lock the lock file; it is created anew if it was deleted."""

@@ -60,7 +60,8 @@ def _missing_is_above(model: dict[str, Any]) -> dict[int, bool]:
 
 def _read_tree(tree: dict[str, Any], missing_is_above: dict[int, bool], width: int) -> Tree:
     """Read one tree: node p has the children 2 p + 1 and 2 p + 2, and bit i of a leaf's number answers question i."""
-    splits, values = tree["splits"], np.array(tree["leaf_values"], dtype=np.float64).reshape(-1, width)
+    splits = tree["splits"] or []  # None where no column has two values
+    values = np.array(tree["leaf_values"], dtype=np.float64).reshape(-1, width)
     unknown = {split["split_type"] for split in splits} - {"FloatFeature"}
     if unknown:
         raise UnsupportedStep(f"plans do not support CatBoost's splits of type {', '.join(sorted(unknown))}")

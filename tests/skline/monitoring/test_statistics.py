@@ -1,0 +1,151 @@
+"""Tests of the statistics of monitoring against known truths and other implementations."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy import stats
+
+from skline.evaluation.resampling import BinarySample
+from skline.monitoring.bias import weighted_mean
+from skline.monitoring.clusters import design_effect, effective_rows
+from skline.monitoring.concept import detect_rises
+from skline.monitoring.drift import adjust, benjamini_hochberg, category_drift, numeric_drift, weighted_importance
+from skline.monitoring.estimate import expected_binary_metrics
+from skline.monitoring.performance import draw_weighted, metric_estimates, score_bands
+from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
+from skline.monitoring.quality import rows_ratio, wilson
+from skline.monitoring.result import Check
+
+RANDOM = np.random.default_rng(5)
+FLOATS = st.floats(-1e6, 1e6, width=32)
+
+
+@given(
+    arrays(np.float64, st.integers(20, 80), elements=FLOATS), arrays(np.float64, st.integers(20, 80), elements=FLOATS)
+)
+@settings(max_examples=40, deadline=None)
+def test_ks_distance_equals_that_of_scipy(values: np.ndarray, reference: np.ndarray) -> None:
+    drift = numeric_drift("a", "number", values, reference)
+    assert drift.effect.value == pytest.approx(stats.ks_2samp(values, reference, method="asymp").statistic)
+    assert sum(drift.shares) == pytest.approx(1, abs=1e-4)
+
+
+@given(arrays(np.float64, st.integers(1, 40), elements=st.floats(0, 1)))
+def test_adjusted_p_values_equal_those_of_scipy(p: np.ndarray) -> None:
+    assert benjamini_hochberg(p) == pytest.approx(stats.false_discovery_control(p))
+
+
+def test_missing_values_and_new_categories_are_distances() -> None:
+    numbers = RANDOM.normal(size=2_000)
+    gone = np.where(RANDOM.random(2_000) < 0.3, np.nan, numbers)
+    assert numeric_drift("a", "number", gone, numbers).effect.value == pytest.approx(0.3, abs=0.03)
+    words = RANDOM.choice(np.array(["a", "b"], dtype=object), 2_000)
+    new = np.where(RANDOM.random(2_000) < 0.2, "new", words)
+    drift = category_drift("c", "string", new, words)
+    assert drift.effect.value == pytest.approx(0.2, abs=0.03)
+    assert dict(zip(drift.bins, drift.shares, strict=True))["(unseen)"] == pytest.approx(0.2, abs=0.03)
+
+
+def test_both_keys_are_needed() -> None:
+    reference = RANDOM.normal(size=5_000)
+    trivial = numeric_drift("trivial", "number", RANDOM.normal(size=100_000) + 0.08, reference)
+    large = numeric_drift("large", "number", RANDOM.normal(size=400) + 0.6, reference)
+    few = numeric_drift("few", "number", RANDOM.normal(size=100) + 3, reference)
+    columns = {each.column: each for each in adjust([trivial, large, few], 0.1, 0.01, 300)}
+    assert (columns["trivial"].drifted, columns["large"].drifted, columns["few"].drifted) == (False, True, None)
+    assert (columns["trivial"].p_adjusted or 1) < 0.01
+    share = weighted_importance(list(columns.values()), {"large": 3.0, "trivial": 1.0, "few": -1.0})
+    assert share == pytest.approx(0.75 * (columns["large"].effect.value or 0))
+
+
+def test_rows_of_an_entity_are_worth_less() -> None:
+    entities = np.repeat(np.arange(50), 20)
+    same = RANDOM.normal(size=50)[entities]
+    assert effective_rows(same, entities) == pytest.approx(50)
+    assert design_effect(RANDOM.normal(size=1_000), entities) < 2
+    constant = np.repeat(RANDOM.normal(size=50), 20)
+    drift = numeric_drift("a", "number", constant, RANDOM.normal(size=1_000), entities)
+    assert drift.effective_rows == pytest.approx(50, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("raised", "states"), [("10", "warning ok"), ("11", "warning alarm"), ("101", "warning ok alarm")]
+)
+def test_alarm_needs_two_of_three_windows(raised: str, states: str) -> None:
+    day = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
+    history: list[PastWindow] = []
+    seen = []
+    for number, flag in enumerate(raised):
+        start = day + number * dt.timedelta(days=1)
+        check = Check(part="drift", rule="effect", subject="a", raised=flag == "1")
+        seen.append(with_state(check, start, distinct_windows(history, start, 2), 2).state)
+        history.append(PastWindow(start, start + dt.timedelta(days=1), {check.key: check.raised}))
+    assert seen == states.split()
+
+
+def test_overlapping_windows_do_not_make_an_alarm() -> None:
+    start = dt.datetime(2026, 1, 8, tzinfo=dt.UTC)
+    overlapping = [PastWindow(start - dt.timedelta(hours=h), start + dt.timedelta(days=7 - h), {}) for h in (1, 2)]
+    assert distinct_windows(overlapping, start, 2) == []
+
+
+def test_reweighted_labels_represent_all_rows() -> None:
+    scores = RANDOM.beta(2, 4, 20_000)
+    truth = RANDOM.random(20_000) < scores
+    labelled = RANDOM.random(20_000) < np.where(scores < 0.33, 0.8, 0.2)
+    sample = BinarySample(truth[labelled], scores[labelled], 0.5)
+    bands = score_bands(scores)
+    estimates = metric_estimates(sample, labelled, bands, None, 100, 1, only="brier")["brier"]
+    everything = float(((scores - truth) ** 2).mean())
+    assert (estimates.low or 1) < everything < (estimates.high or 0)
+    naive = metric_estimates(sample, labelled, None, None, 100, 1, only="brier")["brier"]
+    assert (naive.high or 1) < everything
+
+
+def test_entities_are_drawn_as_a_whole() -> None:
+    entities = np.repeat(np.arange(10), 5)
+    draws = list(draw_weighted(np.ones(50, dtype=bool), None, entities, 5, seed=1))
+    assert len(draws) == 6
+    for draw in draws:
+        counts = np.bincount(draw[0], minlength=50).reshape(10, 5)
+        assert (counts == counts[:, :1]).all()
+
+
+def test_rise_of_the_error_is_found_and_its_fall_is_not() -> None:
+    low, high = (RANDOM.random(4_000) < 0.1), (RANDOM.random(4_000) < 0.2)
+    rises = detect_rises(np.concatenate([low, high]).astype(np.float64), 0.002)
+    assert any(4_000 <= each.position < 6_000 and each.after > each.before for each in rises)
+    assert not [
+        each for each in detect_rises(np.concatenate([high, low]).astype(np.float64), 0.002) if each.position > 4_000
+    ]
+
+
+def test_expected_metrics_equal_the_realized_ones_of_calibrated_scores() -> None:
+    scores = RANDOM.beta(2, 4, 50_000)
+    truth = RANDOM.random(50_000) < scores
+    sample = BinarySample(truth, scores, 0.4)
+    expected = expected_binary_metrics(scores, 0.4)
+    realized = {name: each.value for name, each in metric_estimates(sample, truth | True, None, None, 0, 1).items()}
+    for name in ("roc_auc", "pr_auc", "brier", "log_loss", "precision", "recall", "f1"):
+        assert expected[name] == pytest.approx(realized[name], abs=0.02), name
+
+
+def test_row_count_is_compared_with_earlier_weeks() -> None:
+    expected, ratio = rows_ratio(300, [1_000, 1_050, 980, 1_010])
+    assert expected == pytest.approx(1_010)
+    assert (ratio.high or 1) < 0.5
+    assert rows_ratio(300, [])[0] is None
+
+
+def test_intervals_of_shares_and_of_weighted_means() -> None:
+    share = wilson(0.0, 50)
+    assert (share.low, share.value) == (0.0, 0.0)
+    assert 0.05 < (share.high or 0) < 0.1
+    values = RANDOM.normal(size=400)
+    equal = weighted_mean(values, np.ones(400), None)
+    assert equal.value == pytest.approx(values.mean())
+    assert ((equal.high or 0) - (equal.low or 0)) / 2 == pytest.approx(1.96 * values.std() / 20, rel=1e-3)

@@ -24,11 +24,13 @@ MAX_LINES = 12
 def part_states(checks: Sequence[Check]) -> dict[Part, State]:
     """Return the state of each part: the worst of its checks.
 
-    A part is undecided only if none of its checks is decided.
+    A part without checks has no state. A part is undecided only if none of its checks is decided.
     """
     states: dict[Part, State] = {}
     for part in PARTS:
         own = [check.state for check in checks if check.part == part]
+        if not own:
+            continue  # such as business figures, where params name none
         decided = [state for state in own if state != "insufficient_data"]
         states[part] = worst(decided) if decided else "insufficient_data"
     return states

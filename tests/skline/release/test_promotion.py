@@ -19,6 +19,7 @@ from skline.registry.record import open_client
 from skline.release.experiment import Design
 from skline.release.journal import Entry, read_journal
 from skline.release.promotion import PromotionPlan, require_look_size
+from skline.scoring.golden_rows import choose_golden_rows
 from skline.stages.train import train
 from tests.fixtures import demo
 from tests.fixtures.releases import ServedReleases
@@ -37,12 +38,19 @@ def another(tmp_path_factory: pytest.TempPathFactory) -> demo.Packaged:
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, packaged: demo.Packaged, another: demo.Packaged) -> Project:
     """Return a project with versions 1 (passed), 2 (passed against 1), 3 (failed), 4 (no verdict), 5 (passed alone)."""
-    project = make(tmp_path_factory.mktemp("project") / "p")
+    folder = tmp_path_factory.mktemp("project")
+    project = make(folder / "p")
+    # The record holds one verdict for each artifact.
+    parts = demo.parts()["train"], demo.parts()["test"]
+    failed, unchecked, alone = (
+        demo.package(folder / str(count), rows=choose_golden_rows(*parts, demo.contract(), count, seed=17))
+        for count in (21, 22, 23)
+    )
     project.register(packaged, "1")
     project.register(another, "2", champion=packaged.digest)
-    project.register(another, "3", "failed", packaged.digest)
-    project.register(another, "4", None)
-    project.register(another, "5", undecided="champion")
+    project.register(failed, "3", "failed", packaged.digest)
+    project.register(unchecked, "4", None)
+    project.register(alone, "5", undecided="champion")
     return project
 
 

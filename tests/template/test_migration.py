@@ -60,6 +60,9 @@ OLD_FILES = {
 NEW_FILES = {
     "engine.json", "justfile", "justfile.jinja", "pyproject.toml.jinja", ".python-version", "CHANGELOG.md",
     "CONTRIBUTING.md", ".github/workflows/engine.yml",
+    ".editorconfig", ".gitattributes", ".github/dependabot.yml", ".gitignore.jinja", ".pre-commit-config.yaml",
+    "LICENSE", "SECURITY.md", "mkdocs.yml", "releases/registered.jsonl", "schemas/params.schema.json",
+    "scripts/__init__.py", "scripts/pictures.py", "scripts/reference.py",
 }  # fmt: skip
 
 

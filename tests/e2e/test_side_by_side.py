@@ -54,11 +54,11 @@ def bins(folder: Path) -> int:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project whose pipeline has run, but for the registration."""
+    """A project whose pipeline has run."""
     folder = make_project(tmp_path_factory.mktemp("side_by_side") / "project")
     with (folder / "src/model/pipeline.py").open("a") as file:
         file.write(SAY_WHERE)
-    dvc(folder, "repro", "gate")  # without an artifact, `dvc exp apply` finds an output missing
+    dvc(folder, "repro")  # whole: `dvc exp` fails where an output is missing
     commit(folder, "first model")
     return folder
 

@@ -18,7 +18,7 @@ from pydantic.fields import FieldInfo
 from skline import cli
 from skline.contract.table import column
 from skline.serving.settings import ServiceSettings
-from skline.settings import Settings
+from skline.settings.declared import declared_settings, fields_of
 
 ROOT = Path(__file__).parent.parent
 #: The settings that most projects set, or decide to leave as they are.
@@ -97,7 +97,7 @@ def pages() -> dict[Path, str]:
 
 def configuration_page() -> str:
     """Return the page of all settings."""
-    params, service = dict(_fields(Settings)), dict(_service_fields())
+    params, service = declared_settings(), dict(_service_fields())
     parts = [CONFIGURATION, GENERATED, PARAMS]
     parts += [f"### Common settings\n\n{_settings_table(params, COMMON)}"]
     parts += [f"### Advanced settings\n\n{_settings_table(params, params.keys() - COMMON)}"]
@@ -106,18 +106,8 @@ def configuration_page() -> str:
     return "\n".join(parts)
 
 
-def _fields(section: type[BaseModel], prefix: str = "") -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every setting of a model by its dotted key, those of inner models too."""
-    for name, field in section.model_fields.items():
-        key = f"{prefix}{field.alias or name}"
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            yield from _fields(field.annotation, f"{key}.")
-        else:
-            yield key, field
-
-
 def _service_fields() -> Iterator[tuple[str, FieldInfo]]:
-    return ((f"SKLINE_{key.replace('.', '__').upper()}", field) for key, field in _fields(ServiceSettings))
+    return ((f"SKLINE_{key.replace('.', '__').upper()}", field) for key, field in fields_of(ServiceSettings))
 
 
 def _settings_table(fields: dict[str, FieldInfo], names: Iterable[str]) -> str:

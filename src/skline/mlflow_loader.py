@@ -67,7 +67,7 @@ class PyfuncModel:
 
 
 def _load_pyfunc(path: str) -> PyfuncModel:
-    """Load the artifact in a folder, whose digest is in the file beside it; MLflow calls this.
+    """Load the artifact in the folder PATH, whose digest is in PATH.sha256; MLflow calls this.
 
     Raises
     ------

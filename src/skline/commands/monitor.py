@@ -66,7 +66,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
     from skline.artifact import Artifact
     from skline.errors import SklineError
     from skline.logs.settings import LogSettings
-    from skline.monitoring.result import EXIT_STATUS
+    from skline.monitoring.checks import EXIT_STATUS
     from skline.monitoring.run import Job, run
     from skline.settings import Monitor, Settings
 

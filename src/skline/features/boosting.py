@@ -140,7 +140,7 @@ def configured(
     Raises
     ------
     ValueError
-        If the library is unknown, or does not take what is asked for.
+        If the library is unknown, or does not support categories or constraints that are given.
     """
     if categories + len(monotone) > width:
         raise ValueError(f"{categories} categories and {len(monotone)} monotone columns are more than {width} columns")

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from skline.errors import SklineError
 from skline.files import atomic_write, fsync
+from skline.locks import file_lock
 from skline.logs.records import StoredRow
 from skline.logs.schema import SCHEMA_VERSION, TABLES, UNVERSIONED, TableName, migrations_since
 
@@ -68,14 +69,8 @@ def lock(folder: Path) -> Iterator[None]:
 
     A process that was killed holds no lock; the temporary files that it left are removed.
     """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SklineError(f"another process is changing {folder}; wait until it is done") from None
+    message = f"another process is changing {folder}; wait until it is done"
+    with file_lock(folder / ".lock", message):
         for temporary in folder.glob(".*.parquet.*"):
             temporary.unlink()
         yield

@@ -10,11 +10,12 @@ import numpy.typing as npt
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Contract
 from skline.evaluation.bootstrap import metric_value, metric_values
-from skline.evaluation.metrics import DEFAULT_METRIC, METRICS, metrics_of
+from skline.evaluation.metrics import DEFAULT_METRIC, metrics_of
 from skline.evaluation.resampling import BinarySample, MulticlassSample, RegressionSample, Sample
-from skline.logs.records import from_us
+from skline.logs.records import from_us, to_us
 from skline.monitoring import bias, concept, drift, estimate, kpis, performance, quality
 from skline.monitoring.clusters import Floats, entity_count
+from skline.monitoring.estimates import mean_difference
 from skline.monitoring.reader import Rows, Summary
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.result import (
@@ -239,14 +240,14 @@ def describe_concept(stream: Rows, start: dt.datetime, contract: Contract, setti
     """
     errors = row_errors(stream, contract)
     detections = concept.detect_rises(concept.bounded_errors(errors), settings.concept.delta)
-    new = stream.times >= _microseconds(start)
+    new = stream.times >= to_us(start)
     recent = [each for each in detections if new[each.position]]
     last = recent[-1] if recent else None
     residuals = []
     for column, value, members in segments_of(stream, contract):
         now, before = members & new, members & ~new
         if min(now.sum(), before.sum()) >= settings.performance.min_labels:
-            difference = concept.mean_difference(
+            difference = mean_difference(
                 errors[now], errors[before], *(None if stream.entities is None else stream.entities[each]
                                                for each in (now, before))
             )  # fmt: skip
@@ -329,16 +330,7 @@ def kpi_results(rows: Rows, contract: Contract, settings: Monitor) -> list[KpiRe
     return results
 
 
-def metric_label(name: str) -> str:
-    """Return the name of a metric in reports."""
-    return METRICS[name].label if name in METRICS else name
-
-
 def _segment_text(value: Any) -> str:
     if value is None or value != value:  # noqa: PLR0124 (NaN)
         return "(missing)"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _microseconds(moment: dt.datetime) -> int:
-    return int(moment.timestamp() * 1_000_000)

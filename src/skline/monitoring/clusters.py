@@ -61,11 +61,6 @@ def intraclass_correlation(values: Floats, groups: Codes, sizes: Floats) -> floa
     return float(np.clip((mean_between - mean_within) / spread, 0.0, 1.0)) if spread > 0 else 0.0
 
 
-def effective_rows(values: Floats, entities: Codes | None) -> float:
-    """Return the number of independent rows that the rows are worth for the mean of `values`."""
-    return len(values) / design_effect(values, entities)
-
-
 def share_design_effect(indicators: npt.NDArray[np.bool_], entities: Codes | None) -> float:
     """Return the design effect of a set of shares: the mean over categories, weighted by their variance.
 

@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from skline.monitoring.clusters import Codes, Floats, design_effect
-from skline.monitoring.result import Check, Concept, Estimate, MetricResult, estimate
-
-Z95 = 1.959963984540054
+from skline.monitoring.checks import Check
+from skline.monitoring.clusters import Floats
+from skline.monitoring.performance import is_worse
+from skline.monitoring.result import Concept, MetricResult
 
 
 class Detection(NamedTuple):
@@ -54,19 +54,6 @@ def bounded_errors(errors: Floats) -> Floats:
     return scaled
 
 
-def mean_difference(
-    values: Floats, reference: Floats, entities: Codes | None, reference_entities: Codes | None
-) -> Estimate:
-    """Return the difference of two means with its normal interval, on effective rows."""
-    if len(values) < 2 or len(reference) < 2:
-        return Estimate()
-    difference = float(values.mean() - reference.mean())
-    variance = float(values.var(ddof=1)) / len(values) * design_effect(values, entities)
-    variance += float(reference.var(ddof=1)) / len(reference) * design_effect(reference, reference_entities)
-    half_width = Z95 * float(np.sqrt(variance))
-    return estimate(difference, difference - half_width, difference + half_width)
-
-
 def concept_check(
     concept: Concept, metrics: Sequence[MetricResult], main: str, labelled: int, min_labels: int
 ) -> Check:
@@ -80,9 +67,7 @@ def concept_check(
     metric = next((each for each in metrics if each.name == main), None)
     agrees = None
     if metric is not None and labelled >= min_labels and metric.reference.value is not None:
-        low, high, reference = metric.estimate.low, metric.estimate.high, metric.reference.value
-        if low is not None and high is not None:
-            agrees = high < reference if metric.better == "higher" else low > reference
+        agrees = is_worse(metric, metric.reference.value)
     fired = concept.detected_at is not None
     message = ""
     if fired:

@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skline.monitoring.clusters import Codes, Floats, design_effect, entity_count, share_design_effect
-from skline.monitoring.result import ColumnDrift, Estimate, estimate, finite
+from skline.monitoring.estimates import Estimate, estimate, finite, normal_estimate
+from skline.monitoring.result import ColumnDrift
 
 #: Bins of the histograms of numbers: quantiles of the reference.
 BINS = 20
@@ -25,7 +26,6 @@ MAX_CATEGORIES = 50
 #: Expected rows below which a category is pooled with the rare ones for the test.
 MIN_EXPECTED = 5
 MISSING, UNSEEN, OTHER = "(missing)", "(unseen)", "(other)"
-Z95 = 1.959963984540054
 #: Added to shares of 0, so that the population stability index is finite.
 PSI_FLOOR = 1e-4
 
@@ -74,11 +74,8 @@ def numeric_drift(
         measure="ks_d",
         effect=_difference(below, reference_below, effective, reference_effective),
         p=_kolmogorov_p(abs(below - reference_below), effective, reference_effective),
-        psi=psi(shares, reference_shares),
         wasserstein=_wasserstein(values, reference, scale),
-        bins=labels,
-        shares=_floats(shares),
-        reference_shares=_floats(reference_shares),
+        **_histograms(labels, shares, reference_shares),
     )
 
 
@@ -121,11 +118,8 @@ def category_drift(
             float(shares[more].sum()), float(reference_shares[more].sum()), effective, reference_effective
         ),
         p=_chi_square_p(counts, reference_counts, kept, effective, reference_effective),
-        psi=psi(shares, reference_shares),
         wasserstein=None,
-        bins=tuple(labels),
-        shares=_floats(shares),
-        reference_shares=_floats(reference_shares),
+        **_histograms(labels, shares, reference_shares),
     )
 
 
@@ -144,14 +138,10 @@ def adjust(columns: Sequence[ColumnDrift], effect: float, alpha: float, min_rows
 
     A column of fewer than `min_rows` rows is undecided. Columns that are not tested are left out of the adjustment.
     """
-    tested = [column for column in columns if column.tested and column.p is not None]
-    adjusted: Mapping[str, float] = dict(
-        zip(
-            (column.column for column in tested),
-            benjamini_hochberg(np.array([column.p for column in tested], dtype=np.float64)).tolist(),
-            strict=True,
-        )
-    )
+    from scipy.stats import false_discovery_control
+
+    raw = {column.column: column.p for column in columns if column.tested and column.p is not None}
+    adjusted = dict(zip(raw, false_discovery_control(list(raw.values())).tolist(), strict=True)) if raw else {}
     decided = []
     for column in columns:
         p = adjusted.get(column.column)
@@ -160,17 +150,6 @@ def adjust(columns: Sequence[ColumnDrift], effect: float, alpha: float, min_rows
             drifted = column.effect.value >= effect and p < alpha
         decided.append(column.model_copy(update={"p_adjusted": finite(p), "drifted": drifted}))
     return decided
-
-
-def benjamini_hochberg(p: Floats) -> Floats:
-    """Return p-values adjusted for the false discovery rate, shape (k,)."""
-    if not len(p):
-        return p
-    order = np.argsort(p)
-    scaled = p[order] * len(p) / np.arange(1, len(p) + 1)
-    adjusted = np.empty_like(scaled)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled[::-1])[::-1], 1)
-    return adjusted
 
 
 def weighted_importance(columns: Sequence[ColumnDrift], importance: Mapping[str, float]) -> float | None:
@@ -240,10 +219,9 @@ def _reference_rows(
 
 def _difference(share: float, reference: float, rows: float, reference_rows: float) -> Estimate:
     """Return the absolute difference of two shares, with the normal interval of the difference."""
-    difference = abs(share - reference)
     variance = share * (1 - share) / rows + reference * (1 - reference) / reference_rows
-    half_width = Z95 * float(np.sqrt(variance))
-    return estimate(difference, max(difference - half_width, 0.0), min(difference + half_width, 1.0))
+    difference = normal_estimate(abs(share - reference), variance)
+    return estimate(difference.value, max(difference.low or 0.0, 0.0), min(difference.high or 1.0, 1.0))
 
 
 def _kolmogorov_p(distance: float, rows: float, reference_rows: float) -> float:
@@ -312,6 +290,16 @@ def _chi_square_p(
     difference = (window - reference)[used] ** 2 / pooled[used]
     statistic = float(difference.sum()) * rows * reference_rows / (rows + reference_rows)
     return float(chdtrc(float(used.sum() - 1), statistic))
+
+
+def _histograms(labels: Sequence[str], shares: Floats, reference_shares: Floats) -> dict[str, Any]:
+    """Return the fields of a ColumnDrift about its histograms."""
+    return {
+        "psi": psi(shares, reference_shares),
+        "bins": tuple(labels),
+        "shares": _floats(shares),
+        "reference_shares": _floats(reference_shares),
+    }
 
 
 def _floats(values: Floats) -> tuple[float, ...]:

@@ -10,7 +10,8 @@ import numpy as np
 from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.resampling import average_precision, roc_auc
 from skline.monitoring.clusters import Floats
-from skline.monitoring.result import EstimatedMetric, estimate
+from skline.monitoring.estimates import estimate
+from skline.monitoring.result import EstimatedMetric
 
 RESAMPLES = 100
 
@@ -33,11 +34,6 @@ def expected_binary_metrics(scores: Floats, threshold: float) -> dict[str, float
         "recall": hits / all_positive if all_positive else float("nan"),
         "f1": 2 * hits / (all_positive + all_predicted) if all_positive + all_predicted else float("nan"),
     }
-
-
-def expected_accuracy(probabilities: Floats) -> float:
-    """Return the expected accuracy of calibrated probabilities of shape (n, n_classes)."""
-    return float(probabilities.max(axis=1).mean())
 
 
 def estimate_binary(scores: Floats, threshold: float, seed: int) -> list[EstimatedMetric]:

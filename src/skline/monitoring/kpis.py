@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skline.monitoring.clusters import Codes, Floats, design_effect
+from skline.monitoring.checks import Check, is_beyond
+from skline.monitoring.clusters import Codes, Floats
+from skline.monitoring.estimates import Estimate, mean_estimate
 from skline.monitoring.expressions import InvalidExpression, evaluate, names_in, parse_expression
-from skline.monitoring.result import Check, KpiResult, estimate
+from skline.monitoring.result import KpiResult
 from skline.settings.monitor import Kpi
 
-Z95 = 1.959963984540054
 PER = 1_000
 #: Name of the figure that the cost matrix makes.
 COST = "cost"
@@ -45,7 +46,7 @@ def evaluate_kpi(
         values = evaluate(tree, columns)
         figures = np.broadcast_to(np.asarray(values, dtype=np.float64), labelled.shape)
     except (InvalidExpression, TypeError, ValueError) as error:
-        return [KpiResult(name=kpi.name, unit=kpi.unit, rows=0, per_thousand=estimate(None), error=str(error))]
+        return [KpiResult(name=kpi.name, unit=kpi.unit, rows=0, per_thousand=Estimate(), error=str(error))]
     counted = np.isfinite(figures) & (labelled | ("label" not in names_in(tree)))
     return [
         mean_kpi(kpi.name, kpi.unit, figures, counted & rows, entities, arm, segment) for arm, segment, rows in groups
@@ -63,18 +64,13 @@ def mean_kpi(
 ) -> KpiResult:
     """Return the mean figure for 1,000 predictions with its normal interval, on effective rows."""
     chosen = figures[rows]
-    if len(chosen) < 2:
-        return KpiResult(name=name, unit=unit, arm=arm, segment=segment, rows=len(chosen), per_thousand=estimate(None))
-    effect = design_effect(chosen, None if entities is None else entities[rows])
-    half_width = PER * Z95 * float(np.sqrt(chosen.var(ddof=1) / len(chosen) * effect))
-    mean = PER * float(chosen.mean())
     return KpiResult(
         name=name,
         unit=unit,
         arm=arm,
         segment=segment,
         rows=len(chosen),
-        per_thousand=estimate(mean, mean - half_width, mean + half_width),
+        per_thousand=mean_estimate(PER * chosen, None if entities is None else entities[rows]),
     )
 
 
@@ -93,26 +89,16 @@ def kpi_checks(kpis: Sequence[Kpi], results: Sequence[KpiResult], min_rows: int)
         result = next((each for each in results if each.name == kpi.name and not each.arm and not each.segment), None)
         if result is None or (kpi.minimum is None and kpi.maximum is None):
             continue
-        low, high = result.per_thousand.low, result.per_thousand.high
-        raised, limit = None, kpi.minimum if kpi.minimum is not None else kpi.maximum
-        if low is not None and high is not None and result.rows >= min_rows:
-            below = kpi.minimum is not None and high < kpi.minimum
-            above = kpi.maximum is not None and low > kpi.maximum
-            raised, limit = below or above, kpi.maximum if above else limit
+        mean, raised = result.per_thousand, None
+        if result.rows >= min_rows:
+            raised = is_beyond(mean, minimum=kpi.minimum, maximum=kpi.maximum)
+        is_above = kpi.minimum is None or bool(is_beyond(mean, maximum=kpi.maximum))
+        limit = kpi.maximum if is_above else kpi.minimum
+        message = f"{kpi.name} is {mean.value:.4g} {kpi.unit} per 1,000, beyond {limit:.4g}" if raised else ""
         checks.append(
-            Check(
-                part="kpi",
-                rule="limit",
-                subject=kpi.name,
-                raised=raised,
-                value=result.per_thousand.value,
-                low=low,
-                high=high,
-                limit=limit,
-                rows=result.rows,
-                message=f"{kpi.name} is {result.per_thousand.value:.4g} {kpi.unit} per 1,000, beyond {limit:.4g}"
-                if raised and limit is not None and result.per_thousand.value is not None
-                else "",
+            Check.of(
+                mean, part="kpi", rule="limit", subject=kpi.name, raised=raised, limit=limit, rows=result.rows,
+                message=message,
             )
-        )
+        )  # fmt: skip
     return checks

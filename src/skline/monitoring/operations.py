@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from skline.monitoring.quality import wilson
-from skline.monitoring.result import Check, Estimate, Operations
+from skline.monitoring.checks import Check, is_beyond
+from skline.monitoring.estimates import Estimate, wilson
+from skline.monitoring.result import Operations
 from skline.settings.monitor import Operations as Limits
 
 #: Scoring paths of the model in service; all others are fallbacks.
@@ -35,11 +36,13 @@ def operations_checks(operations: Operations, limits: Limits, rows: int, min_row
         ("reviews", operations.reviews, limits.reviews),
     ):
         if limit is not None:
-            raised = None if rows < min_rows or share.low is None else share.low > limit
+            raised = is_beyond(share, maximum=limit) if rows >= min_rows else None
             message = f"{100 * (share.value or 0.0):.1f} % are {subject}, beyond {100 * limit:.1f} %" if raised else ""
             checks.append(
-                Check(part="operations", rule="share", subject=subject, raised=raised, value=share.value,
-                      low=share.low, high=share.high, limit=limit, rows=rows, message=message)
+                Check.of(
+                    share, part="operations", rule="share", subject=subject, raised=raised, limit=limit, rows=rows,
+                    message=message,
+                )
             )  # fmt: skip
     if limits.latency_p99_ms is not None:
         latency = operations.latency_ms.get("p99")

@@ -15,8 +15,10 @@ import numpy.typing as npt
 from skline.evaluation.bootstrap import metric_values, percentile_interval
 from skline.evaluation.metrics import compute_resampled_metrics
 from skline.evaluation.resampling import Draws, Sample
+from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes, Floats
-from skline.monitoring.result import CalibrationBin, Check, Coverage, Estimate, MetricResult, Performance, estimate
+from skline.monitoring.estimates import Estimate, estimate
+from skline.monitoring.result import CalibrationBin, Coverage, MetricResult, Performance
 
 #: Bands of equal count by score within which labels are weighted.
 BANDS = 20
@@ -164,28 +166,24 @@ def performance_checks(performance: Performance, margin: float, min_labels: int)
     return checks
 
 
+def is_worse(metric: MetricResult, limit: float) -> bool | None:
+    """Whether the whole interval of a metric is worse than a limit; None if the metric has no interval."""
+    if metric.better == "higher":
+        return is_beyond(metric.estimate, minimum=limit)
+    return is_beyond(metric.estimate, maximum=limit)
+
+
 def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, min_labels: int) -> Check:
-    low, high = metric.estimate.low, metric.estimate.high
-    raised = None
-    if labelled >= min_labels and low is not None and high is not None:
-        raised = high < limit if metric.better == "higher" else low > limit
+    raised = is_worse(metric, limit) if labelled >= min_labels else None
     message = ""
     if raised:
         against = "its floor" if rule == "floor" else "the test part less the margin"
         worse = "below" if metric.better == "higher" else "above"
         message = f"{metric.label} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
-    return Check(
-        part="performance",
-        rule=rule,
-        subject=metric.name,
-        raised=raised,
-        value=metric.estimate.value,
-        low=low,
-        high=high,
-        limit=limit,
-        rows=labelled,
+    return Check.of(
+        metric.estimate, part="performance", rule=rule, subject=metric.name, raised=raised, limit=limit, rows=labelled,
         message=message,
-    )
+    )  # fmt: skip
 
 
 def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...], only: str | None) -> dict[str, Floats]:

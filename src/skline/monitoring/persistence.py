@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from skline.monitoring.result import Check, State
+from skline.monitoring.checks import Check, State
 
 
 class PastWindow(NamedTuple):

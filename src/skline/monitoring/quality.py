@@ -1,6 +1,6 @@
 """Data quality of a window: volume, missing, unseen and out-of-range values, and columns without information.
 
-Shares have Wilson intervals (Wilson 1927) on effective rows. A share exceeds its allowance if its whole interval does.
+A share exceeds its allowance if its whole interval does.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,37 +9,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from skline.monitoring.clusters import Codes, design_effect
-from skline.monitoring.result import Check, ColumnQuality, Estimate, Quality, estimate
+from skline.monitoring.checks import Check, is_beyond
+from skline.monitoring.clusters import Codes
+from skline.monitoring.estimates import Z95, Estimate, estimate, share_estimate, wilson
+from skline.monitoring.result import ColumnQuality, Quality
 from skline.settings.monitor import Quality as Allowances
 
-Z95 = 1.959963984540054
 #: A column that was filled at least to this share in training, and is empty now, has vanished.
 FILLED = 0.5
 PERCENT = 100
-
-
-def share_estimate(flags: npt.NDArray[np.bool_], entities: Codes | None = None) -> Estimate:
-    """Return the share of rows that are flagged, with its Wilson interval on effective rows.
-
-    Parameters
-    ----------
-    flags : bool array, shape (n,)
-    entities : int64 array, shape (n,), optional
-        The entity of each row.
-    """
-    if not len(flags):
-        return Estimate()
-    share = float(flags.mean())
-    rows = len(flags) / design_effect(flags.astype(np.float64), entities)
-    return wilson(share, rows)
-
-
-def wilson(share: float, rows: float) -> Estimate:
-    """Return a share of `rows` independent rows with its Wilson interval."""
-    centre = (share + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
-    half_width = Z95 / (1 + Z95**2 / rows) * float(np.sqrt(share * (1 - share) / rows + Z95**2 / (4 * rows**2)))
-    return estimate(share, max(centre - half_width, 0.0), min(centre + half_width, 1.0))
 
 
 def column_quality(
@@ -139,13 +117,9 @@ def quality_checks(quality: Quality, digest: str, allowances: Allowances, min_ro
 
 
 def _rows_check(quality: Quality, allowances: Allowances) -> Check:
-    low, high = quality.rows_ratio.low, quality.rows_ratio.high
-    raised = None
-    if low is not None and high is not None:
-        raised = high < 1 - allowances.rows or low > 1 + allowances.rows
-    return Check(
-        part="quality", rule="rows", subject="rows", raised=raised, value=quality.rows_ratio.value, low=low, high=high,
-        limit=allowances.rows, rows=quality.rows,
+    return Check.of(
+        quality.rows_ratio, part="quality", rule="rows", subject="rows", limit=allowances.rows, rows=quality.rows,
+        raised=is_beyond(quality.rows_ratio, minimum=1 - allowances.rows, maximum=1 + allowances.rows),
         message="" if quality.expected_rows is None
         else f"{quality.rows:,} rows where {quality.expected_rows:,.0f} are usual",
     )  # fmt: skip
@@ -179,11 +153,8 @@ def _column_checks(column: ColumnQuality, allowances: Allowances, *, judged: boo
 
 
 def _check(rule: str, subject: str, share: Estimate, limit: float) -> Check:
-    exceeded = share.low is not None and share.low > limit
-    return Check(
-        part="quality", rule=rule, subject=subject, raised=exceeded, value=share.value, low=share.low, high=share.high,
-        limit=limit,
-    )  # fmt: skip
+    exceeded = bool(is_beyond(share, maximum=limit))
+    return Check.of(share, part="quality", rule=rule, subject=subject, raised=exceeded, limit=limit)
 
 
 def _varied(profile: Mapping[str, Any]) -> bool:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.logs.partitions import sealed_days
-from skline.logs.records import StoredRow, from_us
+from skline.logs.records import StoredRow, from_us, to_us
 from skline.logs.schema import TABLES, TableName
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
@@ -143,7 +143,7 @@ class LogReader:
         self._db = duckdb.connect(config={"memory_limit": f"{memory_mb}MB", "temp_directory": self._folder.name})
         try:
             self._db.execute("SET TimeZone = 'UTC'")
-            self._load(settings, to_microseconds(since), to_microseconds(until), to_microseconds(asof))
+            self._load(settings, to_us(since), to_us(until), to_us(asof))
         except duckdb.Error as error:
             self.close()
             raise SklineError(f"the prediction log cannot be read: {' '.join(str(error).split())[:300]}") from error
@@ -324,12 +324,6 @@ class LogReader:
         return rows
 
 
-def to_microseconds(moment: dt.datetime) -> int:
-    """Convert a moment to microseconds since 1970; without a zone it is UTC."""
-    moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment
-    return (moment - from_us(0)) // dt.timedelta(microseconds=1)
-
-
 def class_numbers(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:
     """Return the number of each class from its JSON text; NaN for null and for what is no class."""
     numbers = {json.dumps(value, ensure_ascii=False): float(index) for index, value in enumerate(classes)}
@@ -381,7 +375,7 @@ def _logged_columns(settings: LogSettings, contract: Contract) -> list[Column]:
 
 
 def _between(since: dt.datetime, until: dt.datetime) -> str:
-    return f"p.time >= {to_microseconds(since)} AND p.time < {to_microseconds(until)}"
+    return f"p.time >= {to_us(since)} AND p.time < {to_us(until)}"
 
 
 def _quote(text: str) -> str:

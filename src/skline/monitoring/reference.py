@@ -13,8 +13,8 @@ from skline import artifact as artifacts
 from skline.artifact import Artifact
 from skline.contract.spec import Column
 from skline.monitoring.clusters import Floats
+from skline.monitoring.estimates import Estimate, estimate
 from skline.monitoring.reader import JSON_TYPES
-from skline.monitoring.result import Estimate, estimate
 
 SCORE = "(score)"
 DAY_US = 86_400e6

@@ -4,35 +4,13 @@ Floats are finite or None. Intervals are of 95 %. Shares are between 0 and 1. Ti
 """
 
 import datetime as dt
-import math
-from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from skline.monitoring.checks import Check, Part, State
+from skline.monitoring.estimates import Estimate, Model
 
 #: Version of the schema. A field that is added keeps the version; one that is removed or changes its meaning raises it.
 SCHEMA_VERSION = 1
-State = Literal["ok", "insufficient_data", "warning", "alarm"]
-Part = Literal["quality", "drift", "performance", "concept", "bias", "kpi", "operations"]
-#: States from harmless to serious.
-STATES: tuple[State, ...] = ("ok", "insufficient_data", "warning", "alarm")
-PARTS: tuple[Part, ...] = ("quality", "drift", "performance", "concept", "bias", "kpi", "operations")
-#: Exit status of `skline monitor`; 1 means that monitoring itself failed.
-EXIT_STATUS: dict[State, int] = {"ok": 0, "insufficient_data": 10, "warning": 10, "alarm": 20}
-
-
-class Model(BaseModel):
-    """Base of the parts of a result: immutable, closed, and without NaN."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Estimate(Model):
-    """A figure with its interval; all None where there is none."""
-
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
 
 
 class Window(Model):
@@ -71,51 +49,6 @@ class Window(Model):
     entities: int | None
 
 
-class Check(Model):
-    """One rule applied to one subject.
-
-    Attributes
-    ----------
-    part, rule, subject : str
-        Such as drift, effect, and the name of a column. Together they identify the check between windows.
-    raised : bool or None
-        Whether the limit is exceeded in this window; None if there are too few data to tell.
-    immediate : bool
-        The alarm does not wait for a second window.
-    severity : {"warning", "alarm"}
-        What a check that persists leads to.
-    state : State
-        After persistence: warning if raised once, `severity` if raised in 2 of 3 windows.
-    since : datetime or None
-        Start of the first of the consecutive windows in which the check was raised.
-    value, low, high, limit : float or None
-    rows : int or None
-        The number of observations.
-    message : str
-        What was found, in a sentence.
-    """
-
-    part: Part
-    rule: str
-    subject: str
-    raised: bool | None
-    immediate: bool = False
-    severity: Literal["warning", "alarm"] = "alarm"
-    state: State = "ok"
-    since: dt.datetime | None = None
-    value: float | None = None
-    low: float | None = None
-    high: float | None = None
-    limit: float | None = None
-    rows: int | None = None
-    message: str = ""
-
-    @property
-    def key(self) -> str:
-        """Identity of the check between windows."""
-        return f"{self.part}/{self.rule}/{self.subject}"
-
-
 class ColumnQuality(Model):
     """Quality of an input; the shares are of all rows, `reference_missing` of the training rows."""
 
@@ -146,8 +79,6 @@ class Quality(Model):
         Rows whose inputs or prediction cannot be read; they are left out.
     conflicting_labels : int
         Predictions with labels that contradict each other; the last one is used.
-    rejected : dict of str to int
-        Rejected requests by rule, where the log counts them.
     """
 
     rows: int
@@ -156,7 +87,6 @@ class Quality(Model):
     by_contract: dict[str, int]
     broken_rows: int
     conflicting_labels: int
-    rejected: dict[str, int] = {}
     columns: tuple[ColumnQuality, ...] = ()
 
 
@@ -371,7 +301,6 @@ class ArmResult(Model):
     bias: Estimate
     mean_score: float | None
     mean_label: float | None
-    metric: Estimate = Estimate()
 
 
 class KpiResult(Model):
@@ -436,18 +365,3 @@ class WindowResult(Model):
     kpis: tuple[KpiResult, ...] = ()
     operations: Operations | None = None
     problems: tuple[Problem, ...] = ()
-
-
-def worst(states: Iterable[State]) -> State:
-    """Return the most serious state; ok if there is none."""
-    return max(states, key=STATES.index, default="ok")
-
-
-def finite(value: float | None) -> float | None:
-    """Return a number as a float; None for NaN, infinity and None."""
-    return None if value is None or not math.isfinite(value) else float(value)
-
-
-def estimate(value: float | None, low: float | None = None, high: float | None = None) -> Estimate:
-    """Return an estimate; numbers that are not finite become None."""
-    return Estimate(value=finite(value), low=finite(low), high=finite(high))

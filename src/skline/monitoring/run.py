@@ -15,18 +15,16 @@ from skline.entrypoint import is_out_of_space
 from skline.files import write_json, write_text
 from skline.logs.settings import LogSettings
 from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
+from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Rows, Summary
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.result import (
-    STATES,
-    Check,
     ColumnDrift,
     ColumnQuality,
     Concept,
     Drift,
-    Part,
     Performance,
     Problem,
     Quality,
@@ -162,11 +160,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         *kpis.kpi_checks(settings.kpis, figures, settings.min_rows),
         *operations.operations_checks(served, settings.operations, counts.rows, settings.min_rows),
     ]  # fmt: skip
-    previous = distinct_windows(
-        state.comparable(format_duration(settings.window), job.artifact.digest), job.start, settings.of_windows - 1
-    )
-    checks = [with_state(check, job.start, previous, settings.persist) for check in checks]
-    checks.sort(key=lambda check: (-STATES.index(check.state), not check.raised))
+    checks = _with_states(checks, job, state)
     states = summary.part_states(checks)
     overall = summary.overall_state(states, counts.rows, settings.min_rows)
     realized = {each.name: each.estimate.value for each in measured.metrics} if measured else {}
@@ -189,6 +183,16 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     )
 
 
+def _with_states(checks: Sequence[Check], job: Job, state: MonitorState) -> list[Check]:
+    """Return the checks with their states, by those of earlier windows; the serious ones first."""
+    settings = job.settings
+    previous = distinct_windows(
+        state.comparable(format_duration(settings.window), job.artifact.digest), job.start, settings.of_windows - 1
+    )
+    decided = [with_state(check, job.start, previous, settings.persist) for check in checks]
+    return sorted(decided, key=lambda check: (-STATES.index(check.state), not check.raised))
+
+
 def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
     """Return a check for each tested column."""
     if drift is None:
@@ -199,10 +203,9 @@ def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
             unit = "KS distance" if each.measure == "ks_d" else "total variation"
             message = f"{each.column} has drifted from {drift.reference}: {unit} {each.effect.value or 0.0:.2f}"
             checks.append(
-                Check(
-                    part="drift", rule="effect", subject=each.column, raised=each.drifted, value=each.effect.value,
-                    low=each.effect.low, high=each.effect.high, limit=settings.drift.effect, rows=each.rows,
-                    message=message if each.drifted else "",
+                Check.of(
+                    each.effect, part="drift", rule="effect", subject=each.column, raised=each.drifted,
+                    limit=settings.drift.effect, rows=each.rows, message=message if each.drifted else "",
                 )
             )  # fmt: skip
     return checks
@@ -222,7 +225,7 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
 
 
 def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:
-    """Compare with the reference that the settings name, and with the seasonal one beside it."""
+    """Compare with the reference that the settings name, and with the seasonal one as well."""
     settings = job.settings
     others: dict[Compare, Rows | None] = {"training": None}
     if settings.compare == "previous":

@@ -1,11 +1,10 @@
-"""What monitoring remembers between runs: earlier windows, and the alerts that were sent.
+"""What monitoring remembers between runs: the earlier windows.
 
-One versioned JSON file beside the log, written atomically under a lock: a monitor that is killed leaves the old state
-or the new one, and two monitors take turns.
+One versioned JSON file in the folder of the log, written atomically under a lock: a monitor that is killed leaves the
+old state or the new one, and two monitors take turns.
 """
 
 import datetime as dt
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,14 +14,15 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skline.errors import SklineError
 from skline.files import write_text
+from skline.locks import file_lock
+from skline.monitoring.checks import Part, State
 from skline.monitoring.persistence import PastWindow
-from skline.monitoring.result import Part, State, WindowResult
+from skline.monitoring.result import WindowResult
 
 STATE_VERSION: Literal[1] = 1
 FILE_NAME = "monitor.json"
 #: How long a monitor waits for another one.
 LOCK_TIMEOUT_SECONDS = 600.0
-LOCK_POLL_SECONDS = 0.1
 
 
 class PastResult(BaseModel):
@@ -61,23 +61,13 @@ class PastResult(BaseModel):
         )
 
 
-class Sent(BaseModel):
-    """The last message that was sent about a subject."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    state: State
-    at: dt.datetime
-
-
 class MonitorState(BaseModel):
-    """All that is remembered; `sent` is by subject, such as a part."""
+    """All that is remembered, the newest window last."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     version: Literal[1] = STATE_VERSION
     windows: tuple[PastResult, ...] = ()
-    sent: dict[str, Sent] = {}
 
     def comparable(self, length: str, artifact_digest: str) -> list[PastWindow]:
         """Return the earlier windows of the same length and artifact, whose reference is the same."""
@@ -131,18 +121,5 @@ def monitor_lock(folder: Path, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterato
     SklineError
         If another monitor holds the lock for longer than `timeout` seconds.
     """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".monitor.lock").open("w") as file:
-        deadline = time.monotonic() + timeout
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise SklineError(f"another monitor works on {folder}; retry when it has finished") from None
-                time.sleep(LOCK_POLL_SECONDS)
-            else:
-                break
+    with file_lock(folder / ".monitor.lock", f"another monitor works on {folder}; retry when it has finished", timeout):
         yield

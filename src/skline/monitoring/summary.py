@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from skline.monitoring.result import PARTS, STATES, Check, Drift, Part, State, WindowResult, worst
+from skline.monitoring.checks import PARTS, STATES, Check, Part, State, worst
+from skline.monitoring.result import Drift, WindowResult
 
 #: What to do first, by the part that is worst.
 ADVICE: dict[Part, str] = {

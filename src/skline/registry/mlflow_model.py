@@ -19,7 +19,8 @@ from typing import Any
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Contract
 
-#: The folder of the model in a run, which is the source of the version; the artifact in it; its digest, beside it.
+#: The folder of the model in a run, which is the source of the version; in it, the artifact, and the file with its
+#: digest.
 MODEL_FOLDER = "model"
 ARTIFACT_FOLDER = "artifact"
 DIGEST_FILE = "artifact.sha256"

@@ -5,7 +5,6 @@ line holds the whole release: a rollback needs this file and the artifacts, and 
 """
 
 import datetime as dt
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,8 +13,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from skline.errors import SklineError
 from skline.files import append_line, read_json_lines
+from skline.locks import file_lock
 from skline.release.experiment import Experiment
 from skline.release.manifest import Release
 
@@ -134,18 +133,6 @@ def exclusive_lock(folder: Path) -> Iterator[None]:
     SklineError
         If another command holds the lock for longer than LOCK_TIMEOUT_SECONDS.
     """
-    import fcntl
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
-        deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise SklineError(f"another command is changing {folder}; retry when it has finished") from None
-                time.sleep(0.05)
-            else:
-                break
+    message = f"another command is changing {folder}; retry when it has finished"
+    with file_lock(folder / ".lock", message, LOCK_TIMEOUT_SECONDS):
         yield

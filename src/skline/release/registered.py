@@ -1,8 +1,8 @@
 """The record of registered versions: which artifact and verdict the pipeline registered, in a file outside of MLflow.
 
-Whoever can write to MLflow can change the digest and the verdict of a version there, and a version's pipeline is
-unpickled. So the stage `register` appends each version to this file, and a version of the registry is fetched only if
-the file lists it with the same digest. Git tracks the file: it reaches other machines as the code does.
+With write access to MLflow the digest and the verdict of a version can be changed there, and the pipeline of a version
+is unpickled. So the stage `register` appends each version to this file, and a version of the registry is fetched only
+if the file lists it with the same digest. Git tracks the file: it reaches other machines as the code does.
 """
 
 import datetime as dt

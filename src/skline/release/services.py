@@ -1,8 +1,8 @@
 """What the services that follow a release manifest say about its newest release, for the command that published it.
 
-Each process of a service keeps a status file in `services/` beside the manifest, and a lock file that it holds locked
-while it runs: the kernel frees the lock of a killed process, so a file whose lock is free is left over. A process that
-cannot write there is not seen.
+Each process of a service keeps a status file in `services/`, in the folder of the manifest, and a lock file that it
+holds locked while it runs: the kernel frees the lock of a killed process, so a file whose lock is free is left over. A
+process that cannot write there is not seen.
 """
 
 import datetime as dt
@@ -165,7 +165,7 @@ def _lock_path(path: Path) -> Path:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock; if that cannot be told, it does."""
+    """Whether a process holds the lock; true if the file cannot be opened."""
     import fcntl
 
     try:

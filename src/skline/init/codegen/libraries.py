@@ -3,12 +3,9 @@
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from skline.contract.spec import Task
 from skline.errors import SklineError
-
-Library = Literal["lightgbm", "xgboost", "catboost"]
 
 
 @dataclass(frozen=True)
@@ -25,6 +22,8 @@ class LibraryCode:
         Arguments with early stopping, and for small trees without it.
     poisson : str
         The argument for the Poisson loss.
+    common : tuple of str
+        Arguments of every model: no output, and the same model on any number of threads.
     """
 
     requirement: str
@@ -32,6 +31,7 @@ class LibraryCode:
     stopping: tuple[str, ...]
     small: tuple[str, ...]
     poisson: str
+    common: tuple[str, ...] = ()
 
 
 #: With at most 64 leaves a tree, plans look the leaves up; larger trees are scored more slowly.
@@ -42,6 +42,7 @@ LIBRARIES: dict[str, LibraryCode] = {
         ("learning_rate=0.05", "num_leaves=31", "colsample_bytree=0.5", "reg_lambda=1.0"),
         ("n_estimators=100", "learning_rate=0.05", "num_leaves=15", "min_child_samples=10", "colsample_bytree=0.5"),
         'objective="poisson"',
+        ("deterministic=True", "force_row_wise=True", "verbosity=-1"),
     ),
     "xgboost": LibraryCode(
         "xgboost-cpu",
@@ -56,13 +57,8 @@ LIBRARIES: dict[str, LibraryCode] = {
         ("learning_rate=0.05", "depth=6", "l2_leaf_reg=3.0"),
         ("n_estimators=200", "learning_rate=0.05", "depth=4", "l2_leaf_reg=3.0"),
         'loss_function="Poisson"',
+        ("allow_writing_files=False",),
     ),
-}
-#: Arguments of every model: no output, and in LightGBM the same model on any number of threads.
-COMMON: dict[str, tuple[str, ...]] = {
-    "lightgbm": ("deterministic=True", "force_row_wise=True", "verbosity=-1"),
-    "xgboost": (),
-    "catboost": ("allow_writing_files=False",),
 }
 LIMIT = "n_estimators=1000,  # upper limit: training stops early, by the score on a held-out tenth of the rows"
 MONOTONE = """\
@@ -95,7 +91,7 @@ def render_library_model(
     """Return the statement that creates the model, as lines."""
     code = LIBRARIES[library]
     arguments = [*([LIMIT] if early_stopping else []), *([code.poisson] if poisson else [])]
-    arguments += [*(code.stopping if early_stopping else code.small), *COMMON[library]]
+    arguments += [*(code.stopping if early_stopping else code.small), *code.common]
     wrapper = "BoostingRegressor" if task == "regression" else "BoostingClassifier"
     settings = ['categories=len(groups["category"])'] if "category" in used and library != "catboost" else []
     if takes_monotone(library, used, task):

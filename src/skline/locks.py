@@ -1,0 +1,44 @@
+"""Let one process of this machine at a time do something: a lock on a file, which the kernel frees if it is killed."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from skline.errors import SklineError
+
+POLL_SECONDS = 0.05
+
+
+@contextmanager
+def file_lock(path: Path, message: str, timeout: float = 0.0) -> Iterator[None]:
+    """Hold the lock of a file, which is created if it is missing.
+
+    Parameters
+    ----------
+    path : Path
+    message : str
+        Of the error.
+    timeout : float
+        How long to wait for another process, in seconds.
+
+    Raises
+    ------
+    SklineError
+        If another process holds the lock for longer than `timeout`.
+    """
+    import fcntl
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + timeout
+    with path.open("w") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise SklineError(message) from None
+                time.sleep(POLL_SECONDS)
+            else:
+                break
+        yield

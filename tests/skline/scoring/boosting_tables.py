@@ -4,6 +4,7 @@ import warnings
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -11,10 +12,11 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column
+from skline.scoring.estimators import ensemble, leaf_lookup
 from skline.scoring.expressions import LookupTable
 from skline.scoring.planning import build_plan
 
-from .tables import Row
+from .tables import Row, assert_planned
 
 #: The first column is encoded as categories, the others are numbers.
 COLUMNS = (
@@ -103,3 +105,29 @@ def rows_at_thresholds(pipeline: Any, rows: list[Row], count: int, columns: tupl
                     cell = int(value) if name == "c" else float(value)
                     changed.append({**rows[len(changed) % len(rows)], name: cell})
     return changed[:: max(1, len(changed) // count)][:count]
+
+
+def assert_bits_at_thresholds(estimator: Any, task: str, seed: int) -> None:
+    """Fit an encoded pipeline, and check its plan, equal to the bit, on rows and at thresholds."""
+    rows = random_rows(80)
+    pipeline = fit(encoded(estimator), rows, task, seed)
+    assert assert_planned(pipeline, [*rows[:4], *rows_at_thresholds(pipeline, rows, 12)], COLUMNS).exactness == "bits"
+
+
+def assert_bits_on_random_tables(data: st.DataObject, estimator: Any, task: str, seed: int) -> None:
+    """Do the same on tables that Hypothesis draws, with rows that no fitted row resembles."""
+    fitted = data.draw(table(12, fitted=True)) * 3
+    pipeline = fit(encoded(estimator), fitted, task, seed)
+    others = data.draw(table(6, fitted=False))
+    rows = [*fitted[:2], *others, *rows_at_thresholds(pipeline, others, 20)]
+    assert assert_planned(pipeline, rows, COLUMNS).exactness == "bits"
+
+
+def assert_large_trees_are_planned(
+    classifier: Any, task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Check the plan of trees beyond the bytes of a leaf table, and beyond the nodes that are walked."""
+    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", limits[0])
+    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", limits[1])
+    rows = random_rows(120)
+    assert_planned(fit(encoded(classifier), rows, task, seed=3), rows[:20], COLUMNS)

@@ -20,7 +20,6 @@ from sklearn.preprocessing import OneHotEncoder
 from skline.contract.frames import to_frame
 from skline.features import BoostingClassifier, BoostingRegressor
 from skline.init.codegen.estimators import Estimator
-from skline.scoring.estimators import ensemble, leaf_lookup
 from skline.scoring.planning import build_plan
 from skline.scoring.scores import UnsupportedStep
 from tests.skline.init.codegen import test_pipeline_source as generated
@@ -102,10 +101,7 @@ def test_plan_of_a_random_table_equals_catboost(data: st.DataObject, name: str) 
 def test_large_trees_are_walked_or_predicted_by_catboost(
     task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", limits[0])
-    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", limits[1])
-    rows = random_rows(120)
-    assert_planned(boosting_tables.fit(encoded(classifier()), rows, task, seed=3), rows[:20], COLUMNS)
+    boosting_tables.assert_large_trees_are_planned(classifier(), task, limits, monkeypatch)
 
 
 def test_early_stopping_keeps_the_trees_up_to_the_best_score() -> None:

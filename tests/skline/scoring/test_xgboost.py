@@ -14,12 +14,11 @@ from xgboost import XGBClassifier, XGBRegressor
 
 from skline.contract.frames import to_frame
 from skline.features import BoostingClassifier, BoostingRegressor
-from skline.scoring.estimators import ensemble, leaf_lookup
 from skline.scoring.planning import build_plan
 from skline.scoring.scores import UnsupportedStep
 
 from . import boosting_tables
-from .boosting_tables import COLUMNS, encoded, random_rows, rows_at_thresholds
+from .boosting_tables import COLUMNS, encoded, random_rows
 from .tables import assert_planned
 
 SMALL: dict[str, Any] = {"n_estimators": 8, "max_depth": 4, "min_child_weight": 0.5, "n_jobs": 1, "random_state": 0}
@@ -54,22 +53,13 @@ ESTIMATORS: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_plan_equals_xgboost_to_the_bit(name: str) -> None:
-    estimator, task = ESTIMATORS[name]
-    rows = random_rows(80)
-    pipeline = boosting_tables.fit(encoded(estimator), rows, task, seed=len(name))
-    plan = assert_planned(pipeline, [*rows[:4], *rows_at_thresholds(pipeline, rows, 12)], COLUMNS)
-    assert plan.exactness == "bits"
+    boosting_tables.assert_bits_at_thresholds(*ESTIMATORS[name], seed=len(name))
 
 
 @settings(max_examples=12, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data(), name=st.sampled_from(list(ESTIMATORS)))
 def test_plan_of_a_random_table_equals_xgboost_to_the_bit(data: st.DataObject, name: str) -> None:
-    estimator, task = ESTIMATORS[name]
-    fitted = data.draw(boosting_tables.table(12, fitted=True)) * 3
-    pipeline = boosting_tables.fit(encoded(estimator), fitted, task, seed=len(name))
-    others = data.draw(boosting_tables.table(6, fitted=False))
-    rows = [*fitted[:2], *others, *rows_at_thresholds(pipeline, others, 20)]
-    assert assert_planned(pipeline, rows, COLUMNS).exactness == "bits"
+    boosting_tables.assert_bits_on_random_tables(data, *ESTIMATORS[name], seed=len(name))
 
 
 @pytest.mark.parametrize("limits", [(0, 10**6), (0, 0)])
@@ -77,11 +67,7 @@ def test_plan_of_a_random_table_equals_xgboost_to_the_bit(data: st.DataObject, n
 def test_large_trees_are_walked_or_predicted_by_xgboost(
     task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", limits[0])
-    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", limits[1])
-    rows = random_rows(120)
-    pipeline = boosting_tables.fit(encoded(classifier()), rows, task, seed=3)
-    assert_planned(pipeline, rows[:20], COLUMNS)
+    boosting_tables.assert_large_trees_are_planned(classifier(), task, limits, monkeypatch)
 
 
 def test_early_stopping_keeps_the_trees_up_to_the_best_score() -> None:

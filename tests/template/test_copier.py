@@ -75,10 +75,10 @@ def test_links_in_the_readme_of_a_project_resolve(rendered: Path) -> None:
 
 
 def test_workflow_of_a_project_calls_steps_of_both_justfiles(rendered: Path) -> None:
-    called = set(re.findall(r"uv run just (\w+)", (ROOT / ".github/workflows/ci.yml").read_text()))
+    called = set(re.findall(r"uv run just ([\w-]+)", (ROOT / ".github/workflows/ci.yml").read_text()))
     assert called >= {"check", "repro", "test", "image"}
     for folder in (ROOT, rendered):
-        assert called <= set(re.findall(r"^(\w+)\b.*:", (folder / "justfile").read_text(), re.M))
+        assert called <= set(re.findall(r"^([\w-]+)\b.*:", (folder / "justfile").read_text(), re.M))
 
 
 def test_project_requires_the_engine_of_its_revision_and_records_the_version(template: Path, rendered: Path) -> None:

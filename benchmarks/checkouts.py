@@ -1,9 +1,12 @@
-"""Compare the services of two checkouts: `python -m benchmarks.checkouts OLD [NEW] [--rounds 7]`.
+"""Compare the services of two checkouts: `python -m benchmarks.checkouts OLD [NEW] [--starts 5]`.
 
 Use it before and after a change. Both services run at the same time, each with the code and the artifact of its own
 checkout (`uv run dvc repro` in both first), and `wrk` drives them in alternating order. Prints the median of the
 paired ratios new/old: requests per second above 1.0 are better, latencies and processor time per request below 1.0
 are. Processor time suffers less from other work on the machine than the rest.
+
+The services are started several times, because two processes of the same code differ by more than 10 % for as long as
+they live: the range of the medians of the starts shows it.
 """
 
 import argparse
@@ -15,7 +18,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -45,66 +50,94 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks.checkouts", description=__doc__.splitlines()[0])
     parser.add_argument("old", type=Path, help="a checkout with its artifact")
     parser.add_argument("new", type=Path, nargs="?", default=Path(), help="another (default: this one)")
-    parser.add_argument("--rounds", type=int, default=7, help="times that each service is driven (default: 7)")
+    parser.add_argument("--starts", type=int, default=5, help="times that both services are started (default: 5)")
+    parser.add_argument("--rounds", type=int, default=2, help="times that each is driven per start (default: 2)")
     parser.add_argument("--seconds", type=int, default=3, help="length of each drive (default: 3)")
     options = parser.parse_args()
     try:
         wrk.version()
         for setup, variables in SETUPS.items():
-            compare(setup, variables, options.old.resolve(), options.new.resolve(), options.rounds, options.seconds)
+            pairs: dict[str, list[Pair]] = {measure: [] for measure in MEASURES}
+            for _ in range(options.starts):
+                drive_both(variables, options.old.resolve(), options.new.resolve(), options, pairs)
+            for measure, measured in pairs.items():
+                print(f"{setup}, {measure}: {summary(measured, options.rounds)}", flush=True)
     except SklineError as error:
         print(f"benchmarks.checkouts: {error}", file=sys.stderr)
         return 2
     return 0
 
 
-def compare(setup: str, variables: dict[str, str], old: Path, new: Path, rounds: int, seconds: int) -> None:
-    """Run both services with the same settings and print the ratios of each measure."""
+class Drive(NamedTuple):
+    """One drive of a service; `cost` is its processor time per request, in seconds."""
+
+    figures: wrk.Figures
+    cost: float
+
+
+#: A drive of the old service and one of the new.
+Pair = tuple[Drive, Drive]
+
+
+def drive_both(
+    variables: dict[str, str], old: Path, new: Path, options: argparse.Namespace, pairs: dict[str, list[Pair]]
+) -> None:
+    """Start both services with the same settings, drive them, and add the pairs of each measure."""
     with tempfile.TemporaryDirectory() as scratch, contextlib.ExitStack() as stack:
         folder = Path(scratch)
         write_bodies(new, folder)
         ports = free_ports(2)
-        pids = []
-        for name, checkout, port in zip(("old", "new"), (old, new), ports, strict=True):
-            environment = os.environ | variables | {
-                "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}",
-                "SKLINE_LOG__DATABASE": str(folder / name / "predictions.db"),
-                "SKLINE_LOG__PARTITIONS": str(folder / name / "predictions"),
-            }  # fmt: skip
-            (folder / name).mkdir()
-            log = folder / f"{name}.log"
-            command = [sys.executable, "-m", "skline.cli", "serve", "--port", str(port)]
-            started = time.perf_counter()
-            process = stack.enter_context(running(command, environment, checkout, log))
-            body = (folder / "rows.jsonl").read_bytes().split(b"\n", 1)[0]
-            wait_until(lambda port=port, body=body: post(port, "/predict", body, {})[0] == 200,
-                       process, started, START_SECONDS, log)  # fmt: skip
-            pids.append(process.pid)
+        pids = [
+            stack.enter_context(service(checkout, port, variables, folder / name, folder / "rows.jsonl"))
+            for name, checkout, port in zip(("old", "new"), (old, new), ports, strict=True)
+        ]
         for measure, (path, bodies, connections) in MEASURES.items():
-            figures = ([], [])  # type: tuple[list[wrk.Figures], list[wrk.Figures]]
-            costs = ([], [])  # type: tuple[list[float], list[float]]
-            for round_ in range(rounds + 1):
-                order = (0, 1) if round_ % 2 else (1, 0)
-                for side in order:
+            for round_ in range(options.rounds + 1):
+                drives: dict[int, Drive] = {}
+                for side in (0, 1) if round_ % 2 else (1, 0):
                     send_signal(pids[1 - side], signal.SIGSTOP)
                     before = processor_seconds(pids[side])
-                    measured = wrk.drive(ports[side], path, folder / bodies, connections, seconds, {})
+                    figures = wrk.drive(ports[side], path, folder / bodies, connections, options.seconds, {})
                     used = processor_seconds(pids[side]) - before
                     send_signal(pids[1 - side], signal.SIGCONT)
-                    if round_:  # the first round warms both up
-                        figures[side].append(measured)
-                        costs[side].append(used / (measured.rate * seconds))
-            rate = statistics.median(b.rate / a.rate for a, b in zip(*figures, strict=True))
-            p50 = statistics.median(b.p50_ms / a.p50_ms for a, b in zip(*figures, strict=True))
-            p99 = statistics.median(b.p99_ms / a.p99_ms for a, b in zip(*figures, strict=True))
-            cost = statistics.median(b / a for a, b in zip(*costs, strict=True))
-            failed = [sum(run.failed for run in side) for side in figures]
-            medians = [statistics.median(run.rate for run in side) for side in figures]
-            print(
-                f"{setup}, {measure}: rate {rate:.3f}, p50 {p50:.3f}, p99 {p99:.3f}, processor {cost:.3f} "
-                f"(requests/s {medians[0]:,.0f} → {medians[1]:,.0f}; failed {failed[0]} and {failed[1]})",
-                flush=True,
-            )
+                    drives[side] = Drive(figures, used / (figures.rate * options.seconds))
+                if round_:  # the first round warms both up
+                    pairs[measure].append((drives[0], drives[1]))
+
+
+@contextlib.contextmanager
+def service(checkout: Path, port: int, variables: dict[str, str], folder: Path, rows: Path) -> Iterator[int]:
+    """Run the service of a checkout until it has predicted, and stop it at the end; yields its process id."""
+    folder.mkdir()
+    environment = os.environ | variables | {
+        "PYTHONPATH": f"{checkout / 'src'}{os.pathsep}{checkout}",
+        "SKLINE_LOG__DATABASE": str(folder / "predictions.db"),
+        "SKLINE_LOG__PARTITIONS": str(folder / "predictions"),
+    }  # fmt: skip
+    command = [sys.executable, "-m", "skline.cli", "serve", "--port", str(port)]
+    started, log = time.perf_counter(), folder / "log"
+    with running(command, environment, checkout, log) as process:
+        body = rows.read_bytes().split(b"\n", 1)[0]
+        wait_until(lambda: post(port, "/predict", body, {})[0] == 200, process, started, START_SECONDS, log)
+        yield process.pid
+
+
+def summary(pairs: list[Pair], rounds: int) -> str:
+    """Return the medians of the ratios new/old, and the range of the medians of the starts for the rate."""
+
+    def median(value: Callable[[Drive], float]) -> float:
+        return statistics.median(value(new) / value(old) for old, new in pairs)
+
+    starts = [pairs[first : first + rounds] for first in range(0, len(pairs), rounds)]
+    medians = sorted(statistics.median(new.figures.rate / old.figures.rate for old, new in start) for start in starts)
+    rates = [statistics.median(pair[side].figures.rate for pair in pairs) for side in (0, 1)]
+    failed = [sum(pair[side].figures.failed for pair in pairs) for side in (0, 1)]
+    return (
+        f"rate {median(lambda drive: drive.figures.rate):.3f} (starts {medians[0]:.3f} to {medians[-1]:.3f}), "
+        f"p50 {median(lambda drive: drive.figures.p50_ms):.3f}, p99 {median(lambda drive: drive.figures.p99_ms):.3f}, "
+        f"processor {median(lambda drive: drive.cost):.3f} "
+        f"(requests/s {rates[0]:,.0f} → {rates[1]:,.0f}; failed {failed[0]} and {failed[1]})"
+    )
 
 
 def processor_seconds(pid: int) -> float:

@@ -107,18 +107,10 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     table = inspect_table(path, uri, options.source_settings(), options.query)
     table_name = Path(uri).name if options.query is None else sql.database_name(uri)
     guesses, target = table.guesses, _column(table, options.target, "--target")
-    target.role = "target"
     for option in ("time", "group", "id"):
         if (requested := getattr(options, option)) is not None:
             _column(table, requested, f"--{option}")
-    task = choose_task(target, options.task)
-    target.choices = task.classes
-    if target.labels is not None and target.labels.lower() != "true/false":
-        target.notation = target.labels  # /predict?labels=table answers in these words
-    target.reasons.append(f"{task.task}: {task.reason}")
-    target.doubts += [task.doubt] if task.doubt else []
-    if task.task == "regression" and target.kind == "integer":
-        target.kind, target.values = "number", target.values.astype("float64")
+    task = _declare_target(target, options.task)
     time = _assign_roles(table, target, task, options)
     event_time = _event_time_column(guesses, time)
     for guess in guesses:
@@ -135,21 +127,13 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds, family)
     if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
-    title = f"{to_words(name)}: {to_words(target.name)}"
-    labels, test_rows = rows[contract.target.name], len(rows) // 5
+    title, test_rows = f"{to_words(name)}: {to_words(target.name)}", len(rows) // 5
+    gates = choose_gates(rows[contract.target.name], contract.task, test_rows)
     files = {
         project.CONTRACT: contract_text,
         project.SOURCE: source_text,
         project.PIPELINE: render_pipeline(contract, choice.estimator),
-        Path("params.yaml"): render_params(
-            name,
-            title,
-            table.source,
-            split,
-            choose_gates(labels, contract.task, test_rows),
-            test_rows,
-            contract.task,
-        ),
+        Path("params.yaml"): render_params(name, title, table.source, split, gates, test_rows, contract.task),
     }
     remarks = [*table.remarks, *remarks, *([doubt] if doubt else [])]
     return InitPlan(
@@ -164,6 +148,20 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         name,
         title,
     )
+
+
+def _declare_target(target: ColumnGuess, requested: str | None) -> TaskChoice:
+    """Make a column the target: set its role, classes, notation and kind; return the task."""
+    target.role = "target"
+    task = choose_task(target, requested)
+    target.choices = task.classes
+    if target.labels is not None and target.labels.lower() != "true/false":
+        target.notation = target.labels  # /predict?labels=table answers in these words
+    target.reasons.append(f"{task.task}: {task.reason}")
+    target.doubts += [task.doubt] if task.doubt else []
+    if task.task == "regression" and target.kind == "integer":
+        target.kind, target.values = "number", target.values.astype("float64")
+    return task
 
 
 def _try_contract(

@@ -52,7 +52,7 @@ def copy_table(root: Path, path: Path, destination: Path, *, force: bool) -> lis
                 "rename one of the two"
             )
     write_bytes(target, path.read_bytes())
-    return [f"copied {path} to {destination}, which DVC watches and git ignores"]
+    return [f"copied {path} to {destination}"]
 
 
 def reject_edited_files(root: Path, files: Mapping[Path, str]) -> None:
@@ -153,6 +153,22 @@ def prepare_repository(root: Path) -> list[str]:
     elif git is not None and no_scm:
         _run(root, sys.executable, "-m", "dvc", "config", "--unset", "core.no_scm")
     return actions
+
+
+def track_table(root: Path, table: Path) -> list[str]:
+    """Let DVC keep the versions of the project's table, unless git does; returns what was done.
+
+    The copies that `dvc exp run --queue` makes get the table from DVC's cache, and clones from a remote. `dvc repro`
+    records each later version.
+    """
+    record = table.with_name(f"{table.name}.dvc")
+    git = shutil.which("git")
+    if git is not None and not _command_fails(root, git, "ls-files", "--error-unmatch", table.as_posix()):
+        return []
+    if (root / record).exists():
+        return []
+    _run(root, sys.executable, "-m", "dvc", "add", "--quiet", table.as_posix())
+    return [f"DVC keeps the versions of {table}: commit {record}; git ignores the table"]
 
 
 def _command_fails(root: Path, *command: str) -> bool:

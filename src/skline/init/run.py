@@ -33,6 +33,8 @@ def init(root: Path, options: InitOptions) -> None:
     actions += project.set_readme_title(root, plan.title)
     actions += engine.sync(root / paths.ENGINE)
     actions += project.prepare_repository(root)
+    if copy is not None:
+        actions += project.track_table(root, copy)
     print(plan_report(plan, actions))
 
 

@@ -103,8 +103,6 @@ def evaluate(
         "importance": [],
         "scores": score_quantiles(scores),
         "leaks": {"duplicates": leakage.count_duplicates(train, test, contract), "adversarial": None},
-        "seeds": None,
-        "learning_curve": None,
     }
     if settings.importance_rows:
         details["importance"] = permutation_importance(
@@ -114,12 +112,28 @@ def evaluate(
         details["leaks"]["adversarial"] = leakage.adversarial_validation(
             train, test, contract, settings.leak_rows, seed
         )
+    details |= _refit(pipeline, train, test, contract, settings, metric, metrics["model"][metric], seed)
+    return Evaluated(metrics, details, plot_tables(samples["model"]))
+
+
+def _refit(
+    pipeline: Any,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    contract: Contract,
+    settings: Evaluate,
+    metric: str,
+    value: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Return what fits with other seeds and on fewer rows show, each if the settings ask for it."""
+    seeds, curve = None, None
     if settings.seeds:
-        details["seeds"] = stability.fit_with_seeds(pipeline, train, test, contract, metric, settings.seeds, seed)
+        seeds = stability.fit_with_seeds(pipeline, train, test, contract, metric, settings.seeds, seed)
     if settings.learning_curve:
         curve = stability.learning_curve(pipeline, train, test, contract, metric, seed)
-        details["learning_curve"] = [*curve, {"rows": len(train), "value": metrics["model"][metric]}]
-    return Evaluated(metrics, details, plot_tables(samples["model"]))
+        curve = [*curve, {"rows": len(train), "value": value}]
+    return {"seeds": seeds, "learning_curve": curve}
 
 
 def _no_interval_message(names: list[str], test: pd.DataFrame, contract: Contract) -> str:

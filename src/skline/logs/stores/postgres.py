@@ -1,4 +1,4 @@
-"""The logs in PostgreSQL, for several replicas. Needs psycopg 3, which the extra `serving` installs."""
+"""The logs in PostgreSQL, for several replicas. Needs psycopg 3, which the extra `postgresql` installs."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -14,7 +14,10 @@ from skline.logs.stores.base import CHUNK_ROWS, RowsRejected, Store, StoreUnavai
 try:
     import psycopg
 except ImportError as error:
-    raise SklineError("postgresql:// needs psycopg; `uv add --group serving 'skline[serving]'` installs it") from error
+    raise SklineError(
+        "postgresql:// needs psycopg; `uv add --group serving 'skline[serving,postgresql]'` installs it, and "
+        "`uv run just requirements` adds it to the image"
+    ) from error
 
 #: Key of the advisory lock under which the tables are created and migrated; the same in every version.
 SCHEMA_LOCK = 0x736B6C696E65

@@ -33,9 +33,9 @@ from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
 #: pieces: a read of 256 KiB can hold 14,000 requests, which take a hundred times their size in memory.
 HEAD_END = b"\r\n\r\n"
 PIPELINED_HEADS, PIPELINED_BYTES = 8, 1024
-#: Input is parsed in pieces of this size, and other connections get their turn after PARSE_SECONDS: a read of 256 KiB
-#: can hold 40,000 chunks of a body.
-PIECE_BYTES, PARSE_SECONDS = 4096, 0.002
+#: Input with more lines than this may have many chunks of a body, 40,000 in a read of 256 KiB: it is parsed in pieces,
+#: and other connections get their turn after PARSE_SECONDS.
+MAX_LINES, PIECE_BYTES, PARSE_SECONDS = 64, 4096, 0.002
 
 
 class InputControl(FlowControl):
@@ -121,13 +121,21 @@ class FastPathProtocol(HttpToolsProtocol):
             self._connections.remove(self)
 
     def data_received(self, data: bytes) -> None:
-        """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
-        self._held_input += data
-        self._parse_held_input()
+        """Parse input, but not for long, and not while a request waits for the response of an earlier one."""
+        if len(data) > PIPELINED_BYTES or self._held_input or self.pipeline:
+            self._held_input += data
+            self._parse_held_input()
+        elif not self.transport.is_closing():
+            self._parse(data)
+            self._end_of_input()
 
     def _parse_held_input(self) -> None:
+        """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
         data, position, deadline = self._held_input, 0, perf_counter() + PARSE_SECONDS
-        size = PIPELINED_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else PIECE_BYTES
+        if data.count(HEAD_END) > PIPELINED_HEADS:
+            size = PIPELINED_BYTES
+        else:
+            size = PIECE_BYTES if data.count(b"\n") > MAX_LINES else len(data)
         while position < len(data) and not self.pipeline:
             if self.transport.is_closing():
                 self._held_input = b""
@@ -137,14 +145,18 @@ class FastPathProtocol(HttpToolsProtocol):
                 break
             self._parse(data[position : position + size])
             position += size
-        if self._on_fast_path:
-            self._fall_back_to_uvicorn()
-        self._pass_body_on()
+        self._end_of_input()
         self._held_input = data[position:]
         if self._held_input:
             self._input.hold()
         else:
             self._input.release()
+
+    def _end_of_input(self) -> None:
+        """Let uvicorn have what has arrived of an incomplete request."""
+        if self._on_fast_path:
+            self._fall_back_to_uvicorn()
+        self._pass_body_on()
 
     def _parse(self, data: bytes) -> None:
         """Parse input, and limit heads, chunk sizes and trailers: the parser itself buffers them without a limit."""

@@ -56,10 +56,10 @@ class RowParser:
 
     Attributes
     ----------
-    row, rows : TypeAdapter
-        The strict type of one row, and of a list of rows.
-    strict_row, strict_rows : callable
-        Parse bodies of plain JSON values, without `reread`: pydantic.ValidationError for all others.
+    row : TypeAdapter
+        The strict type of one row.
+    strict_row : callable
+        Parses a body of plain JSON values, without `reread`: pydantic.ValidationError for all others.
     screened : list of (name, values)
         Columns in which the strict type accepts texts that mean a missing value, with the values that it reads.
     """
@@ -67,12 +67,15 @@ class RowParser:
     def __init__(self, contract: Contract) -> None:
         strict: Any = row_type(contract, field_type)
         lenient: Any = row_type(contract, lenient_type)
-        strict_rows: Any = Annotated[list[strict], FailFast()]
+        # Members that the contract lacks are no errors here, so that a row has at most one error for each column;
+        # `parse_plain_rows` rejects rows that have any.
+        open_row: Any = row_type(contract, field_type, extra="allow")
+        strict_rows: Any = Annotated[list[open_row], FailFast()]
         lenient_rows: Any = list[lenient]
         self.row: TypeAdapter[dict[str, Value]] = TypeAdapter(strict)
-        self.rows: TypeAdapter[list[dict[str, Value]]] = TypeAdapter(strict_rows)
         self.strict_row: ParseRow = self.row.validator.validate_json
-        self.strict_rows: ParseRows = self.rows.validator.validate_json
+        self._strict_rows: ParseRows = TypeAdapter(strict_rows).validator.validate_json
+        self._columns = len(contract.inputs)
         #: Read a body once more, each value as a cell of a table; raise pydantic.ValidationError.
         self.reread_row: ParseRow = TypeAdapter(lenient).validator.validate_json
         reread: TypeAdapter[list[dict[str, Value]]] = TypeAdapter(lenient_rows)
@@ -98,10 +101,15 @@ class RowParser:
         return self.reread_rows(body) if rows is None else rows
 
     def parse_plain_rows(self, body: bytes | str) -> list[dict[str, Value]] | None:
-        """Parse a JSON array as rows of plain values; None if `reread_rows` has to read it, or to say what is wrong."""
+        """Parse a JSON array as rows of plain values; None if `reread_rows` has to read it, or to say what is wrong.
+
+        It stops at the first row that is invalid, of which it collects one error for each column at most.
+        """
         try:
-            rows = self.strict_rows(body)
+            rows = self._strict_rows(body)
         except ValidationError:
+            return None
+        if not {self._columns}.issuperset(map(len, rows)):
             return None
         for name, values in self.screened:
             if not values.isdisjoint([row[name] for row in rows]):
@@ -131,14 +139,18 @@ def _accepted(adapter: TypeAdapter[Value], word: str) -> list[Value]:
         return []
 
 
-def row_type(contract: Contract, field: Callable[[Column, CellFormat], Any]) -> Any:
+def row_type(
+    contract: Contract,
+    field: Callable[[Column, CellFormat], Any],
+    extra: Literal["allow", "forbid"] = "forbid",
+) -> Any:
     """Generate the type of one row: a TypedDict, because it allows any column name and pydantic reads it fastest."""
     make: Any = TypedDict  # as a function: a type checker requires a literal call
     fields = {c.name: Annotated[field(c, contract.cell_format(c)), _field(c)] for c in contract.inputs}
     row = make(contract.title, fields)
     row.__doc__ = contract.description or None
     row.__pydantic_config__ = STRICT | ConfigDict(
-        extra="forbid",
+        extra=extra,
         json_schema_extra={"example": {column.name: column.example for column in contract.inputs}},
     )
     return row

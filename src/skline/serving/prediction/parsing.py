@@ -19,6 +19,8 @@ from skline.serving.prediction.validation import parse_json, parse_list, validat
 
 #: Bytes. Parsing a body up to this size takes less time than one or two predictions, for any content.
 SMALL_BODY_BYTES = 8 * 2**10
+#: Bytes. Parsing plain rows in a body up to this size takes a few milliseconds, for any content; rereading them does not.
+LARGE_BODY_BYTES = 256 * 2**10
 #: Values that a row may have in addition to its columns, each with its own error; beyond, a large body gets a 413.
 MAX_EXTRA_VALUES = 20
 
@@ -79,12 +81,15 @@ class RequestParser:
             rows: Sequence[Row] = self._row_parser.parse_rows(body)
             self._check_length(len(rows))
             return rows
-        self._check_structure(body, self.max_rows)
+        if len(body) > LARGE_BODY_BYTES:
+            self._check_structure(body, self.max_rows)
         if not may_have_long_text(body):
             plain_rows = self._row_parser.parse_plain_rows(body)
             if plain_rows is not None:
                 self._check_length(len(plain_rows))
                 return plain_rows
+        if len(body) <= LARGE_BODY_BYTES:
+            self._check_structure(body, self.max_rows)
         values = parse_list(body)
         self._check_length(len(values))
         return validate_in_parts(values, self._row_parser.reread_rows)

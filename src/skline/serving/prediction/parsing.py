@@ -19,7 +19,7 @@ from skline.serving.prediction.validation import parse_json, parse_list, validat
 
 #: Bytes. Parsing a body up to this size takes less time than one or two predictions, for any content.
 SMALL_BODY_BYTES = 8 * 2**10
-#: Bytes. Parsing plain rows in a body up to this size takes a few milliseconds, for any content; rereading them does not.
+#: Bytes. Parsing plain rows of a body up to this size takes milliseconds, for any content; rereading may take longer.
 LARGE_BODY_BYTES = 256 * 2**10
 #: Values that a row may have in addition to its columns, each with its own error; beyond, a large body gets a 413.
 MAX_EXTRA_VALUES = 20

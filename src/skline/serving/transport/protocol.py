@@ -33,9 +33,9 @@ from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
 #: pieces: a read of 256 KiB can hold 14,000 requests, which take a hundred times their size in memory.
 HEAD_END = b"\r\n\r\n"
 PIPELINED_HEADS, PIPELINED_BYTES = 8, 1024
-#: Input with more lines than this may have many chunks of a body, 40,000 in a read of 256 KiB: it is parsed in pieces,
-#: and other connections get their turn after PARSE_SECONDS.
-MAX_LINES, PIECE_BYTES, PARSE_SECONDS = 64, 4096, 0.002
+#: Input is parsed in pieces of this size, and other connections get their turn after PARSE_SECONDS: a read of 256 KiB
+#: can hold 40,000 chunks of a body. The rest of a body whose length is known is one piece.
+PIECE_BYTES, PARSE_SECONDS = 4096, 0.002
 
 
 class InputControl(FlowControl):
@@ -85,8 +85,8 @@ class FastPathProtocol(HttpToolsProtocol):
     #: The scope of the request that is being received, and how many of its bytes, body excluded, have been counted.
     _current_request: object = None
     _overhead_bytes = 0
-    #: How many bytes of the input that is being parsed are body.
-    _body_bytes = 0
+    #: How many bytes of the input that is being parsed are body, and how many bytes of the body have been parsed.
+    _body_bytes = _body_received = 0
     #: Input that is not parsed yet.
     _held_input = b""
     #: Whether the request that is being received is on the fast path.
@@ -132,10 +132,7 @@ class FastPathProtocol(HttpToolsProtocol):
     def _parse_held_input(self) -> None:
         """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
         data, position, deadline = self._held_input, 0, perf_counter() + PARSE_SECONDS
-        if data.count(HEAD_END) > PIPELINED_HEADS:
-            size = PIPELINED_BYTES
-        else:
-            size = PIECE_BYTES if data.count(b"\n") > MAX_LINES else len(data)
+        size = PIPELINED_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else PIECE_BYTES
         while position < len(data) and not self.pipeline:
             if self.transport.is_closing():
                 self._held_input = b""
@@ -143,14 +140,22 @@ class FastPathProtocol(HttpToolsProtocol):
             if position and perf_counter() > deadline:
                 asyncio.get_running_loop().call_soon(self._parse_held_input)
                 break
-            self._parse(data[position : position + size])
-            position += size
+            end = position + (self._body_left() or size)
+            self._parse(data[position:end])
+            position = end
         self._end_of_input()
         self._held_input = data[position:]
         if self._held_input:
             self._input.hold()
         else:
             self._input.release()
+
+    def _body_left(self) -> int:
+        """Return how many bytes are missing of a body whose length the head declares; 0 if none is being received."""
+        if not (self._on_fast_path or (self.cycle is not None and self.cycle.more_body)):
+            return 0
+        declared = next((value for name, value in self.scope["headers"] if name == b"content-length"), b"0")
+        return max(int(declared) - self._body_received, 0)
 
     def _end_of_input(self) -> None:
         """Let uvicorn have what has arrived of an incomplete request."""
@@ -184,7 +189,7 @@ class FastPathProtocol(HttpToolsProtocol):
         The scope keeps the list of headers as it is now: uvicorn would add the trailers of a chunked body to it, as if
         a trailer could carry an API key or the address of a client (RFC 9110, 6.5.1).
         """
-        parser = self.parser
+        parser, self._body_received = self.parser, 0
         if (
             self.url == self._fast_path
             and parser.get_method() == b"POST"
@@ -204,6 +209,7 @@ class FastPathProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Buffer a part of the body until its end, or the end of the input."""
         self._body_bytes += len(body)
+        self._body_received += len(body)
         self._body_parts.append(body)
 
     def on_message_complete(self) -> None:

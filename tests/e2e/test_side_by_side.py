@@ -87,6 +87,8 @@ def test_experiment_in_a_temporary_copy_runs_the_code_of_the_copy(project: Path)
 def test_worktree_runs_its_own_code(project: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     git(project, "worktree", "add", "-q", "-b", "other", str(other))
+    dvc(other, "cache", "dir", "--local", str(project / ".dvc/cache"))
+    dvc(other, "checkout", "data/source/flights.csv.dvc")
     set_bins(other, 110)
     output = dvc(other, "repro", "train")
     assert f"MODEL {other / 'src'}" in output

@@ -180,7 +180,7 @@ class Explainer:
         """Return the position of the explained class: the second of two, otherwise the predicted one."""
         if self._classes is None or len(self._classes) == 2:
             return 1
-        return self._classes.index(scores.predictions[explained_at].item())
+        return self._classes.index(scores.predictions[explained_at])
 
     def _margins(self, scores: Scores, position: int) -> FloatArray:
         """Return scores on the scale of the explanation, shape (n,)."""

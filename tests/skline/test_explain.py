@@ -292,3 +292,22 @@ def test_artifact_without_background_cannot_be_explained(tmp_path: Path) -> None
     plan = build_plan(artifact.load_pipeline(), artifact.contract.inputs)
     with pytest.raises(NotExplainable, match=r"background\.json"):
         Explainer.from_artifact(artifact, plan.score_rows)
+
+
+@pytest.mark.parametrize("classes", [("low", "mid", "high"), (0, 1, 2)])
+def test_explains_the_predicted_class_whatever_its_type(classes: tuple[Scalar, ...]) -> None:
+    random = np.random.default_rng(5)
+    weights = random.normal(size=(3, 3))
+
+    def score_rows(rows: Sequence[Mapping[str, Value]]) -> Scores:
+        powers = np.exp(np.array([list(row.values()) for row in rows], dtype=float) @ weights)
+        probabilities = powers / powers.sum(axis=1, keepdims=True)
+        labels = np.array(classes, dtype=object if isinstance(classes[0], str) else np.int64)
+        return Scores(labels[probabilities.argmax(axis=1)], probabilities)
+
+    columns = number_columns(3)
+    explainer = Explainer(contract_for(columns, classes), score_rows, to_rows(random.normal(size=(20, 3))))
+    for row in to_rows(random.normal(size=(5, 3))):
+        explanation = explainer.explain(row)
+        assert adds_up(explanation)
+        assert explanation.explained_class == score_rows([row]).predictions[0]

@@ -294,10 +294,14 @@ def copy(artifact: Artifact, folder: Path) -> None:
 
 
 def read_digest(path: Path) -> str:
-    """Read a digest from a file; InvalidArtifact if it holds none."""
+    """Read a digest from a file; InvalidArtifact if it is missing or holds none."""
     try:
         text = path.read_text(encoding="ascii").strip()
-    except (FileNotFoundError, UnicodeDecodeError):
+    except FileNotFoundError:
+        raise InvalidArtifact(
+            f"there is no {path}; run `dvc repro` in the root of the project to package an artifact, or pass its digest"
+        ) from None
+    except UnicodeDecodeError:
         text = ""
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
         raise InvalidArtifact(f"{path} holds no sha256; run `dvc repro` to package an artifact, or pass its digest")

@@ -77,7 +77,7 @@ def _check_source(contract: Contract, source_module: ModuleType) -> list[Finding
             empty, columns = _empty_table(path, settings, [*(c.name for c in contract.columns), *reads])
         ingest(empty, columns, contract, reads, source_module.prepare, settings.uri)
     except SklineError as error:
-        return [Finding("broken", str(error), "correct the source, or src/model and params.yaml")]
+        return [Finding("broken", str(error), _remedy(settings.uri))]
     except Exception as error:  # noqa: BLE001 (the user's prepare() may fail on a table without rows)
         message = f"prepare() in {MODEL}/source.py fails on a table without rows, so the columns are not checked"
         return [Finding("warning", f"{message}: {_one_line(error)}", "make it work on whole columns")]
@@ -97,3 +97,11 @@ def _empty_table(path: Path, source: SourceSettings, requested: list[str]) -> tu
     else:
         table = pa.table({name: pa.array([], pa.string()) for name in columns})
     return table.select([name for name in columns if name in requested]), columns
+
+
+def _remedy(uri: str) -> str:
+    """Return what to do about a source that cannot be read."""
+    record = Path(f"{uri}.dvc")
+    if record.is_file() and not Path(uri).exists():
+        return f"uv run dvc checkout {record}; if the cache is elsewhere, uv run dvc pull {record}"
+    return "correct the source, or src/model and params.yaml"

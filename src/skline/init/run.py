@@ -40,6 +40,8 @@ def init(root: Path, options: InitOptions) -> None:
 
 def source_settings(options: InitOptions) -> Source:
     """Return where the table is, as settings; raises SklineError if it is a local file that does not exist."""
+    if not _is_remote(options.table) and Path(options.table).expanduser().is_dir():
+        raise SklineError(f"{options.table} is a folder; name a file in it")
     if not _is_remote(options.table) and not Path(options.table).expanduser().is_file():
         raise SklineError(
             f"there is no file {options.table!r}; name a CSV, TSV, Excel or Parquet file, plain or compressed (gz, "

@@ -5,7 +5,9 @@ It never validates: a cell that cannot be parsed is left empty and listed, and t
 
 import difflib
 import sys
+import traceback
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 import pandas as pd
@@ -130,6 +132,21 @@ def _describe_missing(missing: list[str], present: list[str]) -> str:
     return text if any(closest.values()) else f"{text} (it has {', '.join(present)})"
 
 
+def call_prepare(prepare: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.DataFrame) -> pd.DataFrame:
+    """Call the project's `prepare`; SklineError with the line that failed and the columns that there are."""
+    try:
+        return prepare(frame)
+    except SklineError:
+        raise
+    except Exception as error:
+        lines = [place for place in traceback.extract_tb(error.__traceback__) if place.filename.endswith("source.py")]
+        place = f", line {lines[-1].lineno}" if lines else ""
+        raise SklineError(
+            f"prepare() in src/model/source.py{place} failed with {type(error).__name__}: {error}. The table has the "
+            f"columns {', '.join(frame.columns)}"
+        ) from error
+
+
 def load_source(source: Source, columns: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
     """Fetch the source and read `columns`.
 
@@ -168,7 +185,7 @@ def main() -> None:
     reads = {name: KINDS[kind] for name, kind in READS.items()}
     source = settings.source.model_copy(update={"missing": contract.shared_missing()})
     table, columns, lineage = load_source(source, [*(c.name for c in contract.columns), *reads])
-    result = ingest(table, columns, contract, reads, prepare, settings.source.uri)
+    result = ingest(table, columns, contract, reads, partial(call_prepare, prepare), settings.source.uri)
     write_text(paths.CONTRACT, contract.to_json())
     write_table(paths.RAW, result.table)
     write_table(paths.UNPARSED, result.unparsed)

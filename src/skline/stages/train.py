@@ -165,8 +165,8 @@ def describe_scoring(choice: ScoringChoice) -> str:
         return f"scored by the plan, exact to the {choice.exactness}"
     return (
         f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {choice.reason}. To "
-        "have a plan, use the steps that docs/scoring.md lists; a column derived in another way can be computed "
-        "in src/model/source.py and declared in src/model/contract.py: it is then an input that callers send"
+        "have a plan, use the steps that docs/scoring.md of skline lists; a column derived in another way can be "
+        "computed in src/model/source.py and declared in src/model/contract.py: it is then an input that callers send"
     )
 
 

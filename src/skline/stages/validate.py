@@ -92,10 +92,7 @@ def check_quarantine(report: dict[str, Any], max_quarantined: float) -> None:
     share = report["quarantined_share"]
     if share <= max_quarantined and report["accepted"]:
         return
-    rules = "; ".join(
-        f"{rule['column']} {rule['rule']}: {rule['rows']:,} rows, such as {', '.join(map(repr, rule['examples']))}"
-        for rule in report["broken_rules"]
-    )
+    rules = describe_rules(report)
     labelled = report["quarantined"] + report["accepted"]
     summary = f"{report['quarantined']:,} of {labelled:,} labelled rows ({share:.2%}) break the contract"
     if not report["accepted"]:
@@ -103,6 +100,14 @@ def check_quarantine(report: dict[str, Any], max_quarantined: float) -> None:
     raise SklineError(
         f"{summary}, more than validate.max_quarantined allows ({max_quarantined:.2%}). {rules}. "
         f"See {paths.QUARANTINE}; fix the source, the contract, or the limit in {paths.PARAMS}"
+    )
+
+
+def describe_rules(report: dict[str, Any]) -> str:
+    """Return the broken rules, with the number of rows and examples of each."""
+    return "; ".join(
+        f"{rule['column']} {rule['rule']}: {rule['rows']:,} rows, such as {', '.join(map(repr, rule['examples']))}"
+        for rule in report["broken_rules"]
     )
 
 
@@ -217,3 +222,5 @@ def main() -> None:
     check_quarantine(result.report, settings.validate_.max_quarantined)
     counts = (f"{result.report[kind]:,} {kind}" for kind in ("accepted", "quarantined", "unlabelled"))
     print(", ".join(counts))
+    if result.report["quarantined"]:
+        print(f"in quarantine: {describe_rules(result.report)}")

@@ -124,11 +124,15 @@ def test_failed_write_keeps_the_existing_artifact(packaged: demo.Packaged, artif
     assert [path.name for path in artifact_copy.parent.iterdir()] == ["artifact"]
 
 
-@pytest.mark.parametrize("content", [None, "", "abc", "Z" * 64])
-def test_rejects_a_digest_file_without_a_digest(tmp_path: Path, content: str | None) -> None:
+def test_a_missing_digest_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InvalidArtifact, match=r"there is no .*artifact\.sha256; run `dvc repro` in the root"):
+        read_digest(tmp_path / "artifact.sha256")
+
+
+@pytest.mark.parametrize("content", ["", "abc", "Z" * 64])
+def test_rejects_a_digest_file_without_a_digest(tmp_path: Path, content: str) -> None:
     path = tmp_path / "artifact.sha256"
-    if content is not None:
-        path.write_text(content)
+    path.write_text(content)
     with pytest.raises(InvalidArtifact, match="holds no sha256"):
         read_digest(path)
 

@@ -369,3 +369,11 @@ def test_command_prints_findings_and_exits_with_1_if_something_is_broken(project
     done = doctor()
     assert (done.returncode, done.stderr) == (0, "")
     assert "warning  dvc" in done.stdout
+
+
+def test_missing_table_that_dvc_records_is_restored_by_checkout(project: Path) -> None:
+    write("data/source/prices.csv.dvc", "outs: []\n")
+    (project / "data/source/prices.csv").unlink()
+    [finding] = contract_check.check()
+    assert finding.level == "broken"
+    assert (finding.remedy or "").startswith("uv run dvc checkout data/source/prices.csv.dvc")

@@ -9,7 +9,7 @@ from skline.contract.spec import DEFAULT_MISSING, Column
 from skline.contract.table import KINDS
 from skline.errors import SklineError
 from skline.settings.source import Source, with_source_format
-from skline.stages.ingest import conform, ingest
+from skline.stages.ingest import call_prepare, conform, ingest
 from tests.fixtures import demo
 from tests.fixtures.sample_project.source import READS, prepare
 
@@ -81,3 +81,13 @@ def test_a_word_in_the_closed_set_of_a_column_is_a_category_and_no_missing_value
     parsed = parse(pa.table({"country": ["NA", "N/A", "DE"]}), {"country": contract.cell_format(country)})
     assert parsed.frame["country"].tolist()[::2] == ["NA", "DE"]
     assert pd.isna(parsed.frame["country"][1])
+
+
+def test_error_in_prepare_names_the_line_and_the_columns() -> None:
+    def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(day=frame["dte"])
+
+    with pytest.raises(
+        SklineError, match=r"prepare\(\) in src/model/source.py failed with KeyError: 'dte'.* date, price"
+    ):
+        call_prepare(prepare, pd.DataFrame({"date": ["2020-01-01"], "price": [1.0]}))

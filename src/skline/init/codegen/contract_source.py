@@ -23,7 +23,7 @@ TYPES: dict[Kind, str] = {
 HEADER = '''"""The columns of the table: what a request to /predict contains, and what a training row has in addition.
 
 Validation, the API and its documentation, batch scoring, drift profiles and tests are derived from these two
-classes. No other file contains a column name as a string.
+classes. Only source.py names columns too, where it computes one.
 """
 
 '''

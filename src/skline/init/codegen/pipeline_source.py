@@ -25,9 +25,7 @@ step__parameter: value.
 '''
 
 POISSON_NOTE = "The target has a long right tail, so errors are measured relative to the expected value (Poisson loss)."
-TREND_NOTE = (
-    "The number of the day is no input, because trees cannot extrapolate it beyond the last day of the training part."
-)
+TREND_NOTE = "The number of the day is no input: rows that come later lie beyond all days of the training part."
 
 ENCODER = """\
     encoder = OrdinalEncoder(

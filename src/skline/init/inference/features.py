@@ -75,6 +75,7 @@ def _describe_number(guess: ColumnGuess) -> None:
         bounds = KNOWN_BOUNDS.get(word)
         if bounds and low >= bounds["ge"] and high <= bounds["le"]:
             guess.bounds = dict(bounds)
+            guess.reasons.append(f"from {bounds['ge']} to {bounds['le']}, by its name")
             return
     if name & SHARE_WORDS and low >= 0 and high <= 1:
         guess.bounds = {"ge": 0, "le": 1}

@@ -15,6 +15,7 @@ from pydantic_core import to_json
 
 from skline.api_keys import ID_DIGITS, PREFIX
 from skline.serving.observability.tracing import CURRENT_TRACE, Trace
+from skline.serving.security.scopes import PROBES
 from skline.serving.settings import LoggingSettings
 
 ACCESS_LOGGER = logging.getLogger("skline.requests")
@@ -61,7 +62,7 @@ def log_config(settings: LoggingSettings) -> dict[str, Any]:
 class AccessLog:
     """Logs all requests, those with an error of the service, or none.
 
-    A probe of `/health/` that says "not ready" is no error: it is not logged as one.
+    A probe that says "not ready" is no error: it is not logged as one.
 
     Attributes
     ----------
@@ -84,7 +85,7 @@ class AccessLog:
         caller : str
             Id of the API key; `anybody` without one.
         """
-        is_error = status >= 500 and not path.startswith("/health/")
+        is_error = status >= 500 and path not in PROBES
         if status < self.min_status or (self.min_status == 500 and not is_error):
             return
         fields = {

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from skline.errors import SklineError
-from skline.serving.server.startup_checks import describe_settings, require_safe, uvicorn_options
+from skline.serving.server.startup_checks import describe_settings, require_free_port, require_safe, uvicorn_options
 from skline.serving.server.workers import multi_worker_warnings
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.connections import listen_backlog
@@ -36,12 +36,13 @@ def serve(load_app: Callable[[], Dispatcher], worker_app: str, workers: int = 1)
     Raises
     ------
     SklineError
-        If the settings are invalid or unsafe, or the application cannot be built.
+        If the settings are invalid or unsafe, the port is in use, or the application cannot be built.
     """
     settings = load_settings()
     warnings = require_safe(settings)
     if workers < 1:
         raise SklineError(f"--workers is {workers}; it must be at least 1")
+    require_free_port(settings.host, settings.port)
     options = uvicorn_options(settings)
     logging.config.dictConfig(options["log_config"])
     for warning in [*warnings, *multi_worker_warnings(settings, workers)]:

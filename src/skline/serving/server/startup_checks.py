@@ -3,6 +3,7 @@
 Nothing printed here may contain a secret.
 """
 
+import socket
 import stat
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,6 +45,26 @@ def require_safe(settings: ServiceSettings) -> list[str]:
     if result.errors:
         raise SklineError("\n".join(["the settings are not safe:", *(f"  - {error}" for error in result.errors)]))
     return result.warnings
+
+
+def require_free_port(host: str, port: int) -> None:
+    """Verify that the service can listen, before it loads a model.
+
+    Raises
+    ------
+    SklineError
+        If another process listens there, or the address is none of this machine.
+    """
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            with socket.socket(family, kind) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+                probe.bind(address)
+    except OSError as error:
+        raise SklineError(
+            f"the service cannot listen on {host}:{port}: {error.strerror}; end the process that does, or choose "
+            "another port with --port"
+        ) from None
 
 
 def check_settings(settings: ServiceSettings) -> CheckResult:

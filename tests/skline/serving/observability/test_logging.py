@@ -114,9 +114,10 @@ def test_access_log_has_the_requests_of_its_setting(
         access_log.write(start_trace(b"r", b""), "POST", "/predict", status, 0.0012345, "0123456789ab")
     lines = logged_lines(capsys)
     assert [line["status"] for line in lines] == statuses
-    access_log.write(start_trace(b"r", b""), "GET", "/health/ready", 503, 0.001, "anybody")
+    for path in ("/health", "/health/ready", "/v2/health/ready"):
+        access_log.write(start_trace(b"r", b""), "GET", path, 503, 0.001, "anybody")
     probes = logged_lines(capsys)
-    assert [line["level"] for line in probes] == (["info"] if requests == "all" else [])
+    assert [line["level"] for line in probes] == (["info"] * 3 if requests == "all" else [])
     for line in lines:
         assert (line["route"], line["milliseconds"], line["caller"], line["request_id"]) == (
             "/predict", 1.234, "0123456789ab", "r",

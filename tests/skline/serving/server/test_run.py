@@ -2,6 +2,7 @@
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -46,6 +47,18 @@ def test_a_public_address_without_keys_is_an_error(tmp_path: Path) -> None:
     assert "skline key new" in result.stderr
     assert "--no-auth" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+def test_a_port_in_use_is_an_error_before_the_model_is_loaded() -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        result = skline("serve", "--port", str(port))
+    assert result.returncode == 1
+    [line] = result.stderr.splitlines()
+    assert line.startswith(f"error: the service cannot listen on 127.0.0.1:{port}: Address already in use")
+    assert "--port" in line
 
 
 def test_check_prints_the_effective_settings_and_masks_secrets(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from skline.commands import (
     shadow,
     stage,
     sync,
+    threshold,
 )
 from skline.entrypoint import run_main
 
@@ -32,6 +33,7 @@ COMMANDS = (
     doctor,
     stage,
     sync,
+    threshold,
     predict,
     score,
     serve,

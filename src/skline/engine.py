@@ -25,7 +25,8 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
     "ingest": ("contract", "sources", "stages/ingest.py"),
     "validate": ("contract", "stages/validate.py"),
     "split": ("contract/spec.py", "partition.py", "split_rule.py", "stages/split.py"),
-    "train": ("artifact", "contract", "features", "scoring", "search", "stages/train.py", "tuning"),
+    "train": ("artifact", "contract", "features", "scoring", "search", "stages/train.py"),
+    "tune": ("artifact", "contract", "features", "scoring", "stages/tune.py", "tuning"),
     "evaluate": (
         "artifact", "contract", "evaluation", "features", "reporting", "scoring", "stages/evaluate.py", "tuning",
     ),

@@ -158,6 +158,17 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_joblib(path: Path, value: object) -> None:
+    """Write an object with joblib."""
+    import io
+
+    import joblib
+
+    buffer = io.BytesIO()
+    joblib.dump(value, buffer)
+    write_bytes(path, buffer.getvalue())
+
+
 def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON; ValueError if it holds NaN or infinity, which JSON does not allow."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")

@@ -20,10 +20,13 @@ VALIDATED = Path("data/validated/table.parquet")
 QUARANTINE = Path("data/validated/quarantine.parquet")
 UNLABELLED = Path("data/validated/unlabelled.parquet")
 SPLIT = Path("data/split")
+#: The pipeline as it was fitted, and rows with its predictions; the stage tune makes the model of it.
+FITTED = Path("models/fitted.joblib")
+FITTED_ROWS = Path("models/fitted.json")
 MODEL = Path("models/pipeline.joblib")
 #: The configurations that `train.search` tried and the one it chose; empty without a search.
 SEARCH = Path("models/search.json")
-#: Rows with the predictions of the freshly fitted pipeline.
+#: Rows with the predictions of the tuned pipeline.
 GOLDEN = Path("models/golden.json")
 #: How the pipeline is scored: the choice, and the plan if there is one.
 SCORING = Path("models/scoring")

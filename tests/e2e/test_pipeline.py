@@ -108,7 +108,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-STAGES = ["ingest", "validate", "split", "train", "evaluate", "package", "assess", "gate", "register"]
+STAGES = ["ingest", "validate", "split", "train", "tune", "evaluate", "package", "assess", "gate", "register"]
 
 
 def test_repro_runs_only_stages_whose_inputs_changed(project: Path) -> None:

@@ -40,10 +40,7 @@ def set_bins(folder: Path, number: int) -> None:
 
 BINS = """
 import joblib
-estimator = joblib.load("models/pipeline.joblib").steps[-1][1]
-while not hasattr(estimator, "max_bins"):  # the threshold and the calibration wrap it
-    estimator = estimator.estimator
-print(estimator.max_bins)
+print(joblib.load("models/fitted.joblib").steps[-1][1].max_bins)
 """
 
 

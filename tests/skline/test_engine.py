@@ -135,7 +135,9 @@ def test_sync_names_the_settings_that_the_recorded_engine_does_not_know(project:
     ("file", "stages"),
     [
         ("stages/train.py", ["train"]),
-        ("features/time.py", ["train", "evaluate", "package", "assess"]),
+        ("stages/tune.py", ["tune"]),
+        ("tuning/threshold.py", ["tune", "evaluate", "assess"]),
+        ("features/time.py", ["train", "tune", "evaluate", "package", "assess"]),
         ("sources/locate.py", ["ingest"]),
         ("serving/app.py", []),
         ("paths.py", []),

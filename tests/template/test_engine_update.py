@@ -109,7 +109,7 @@ def test_update_moves_the_engine_and_the_pipeline_runs_what_it_changes(template:
     environment.run(project, "skline", "init", str(path), "--target", table.target, "--seconds", "0")
     make_edits(project)
     commit(project, "start")
-    assert len(environment.repro(project)) == 9
+    assert len(environment.repro(project)) == 10
     commit(project, "first model")
     assert environment.problems(project) == []
 
@@ -132,10 +132,10 @@ def test_update_moves_the_engine_and_the_pipeline_runs_what_it_changes(template:
     assert "run `skline sync`, then `dvc repro`" in refused
     synced = environment.run(project, "skline", "sync")
     assert "skline 1.0.0 → skline 1.1.0" in synced
-    assert "train, evaluate, package, assess" in synced
+    assert "train, tune, evaluate, package, assess" in synced
     changed = environment.repro(project)
-    assert changed[:4] == ["train", "evaluate", "package", "assess"]
-    assert set(changed[4:]) <= {"gate", "register"}, "these follow from the new artifact"
+    assert changed[:5] == ["train", "tune", "evaluate", "package", "assess"]
+    assert set(changed[5:]) <= {"gate", "register"}, "these follow from the new artifact"
     assert environment.repro(project) == []
     commit(project, "model of the new engine")
     assert environment.problems(project) == []

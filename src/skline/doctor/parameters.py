@@ -48,10 +48,19 @@ def _check_dvc_params(params: Any) -> list[Finding]:
     missing = sorted(key for key in tracked if not _has_key(params, key))
     if not missing:
         return []
-    sections = [key for key in missing if "." not in key]
-    remedy = "add " + (" and ".join(f"`{key}: {{}}`" for key in sections) if sections else "them with their values")
     message = f"params.yaml lacks {join_first(missing)}, which dvc.yaml tracks: `dvc repro` fails"
-    return [Finding("broken", message, f"{remedy} to params.yaml")]
+    return [Finding("broken", message, f"add {_missing_lines(missing)} to params.yaml")]
+
+
+def _missing_lines(missing: list[str]) -> str:
+    """Return the lines that params.yaml lacks, with the defaults of the settings and the sections that hold them."""
+    settings = declared_settings()
+    lines = []
+    for key in missing:
+        section, _, name = key.rpartition(".")
+        default = _default_as_json(settings[key]) if key in settings else "{}"
+        lines.append(f"`{name}: {default}`" + (f" in `{section}`" if section else ""))
+    return " and ".join(lines)
 
 
 def _has_key(params: Any, dotted_key: str) -> bool:

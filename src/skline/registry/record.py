@@ -17,7 +17,7 @@ from typing import Any
 from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import sha256_json
-from skline.paths import PARAMS
+from skline.paths import FITTED, PARAMS
 from skline.registry.mlflow_model import MODEL_FOLDER
 from skline.search.result import NO_SEARCH, SearchResult
 
@@ -25,8 +25,10 @@ FINGERPRINT = "skline.fingerprint"
 #: Tags of a registered version: the verdict, the gates that failed, and the champion it was compared with.
 VERDICT_TAG, FAILURES_TAG, CHAMPION_TAG = "verdict", "verdict.failures", "verdict.champion_sha256"
 UNDECIDED_TAG = "verdict.undecided"
+#: Tags of a registered version: the fitted pipeline (md5, from dvc.lock); and the first version that has the same.
+FIT_TAG, FIRST_OF_FIT_TAG = "skline.fit", "skline.fit.first_version"
 #: Stages whose outputs and parameters identify a record.
-RESULT_STAGES = ("split", "train", "evaluate")
+RESULT_STAGES = ("split", "train", "tune", "evaluate")
 #: Outputs of these stages that do not identify a result: the libraries, the plan that the current code builds, and the
 #: trials. The digest of the artifact, by which a record is found too, covers the first two.
 IGNORED_OUTPUTS = ("models/origin.json", "models/scoring", "models/search.json")
@@ -42,7 +44,7 @@ class RunRecord:
     """The content of a run, from dvc.lock, params.yaml, the reports and git.
 
     `folders` are copied into the run, by their path in it; `model_files` are the texts of the MLflow model
-    (`skline.registry.mlflow_model`), by their path below its folder.
+    (`skline.registry.mlflow_model`), by their path below its folder. `threshold` is that of a binary model.
     """
 
     fingerprint: str
@@ -56,15 +58,26 @@ class RunRecord:
     model_files: Mapping[str, str] = field(default_factory=dict)
     search: SearchResult = NO_SEARCH
     verdict: dict[str, str] = field(default_factory=dict)
+    threshold: float | None = None
+
+    @property
+    def fit(self) -> str | None:
+        """The md5 of the fitted pipeline; None where dvc.lock has none."""
+        return self.md5.get(FITTED.as_posix())
 
 
 @dataclass(frozen=True)
 class Registered:
-    """The run and version of a result; `created` is True if this call created the run."""
+    """The run and version of a result; `created` is True if this call created the run.
+
+    `provenance` says which threshold a binary model has, and which earlier version has the same fitted pipeline; it is
+    empty where there is nothing to say.
+    """
 
     run_id: str
     version: str
     created: bool
+    provenance: str = ""
 
 
 def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
@@ -164,8 +177,27 @@ def register(mlflow_client: Any, name: str, record: RunRecord) -> Registered:
     )
     for key, value in record.verdict.items():
         mlflow_client.set_model_version_tag(name, version, key, value)
+    provenance = _record_provenance(mlflow_client, name, version, record)
     mlflow_client.set_registered_model_alias(name, "challenger", version)
-    return Registered(run_id, version, created)
+    return Registered(run_id, version, created, provenance)
+
+
+def _record_provenance(mlflow_client: Any, name: str, version: str, record: RunRecord) -> str:
+    """Describe a version by its threshold and by the first version with the same fitted pipeline; return the text.
+
+    The earlier versions are found by their tags, so that a threshold that is changed without a fit says whose it is.
+    """
+    parts = [] if record.threshold is None else [f"threshold {record.threshold:.4g}"]
+    if record.fit is not None:
+        mlflow_client.set_model_version_tag(name, version, FIT_TAG, record.fit)
+        same = mlflow_client.search_model_versions(f"name = '{name}' and tags.`{FIT_TAG}` = '{record.fit}'")
+        first = min(int(each.version) for each in same)
+        mlflow_client.set_model_version_tag(name, version, FIRST_OF_FIT_TAG, str(first))
+        parts += [f"the fitted pipeline of version {first}"] if first != int(version) else []
+    text = ", ".join(parts)
+    if text and not mlflow_client.get_model_version(name, version).description:  # a person's text stays
+        mlflow_client.update_model_version(name, version, text)
+    return text
 
 
 def _find_or_create_experiment(mlflow_client: Any, name: str) -> str:

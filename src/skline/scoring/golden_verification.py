@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic_core import to_json
@@ -48,23 +48,30 @@ def verify_golden_rows(artifact: Artifact, pipeline: Any) -> None:
         )
 
 
-def compare_pipeline(contract: Contract, pipeline: Any, golden: GoldenRows) -> str | None:
+def compare_pipeline(
+    contract: Contract, pipeline: Any, golden: GoldenRows, exactness: Literal["bits", "ulp"] | None = None
+) -> str | None:
     """Score the golden rows with a pipeline as one batch, and compare.
+
+    Parameters
+    ----------
+    exactness : {"bits", "ulp"}, optional
+        By default that of the golden rows.
 
     Returns
     -------
     str or None
         The first row whose prediction differs, as a message; None if none does. Numbers have the same bits, or are
-        within a few units in the last place of each other where `golden.exactness` is "ulp".
+        within a few units in the last place of each other where the exactness is "ulp".
     """
     from skline.scoring.reference import score_with_pipeline
 
     actual = score_with_pipeline(pipeline, contract.inputs, parse_rows(contract, golden.rows))
-    expected = _from_expected(golden, actual)
+    expected, exactness = _from_expected(golden, actual), exactness or golden.exactness
     for index in range(len(golden.rows)):
         rows = slice(index, index + 1)
-        if not scores_equal(expected[rows], actual[rows], golden.exactness):
-            within = f" within {MAX_ULPS} units in the last place" if golden.exactness == "ulp" else ""
+        if not scores_equal(expected[rows], actual[rows], exactness):
+            within = f" within {MAX_ULPS} units in the last place" if exactness == "ulp" else ""
             return f"golden row {index} gets {actual.row(index)}, must get {expected.row(index)}{within}"
     return None
 

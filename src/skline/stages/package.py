@@ -102,8 +102,8 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
     packaged = artifact.Artifact.open(folder, artifact.write(folder, files, metadata))
     if packaged.plan_bytes is not None and (mismatch := compare_plan(packaged, load_plan(packaged.plan_bytes))):
         raise SklineError(
-            f"package: the stored plan does not predict as the pipeline did in train: {mismatch}; "
-            "run `dvc repro -f train`"
+            f"package: the stored plan does not predict as the pipeline did in tune: {mismatch}; "
+            "run `dvc repro -sf tune`, then `dvc repro`"
         )
     return packaged
 

@@ -66,7 +66,7 @@ def build_record(
         The result of `train.search`.
     """
     digest_of_result, md5 = fingerprint(lock)
-    manifest, digest = artifact.manifest, artifact.digest
+    manifest, digest, tuning = artifact.manifest, artifact.digest, artifact.manifest.tuning
     return RunRecord(
         fingerprint=digest_of_result,
         md5=md5,
@@ -85,6 +85,7 @@ def build_record(
         diff=diff,
         verdict=verdict_tags(verdict) if verdict is not None and verdict.artifact_sha256 == digest else {},
         search=search,
+        threshold=tuning.threshold.value if tuning is not None and tuning.threshold is not None else None,
     )
 
 
@@ -170,7 +171,8 @@ def main() -> None:
     record_version(paths.REGISTERED, line)
     write_text(paths.REGISTERED_DIGEST, artifact.digest + "\n")
     state = "new" if registered.created else "existing"
-    print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}")
+    details = f"; {registered.provenance}" if registered.provenance else ""
+    print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}{details}")
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
     if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
         print(describe(differing))

@@ -1,30 +1,29 @@
-"""Fit the Pipeline on the training part, tune it on the validation part, and store what packaging needs."""
+"""Fit the Pipeline on the training part.
+
+Calibration, threshold and interval are set by the next stage, tune: other values of them need no other fit.
+"""
 
 import difflib
-import io
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from typing import Any
 
-import joblib
 import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from skline import paths
 from skline.artifact.provenance import library_versions
-from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.engine import stage_digest
 from skline.errors import SklineError
-from skline.files import write_bytes, write_json, write_text
-from skline.scoring import plan_storage
-from skline.scoring.golden_verification import add_single_row_predictions, parse_rows, predict_golden_rows
-from skline.scoring.planning import ScoringChoice, choose_scoring
+from skline.files import write_joblib, write_json, write_text
+from skline.scoring.golden_verification import predict_golden_rows
 from skline.search.result import NO_SEARCH, SearchResult
 from skline.settings import Settings
 from skline.stages.progress import show_elapsed
-from skline.tuning.tune import tune
+
+#: Validation rows that the fit is verified on, besides the edge cases of the contract.
+VERIFIED_ROWS = 16
 
 
 def train(
@@ -126,52 +125,21 @@ def search_params(
     return result
 
 
-def write_model(
-    pipeline: Pipeline, contract: Contract, golden: list[dict[str, Any]], tuning: Tuning | None = None
-) -> ScoringChoice:
-    """Write models/: the pipeline, the golden rows with its predictions, the plan, the tuning and what fitted it.
+def write_fit(pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]]) -> None:
+    """Write the fitted pipeline, what it predicts for some rows, and what fitted it.
 
     Parameters
     ----------
-    golden : list of JSON rows
-    tuning : Tuning, optional
-        Calibration, threshold and interval that were set on the validation part.
-
-    Returns
-    -------
-    How the pipeline is scored: by a plan or by itself.
+    rows : list of JSON rows
+        The stage tune, another process, verifies that the pipeline predicts the same for them.
     """
-    golden_rows = predict_golden_rows(contract, pipeline, golden)
-    choice, plan = choose_scoring(pipeline, contract.inputs, parse_rows(contract, golden))
-    if choice.exactness == "ulp":
-        golden_rows = add_single_row_predictions(contract, pipeline, golden_rows)
-    buffer = io.BytesIO()
-    joblib.dump(pipeline, buffer)
-    write_bytes(paths.MODEL, buffer.getvalue())
-    write_text(paths.GOLDEN, golden_rows.model_dump_json(indent=1))
-    write_json(paths.CHOICE, asdict(choice))
-    if plan is None:
-        paths.PLAN.unlink(missing_ok=True)
-    else:
-        write_bytes(paths.PLAN, plan_storage.dump_plan(plan))
-    write_json(paths.TUNING, (tuning or Tuning(rows=0)).model_dump())
+    write_joblib(paths.FITTED, pipeline)
+    write_text(paths.FITTED_ROWS, predict_golden_rows(contract, pipeline, rows).model_dump_json(indent=1))
     write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions()})
-    return choice
-
-
-def describe_scoring(choice: ScoringChoice) -> str:
-    """Return by what rows are scored; without a plan, why, what it costs, and how the pipeline gets one."""
-    if choice.path == "plan":
-        return f"scored by the plan, exact to the {choice.exactness}"
-    return (
-        f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {choice.reason}. To "
-        "have a plan, use the steps that docs/scoring.md of skline lists; a column derived in another way can be "
-        "computed in src/model/source.py and declared in src/model/contract.py: it is then an input that callers send"
-    )
 
 
 def main() -> None:
-    """Read the training and validation parts; write models/."""
+    """Read the training part, and the rows to verify the fit on from the validation part; write the fit to models/."""
     from model.pipeline import build_pipeline
     from skline.files import read_table
     from skline.scoring.golden_rows import choose_golden_rows
@@ -183,24 +151,6 @@ def main() -> None:
     search = search_params(rows, contract, build_pipeline, settings)
     write_json(paths.SEARCH, search.to_json())
     pipeline = train(rows, contract, build_pipeline, settings.train.params | search.params, settings.train.seed)
-    validation = read_table(paths.part("validation"), columns)
-    pipeline, tuning = tune(
-        pipeline,
-        validation,
-        contract,
-        method=settings.train.calibrate,
-        threshold=settings.train.threshold,
-        level=settings.train.interval,
-        seed=settings.train.seed,
-    )
-    golden = choose_golden_rows(rows, validation, contract, settings.train.golden_rows, settings.train.seed)
-    scoring = write_model(pipeline, contract, golden, tuning)
-    print(f"fitted on {len(rows):,} rows, {paths.MODEL.stat().st_size / 1e6:.1f} MB")
-    if tuning.calibration:
-        print(f"calibration {tuning.calibration.method}: {tuning.calibration.reason}")
-    if tuning.threshold:
-        print(f"threshold {tuning.threshold.value:.4f}: {tuning.threshold.objective}")
-    if tuning.interval:
-        interval = tuning.interval
-        print(f"{interval.level:.0%} of {interval.rows:,} errors are within ±{interval.half_width:.6g}")
-    print(describe_scoring(scoring))
+    validation = read_table(paths.part("validation"), contract.input_names)
+    write_fit(pipeline, contract, choose_golden_rows(rows, validation, contract, VERIFIED_ROWS, settings.train.seed))
+    print(f"fitted on {len(rows):,} rows, {paths.FITTED.stat().st_size / 1e6:.1f} MB")

@@ -97,6 +97,11 @@ PROBLEMS: dict[str, Problem] = {
         lambda: edit("params.yaml", "train: {seed: 1}\n", ""),
         parameters.check, "broken", "params.yaml lacks train", "`train: {}`",
     ),
+    "missing setting that a stage depends on": (
+        lambda: edit("dvc.yaml", "params: [train, source]", "params: [train.search, train.golden_rows]"),
+        parameters.check, "broken", "params.yaml lacks train.golden_rows, train.search",
+        "`golden_rows: 64` in `train` and `search: {}` in `train`",
+    ),
     "no title of the project": (
         lambda: edit("params.yaml", "title: Prices, ", ""), parameters.check, "warning", "project.title", "params.yaml",
     ),

@@ -20,10 +20,15 @@ LOCK = {
         },
         "train": {
             "outs": [
+                {"path": "models/fitted.joblib", "md5": "f1"},
                 {"path": "models/origin.json", "md5": "changes with the libraries"},
+                {"path": "models/search.json", "md5": "changes with the space of the search"},
+            ]
+        },
+        "tune": {
+            "outs": [
                 {"path": "models/pipeline.joblib", "md5": "m1"},
                 {"path": "models/scoring", "md5": "changes with the code that plans"},
-                {"path": "models/search.json", "md5": "changes with the space of the search"},
             ]
         },
         "evaluate": {"outs": [{"path": "reports/metrics.json", "md5": "e1"}]},
@@ -114,6 +119,25 @@ def test_version_is_tagged_with_its_latest_verdict(store: Any, tmp_path: Path) -
 
 
 @pytest.mark.filterwarnings("ignore")
+def test_version_is_described_by_its_threshold_and_the_first_version_of_its_fit(store: Any, tmp_path: Path) -> None:
+    def fitted(mark: str, fit: str, threshold: float | None) -> RunRecord:
+        return replace(record(mark, tmp_path), md5={"models/fitted.joblib": fit}, threshold=threshold)
+
+    records = [fitted("f1", "a", 0.3), fitted("f2", "b", 0.3), fitted("f3", "a", 0.35), fitted("f4", "a", None)]
+    described = [register(store, "retuned", each).provenance for each in records]
+    same = "the fitted pipeline of version 1"
+    assert described == ["threshold 0.3", "threshold 0.3", f"threshold 0.35, {same}", same]
+    third = store.get_model_version("retuned", "3")
+    assert third.description == described[2]
+    assert third.tags["skline.fit"] == "a"
+    assert third.tags["skline.fit.first_version"] == "1"
+    store.update_model_version("retuned", "3", "ours")
+    assert register(store, "retuned", records[2]).version == "3"
+    assert store.get_model_version("retuned", "3").description == "ours", "a person's description stays"
+    assert register(store, "without", replace(records[0], md5={}, threshold=None)).provenance == ""
+
+
+@pytest.mark.filterwarnings("ignore")
 def test_incomplete_run_is_never_found_again(store: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
@@ -130,9 +154,11 @@ def test_incomplete_run_is_never_found_again(store: Any, tmp_path: Path, monkeyp
 
 def test_fingerprint_covers_data_model_metrics_and_params_but_no_times() -> None:
     mark, md5 = fingerprint(LOCK)
-    assert md5 == {"data/split": "d1", "models/pipeline.joblib": "m1", "reports/metrics.json": "e1"}
+    assert md5 == {
+        "data/split": "d1", "models/fitted.joblib": "f1", "models/pipeline.joblib": "m1", "reports/metrics.json": "e1",
+    }  # fmt: skip
     later = {"stages": LOCK["stages"] | {"package": {"outs": []}}}
-    other = {"stages": LOCK["stages"] | {"train": {"outs": [{"path": "models/pipeline.joblib", "md5": "m2"}]}}}
+    other = {"stages": LOCK["stages"] | {"tune": {"outs": [{"path": "models/pipeline.joblib", "md5": "m2"}]}}}
     assert fingerprint(later)[0] == mark
     assert fingerprint(other)[0] != mark
 

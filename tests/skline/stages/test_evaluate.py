@@ -22,7 +22,8 @@ from skline.scoring.golden_rows import choose_golden_rows
 from skline.scoring.scores import Scores
 from skline.settings.evaluation import Evaluate
 from skline.stages.evaluate import comparison_metric, evaluate, finite_sample, verify_golden_rows
-from skline.stages.train import train, write_model
+from skline.stages.train import train
+from skline.stages.tune import write_model
 from skline.tuning.tune import tune
 from tests.fixtures import demo
 from tests.fixtures.sample_project.pipeline import build_pipeline

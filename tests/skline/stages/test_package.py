@@ -26,7 +26,8 @@ from skline.settings import Settings
 from skline.stages import package
 from skline.stages.evaluate import verify_golden_rows
 from skline.stages.split import describe_parts
-from skline.stages.train import write_model
+from skline.stages.train import write_fit
+from skline.stages.tune import write_model
 from tests.fixtures import demo
 
 METRICS = {"rows": 10, **{name: {"roc_auc": 0.5} for name in ("model", "linear", "dummy")}}
@@ -43,6 +44,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_json(paths.SPLIT_REPORT, describe_parts(demo.parts(), demo.contract()))
     write_json(paths.METRICS, METRICS)
     write_json(paths.EVALUATION, {"descriptions": describe_metrics("binary")})
+    write_fit(demo.pipeline(), demo.contract(), golden())
     write_model(demo.pipeline(), demo.contract(), golden())
     return tmp_path
 
@@ -67,7 +69,7 @@ def test_rejects_a_plan_with_other_predictions(project: Path) -> None:
     golden_file = json.loads(paths.GOLDEN.read_text())
     golden_file["probabilities"][3][0] = np.nextafter(golden_file["probabilities"][3][0], 1)
     write_json(paths.GOLDEN, golden_file)
-    with pytest.raises(SklineError, match="does not predict as the pipeline did in train: the row plan differs"):
+    with pytest.raises(SklineError, match="does not predict as the pipeline did in tune: the row plan differs"):
         packaged()
 
 

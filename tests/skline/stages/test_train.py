@@ -13,7 +13,8 @@ from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.scoring.plan_storage import dump_plan
 from skline.scoring.planning import ScoringChoice, build_plan
-from skline.stages.train import describe_scoring, train, unused_inputs
+from skline.stages.train import train, unused_inputs
+from skline.stages.tune import describe_scoring
 from tests.fixtures import demo
 from tests.fixtures.sample_project.pipeline import build_pipeline
 

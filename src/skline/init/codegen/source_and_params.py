@@ -86,7 +86,7 @@ def render_params(
     task: Task,
 ) -> str:
     """Return the text of params.yaml; it names every section, because DVC requires those that dvc.yaml tracks."""
-    train: dict[str, Any] = {"seed": 17}
+    train: dict[str, Any] = {"seed": 17, "params": {}, "search": {}}
     if task == "binary":  # other tasks have no threshold
         train["threshold"] = 0.5
     evaluate = {"min_segment_rows": max(20, min(200, test_rows // 10))}

@@ -1,6 +1,6 @@
 """`Settings`, which is all of params.yaml, and its smaller sections.
 
-A key that an older params.yaml lacks has its default, so that an update of the engine never needs an edit.
+A key that an older params.yaml lacks has its default. DVC knows none: the keys that dvc.yaml tracks must be there.
 """
 
 import difflib

@@ -12,11 +12,11 @@ COST = {"objective": "cost", "false_negative": 5.0}
 @pytest.mark.parametrize(
     ("before", "value", "after"),
     [
-        ("# top\ntrain:\n  seed: 1\n  threshold: 0.5  # why\n", 0.35, "# top\ntrain:\n  seed: 1\n  threshold: 0.35  # why\n"),
-        ("train:\n  threshold: {objective: fbeta}  # F1\n  seed: 1\n", 0.2, "train:\n  threshold: 0.2  # F1\n  seed: 1\n"),
+        ("# top\ntrain:\n  s: 1\n  threshold: 0.5  # why\n", 0.3, "# top\ntrain:\n  s: 1\n  threshold: 0.3  # why\n"),
+        ("train:\n  threshold: {objective: fbeta}  # F1\n  s: 1\n", 0.2, "train:\n  threshold: 0.2  # F1\n  s: 1\n"),
         (
-            "train:\n  threshold:\n    objective: recall\n    floor: 0.9  # most\n\n  # the seed\n  seed: 1\n", 0.2,
-            "train:\n  threshold: 0.2  # most\n\n  # the seed\n  seed: 1\n",
+            "train:\n  threshold:\n    objective: recall\n    floor: 0.9  # most\n\n  # seed\n  s: 1\n", 0.2,
+            "train:\n  threshold: 0.2  # most\n\n  # seed\n  s: 1\n",
         ),
         ("train:\n  # the seed\n  seed: 1\n", 0.2, "train:\n  # the seed\n  threshold: 0.2\n  seed: 1\n"),
         ("train: {seed: 1}  # short\n", 0.2, "train: {threshold: 0.2, seed: 1}  # short\n"),

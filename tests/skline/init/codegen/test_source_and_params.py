@@ -6,6 +6,7 @@ import yaml
 from skline.init.codegen.source_and_params import render_params
 from skline.settings import Settings
 from skline.settings.evaluation import Gates
+from tests.fixtures.demo import PARAMS, ROOT
 
 CHOSEN = {"linear_margin": 0.04, "champion": {"margin": 0.015}, "min_rows": 80}
 
@@ -32,3 +33,15 @@ def test_params_say_what_a_gate_limits() -> None:
 def test_a_project_named_like_another_yaml_type_keeps_its_name(name: str) -> None:
     text = render_params(name, "Shop", {"uri": "t.csv"}, {"kind": "random"}, CHOSEN, 160, "binary")
     assert Settings.model_validate(yaml.safe_load(text)).project.name == name
+
+
+def test_params_have_every_key_that_dvc_tracks() -> None:
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    tracked = {key for stage in stages.values() for key in stage["params"] if isinstance(key, str)}
+    assert {"train.params", "train.search", "train.seed"} <= tracked
+    for text in (render(), PARAMS.read_text(), (ROOT / "params.yaml").read_text()):
+        values = yaml.safe_load(text)
+        for key in tracked:
+            section, _, name = key.partition(".")
+            assert section in values
+            assert not name or name in values[section], f"{key}: DVC knows no defaults"

@@ -9,13 +9,13 @@ import re
 import sys
 import time
 import traceback
+from collections.abc import Collection
 from typing import Any
 
 from pydantic_core import to_json
 
 from skline.api_keys import ID_DIGITS, PREFIX
 from skline.serving.observability.tracing import CURRENT_TRACE, Trace
-from skline.serving.security.scopes import PROBES
 from skline.serving.settings import LoggingSettings
 
 ACCESS_LOGGER = logging.getLogger("skline.requests")
@@ -64,13 +64,20 @@ class AccessLog:
 
     A probe that says "not ready" is no error: it is not logged as one.
 
+    Parameters
+    ----------
+    settings : LoggingSettings
+    probes : collection of str
+        The paths of probes.
+
     Attributes
     ----------
     min_status : int
         Requests with a lower status are not logged.
     """
 
-    def __init__(self, settings: LoggingSettings) -> None:
+    def __init__(self, settings: LoggingSettings, probes: Collection[str]) -> None:
+        self._probes = probes
         self.min_status = {"off": 1000, "errors": 500, "all": 0}[settings.requests]
 
     def write(self, trace: Trace, method: str, path: str, status: int, seconds: float, caller: str) -> None:
@@ -85,7 +92,7 @@ class AccessLog:
         caller : str
             Id of the API key; `anybody` without one.
         """
-        is_error = status >= 500 and path not in PROBES
+        is_error = status >= 500 and path not in self._probes
         if status < self.min_status or (self.min_status == 500 and not is_error):
             return
         fields = {

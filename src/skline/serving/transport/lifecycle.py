@@ -16,6 +16,7 @@ from skline.serving.observability.tracing import start_trace
 from skline.serving.security.context import RequestContext
 from skline.serving.security.guard import Guard
 from skline.serving.security.headers import Cors, RawHeader, json_headers
+from skline.serving.security.scopes import PROBES
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.responses import JSONBytesResponse, error_response
 
@@ -49,7 +50,7 @@ class RequestLifecycle:
         self.uses_redis = guard.uses_redis
         self.admit, self.admit_async, self.check_public = guard.admit, guard.admit_async, guard.check_public
         self._metrics = metrics
-        self._access_log = AccessLog(settings.logging)
+        self._access_log = AccessLog(settings.logging, PROBES)
         self._json_headers = json_headers(tls=settings.security.tls)
 
     def start(self, headers: Iterable[RawHeader], received_at: float | None = None) -> RequestContext:

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 from skline import api_keys
 from skline.serving.observability.logging import AccessLog, JsonFormatter, TextFormatter, log_config
 from skline.serving.observability.tracing import CURRENT_TRACE, start_trace
+from skline.serving.security.scopes import PROBES
 from skline.serving.settings import LoggingSettings
 
 PARENT = b"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
@@ -109,7 +110,7 @@ def test_access_log_has_the_requests_of_its_setting(
 ) -> None:
     settings = LoggingSettings(format="json", requests=requests, level="warning")
     logging.config.dictConfig(log_config(settings))
-    access_log = AccessLog(settings)
+    access_log = AccessLog(settings, PROBES)
     for status in (200, 422, 500, 503):
         access_log.write(start_trace(b"r", b""), "POST", "/predict", status, 0.0012345, "0123456789ab")
     lines = logged_lines(capsys)

@@ -86,6 +86,31 @@ def test_expect_100_continue_gets_the_interim_and_then_the_final_response(
         assert read_response(stream)[0] == 200
 
 
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch"])
+def test_expectation_of_http_1_0_gets_the_final_response_only(client: httpx.Client, path: str) -> None:
+    request = post_request(BODY if path == "/predict" else b"[%b]" % BODY, "expect: 100-continue", path=path)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=5) as connection:
+        connection.sendall(request.replace(b"HTTP/1.1", b"HTTP/1.0", 1))
+        assert connection.makefile("rb").readline() == b"HTTP/1.1 200 OK\r\n"
+
+
+@pytest.mark.parametrize(
+    "coding", ["gzip, chunked", "identity, chunked", "gzip\r\ntransfer-encoding: chunked"], ids=ascii
+)
+@pytest.mark.parametrize("path", ["/predict", "/predict/batch", "/invocations", "/v2/models/demo/infer", "/labels"])
+@pytest.mark.parametrize("upgrade", ["", "connection: upgrade\r\nupgrade: h2c\r\n"], ids=["", "upgrade"])
+def test_transfer_coding_besides_chunked_gets_400_and_closes_the_connection(
+    client: httpx.Client, path: str, coding: str, upgrade: str
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\n{upgrade}transfer-encoding: {coding}\r\n\r\n"
+    chunks = b"%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=5) as connection:
+        connection.sendall(head.encode() + chunks + LIVE)
+        stream = connection.makefile("rb")
+        assert read_response(stream)[0] == 400
+        assert stream.read() == b""
+
+
 @pytest.mark.parametrize(
     "target",
     [

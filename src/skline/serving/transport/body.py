@@ -37,7 +37,8 @@ async def read_body(request: Request, limit: int, seconds: float, types: frozens
     ------
     RequestError
         413 for a body larger than `limit`, before the rest of it is read; 408 if it arrives too slowly; 415 if it is
-        compressed or of another content type; 422 if it is empty; 503 if the memory budget for all bodies is exhausted.
+        compressed or of another content type; 400 for a transfer coding besides `chunked`; 422 if it is empty; 503 if
+        the memory budget for all bodies is exhausted.
     ClientDisconnect
         If the client disconnects before the whole body has arrived.
     """
@@ -52,10 +53,17 @@ async def read_body(request: Request, limit: int, seconds: float, types: frozens
 
 
 def check_body(body: bytes, headers: Iterable[tuple[bytes, bytes]], types: frozenset[bytes] = JSON_TYPES) -> None:
-    """Reject a body that is empty (422), compressed, or of a content type that is none of `types` (415)."""
+    """Reject a body that is empty (422), compressed, or of a content type that is none of `types` (415).
+
+    The parser reads the chunks of a body whose last transfer coding is `chunked`, and ignores other codings before it:
+    they are rejected (400), because a proxy in front may decode the body.
+    """
     if not body:
         raise RequestError(422, "the body is empty; send JSON as /docs shows it", "body_missing")
     for name, value in headers:
+        if name == b"transfer-encoding" and value.strip(b" \t,").lower() != b"chunked":
+            message = f"Transfer-Encoding {_quote(value)} is not supported; send the body as it is, or chunked"
+            raise RequestError(400, message, "unsupported_transfer_coding", {"connection": "close"})
         if name == b"content-encoding" and not _is_plain(value):
             message = f"Content-Encoding {_quote(value)} is not supported; send the body uncompressed"
             raise RequestError(415, message, "unsupported_encoding")

@@ -190,10 +190,14 @@ class FastPathProtocol(HttpToolsProtocol):
         a trailer could carry an API key or the address of a client (RFC 9110, 6.5.1).
         """
         parser, self._body_received = self.parser, 0
+        version = parser.get_http_version()
+        if version == "1.0":
+            # Its client would take an interim response for the final one (RFC 9110, 10.1.1).
+            self.expect_100_continue = False
         if (
             self.url == self._fast_path
             and parser.get_method() == b"POST"
-            and parser.get_http_version() == "1.1"
+            and version == "1.1"
             and not parser.should_upgrade()
             and not self.expect_100_continue
             and (self.cycle is None or self.cycle.response_complete)

@@ -85,30 +85,37 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 def append_line(path: Path, line: bytes) -> None:
     """Append a line durably; it starts on a line of its own even if a crash has cut off the one before.
 
+    Processes that append to the same file wait for one another.
+
     Raises
     ------
     SklineError
-        If the line cannot be written.
+        If the line cannot be written; then the file is as it was before.
     """
+    import fcntl
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
         handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
         try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
             rest = (b"\n" if is_torn else b"") + line + b"\n"
-            while rest:
-                rest = rest[os.write(handle, rest) :]
-            os.fsync(handle)
+            try:
+                while rest:
+                    rest = rest[os.write(handle, rest) :]
+                os.fsync(handle)
+            except OSError:
+                os.ftruncate(handle, size)  # a full disk takes a part of the line
+                raise
         finally:
             os.close(handle)
         if is_new:
             fsync(path.parent)
     except OSError as error:
-        raise SklineError(
-            f"{path} cannot be written ({error.strerror}); readers skip an incomplete last line"
-        ) from error
+        raise SklineError(f"{path} cannot be written ({error.strerror}); it is unchanged") from error
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """Tests of atomic writes, and of errors about missing and invalid files."""
 
+import fcntl
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from skline.files import (
     sha256,
     write_json,
 )
+from tests.fixtures.disk import fill_disk, small_disk
 
 
 class Note(BaseModel):
@@ -94,6 +97,38 @@ def test_lines_after_one_that_a_crash_has_cut_off_are_read(
     complete = notes if cut == 1 else notes[:-1]  # the last byte is the line break
     assert read.values == (*complete, Note(text="later"))
     assert read.damaged_lines == ((len(notes),) if cut > 1 and kept else ())
+
+
+def test_line_that_does_not_fit_on_the_disk_leaves_the_file_unchanged(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "64k"):
+        path = tmp_path / "disk" / "notes.jsonl"
+        append_line(path, Note(text="first").model_dump_json().encode())
+        before, disk = path.read_bytes(), fill_disk(tmp_path / "disk")
+        next(disk)
+        with pytest.raises(SklineError, match="No space left on device.*unchanged"):
+            append_line(path, Note(text="x" * 8192).model_dump_json().encode())
+        assert path.read_bytes() == before
+        list(disk)
+        append_line(path, Note(text="later").model_dump_json().encode())
+        read = read_json_lines(path, Note)
+    assert read.values == (Note(text="first"), Note(text="later"))
+    assert read.damaged_lines == ()
+
+
+def test_appending_waits_for_another_process_that_appends(tmp_path: Path) -> None:
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(b"half a line of ano")
+    with path.open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with ThreadPoolExecutor(1) as pool:
+            appended = pool.submit(append_line, path, Note(text="mine").model_dump_json().encode())
+            with pytest.raises(TimeoutError):
+                appended.result(0.2)
+            other.write(b"ther process\n")
+            other.flush()
+            fcntl.flock(other, fcntl.LOCK_UN)
+            appended.result(10)
+    assert path.read_bytes() == b'half a line of another process\n{"text":"mine"}\n'
 
 
 def test_missing_file_has_no_lines_and_an_unreadable_one_is_reported(tmp_path: Path) -> None:

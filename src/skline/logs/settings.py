@@ -1,5 +1,6 @@
 """Settings of the logs: where they are stored, what they contain, and for how long."""
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
@@ -10,6 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from skline.errors import SklineError
 
 Mode = Literal["async", "sync", "off"]
+#: The address of a server, in which no password has a character that has to be percent-encoded. With one, libpq takes a
+#: part of the password for the host, and every message about the host shows it.
+_ADDRESS = re.compile(r"[a-z]+://([^@/?#\s]*@)?[^@/?#\s]*(/[^@?#\s]*)?(\?[^@#\s]*)?")
 
 
 class LogSettings(BaseModel):
@@ -49,6 +53,11 @@ class LogSettings(BaseModel):
         if separator and scheme not in ("postgresql", "postgres"):
             raise ValueError(
                 f"database: {scheme}:// is not supported; give the path of a SQLite file or postgresql://…"
+            )
+        if separator and not _ADDRESS.fullmatch(self.database):
+            raise ValueError(
+                "database: percent-encode @ / ? # and blanks in the user, the password and the parameters of the "
+                "address (@ is %40, / is %2F); it is not shown, because it may hold a password"
             )
         if self.entity_column is not None and self.entity_column in (self.columns or ()):
             raise ValueError(

@@ -125,9 +125,9 @@ class PredictionLog:
             async with asyncio.timeout(self.settings.sync_ms / 1000):
                 await waiter.future
         except TimeoutError:
+            # Clients get this message: the state of the database, with its address, is in the log and in `stats`.
             raise NotDurable(
-                f"the prediction could not be logged within {self.settings.sync_ms} ms; "
-                f"state of the database: {self._counters.store_state}"
+                f"the prediction could not be logged within {self.settings.sync_ms} ms; retry later"
             ) from None
         finally:
             waiter.abandoned = not waiter.future.done() or waiter.future.cancelled()
@@ -172,7 +172,7 @@ class PredictionLog:
                 self._write_batch(batch)
             except Exception as error:  # noqa: BLE001 (the end of this thread would silently be the end of the log)
                 self._close_store()
-                self._counters.count_failure(error, len(self._queue))
+                self._counters.count_failure(error, len(self._queue) + rows)
             else:
                 return
             remaining = self._deadline - time.monotonic()

@@ -22,6 +22,8 @@ from skline.errors import SklineError
 from skline.logs.read import inputs_frame, read_predictions, values
 from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
+from skline.logs.stores import open_store
+from skline.logs.stores.base import StoreUnavailable
 from skline.logs.writer import NotDurable, PredictionLog
 from tests.fixtures.clients import wait_until
 from tests.skline.logs.conftest import ROW, prediction
@@ -208,9 +210,16 @@ def test_rows_not_durable_in_time_fail_in_sync_mode_and_are_never_written(sqlite
         with pytest.raises(NotDurable, match="6 rows do not fit"):
             asyncio.run(log.append([prediction() for _ in range(6)]))
         wait_until(lambda: log.stats().failed_batches)
+        with pytest.raises(NotDurable, match="within 200 ms") as error:
+            asyncio.run(log.append([prediction()]))
+        assert sqlite.database in str(log.stats().last_error)
+        assert sqlite.database not in str(error.value), "clients get this message"
+        # A row that is being written when its caller gives up could still be written.
+        failed = log.stats().failed_batches
+        wait_until(lambda: log.stats().failed_batches > failed)
     wait_until(lambda: log.stats().queued == 0)
     stats = log.close()
-    assert (stats.written, stats.abandoned, stats.dropped) == (1, 2, 6)
+    assert (stats.written, stats.abandoned, stats.dropped) == (1, 3, 6)
     assert len(read_rows(sqlite)) == 1
     with pytest.raises(NotDurable, match="closed"):
         asyncio.run(log.append([prediction()]))
@@ -274,6 +283,33 @@ def test_settings_are_read_from_the_environment_without_showing_the_password(mon
     assert settings.columns == ("a", "b")
     assert settings.redacted_database == "postgresql://me@db:5432/logs"
     assert "pa55word" not in repr(settings)
+    for unquoted in ("pa55@word@db", "pa55/word@db", "pa55?word@db", "pa55#word@db", "pa55 word@db"):
+        monkeypatch.setenv("SKLINE_LOG__DATABASE", f"postgresql://me:{unquoted}:5432/logs")
+        with pytest.raises(SklineError, match="percent-encode") as error:
+            LogSettings.from_environment()
+        assert "word" not in str(error.value).replace("password", "")
     monkeypatch.setenv("SKLINE_LOG__DATABASE", "mysql://db/logs")
     with pytest.raises(SklineError, match="mysql"):
         LogSettings.from_environment()
+
+
+@pytest.mark.parametrize("address", ["me:pa55word@[::1/logs", "me:pa55%zzword@db/logs", "me:pa55word@db/logs?a=b"])
+def test_error_of_an_address_that_cannot_be_parsed_does_not_show_it(address: str) -> None:
+    settings = LogSettings(database=f"postgresql://{address}")
+    with pytest.raises(StoreUnavailable, match="cannot parse the address") as error:
+        open_store(settings)
+    assert "pa55" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "postgresql://me:pa55%40word@db:5432/logs",
+        "postgres://db",
+        "postgresql:///logs?host=/run/postgresql&user=me",
+        "postgresql://[::1]:5432/logs",
+        "postgresql://me@one:1,two:2/logs?target_session_attrs=read-write",
+    ],
+)
+def test_addresses_of_postgresql_are_accepted(address: str) -> None:
+    assert LogSettings(database=address).is_postgres

@@ -40,6 +40,7 @@ class PostgresStore(Store):
     def __init__(self, url: str) -> None:
         self._connection: psycopg.Connection[Any] | None = None
         try:
+            check_address(url)
             with self._translate_errors():
                 self._connection = psycopg.connect(url, autocommit=True, **CONNECTION_OPTIONS)  # type: ignore[arg-type]
                 self._prepare_schema()
@@ -130,6 +131,17 @@ class PostgresStore(Store):
             raise RowsRejected(f"PostgreSQL cannot store a row: {_first_line(error)}") from error
         except psycopg.Error as error:
             raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}") from error
+
+
+def check_address(url: str) -> None:
+    """Raise StoreUnavailable for an address that libpq cannot parse; its own message quotes parts of the address."""
+    try:
+        psycopg.conninfo.conninfo_to_dict(url)
+    except psycopg.Error:
+        raise StoreUnavailable(
+            "PostgreSQL: libpq cannot parse the address, postgresql://USER:PASSWORD@HOST:PORT/DATABASE; it is not "
+            "shown, because it may hold a password; special characters in it have to be percent-encoded"
+        ) from None
 
 
 def _first_line(error: Exception) -> str:

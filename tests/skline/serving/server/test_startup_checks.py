@@ -93,7 +93,7 @@ def test_explicit_choices_are_warnings(key_file: str) -> None:
 
 def test_effective_settings_are_shown_with_secrets_masked(key_file: str) -> None:
     values: dict[str, Any] = {
-        "log": {"database": "postgresql://log:hunter2@db/log"},
+        "log": {"database": "postgresql://log:hunter2@db/log?sslpassword=hunter2"},
         "limits": {"store": "redis://:hunter2@redis:6379"},
         "security": {"api_keys": Path(key_file).read_text()},
     }

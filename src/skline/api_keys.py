@@ -87,7 +87,12 @@ def parse(content: str | bytes, source: str) -> KeyFile:
 
 
 def read(path: Path) -> KeyFile:
-    """Read a key file; SklineError if it is missing or not valid."""
+    """Read a key file; SklineError if it is missing or not valid.
+
+    A pipe is rejected: reading it would wait for a writer, and stop a service that follows the file.
+    """
+    if path.exists() and not path.is_file():
+        raise SklineError(f"{path} is no regular file; create one with `skline key new`")
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -6,6 +6,7 @@ import os
 import secrets
 import statistics
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -167,6 +168,22 @@ def test_a_broken_or_missing_file_leaves_the_last_valid_keys_in_force(
     clock.now += 2
     assert keys.authorize(b"", token.encode(), "predict").name == "first"
     assert keys.reloads == 1
+
+
+def test_a_pipe_in_place_of_the_file_never_blocks_the_service(file: Path) -> None:
+    clock = Clock()
+    _, token = api_keys.add(file, "first", ["predict"])
+    keys = KeyStore(file, clock=clock)
+    file.unlink()
+    os.mkfifo(file)
+    clock.now += 2
+    with ThreadPoolExecutor(1) as pool:
+        authorized = pool.submit(keys.authorize, b"", token.encode(), "predict")
+        try:
+            assert authorized.result(5).name == "first"
+        finally:
+            os.close(os.open(file, os.O_RDWR))  # ends a read that waits for a writer
+    assert keys.reload_failures == 1
 
 
 def test_without_a_key_file_every_caller_is_admitted_until_there_is_one(file: Path) -> None:

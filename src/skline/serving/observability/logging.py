@@ -17,6 +17,7 @@ from pydantic_core import to_json
 from skline.api_keys import ID_DIGITS, PREFIX
 from skline.serving.observability.tracing import CURRENT_TRACE, Trace
 from skline.serving.settings import LoggingSettings
+from skline.throttled_logger import RepeatFilter
 
 ACCESS_LOGGER = logging.getLogger("skline.requests")
 
@@ -51,6 +52,8 @@ def log_config(settings: LoggingSettings) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"lines": {"()": TextFormatter if as_text else JsonFormatter}},
+        # Any client can cause a warning of uvicorn, without a key: an invalid request is one.
+        "filters": {"repeats": {"()": RepeatFilter}},
         "handlers": {
             "lines": {"class": "logging.StreamHandler", "formatter": "lines", "stream": "ext://sys.stderr"},
         },
@@ -58,7 +61,7 @@ def log_config(settings: LoggingSettings) -> dict[str, Any]:
         "loggers": {
             "skline": {"level": level},
             "uvicorn": {"level": level, "handlers": [], "propagate": True},
-            "uvicorn.error": {"level": level},
+            "uvicorn.error": {"level": level, "filters": ["repeats"]},
             "uvicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             ACCESS_LOGGER.name: {"level": "INFO" if settings.requests != "off" else "CRITICAL"},
         },

@@ -26,12 +26,13 @@ def _restore_logging() -> Iterator[None]:
     """Restore logging and the current trace for other tests."""
     names = ["", "skline", "skline.requests", "uvicorn", "uvicorn.error", "uvicorn.access"]
     loggers = [logging.getLogger(name) for name in names]
-    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in loggers]
+    before = [(logger.handlers[:], logger.filters[:], logger.level, logger.propagate) for logger in loggers]
     CURRENT_TRACE.set(None)
     yield
     CURRENT_TRACE.set(None)
-    for logger, (handlers, level, propagate) in zip(loggers, before, strict=True):
-        logger.handlers[:], logger.level, logger.propagate = handlers, level, propagate
+    for logger, (handlers, filters, level, propagate) in zip(loggers, before, strict=True):
+        logger.handlers[:], logger.filters[:] = handlers, filters
+        logger.level, logger.propagate = level, propagate
 
 
 def logged_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
@@ -95,6 +96,16 @@ def test_secrets_are_redacted_in_messages_and_fields(tmp_path: Path) -> None:
 def test_secrets_in_urls_are_redacted(text: str, masked: str) -> None:
     assert redact(text) == masked
     assert json.loads(JsonFormatter().format(record("m", fields={"url": text})))["url"] == masked
+
+
+def test_repeated_warnings_of_uvicorn_are_logged_once(capsys: pytest.CaptureFixture[str]) -> None:
+    logging.config.dictConfig(log_config(LoggingSettings(format="json")))
+    uvicorn = logging.getLogger("uvicorn.error")
+    for _ in range(1000):
+        uvicorn.warning("Invalid HTTP request received.")
+        uvicorn.error("100 %% of %s", "requests fail")
+    messages = [line["message"] for line in logged_lines(capsys)]
+    assert messages == ["Invalid HTTP request received.", *["100 % of requests fail"] * 1000]
 
 
 @pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x00", "\x9b", "\u2028"], ids=ascii)

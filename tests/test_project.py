@@ -17,12 +17,14 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
     "model",
     "skline",
+    "skline.api_keys",
     "skline.engine",  # names the engine, and determines no result
     "skline.entrypoint",
     "skline.errors",
     "skline.files",
     "skline.canary_limits",
     "skline.paths",
+    "skline.redaction",
     "skline.settings",
     "skline.settings.base",
     "skline.settings.declared",

@@ -3,8 +3,8 @@
 import sys
 
 from skline.errors import SklineError
+from skline.redaction import redact
 from skline.registry import versions
-from skline.registry.record import redact_uri
 from skline.registry.versions import Registry
 from skline.release.journal import Entry
 from skline.release.manifest import Release
@@ -17,7 +17,7 @@ from skline.settings import Settings
 def open_registry(settings: Settings) -> Registry:
     """Return the registry that MLFLOW_TRACKING_URI or params.yaml names, and print which: MLflow starts slowly."""
     registry = versions.open_registry(settings)
-    print(f"opening the registry at {redact_uri(registry.uri)} …", file=sys.stderr)
+    print(f"opening the registry at {redact(registry.uri)} …", file=sys.stderr)
     return registry
 
 

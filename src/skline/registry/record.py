@@ -5,7 +5,6 @@ incomplete one. Runs are recorded here, from dvc.lock, and found again by a fing
 """
 
 import os
-import re
 import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -18,6 +17,7 @@ from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import sha256_json
 from skline.paths import FITTED, PARAMS
+from skline.redaction import redact
 from skline.registry.mlflow_model import MODEL_FOLDER
 from skline.search.result import NO_SEARCH, SearchResult
 
@@ -129,7 +129,7 @@ def open_client(tracking_uri: str, timeout: float, message: str = NOT_RECORDED) 
         mlflow.set_tracking_uri(tracking_uri)
         yield mlflow.MlflowClient()
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        raise SklineError(message.format(uri=redact_uri(tracking_uri), reason=describe_root_cause(error))) from error
+        raise SklineError(redact(message.format(uri=tracking_uri, reason=describe_root_cause(error)))) from error
 
 
 def describe_root_cause(error: BaseException) -> str:
@@ -138,11 +138,6 @@ def describe_root_cause(error: BaseException) -> str:
     while (inner := root.__cause__ or root.__context__) is not None:
         root = inner
     return one_line(root if isinstance(root, OSError | sqlite3.Error) else error)
-
-
-def redact_uri(tracking_uri: str) -> str:
-    """Return a tracking URI without its password."""
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:…@", tracking_uri)
 
 
 def register(mlflow_client: Any, name: str, record: RunRecord) -> Registered:

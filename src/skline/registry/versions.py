@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from skline.errors import SklineError
+from skline.redaction import redact
 from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER
-from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, redact_uri
+from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client
 from skline.settings import Settings
 
 T = TypeVar("T")
@@ -92,7 +93,7 @@ class Registry:
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise SklineError(
-                        f"the registry at {redact_uri(self.uri)} has no {number_or_alias!r} of the model "
+                        f"the registry at {redact(self.uri)} has no {number_or_alias!r} of the model "
                         f"{self.model!r}; register one with `dvc repro`, or give a version number or one of "
                         f"{', '.join(ALIASES)}"
                     ) from None
@@ -145,7 +146,7 @@ class Registry:
             with open_client(self.uri, self.timeout, UNUSABLE) as mlflow_client:
                 return function(mlflow_client)
 
-        message = f"the registry at {redact_uri(self.uri)} did not respond within {seconds:g} s; {REMEDY}"
+        message = f"the registry at {redact(self.uri)} did not respond within {seconds:g} s; {REMEDY}"
         return call_with_timeout(call, seconds, message)
 
 

@@ -179,3 +179,17 @@ def test_unreachable_server_is_an_error_after_a_bounded_wait(monkeypatch: pytest
     ):
         mlflow_client.get_experiment_by_name("x")
     assert time.monotonic() - started < 60  # bounded, not fast: MLflow alone would retry for minutes
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["http://me:hun@ter2@127.0.0.1:1", "http://me:hun/ter2@127.0.0.1:1", "nosuch://me:hunter2@host/x"],
+)
+def test_error_of_an_unusable_registry_shows_no_password(uri: str) -> None:
+    message = "the registry at {uri} cannot be used: {reason}"
+    with (
+        pytest.raises(SklineError, match=r"the registry at .*me:\*\*\*@") as error,
+        open_client(uri, 2, message) as mlflow_client,
+    ):
+        mlflow_client.get_model_version_by_alias("m", "champion")
+    assert "ter2" not in str(error.value)

@@ -14,26 +14,13 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from skline.api_keys import ID_DIGITS, PREFIX
+from skline.redaction import redact
 from skline.serving.observability.tracing import CURRENT_TRACE, Trace
 from skline.serving.settings import LoggingSettings
 from skline.throttled_logger import RepeatFilter
 
 ACCESS_LOGGER = logging.getLogger("skline.requests")
 
-#: Parameters of a URL that are secret: passwords, and the signatures and tokens of links to an object store.
-_MASKED_PARAMETERS = (
-    r"(?:ssl)?password|secret|sig|signature|x-amz-signature|x-goog-signature|(?:access_?)?token|api_?key"
-)
-#: Forms of secrets: a text that every line with the pattern contains, which is fast to test; pattern; replacement.
-_SECRETS = (
-    (PREFIX, re.compile(rf"({PREFIX}[0-9a-f]{{{ID_DIGITS}}}_)[0-9a-f]+"), r"\1***"),
-    ("bearer", re.compile(r"(bearer\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
-    ("basic", re.compile(r"(basic\s+)[A-Za-z0-9._~+/=\-]{8,}", re.IGNORECASE), r"\1***"),
-    # Up to the last @ of the address: a password that is not percent-encoded may hold @ and /.
-    ("://", re.compile(r'(://[^/\s:@"]*:)[^\s"]+@'), r"\1***@"),
-    ("=", re.compile(rf'([?&](?:{_MASKED_PARAMETERS})=)[^&#\s"]+', re.IGNORECASE), r"\1***"),
-)
 #: Characters that could move a terminal's cursor, change its colours or begin a line: C0, C1 and line separators.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 MAX_FRAMES = 20
@@ -152,15 +139,6 @@ class TextFormatter(_Formatter):
         timestamp = time.strftime("%H:%M:%S", time.gmtime(record.created))
         line = f"{timestamp} {record.levelname.lower():7} {record.getMessage()} {fields}".rstrip()
         return redact(CONTROL.sub(lambda match: ascii(match[0])[1:-1], line))
-
-
-def redact(text: str) -> str:
-    """Mask API keys, credentials of Authorization headers, and passwords, signatures and tokens in URLs."""
-    lowered = text.lower()
-    for marker, pattern, replacement in _SECRETS:
-        if marker in lowered:
-            text = pattern.sub(replacement, text)
-    return text
 
 
 def describe_exception(error: BaseException) -> dict[str, Any]:

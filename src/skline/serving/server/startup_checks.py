@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import BaseModel, SecretStr
 
 from skline.errors import SklineError
-from skline.serving.observability.logging import log_config, redact
+from skline.redaction import redact
+from skline.serving.observability.logging import log_config
 from skline.serving.security.api_keys import KeyStore
 from skline.serving.security.guard import is_loopback
 from skline.serving.settings import ServiceSettings

@@ -62,7 +62,7 @@ def prepare(root: Path, cache: Path) -> dict[str, Workload]:
     packaged = Artifact.open(root / "artifact", digest)
     if packaged.plan_bytes is not None:
         try:
-            plan_storage.load_plan(packaged.plan_bytes)
+            plan_storage.load_plan(packaged.plan_bytes, packaged.manifest.libraries)
         except plan_storage.UnusablePlan as error:
             raise SklineError(
                 f"{error}; run `uv run dvc repro`, or the benchmark measures a service that plans anew"

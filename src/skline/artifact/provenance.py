@@ -4,15 +4,119 @@ Both determine the pipeline, so equal ones give an equal artifact. When it was f
 one run: MLflow holds them, and git holds which commit recorded the artifact's digest.
 """
 
+import pickle
 import platform
-from importlib.metadata import version
+from collections.abc import Collection, Mapping
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from typing import Any
+
+from typing_extensions import override
 
 #: Name of the engine's distribution.
 ENGINE = "skline"
+#: Libraries that every pipeline needs.
 LIBRARIES = ("joblib", "numpy", "pandas", "scikit-learn", "scipy")
+#: The name under which the version of Python is recorded.
+PYTHON = "python"
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of Python, without the patch release, and of the libraries that determine the predictions."""
+def library_versions(pipeline: Any) -> dict[str, str]:
+    """Return the versions of Python, without the patch release, and of the libraries that determine the predictions.
+
+    Parameters
+    ----------
+    pipeline : estimator
+        The libraries of its objects follow those that every pipeline needs, such as the one of LightGBM.
+
+    Returns
+    -------
+    dict of version by name of the distribution, as `uv add` takes it
+    """
     python = ".".join(platform.python_version_tuple()[:2])
-    return {"python": python} | {name: version(name) for name in LIBRARIES}
+    names = [*LIBRARIES, *pipeline_libraries(pipeline)]
+    return {PYTHON: python} | {name: version(name) for name in names}
+
+
+def pipeline_libraries(pipeline: Any) -> list[str]:
+    """Return the distributions that define the objects of a pipeline, beyond LIBRARIES and the engine, in order.
+
+    The project's own package `model` is none: it is not installed.
+    """
+    modules = _Modules()
+    modules.dump(pipeline)
+    packages = {name.partition(".")[0] for name in modules.names}
+    installed = packages_distributions()
+    found = {distribution for package in packages for distribution in installed.get(package, [])}
+    return sorted(found - {*LIBRARIES, ENGINE}, key=str.lower)
+
+
+def installed_versions(names: Collection[str]) -> dict[str, str]:
+    """Return the installed versions of recorded libraries; those that are not installed are left out."""
+    return {name: present for name in names if (present := _installed(name)) is not None}
+
+
+def differing_libraries(recorded: Mapping[str, str]) -> dict[str, str | None]:
+    """Compare recorded versions with the installed ones.
+
+    Of Python and the libraries that every pipeline needs, patch releases do not differ: they change neither predictions
+    nor formats. Of any other library nothing is known, so each version differs.
+
+    Parameters
+    ----------
+    recorded : mapping of version by name
+        What `library_versions` returned.
+
+    Returns
+    -------
+    dict of the installed version by name, None if the library is not installed; only what differs
+    """
+    installed = {name: _installed(name) for name in recorded}
+    return {
+        name: present
+        for name, present in installed.items()
+        if present is None or not is_same_version(name, recorded[name], present)
+    }
+
+
+def is_same_version(name: str, recorded: str, present: str) -> bool:
+    """Return whether two versions of a library count as the same; see `differing_libraries`."""
+    return _significant(name, recorded) == _significant(name, present)
+
+
+def _installed(name: str) -> str | None:
+    """Return the version of Python or of an installed distribution."""
+    if name == PYTHON:
+        return platform.python_version()
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _significant(name: str, release: str) -> str:
+    """Return the part of a version in which two of them may differ."""
+    return ".".join(release.split(".")[:2]) if name in (PYTHON, *LIBRARIES) else release
+
+
+class _Modules(pickle.Pickler):
+    """Collects the names of the modules whose classes and functions a pickle refers to; the pickle is discarded."""
+
+    def __init__(self) -> None:
+        super().__init__(_Nowhere(), protocol=5, buffer_callback=lambda _: None)  # arrays are not copied
+        self.names: set[str] = set()
+
+    @override
+    def persistent_id(self, obj: Any) -> None:
+        """Note the modules of an object and of its type; pickle calls this for every object."""
+        for each in (obj, type(obj)):
+            module = getattr(each, "__module__", None)
+            if isinstance(module, str):
+                self.names.add(module)
+
+
+class _Nowhere:
+    """A file that discards what is written."""
+
+    def write(self, data: Any) -> int:
+        """Discard the data, and return its length."""
+        return len(data)

@@ -1,13 +1,12 @@
 """Check of the artifact: it has the expected digest, and the installed libraries can load it."""
 
-from importlib.metadata import PackageNotFoundError
-
 from skline import paths
 from skline.artifact import Artifact, InvalidArtifact, read_digest
-from skline.artifact.provenance import library_versions
+from skline.artifact.provenance import differing_libraries
 from skline.doctor.findings import Finding, join_first
 from skline.errors import SklineError
 from skline.release.verdict import read_verdict
+from skline.scoring.plan_storage import NOT_OF_PLANS
 
 #: Libraries whose pickles only the version that wrote them can read.
 SAME_VERSION_REQUIRED = ("scikit-learn",)
@@ -41,27 +40,19 @@ def _check_artifact() -> list[Finding]:
         artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
     except InvalidArtifact as error:
         return [Finding("broken", str(error), "uv run dvc repro -f gate")]
-    try:
-        installed = library_versions()
-    except PackageNotFoundError as error:
-        return [Finding("broken", f"{error.name} is not installed", "uv sync")]
     recorded = artifact.manifest.libraries
-    differing = [
-        name
-        for name, version in recorded.items()
-        if name in installed and _release(version) != _release(installed[name])
-    ]
+    differing = differing_libraries(recorded)
     if not differing:
         return [Finding("ok", f"artifact {artifact.version} is intact and fits the installed libraries")]
-    versions = join_first([f"{name} {recorded[name]} (installed: {installed[name]})" for name in differing])
+    versions = join_first([f"{name} {recorded[name]} (installed: {differing[name] or 'none'})" for name in differing])
     message = f"artifact {artifact.version} was made with {versions}"
+    if missing := [name for name, installed in differing.items() if installed is None]:
+        message += "; the service cannot load the pipeline"
+        return [Finding("broken", message, f"uv sync, or uv add {' '.join(missing)}")]
     if set(differing) & set(SAME_VERSION_REQUIRED):
         message += "; scikit-learn cannot load a pipeline of another version"
         return [Finding("broken", message, "uv run dvc repro -f train")]
+    if differing.keys() - set(NOT_OF_PLANS):
+        message += "; the service does not use the stored plan"
     message += "; the service rejects it if a prediction for a golden row differs in a bit"
     return [Finding("warning", message, "uv run dvc repro -f train")]
-
-
-def _release(version: str) -> list[str]:
-    """Major and minor version: later parts change neither predictions nor formats."""
-    return version.split(".")[:2]

@@ -1,13 +1,16 @@
-"""Check of the image's requirements: they contain the libraries of the project, which the model may need."""
+"""Check of the image's requirements: they contain the libraries of the project, and those that the model needs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
+from pydantic import ValidationError
 
-from skline.artifact.provenance import ENGINE
+from skline import paths
+from skline.artifact import MANIFEST, Manifest
+from skline.artifact.provenance import ENGINE, PYTHON, is_same_version
 from skline.doctor.findings import Finding, join_first
 from skline.doctor.pyproject import Project, read_project
 from skline.paths import PYPROJECT
@@ -18,7 +21,7 @@ REMEDY = "uv run just requirements"
 
 
 def check() -> list[Finding]:
-    """Compare requirements/serving.txt with the libraries of the project, which pipeline.joblib may need."""
+    """Compare requirements/serving.txt with the libraries of the project, and with those that the artifact needs."""
     if not REQUIREMENTS.exists():
         return []  # a project without an image
     try:
@@ -38,7 +41,34 @@ def check() -> list[Finding]:
             f"{REQUIREMENTS} does not satisfy {PYPROJECT}: {join_first(problems)}; the image cannot load the model"
         )
         return [Finding("broken", message, REMEDY)]
-    return [Finding("ok", f"{REQUIREMENTS} pins {len(pinned)} libraries, with those of {PYPROJECT}")]
+    return _check_artifact(pinned) or [
+        Finding("ok", f"{REQUIREMENTS} pins {len(pinned)} libraries, with those of {PYPROJECT}")
+    ]
+
+
+def _check_artifact(pinned: Mapping[str, str]) -> list[Finding]:
+    """Compare the pins with the libraries that the artifact was made with."""
+    try:
+        manifest = Manifest.model_validate_json((paths.ARTIFACT / MANIFEST).read_bytes())
+    except (OSError, ValidationError):
+        return []  # no artifact yet, or reported by its own check
+    made_with = {name: version for name, version in manifest.libraries.items() if name != PYTHON}
+    missing = [name for name in made_with if canonicalize_name(name) not in pinned]
+    if missing:
+        message = (
+            f"{REQUIREMENTS} lacks {join_first(missing)}, which the artifact needs; the image cannot load the model. "
+            f"The image contains the libraries of `dependencies` in {PYPROJECT}, not those of the groups train and dev"
+        )
+        return [Finding("broken", message, f"uv add {' '.join(missing)}, then {REMEDY}")]
+    other = [
+        f"{name} {pinned[canonicalize_name(name)]} (artifact: {version})"
+        for name, version in made_with.items()
+        if not is_same_version(name, version, pinned[canonicalize_name(name)])
+    ]
+    if not other:
+        return []
+    message = f"{REQUIREMENTS} pins other versions than those that the artifact was made with: {join_first(other)}"
+    return [Finding("warning", message, f"{REMEDY}, or install the pinned versions and uv run dvc repro -f train")]
 
 
 def pins(text: str) -> dict[str, str]:

@@ -30,7 +30,7 @@ def artifact_scorer(artifact: Artifact) -> ScoreFrame:
     names = artifact.contract.input_names
     if artifact.plan_bytes is not None:
         try:
-            plan = plan_storage.load_plan(artifact.plan_bytes)
+            plan = plan_storage.load_plan(artifact.plan_bytes, artifact.manifest.libraries)
         except plan_storage.UnusablePlan:
             pass  # the pipeline gives the same scores as the plan
         else:

@@ -71,7 +71,7 @@ def _row_scorer(artifact: Artifact) -> Callable[[dict[str, Any]], Any]:
     """Return a function that scores one row: by the stored plan, or by the pipeline."""
     if artifact.plan_bytes is not None:
         try:
-            return plan_storage.load_plan(artifact.plan_bytes).score_row
+            return plan_storage.load_plan(artifact.plan_bytes, artifact.manifest.libraries).score_row
         except plan_storage.UnusablePlan:
             pass  # a server, too, then scores by the pipeline
     from skline.scoring.reference import score_with_pipeline

@@ -57,7 +57,7 @@ def _load_stored_plan(artifact: Artifact) -> tuple[Plan | None, str | None]:
     if artifact.plan_bytes is None:
         return None, None
     try:
-        plan = plan_storage.load_plan(artifact.plan_bytes)
+        plan = plan_storage.load_plan(artifact.plan_bytes, artifact.manifest.libraries)
         problem = golden_verification.compare_plan(artifact, plan)
     except plan_storage.UnusablePlan as error:
         return None, str(error)

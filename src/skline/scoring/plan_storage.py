@@ -2,11 +2,13 @@
 
 The bytes are a pickle, so they are loaded only from an artifact whose digest was verified. They contain objects of this
 package, of NumPy and of scikit-learn (the trees of a forest), so only the same code may use them: they start with a
-digest of that code and of these versions.
+digest of that code and of these versions. A plan repeats how the library of the estimator, such as LightGBM, predicts,
+and may hold its objects; so it is used with the version that the manifest records, and no other.
 """
 
 import hashlib
 import pickle
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import skline.contract.spec
 import skline.features.text
 import skline.features.time
+from skline.artifact.provenance import differing_libraries
 from skline.errors import SklineError
 from skline.scoring.plan import Plan
 
@@ -24,6 +27,8 @@ DIGEST_LENGTH = 64
 OTHER_MODULES: tuple[Any, ...] = (skline.contract.spec, skline.features.text, skline.features.time)
 #: Distributions whose objects a plan may hold.
 LIBRARIES = ("numpy", "scikit-learn", "scipy")
+#: What plans do not depend on, although pipelines do.
+NOT_OF_PLANS = ("joblib", "pandas", "python")
 
 
 class UnusablePlan(SklineError):
@@ -35,14 +40,24 @@ def dump_plan(plan: Plan) -> bytes:
     return code_digest().encode() + pickle.dumps(plan, protocol=5)
 
 
-def load_plan(content: bytes) -> Plan:
+def load_plan(content: bytes, libraries: Mapping[str, str]) -> Plan:
     """Load a plan from verified bytes.
+
+    Parameters
+    ----------
+    content : bytes
+    libraries : mapping of version by name
+        Those that the pipeline was fitted with, from the manifest.
 
     Raises
     ------
     UnusablePlan
-        If other code wrote it, or it cannot be unpickled for any reason.
+        If other versions of the libraries are installed, other code wrote it, or it cannot be unpickled for any reason.
     """
+    if different := differing_libraries(_of_plans(libraries)):
+        made_with = ", ".join(f"{name} {libraries[name]}" for name in different)
+        present = ", ".join(f"{name} {found}" if found else f"no {name}" for name, found in different.items())
+        raise UnusablePlan(f"it was made with {made_with}; {present} is installed here")
     written_by = content[:DIGEST_LENGTH].decode("ascii", "replace")
     if written_by != code_digest():
         raise UnusablePlan(f"it was written by code {written_by[:12]}, this is code {code_digest()[:12]}")
@@ -53,6 +68,11 @@ def load_plan(content: bytes) -> Plan:
     if not isinstance(plan, Plan):
         raise UnusablePlan(f"it is a {type(plan).__name__} instead of a Plan")
     return plan
+
+
+def _of_plans(libraries: Mapping[str, str]) -> dict[str, str]:
+    """Return the libraries that a plan depends on."""
+    return {name: release for name, release in libraries.items() if name not in NOT_OF_PLANS}
 
 
 @cache

@@ -100,7 +100,10 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
     if metadata["scoring"]["path"] == "plan":
         files[artifact.PLAN] = paths.PLAN.read_bytes()
     packaged = artifact.Artifact.open(folder, artifact.write(folder, files, metadata))
-    if packaged.plan_bytes is not None and (mismatch := compare_plan(packaged, load_plan(packaged.plan_bytes))):
+    if packaged.plan_bytes is None:
+        return packaged
+    plan = load_plan(packaged.plan_bytes, packaged.manifest.libraries)
+    if mismatch := compare_plan(packaged, plan):
         raise SklineError(
             f"package: the stored plan does not predict as the pipeline did in tune: {mismatch}; "
             "run `dvc repro -sf tune`, then `dvc repro`"

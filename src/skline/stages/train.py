@@ -135,7 +135,7 @@ def write_fit(pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]]
     """
     write_joblib(paths.FITTED, pipeline)
     write_text(paths.FITTED_ROWS, predict_golden_rows(contract, pipeline, rows).model_dump_json(indent=1))
-    write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions()})
+    write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions(pipeline)})
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skline import paths
 from skline.artifact import GoldenRows
-from skline.artifact.provenance import library_versions
+from skline.artifact.provenance import installed_versions
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
@@ -120,7 +120,8 @@ def main() -> None:
     from skline.scoring.golden_rows import choose_golden_rows
 
     settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
-    require_same_libraries(read_json(paths.ORIGIN)["libraries"], library_versions())
+    recorded = read_json(paths.ORIGIN)["libraries"]
+    require_same_libraries(recorded, installed_versions(recorded))
     fitted = joblib.load(paths.FITTED)
     require_same_predictions(fitted, contract, GoldenRows.model_validate(read_json(paths.FITTED_ROWS)))
     validation = read_table(paths.part("validation"), [*contract.input_names, contract.target.name])

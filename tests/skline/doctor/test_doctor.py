@@ -1,5 +1,6 @@
 """`skline doctor` on a sound project, and on projects with one problem each."""
 
+import hashlib
 import http.server
 import json
 import os
@@ -289,20 +290,33 @@ def test_list_of_what_only_the_template_needs_is_complete() -> None:
     assert [name for name in template_check.ENGINE_COPY if not (demo.ROOT / name).is_dir()] == []
 
 
-def test_compares_artifact_with_its_digest_and_the_installed_libraries(
-    project: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_compares_artifact_with_its_digest_and_the_installed_libraries(project: Path) -> None:
     package_small_model(project)
     assert artifact_check.check()[0].level == "ok"
-    installed = artifact_check.library_versions()
-    for name, version, level in (("numpy", "1.2.3", "warning"), ("scikit-learn", "0.1.0", "broken")):
-        monkeypatch.setattr(artifact_check, "library_versions", lambda n=name, v=version: installed | {n: v})
+    installed = json.loads((project / "artifact/manifest.json").read_text())["libraries"]
+    for name, level, consequence in (
+        ("joblib", "warning", "; the service rejects it if a prediction"),
+        ("numpy", "warning", "; the service does not use the stored plan; "),
+        ("scikit-learn", "broken", "; scikit-learn cannot load a pipeline of another version"),
+        ("lightgbm-gone", "broken", "; the service cannot load the pipeline"),
+    ):
+        record_libraries(installed | {name: "0.1.2"})
         [finding] = artifact_check.check()
-        assert (finding.level, f"(installed: {version})" in finding.message) == (level, True)
+        assert finding.level == level
+        assert f"{name} 0.1.2 (installed: {installed.get(name, 'none')}){consequence}" in finding.message
+    record_libraries(installed)
     (project / "artifact/model_card.md").write_text("changed")
     [finding] = artifact_check.check()
     assert finding.level == "broken"
     assert "model_card.md" in finding.message
+
+
+def record_libraries(libraries: dict[str, str]) -> None:
+    """Write other libraries into the manifest of the artifact, and its digest."""
+    path = Path("artifact/manifest.json")
+    manifest = json.dumps(json.loads(path.read_text()) | {"libraries": libraries})
+    path.write_text(manifest)
+    write("artifact.sha256", hashlib.sha256(manifest.encode()).hexdigest() + "\n")
 
 
 def package_small_model(project: Path) -> None:

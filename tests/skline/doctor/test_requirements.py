@@ -1,9 +1,11 @@
 """The check of the image's requirements: they contain the libraries of the project in versions that it allows."""
 
+import json
 from pathlib import Path
 
 from skline.doctor import requirements
 from tests.skline.doctor.conftest import edit, write
+from tests.skline.doctor.test_doctor import package_small_model
 
 PINS = """joblib==1.6.0 \\
     --hash=sha256:00
@@ -26,6 +28,33 @@ def test_missing_and_old_libraries_are_named(project: Path) -> None:
     assert finding.level == "broken"
     assert "joblib is 1.6.0, required is >=1.7, lightgbm is missing;" in finding.message
     assert finding.remedy == "uv run just requirements"
+
+
+def test_pins_are_compared_with_what_the_artifact_needs(project: Path) -> None:
+    package_small_model(project)
+    manifest = json.loads(Path("artifact/manifest.json").read_text())
+    made_with = {name: version for name, version in manifest["libraries"].items() if name != "python"}
+    write("requirements/serving.txt", as_pins(made_with))
+    assert [finding.level for finding in requirements.check()] == ["ok"]
+
+    manifest["libraries"]["LightGBM"] = "4.7.0"
+    write("artifact/manifest.json", json.dumps(manifest))
+    [finding] = requirements.check()
+    assert finding.level == "broken"
+    assert "lacks LightGBM, which the artifact needs" in finding.message
+    assert finding.remedy == "uv add LightGBM, then uv run just requirements"
+
+    write("requirements/serving.txt", as_pins(made_with | {"lightgbm": "4.6.0"}))
+    [finding] = requirements.check()
+    assert finding.level == "warning"
+    assert finding.message.endswith("made with: LightGBM 4.6.0 (artifact: 4.7.0)")
+
+    write("requirements/serving.txt", as_pins(made_with | {"lightgbm": "4.7.0"}))
+    assert [finding.level for finding in requirements.check()] == ["ok"]
+
+
+def as_pins(versions: dict[str, str]) -> str:
+    return "".join(f"{name}=={version} \\\n    --hash=sha256:00\n" for name, version in versions.items())
 
 
 def test_pins_are_read_with_extras_and_markers() -> None:

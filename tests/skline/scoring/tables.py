@@ -153,7 +153,7 @@ def assert_planned(pipeline: Any, rows: list[Row] | None = None, columns: tuple[
 
 def assert_equal_after_storage(plan: Plan, rows: list[Row]) -> None:
     """Assert that the plan gives the same scores after it was stored and loaded."""
-    restored = plan_storage.load_plan(plan_storage.dump_plan(plan))
+    restored = plan_storage.load_plan(plan_storage.dump_plan(plan), {})
     assert restored.exactness == plan.exactness
     for row in rows[:4]:
         assert repr(restored.score_row(row)) == repr(plan.score_row(row))

@@ -5,6 +5,7 @@ import logging
 import pickle
 import sys
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,13 +13,16 @@ from typing import Any
 import joblib
 import numpy as np
 import pytest
+from lightgbm import LGBMClassifier
 from sklearn.base import clone
+from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PowerTransformer
 
 from skline import artifact
 from skline.artifact import Artifact, InvalidArtifact, Scoring
-from skline.features import minutes_of_day
+from skline.artifact.provenance import library_versions
+from skline.features import BoostingClassifier, minutes_of_day
 from skline.scoring import plan_storage
 from skline.scoring.golden_verification import parse_rows
 from skline.scoring.load import load_plan_or_pipeline
@@ -164,3 +168,47 @@ def test_pipeline_with_a_renamed_class_is_rejected_with_the_next_step(packaged: 
     files = {artifact.PIPELINE: renamed, artifact.PLAN: b"0" * 64}
     with pytest.raises(InvalidArtifact, match=r"code that does not exist here \(AttributeError: .*minutes_of_DAY"):
         load_plan_or_pipeline(repackage(packaged, tmp_path / "a", files))
+
+
+def lightgbm_artifact(folder: Path) -> demo.Packaged:
+    """Write the artifact of a pipeline that ends in LightGBM."""
+    names, rows = (
+        [column.name for column in demo.contract().inputs if column.kind in ("number", "integer")],
+        demo.parts()["train"],
+    )
+    columns = ColumnTransformer([("numbers", "passthrough", names)])
+    model = LGBMClassifier(n_estimators=5, n_jobs=1, verbosity=-1)
+    fitted = Pipeline([("columns", columns), ("model", BoostingClassifier(model))])
+    return demo.package(folder, fitted.fit(rows[demo.contract().input_names], rows["late"]))
+
+
+def test_stored_plan_is_used_with_no_other_version_of_the_estimators_library(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = lightgbm_artifact(tmp_path / "a")
+    opened = Artifact.open(made.folder, made.digest)
+    assert opened.manifest.libraries["lightgbm"] == version("lightgbm")
+    plan, scoring = load_plan_or_pipeline(opened)
+    assert isinstance(plan, Plan)
+    assert scoring.reason is None
+
+    other = repackage(made, tmp_path / "b", {}, libraries=opened.manifest.libraries | {"lightgbm": "4.0.1"})
+    with caplog.at_level(logging.INFO, logger="skline.scoring"):
+        plan, scoring = load_plan_or_pipeline(other)
+    assert isinstance(plan, Plan)  # built again from the pipeline, with the installed library
+    problem = f"it was made with lightgbm 4.0.1; lightgbm {version('lightgbm')} is installed here"
+    assert problem in (scoring.reason or "")
+    assert "was built again from the pipeline" in (scoring.reason or "")
+    assert f"the stored plan is not used: {problem}" in caplog.text
+
+
+def test_artifact_is_rejected_where_the_estimators_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = lightgbm_artifact(tmp_path / "a")
+    gone = {"lightgbm-gone": "4.7.0"}
+    opened = repackage(made, tmp_path / "b", {}, libraries=library_versions(demo.pipeline()) | gone)
+    monkeypatch.setitem(sys.modules, "lightgbm.sklearn", None)  # importing it raises ModuleNotFoundError
+    with pytest.raises(InvalidArtifact, match=r"pipeline.joblib refers to code that does not exist here .*lightgbm"):
+        load_plan_or_pipeline(opened)
+    assert "it was made with lightgbm-gone 4.7.0; no lightgbm-gone is installed here" in caplog.text

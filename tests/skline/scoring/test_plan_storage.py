@@ -29,12 +29,12 @@ def plan() -> Plan:
 
 def test_plan_written_by_other_code_is_unusable(plan: Plan) -> None:
     with pytest.raises(plan_storage.UnusablePlan, match="written by code 000000000000"):
-        plan_storage.load_plan(b"0" * 64 + plan_storage.dump_plan(plan)[64:])
+        plan_storage.load_plan(b"0" * 64 + plan_storage.dump_plan(plan)[64:], {})
 
 
 def test_object_that_is_not_a_plan_is_unusable() -> None:
     with pytest.raises(plan_storage.UnusablePlan, match="it is a list"):
-        plan_storage.load_plan(plan_storage.code_digest().encode() + pickle.dumps([]))
+        plan_storage.load_plan(plan_storage.code_digest().encode() + pickle.dumps([]), {})
 
 
 class Recorder(pickle.Unpickler):
@@ -72,7 +72,7 @@ def test_a_plan_of_another_version_of_a_library_is_unusable(
     monkeypatch.setattr(plan_storage, "version", other)
     try:
         with pytest.raises(plan_storage.UnusablePlan, match="it was written by code"):
-            plan_storage.load_plan(stored)
+            plan_storage.load_plan(stored, {})
     finally:
         plan_storage.code_digest.cache_clear()
 
@@ -81,7 +81,7 @@ CODE = """
 import pathlib, pickle, sys
 sys.modules["sklearn"] = sys.modules["pandas"] = None
 from skline.scoring import plan_storage
-plan = plan_storage.load_plan(pathlib.Path(sys.argv[1]).read_bytes())
+plan = plan_storage.load_plan(pathlib.Path(sys.argv[1]).read_bytes(), {})
 rows = pickle.loads(pathlib.Path(sys.argv[2]).read_bytes())
 print([plan.score_row(row) for row in rows], plan.score_rows(rows).probabilities.tolist())
 """

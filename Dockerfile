@@ -18,6 +18,8 @@ ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 OMP_NUM_THREADS=1 \
     SKLINE_LOG__DATABASE=/logs/predictions.db SKLINE_LOG__PARTITIONS=/logs/predictions
 WORKDIR /app
 COPY --from=build /venv /venv
+# LightGBM needs the OpenMP runtime of the system, which slim images lack; the wheel of scikit-learn contains it.
+RUN ln -s /venv/lib/python3.*/site-packages/scikit_learn.libs/libgomp-*.so.* /usr/lib/libgomp.so.1
 COPY src/model src/model
 COPY serving serving
 COPY artifact artifact

@@ -1,4 +1,8 @@
 # The steps that people and CI run alike: `uv run just NAME`; without a name, a list of them.
+
+# The image gets these libraries in the versions installed here: with others it could not use the stored plan.
+of_model := '^(joblib|numpy|pandas|scikit-learn|scipy)=='
+
 _list:
     @just --list
 
@@ -51,7 +55,8 @@ test-catboost:
 
 # Pin the image's libraries, with hashes, in `file`; present pins stay unless pyproject.toml forbids them.
 requirements file="requirements/serving.txt":
-    uv pip compile -q pyproject.toml --extra serving --generate-hashes --no-header --no-annotate \
+    uv pip freeze | grep -E '{{of_model}}' | uv pip compile -q pyproject.toml --constraints - --extra serving \
+        --generate-hashes --no-header --no-annotate \
         --no-emit-index-url --no-emit-find-links --python-version 3.12 --python-platform x86_64-manylinux_2_28 \
         -o {{file}}
 

@@ -79,8 +79,8 @@ def tables() -> Iterator[SampleTable]:
     yield sample_table("300 numbers, 10 % missing", 300, {}, 0.1)
 
 
-def own_estimator(library: str, table: SampleTable) -> Any:
-    """Return the library's estimator, set to treat categories in its own way."""
+def own_estimator(library: str, cat_features: list[str]) -> Any:
+    """Return the library's estimator, set to treat categories in its own way; CatBoost needs their names."""
     if library == "lightgbm":
         from lightgbm import LGBMClassifier
 
@@ -92,7 +92,8 @@ def own_estimator(library: str, table: SampleTable) -> Any:
     from catboost import CatBoostClassifier
 
     settings = {"n_estimators": TREES, "thread_count": 1, "random_seed": 0, "verbose": False}
-    return CatBoostClassifier(**settings, allow_writing_files=False, cat_features=table.names("string"))
+    given = {"cat_features": cat_features} if cat_features else {}
+    return CatBoostClassifier(**settings, **given, allow_writing_files=False)
 
 
 def own_frame(library: str, table: SampleTable, rows: list[dict[str, Value]]) -> pd.DataFrame:
@@ -111,10 +112,9 @@ def pipeline_of(library: str, table: SampleTable) -> Pipeline:
     encoder: Any = OrdinalEncoder(
         handle_unknown="use_encoded_value", unknown_value=np.nan, encoded_missing_value=np.nan, dtype=np.float64
     )
-    estimator = own_estimator(library, table)
     if library == "catboost":
         encoder = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
-        estimator.set_params(cat_features=None)
+    estimator = own_estimator(library, [])
     columns = ColumnTransformer([("category", encoder, categories), ("number", "passthrough", numbers)])
     encoded = 0 if library == "catboost" else len(categories)
     return Pipeline([("columns", columns), ("model", BoostingClassifier(estimator, categories=encoded))])
@@ -123,7 +123,7 @@ def pipeline_of(library: str, table: SampleTable) -> Pipeline:
 def lines(library: str, rounds: int) -> Iterator[str]:
     """Yield a line of the page for each table."""
     for table in tables():
-        own = own_estimator(library, table).fit(own_frame(library, table, table.rows), table.target)
+        own = own_estimator(library, table.names("string")).fit(own_frame(library, table, table.rows), table.target)
         pipeline = pipeline_of(library, table).fit(to_frame(table.columns, table.rows), table.target)
         choice, plan = choose_scoring(pipeline, table.columns, table.rows[:SCORED_ROWS])
         assert plan is not None, choice.reason

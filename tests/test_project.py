@@ -1,14 +1,19 @@
 """Structure of the project: the dependencies of its stages, and the boundaries between its packages."""
 
 import ast
+import ctypes
 import re
+import sys
 from functools import cache
 from pathlib import Path
 
 import pytest
+import sklearn
 import yaml
 
 from skline import engine
+from skline.artifact import provenance
+from skline.init.codegen.libraries import LIBRARIES
 from skline.stages import STAGES
 from tests.fixtures.demo import ROOT
 
@@ -143,3 +148,20 @@ def test_requirements_of_the_image_have_hashes_and_no_index_url() -> None:
     assert text.count("--hash=sha256:") >= len(pins)
     assert not re.search(r"https?:|--(extra-)?index|--find-links", text)
     assert not re.search(r"^(mlflow|dvc|pandera|pyarrow|sqlalchemy)", text, re.M)
+
+
+@pytest.mark.parametrize("name", ["justfile", "justfile.jinja"])
+def test_the_image_gets_the_libraries_of_the_predictions_in_the_installed_versions(name: str) -> None:
+    [pattern] = re.findall(r"^of_model := '(.*)'$", (ROOT / name).read_text(), re.M)
+    own = [code.requirement for code in LIBRARIES.values()] if name.endswith(".jinja") else []
+    for library in [*provenance.LIBRARIES, *own]:
+        assert re.search(pattern, f"{library}==1.2.3"), library
+    assert not re.search(pattern, "pandas-stubs==1.2.3")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the image is one of Linux")
+def test_the_wheel_of_scikit_learn_has_the_openmp_runtime_that_the_image_takes_from_it() -> None:
+    [pattern] = re.findall(r"ln -s \S+/site-packages/(\S+) /usr/lib/libgomp.so.1", (ROOT / "Dockerfile").read_text())
+    packages = Path(sklearn.__file__).parent.parent
+    [library] = packages.glob(pattern)
+    ctypes.CDLL(str(library))

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from skline.artifact import Artifact, Manifest, Scoring
+from skline.artifact.provenance import describe_libraries
 from skline.contract.spec import Column
 from skline.reporting import html
 from skline.reporting.format import format_number
@@ -49,9 +50,7 @@ def summarize_as_html(artifact: Artifact, scoring: Scoring) -> str:
 
 def _facts(manifest: Manifest, scoring: Scoring) -> Iterator[str]:
     yield manifest.task
-    yield "fitted with " + ", ".join(
-        f"{name} {manifest.libraries[name]}" for name in ("python", "scikit-learn") if name in manifest.libraries
-    )
+    yield f"fitted with {describe_libraries(manifest.libraries)}"
     yield f"scored by {describe_scoring(scoring)}"
 
 

@@ -40,14 +40,14 @@ def test_summary_has_version_metrics_and_inputs(artifact: Artifact) -> None:
         update={
             "metrics": {"rows": 1200, "model": {"roc_auc": 0.67081}, "dummy": {"roc_auc": 0.5}},
             "metric_descriptions": {"roc_auc": described},
-            "libraries": {"python": "3.12", "numpy": "2.4.1", "scikit-learn": "1.9.1"},
+            "libraries": {"python": "3.12", "numpy": "2.4.1", "scikit-learn": "1.9.1", "lightgbm": "4.7.0"},
         }
     )
     page = Texts(summarize_as_html(replace(artifact, manifest=manifest), manifest.scoring))
     assert page.open == []
     assert {artifact.version, "ROC AUC", "0.6708", "0.5000", "Metrics on 1,200 rows of the test part"} <= {*page.texts}
     assert set(artifact.contract.input_names) <= {*page.texts}
-    assert "fitted with python 3.12, scikit-learn 1.9.1" in "".join(page.texts)
+    assert "fitted with python 3.12, scikit-learn 1.9.1, lightgbm 4.7.0" in "".join(page.texts)
 
 
 def test_model_without_metrics_has_a_summary(artifact: Artifact) -> None:

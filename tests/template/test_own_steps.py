@@ -52,7 +52,7 @@ PIPELINE = '''"""The pipeline, of the project's own steps."""
 from sklearn.pipeline import Pipeline
 from sklearn.compose import ColumnTransformer
 
-from model.steps import RatioToMean, TwoOpinions
+from .steps import RatioToMean, TwoOpinions
 
 
 def build_pipeline(contract):

@@ -37,6 +37,12 @@ def library_versions(pipeline: Any) -> dict[str, str]:
     return {PYTHON: python} | {name: version(name) for name in names}
 
 
+def describe_libraries(libraries: Mapping[str, str]) -> str:
+    """Return recorded versions for people: Python, scikit-learn, and what not every pipeline needs."""
+    implied = {*LIBRARIES} - {"scikit-learn"}
+    return ", ".join(f"{name} {release}" for name, release in libraries.items() if name not in implied)
+
+
 def pipeline_libraries(pipeline: Any) -> list[str]:
     """Return the distributions that define the objects of a pipeline, beyond LIBRARIES and the engine, in order.
 

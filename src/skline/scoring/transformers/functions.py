@@ -38,7 +38,8 @@ def read_function_transformer(checks: RowChecks, step: Any, matrix: Matrix) -> M
     if not matches or not matrix.dtypes <= {"float64"}:
         raise UnsupportedStep(
             f"FunctionTransformer applies {getattr(func, '__name__', func)!r} to columns of {sorted(matrix.dtypes)}; "
-            "plans support minutes_of_day, and NumPy's sqrt, exp, log and abs on float64"
+            f"plans support minutes_of_day, and of NumPy {', '.join(ufunc.__name__ for ufunc in UFUNCS)} on float64, "
+            "which a column is that the contract declares as float"
         )
     expressions = tuple(_apply_ufunc(expression, matches[0]) for expression in matrix.expressions)
     return Matrix(expressions, matrix.container, matrix.names)

@@ -5,6 +5,7 @@ from html import escape
 from typing import Any
 
 from skline.artifact import Manifest, MetricDescription
+from skline.artifact.provenance import describe_libraries
 
 MODELS = {"model": "This model", "linear": "Linear model", "dummy": "Constant prediction"}
 PARTS = {"train": "Training data", "validation": "Validation data", "test": "Test data"}
@@ -17,9 +18,7 @@ def model_summary(manifest: Manifest, card: str) -> str:
     details = {
         **_data_parts(sections.get("Data", "")),
         "Data (SHA-256)": manifest.data_sha256.get("train", "")[:12],
-        "Made with": ", ".join(
-            f"{name} {manifest.libraries[name]}" for name in ("python", "scikit-learn") if name in manifest.libraries
-        ),
+        "Made with": describe_libraries(manifest.libraries),
     }
     items = "\n".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in details.items() if value

@@ -6,7 +6,7 @@ one run: MLflow holds them, and git holds which commit recorded the artifact's d
 
 import pickle
 import platform
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from typing import Any
 
@@ -54,11 +54,6 @@ def pipeline_libraries(pipeline: Any) -> list[str]:
     installed = packages_distributions()
     found = {distribution for package in packages for distribution in installed.get(package, [])}
     return sorted(found - {*LIBRARIES, ENGINE}, key=str.lower)
-
-
-def installed_versions(names: Collection[str]) -> dict[str, str]:
-    """Return the installed versions of recorded libraries; those that are not installed are left out."""
-    return {name: present for name in names if (present := _installed(name)) is not None}
 
 
 def differing_libraries(recorded: Mapping[str, str]) -> dict[str, str | None]:

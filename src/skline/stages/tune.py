@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 
 from skline import paths
 from skline.artifact import GoldenRows
-from skline.artifact.provenance import installed_versions
+from skline.artifact.provenance import differing_libraries
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
@@ -32,19 +32,14 @@ from skline.tuning.tune import tune
 REMEDY = "fit again with `dvc repro -sf train`, then run `dvc repro`"
 
 
-def require_same_libraries(fitted: Mapping[str, str], installed: Mapping[str, str]) -> None:
+def require_same_libraries(recorded: Mapping[str, str]) -> None:
     """Raise SklineError if the pipeline was fitted by other versions of the libraries than those that are installed.
 
     The artifact names the libraries of the fit. Others may read the pipeline differently.
     """
-    names = sorted(fitted.keys() | installed.keys())
-    different = [
-        f"{name} {fitted.get(name, 'missing')} (now {installed.get(name, 'missing')})"
-        for name in names
-        if fitted.get(name) != installed.get(name)
-    ]
-    if different:
-        raise SklineError(f"tune: {paths.FITTED} was fitted with {', '.join(different)}; {REMEDY}")
+    if different := differing_libraries(recorded):
+        names = ", ".join(f"{name} {recorded[name]} (now {now or 'missing'})" for name, now in different.items())
+        raise SklineError(f"tune: {paths.FITTED} was fitted with {names}; {REMEDY}")
 
 
 def require_same_predictions(pipeline: Any, contract: Contract, rows: GoldenRows) -> None:
@@ -120,8 +115,7 @@ def main() -> None:
     from skline.scoring.golden_rows import choose_golden_rows
 
     settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
-    recorded = read_json(paths.ORIGIN)["libraries"]
-    require_same_libraries(recorded, installed_versions(recorded))
+    require_same_libraries(read_json(paths.ORIGIN)["libraries"])
     fitted = joblib.load(paths.FITTED)
     require_same_predictions(fitted, contract, GoldenRows.model_validate(read_json(paths.FITTED_ROWS)))
     validation = read_table(paths.part("validation"), [*contract.input_names, contract.target.name])

@@ -66,7 +66,7 @@ def test_fit_of_other_libraries_is_not_tuned(project: Path) -> None:
     with pytest.raises(SklineError, match=r"fitted with numpy 1.0 \(now .*\), xgboost 3.0 \(now missing\); fit again"):
         run(0.3)
     assert not paths.MODEL.exists()
-    stage.require_same_libraries(library_versions(), library_versions())
+    stage.require_same_libraries(library_versions(demo.pipeline()))
 
 
 def test_fit_that_predicts_differently_in_another_process_is_not_tuned(project: Path) -> None:

@@ -4,7 +4,7 @@ Plain functions that routes call: resolving them as FastAPI dependencies takes l
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
@@ -61,16 +61,35 @@ def check_body(body: bytes, headers: Iterable[tuple[bytes, bytes]], types: froze
     if not body:
         raise RequestError(422, "the body is empty; send JSON as /docs shows it", "body_missing")
     for name, value in headers:
-        if name == b"transfer-encoding" and value.strip(b" \t,").lower() != b"chunked":
-            message = f"Transfer-Encoding {_quote(value)} is not supported; send the body as it is, or chunked"
-            raise RequestError(400, message, "unsupported_transfer_coding", {"connection": "close"})
-        if name == b"content-encoding" and not _is_plain(value):
-            message = f"Content-Encoding {_quote(value)} is not supported; send the body uncompressed"
-            raise RequestError(415, message, "unsupported_encoding")
-        if name == b"content-type" and value not in types and media_type(value) not in types:
-            names = " or ".join(sorted(name.decode() for name in types - UNSPECIFIC_TYPES))
-            message = f"Content-Type {_quote(value)} is not supported here; send {names}"
-            raise RequestError(415, message, "unsupported_media_type")
+        check = _HEADER_CHECKS.get(name)
+        if check is not None:
+            check(value, types)
+
+
+def _check_transfer_coding(value: bytes, _: frozenset[bytes]) -> None:
+    if value.strip(b" \t,").lower() != b"chunked":
+        message = f"Transfer-Encoding {_quote(value)} is not supported; send the body as it is, or chunked"
+        raise RequestError(400, message, "unsupported_transfer_coding", {"connection": "close"})
+
+
+def _check_content_coding(value: bytes, _: frozenset[bytes]) -> None:
+    if not _is_plain(value):
+        message = f"Content-Encoding {_quote(value)} is not supported; send the body uncompressed"
+        raise RequestError(415, message, "unsupported_encoding")
+
+
+def _check_type(value: bytes, types: frozenset[bytes]) -> None:
+    if value not in types and media_type(value) not in types:
+        names = " or ".join(sorted(name.decode() for name in types - UNSPECIFIC_TYPES))
+        message = f"Content-Type {_quote(value)} is not supported here; send {names}"
+        raise RequestError(415, message, "unsupported_media_type")
+
+
+_HEADER_CHECKS: dict[bytes, Callable[[bytes, frozenset[bytes]], None]] = {
+    b"transfer-encoding": _check_transfer_coding,
+    b"content-encoding": _check_content_coding,
+    b"content-type": _check_type,
+}
 
 
 def media_type(content_type: bytes) -> bytes:

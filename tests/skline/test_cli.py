@@ -9,6 +9,7 @@ import pytest
 
 from skline import cli
 from tests.fixtures.demo import ROOT
+from tests.fixtures.server import free_port
 
 COMMAND_FILES = [path.stem for path in (ROOT / "src/skline/commands").glob("[a-z]*.py")]
 
@@ -40,6 +41,7 @@ def test_help_imports_neither_pandas_nor_pydantic(tmp_path: Path) -> None:
 
 def test_serve_rejects_a_missing_artifact_in_one_line(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "skline.cli", "serve", "--artifact", str(tmp_path), "--digest", "0" * 64]
+    command += ["--port", str(free_port())]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False)
     assert done.returncode == 1
     assert "manifest.json cannot be read" in done.stderr

@@ -14,8 +14,9 @@ from skline.errors import SklineError
 NOTHING_HALF_WRITTEN = "no file was left half-written: each is complete or unchanged"
 DISK_FULL_HINT = f"free some space and run it again; {NOTHING_HALF_WRITTEN}"
 NOT_INSTALLED_HINT = (
-    "the service needs skline[serving], the pipeline and the other commands skline[train], and a library that your "
-    "model uses belongs to the dependencies in pyproject.toml"
+    "the service needs skline[serving], `skline monitor` skline[monitor], the pipeline and the other commands "
+    "skline[train]: `uv add --group train 'skline[train,monitor]'`. A library that your model uses belongs to the "
+    "dependencies: `uv add NAME`"
 )
 OWN_PACKAGES = ("skline", "model", "serving")
 #: Status that a shell reports for a process that SIGPIPE ended: 128 + 13.

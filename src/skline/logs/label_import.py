@@ -49,6 +49,8 @@ def append_file(
     SklineError
         If the file cannot be read or lacks columns; StoreUnavailable if the database cannot be written.
     """
+    if not path.is_file():
+        raise SklineError(f"there is no file {str(path)!r} with labels")
     suffix = path.suffix.lower()
     if suffix in JSON_LINES:
         rows = _read_json_lines(path)

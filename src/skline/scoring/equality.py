@@ -23,10 +23,10 @@ def scores_equal(expected: Scores | None, actual: Scores | None, exactness: Exac
         return expected is actual
     if (expected.probabilities is None) != (actual.probabilities is None):
         return False
-    is_regression = expected.probabilities is None
-    if not is_regression and expected.predictions.tolist() != actual.predictions.tolist():
+    are_numbers = expected.probabilities is None and expected.predictions.dtype.kind == "f"
+    if are_numbers and not arrays_equal(expected.predictions, actual.predictions, exactness):
         return False
-    if is_regression and not arrays_equal(expected.predictions, actual.predictions, exactness):
+    if not are_numbers and expected.predictions.tolist() != actual.predictions.tolist():
         return False
     return expected.probabilities is None or (
         actual.probabilities is not None and arrays_equal(expected.probabilities, actual.probabilities, exactness)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import pandas as pd
+from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
@@ -49,9 +50,10 @@ def train(
     Raises
     ------
     SklineError
-        If a parameter is unknown, or scikit-learn rejects a value.
+        If the pipeline is none for this task, a parameter is unknown, or scikit-learn rejects a value.
     """
     pipeline = build(contract)
+    require_estimator_of_task(pipeline, contract)
     if unused := unused_inputs(pipeline, contract):
         print(
             f"src/model/pipeline.py uses no column of the feature groups {', '.join(unused)}: "
@@ -67,6 +69,22 @@ def train(
             f"the pipeline of src/model/pipeline.py cannot be fitted on {len(rows)} rows: {error}"
         ) from error
     return pipeline
+
+
+def require_estimator_of_task(pipeline: Any, contract: Contract) -> None:
+    """Raise SklineError if `build_pipeline` returned no Pipeline, or one whose estimator is of another task."""
+    if not isinstance(pipeline, Pipeline):
+        raise SklineError(
+            f"build_pipeline() in src/model/pipeline.py returned {type(pipeline).__name__}; it must return a Pipeline"
+        )
+    is_other = is_regressor(pipeline) if contract.classes is not None else is_classifier(pipeline)
+    if is_other:
+        needed = "regressor" if contract.classes is None else "classifier"
+        raise SklineError(
+            f"{type(pipeline.steps[-1][1]).__name__} in src/model/pipeline.py is no {needed}, which the task "
+            f"{contract.task} of the target {contract.target.name!r} needs; use another estimator, or declare another "
+            "type of the target in src/model/contract.py"
+        )
 
 
 def unused_inputs(pipeline: Pipeline, contract: Contract) -> dict[str, list[str]]:

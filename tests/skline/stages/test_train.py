@@ -1,12 +1,15 @@
 """Tests of the stage train: the fit uses the inputs only, is reproducible, and rejects unknown parameters."""
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
-from sklearn.pipeline import Pipeline
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.tree import DecisionTreeClassifier
 
 from skline.contract.spec import Contract
@@ -111,3 +114,15 @@ def test_equal_fits_give_equal_plans() -> None:
         fitted = [train(rows, contract, build, params, seed=3) for _ in range(2)]
         first, second = (dump_plan(build_plan(each, contract.inputs)) for each in fitted)
         assert first == second
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda _: None, "returned NoneType; it must return a Pipeline"),
+        (lambda _: make_pipeline(Ridge()), "Ridge in src/model/pipeline.py is no classifier, which the task binary"),
+    ],
+)
+def test_pipeline_of_another_task_is_rejected_before_it_is_fitted(build: Any, message: str) -> None:
+    with pytest.raises(SklineError, match=message):
+        train(demo.parts()["train"].head(50), demo.contract(), build, {}, 0)

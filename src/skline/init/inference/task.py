@@ -39,7 +39,7 @@ def choose_task(target: ColumnGuess, requested: str | None = None) -> TaskChoice
     counts = values.value_counts()
     if len(counts) == 1:
         raise SklineError(
-            f"the target {target.name!r} is {counts.index[0]!r} in all {len(values):,} rows, so there is nothing to "
+            f"the target {target.name!r} is {counts.index[0]} in all {len(values):,} rows, so there is nothing to "
             "learn; add rows with other values, or name another column with --target"
         )
     try:

@@ -88,7 +88,7 @@ def test_own_steps_are_served_by_the_pipeline_to_the_bit(project: Path) -> None:
     output = run_module(project, "dvc", "repro")
     reason = "plans do not support the transformer RatioToMean"
     assert f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {reason}" in output
-    assert "To have a plan, use the steps that docs/scoring.md lists" in output
+    assert "To have a plan, use the steps that docs/scoring.md of skline lists" in output
 
     artifact = Artifact.open(project / "artifact", read_digest(project / "artifact.sha256"))
     assert artifact.manifest.scoring.path == "pipeline"

@@ -5,6 +5,7 @@ import json
 import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pandas as pd
@@ -81,7 +82,7 @@ def as_stored(table: pd.DataFrame) -> pd.DataFrame:
 
 def create_sqlite_table(folder: Path) -> str:
     path = folder / "shop.db"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         as_stored(sample_frame()).to_sql("customers", connection, index=False)
     connection.close()
     return f"sqlite:///{path}"

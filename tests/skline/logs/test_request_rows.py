@@ -3,6 +3,7 @@
 import datetime as dt
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def store_and_read(path: Path, rows: RequestRows | list[Prediction]) -> list[tup
     else:
         assert log.put_many(rows) == len(rows)
     log.close()
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection:
         return [row[1:] for row in connection.execute("SELECT * FROM predictions ORDER BY prediction_id")]
 
 

@@ -4,6 +4,7 @@ import gzip
 import io
 import sqlite3
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -216,7 +217,7 @@ def test_an_empty_file_is_said_to_be_empty(tmp_path: Path, content: str) -> None
 
 def test_a_database_file_is_named(tmp_path: Path) -> None:
     path = tmp_path / "shop.csv"
-    with sqlite3.connect(path) as connection:
+    with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("CREATE TABLE t (id)")
     connection.close()
     with pytest.raises(SklineError, match="is an SQLite database"):

@@ -5,6 +5,7 @@ import sqlite3
 import sys
 import tracemalloc
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import psycopg
@@ -56,7 +57,7 @@ def file(tmp_path: Path) -> Callable[[str], str]:
 
     def make(script: str) -> str:
         path = tmp_path / "a file.db"
-        with sqlite3.connect(path) as connection:
+        with closing(sqlite3.connect(path)) as connection, connection:
             connection.executescript(script)
         connection.close()
         return f"sqlite:///{path}"
@@ -94,7 +95,7 @@ def test_sqlite_column_gets_the_type_that_fits_all_values(
 
 def test_sqlite_type_accounts_for_a_different_value_after_many_rows(file: Callable[[str], str]) -> None:
     uri = file('CREATE TABLE t ("a ""b")')
-    with sqlite3.connect(uri.removeprefix("sqlite:///")) as connection:
+    with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection, connection:
         connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (sql.BATCH_ROWS + 10) + [("late",)])
     connection.close()
     assert given(uri, "SELECT * FROM t")['a "b'][-2:] == [None, "late"]

@@ -6,7 +6,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -224,7 +224,7 @@ def test_each_prediction_is_logged_with_its_own_request_id(packaged: demo.Packag
     database = tmp_path / "predictions.db"
     with service_of(packaged, log={"database": str(database), "partitions": tmp_path / "parts"}) as service:
         responses = service.send_together(*bodies(ROWS[:count]))
-    with sqlite3.connect(database) as log:
+    with closing(sqlite3.connect(database)) as log:
         logged = {id_: (request, json.loads(inputs)) for id_, request, inputs in log.execute(
             "SELECT prediction_id, request_id, inputs FROM predictions")}  # fmt: skip
     for index, (_, _, response) in enumerate(responses):

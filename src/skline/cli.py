@@ -26,6 +26,7 @@ from skline.commands import (
     threshold,
 )
 from skline.entrypoint import run_main
+from skline.project import enter_project
 
 #: In the order of `skline --help`.
 COMMANDS = (
@@ -53,8 +54,9 @@ COMMANDS = (
 
 
 def main() -> None:
-    """Parse the command line and run the command."""
+    """Parse the command line and run the command in the root of the project."""
     arguments = parser().parse_args()
+    enter_project()
     run_main(lambda: arguments.run(arguments))
 
 

@@ -16,6 +16,7 @@ from skline.explain import Explainer, Explanation
 from skline.input_rows import InputRows, Rows
 from skline.model_summary import describe_scoring, summarize_as_html
 from skline.paths import ARTIFACT, PARAMS, REGISTERED, RELEASED
+from skline.project import find_project
 from skline.release.in_service import ModelSource, in_service, local_model
 from skline.scoring.equality import score_single_row
 from skline.scoring.golden_verification import parse_rows, verify_golden_rows
@@ -24,8 +25,6 @@ from skline.scoring.plan import Plan
 from skline.scoring.scores import FloatArray, Scores
 
 ScoreRows = Callable[[Sequence[Row]], Scores]
-#: A folder that has this file is a project.
-PROJECT_FILE = Path("dvc.yaml")
 
 
 class Model:
@@ -214,7 +213,8 @@ def load(path: Path | str | None = None, digest: str | None = None) -> Model:
     SklineError
         If there is no such registered version, its digest is not on record, or the registry cannot be used.
     """
-    project = current_project()
+    here = Path.cwd()
+    project = find_project(here) or here
     if path is None and digest is None:
         model = in_service(project)
     elif isinstance(path, str) and path.startswith("models:"):
@@ -238,12 +238,6 @@ def registered_model(project: Path, uri: str, digest: str | None) -> ModelSource
     accepted = None if digest is None else parse_digest(digest)
     version, artifact = fetch_version(registry, number_or_alias, project / REGISTERED, project / RELEASED, accepted)
     return ModelSource(project / RELEASED / artifact.digest, artifact.digest, version.label)
-
-
-def current_project() -> Path:
-    """Return the current folder, or the nearest one above it, that is a project; without one, the current folder."""
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / PROJECT_FILE).is_file()), here)
 
 
 def _row_scorer(loaded: Plan | Any, artifact: Artifact) -> ScoreRows:

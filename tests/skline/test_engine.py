@@ -18,7 +18,8 @@ from tests.fixtures.demo import ROOT
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty folder as the current one."""
+    """A project without engine.json as the current folder."""
+    (tmp_path / "dvc.yaml").touch()
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -70,6 +71,7 @@ def test_stage_under_another_engine_names_both_engines_and_the_remedy(tmp_path: 
 
 
 def test_sync_writes_engine_json_once(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
     first = skline(tmp_path, "sync")
     assert "no engine → skline" in first.stdout
     assert f"other code for {', '.join(STAGES)}" in first.stdout

@@ -23,7 +23,7 @@ from skline.artifact.tuning import Interval, Tuning
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
-from skline.loading import Model, current_project
+from skline.loading import Model
 from skline.testing.rows import random_rows
 from tests.fixtures import demo
 from tests.skline.release.project import Project, make
@@ -95,7 +95,6 @@ def test_artifact_of_the_current_project_is_loaded(project: Path) -> None:
 def test_project_is_found_from_a_folder_inside_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (project / "notebooks").mkdir()
     monkeypatch.chdir(project / "notebooks")
-    assert current_project() == project
     assert skline.load().version.startswith("demo@")
     assert sys.path[0] == str(project / "src")
 

@@ -1,10 +1,10 @@
 """The options that name a model; without one a command uses the model that `skline serve` serves."""
 
 import argparse
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline import paths
+from skline.project import given_path
 
 if TYPE_CHECKING:
     from skline.artifact import Artifact
@@ -16,7 +16,7 @@ def add_model_options(command: argparse.ArgumentParser) -> None:
     """Declare the options."""
     group = command.add_mutually_exclusive_group()
     group.add_argument(
-        "--artifact", type=Path, help="directory of an artifact (default: the release's champion, else artifact)"
+        "--artifact", type=given_path, help="directory of an artifact (default: the release's champion, else artifact)"
     )
     group.add_argument("--version", help="number or alias of a registered version")
     group.add_argument("--arm", choices=("champion", "challenger"), help="an arm of the release")

@@ -27,7 +27,9 @@ def doctor(arguments: argparse.Namespace) -> None:
     """
     from skline.doctor.findings import findings_as_json, format_findings
     from skline.doctor.run import run_checks
+    from skline.project import require_project
 
+    require_project()
     findings = run_checks()
     print(findings_as_json(findings) if arguments.json else format_findings(findings))
     broken = sum(finding.level == "broken" for group in findings.values() for finding in group)

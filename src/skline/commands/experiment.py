@@ -1,10 +1,10 @@
 """`skline experiment report`: results of the running experiment, from the logs."""
 
 import argparse
-from pathlib import Path
 
 from skline.commands import Subparsers
 from skline.errors import SklineError
+from skline.project import given_path
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -15,7 +15,7 @@ def add_parser(commands: Subparsers) -> None:
     action.add_argument(
         "--release", type=int, metavar="NUMBER", help="report on the experiment of a release (default: the current one)"
     )
-    action.add_argument("--json", type=Path, metavar="FILE", help="also write the figures as JSON")
+    action.add_argument("--json", type=given_path, metavar="FILE", help="also write the figures as JSON")
     action.add_argument("--abort", action="store_true", help="end the experiment if the canary breaches a guard")
     action.set_defaults(run=report)
 

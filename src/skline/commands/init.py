@@ -5,6 +5,7 @@ from pathlib import Path
 
 from skline.commands import Subparsers
 from skline.commands._tables import add_format_options
+from skline.project import given_path
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -16,6 +17,7 @@ def add_parser(commands: Subparsers) -> None:
     )
     command.add_argument(
         "table",
+        type=given_table,
         help="a CSV, TSV, Excel or Parquet file, plain or compressed (gz, zip), a URL, or a database (with --query)",
     )
     command.add_argument(
@@ -70,3 +72,8 @@ def init(arguments: argparse.Namespace) -> None:
 
     options = {name: value for name, value in vars(arguments).items() if name != "run"}
     init_project(Path.cwd(), InitOptions(**options))
+
+
+def given_table(text: str) -> str:
+    """Return the address of a table; that of a file here as `given_path` does."""
+    return str(given_path(text)) if Path(text).expanduser().exists() else text

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skline.commands import Subparsers
+from skline.project import given_path
 
 #: The service's setting for its key file, so that the command edits the same file.
 KEY_FILE_VARIABLE = "SKLINE_SECURITY__KEY_FILE"
@@ -33,7 +34,7 @@ def _add_action(
     """Declare an action that works on the key file."""
     action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
     default = Path(os.environ.get(KEY_FILE_VARIABLE, "keys.json"))
-    action.add_argument("--file", type=Path, default=default, help="the key file (default: %(default)s)")
+    action.add_argument("--file", type=given_path, default=default, help="the key file (default: %(default)s)")
     action.set_defaults(run=run)
     return action
 

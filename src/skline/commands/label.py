@@ -2,11 +2,11 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from skline.commands import Subparsers
 from skline.commands._tables import add_format_options, given_options
 from skline.errors import SklineError
+from skline.project import given_path
 
 #: Rejected labels that are printed.
 MAX_SHOWN = 20
@@ -17,14 +17,14 @@ def add_parser(commands: Subparsers) -> None:
     command = commands.add_parser("label", help="append true outcomes to the label log")
     command.add_argument(
         "file",
-        type=Path,
+        type=given_path,
         help="CSV, TSV, Excel, Parquet, JSON or JSON Lines (.jsonl), with prediction_id or entity and event_time, and "
         "label",
     )
     add_format_options(command)
     command.add_argument(
         "--artifact",
-        type=Path,
+        type=given_path,
         help="artifact whose contract the labels must follow (default: that of the model in service)",
     )
     command.set_defaults(run=import_labels)

@@ -2,12 +2,12 @@
 
 import argparse
 import sys
-from pathlib import Path
 
 from skline import paths
 from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
 from skline.commands._tables import add_format_options
+from skline.project import given_path
 
 #: Exit status when every row was read and some were rejected.
 SOME_REJECTED = 3
@@ -22,8 +22,10 @@ def add_parser(commands: Subparsers) -> None:
         f"status: 0 if every row was scored, {SOME_REJECTED} if some rows were rejected into the side file, 1 if "
         "nothing was written, 2 for a mistake in the command.",
     )
-    command.add_argument("table", type=Path, help="CSV or TSV (also .gz, .bz2, .zst, .zip), Excel, or Parquet")
-    command.add_argument("--out", type=Path, required=True, help="CSV or TSV (also .gz), or Parquet, by its suffix")
+    command.add_argument("table", type=given_path, help="CSV or TSV (also .gz, .bz2, .zst, .zip), Excel, or Parquet")
+    command.add_argument(
+        "--out", type=given_path, required=True, help="CSV or TSV (also .gz), or Parquet, by its suffix"
+    )
     command.add_argument("--keep", default="", help="columns of the table to copy to the output, separated by commas")
     add_format_options(command, "source.delimiter; a tab for .tsv", "source.encoding, or what the file itself shows")
     add_model_options(command)

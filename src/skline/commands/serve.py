@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
 from skline.errors import SklineError
+from skline.project import given_path
 
 if TYPE_CHECKING:
     from skline.serving.transport.dispatch import Dispatcher
@@ -24,7 +25,7 @@ def add_parser(commands: Subparsers) -> None:
     command = commands.add_parser("serve", help="serve predictions over HTTP")
     command.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     command.add_argument("--port", type=int, help="port to listen on (default: 8000)")
-    command.add_argument("--artifact", type=Path, help="directory of the artifact (default: artifact)")
+    command.add_argument("--artifact", type=given_path, help="directory of the artifact (default: artifact)")
     command.add_argument("--digest", help="sha256 of the artifact's manifest (default: read from artifact.sha256)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
     command.add_argument("--no-auth", action="store_true", help="disable API keys on every address")

@@ -2,12 +2,12 @@
 
 import argparse
 import datetime as dt
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline import paths
 from skline.commands import Subparsers
 from skline.commands._model import accepted_digest, add_accept_option, fetch_registered
+from skline.project import given_path
 
 if TYPE_CHECKING:
     from skline.artifact import Artifact
@@ -17,11 +17,13 @@ def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser("shadow", help="score logged requests with a challenger, and compare")
     command.add_argument("version", nargs="?", help="registered version (default: challenger)")
-    command.add_argument("--artifact", type=Path, help="a local artifact instead; its digest is read from PATH.sha256")
+    command.add_argument(
+        "--artifact", type=given_path, help="a local artifact instead; its digest is read from PATH.sha256"
+    )
     add_accept_option(command)
     command.add_argument("--since", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
     command.add_argument("--until", type=dt.datetime.fromisoformat, metavar="TIME", help="ISO 8601, UTC")
-    command.add_argument("--out", type=Path, default=paths.REPORTS / "shadow.json", help="(default: %(default)s)")
+    command.add_argument("--out", type=given_path, default=paths.REPORTS / "shadow.json", help="(default: %(default)s)")
     command.set_defaults(run=compare_on_log)
 
 

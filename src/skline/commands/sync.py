@@ -33,8 +33,10 @@ def sync(arguments: argparse.Namespace) -> None:
         With --check, if engine.json records other code for a stage, or the schema is not that of this engine.
     """
     from skline import engine, paths
+    from skline.project import require_project
     from skline.settings import schema
 
+    require_project()
     same = f"skline {engine.version()} has the code of {paths.ENGINE} for every stage"
     if not arguments.check:
         lines = engine.sync()

@@ -1,0 +1,67 @@
+"""Tests of the project's root: commands find it from any folder inside the project."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from skline.commands.init import given_table
+from skline.project import find_project, given_path
+from tests.fixtures import demo
+
+
+@pytest.fixture
+def project(tmp_path: Path, packaged: demo.Packaged) -> Path:
+    """A project with the packaged artifact, and a folder `notebooks` in it."""
+    (tmp_path / "artifact").symlink_to(packaged.folder)
+    (tmp_path / "artifact.sha256").write_text(packaged.digest + "\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
+    (tmp_path / "notebooks").mkdir()
+    return tmp_path
+
+
+def skline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "skline.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_command_below_the_root_runs_in_the_root_and_reads_and_writes_the_given_files(project: Path) -> None:
+    below = project / "notebooks"
+    pd.DataFrame(demo.parts()["test"].iloc[:3]).to_parquet(below / "rows.parquet")
+    done = skline(below, "score", "rows.parquet", "--out", "scored.csv")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("3 rows scored by demo@")
+    assert sorted(path.name for path in below.iterdir()) == ["rows.parquet", "scored.csv"]
+
+
+@pytest.mark.parametrize("command", ["sync", "doctor"])
+def test_command_outside_of_a_project_says_so_in_one_line_and_writes_nothing(command: str, tmp_path: Path) -> None:
+    done = skline(tmp_path, command)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"error: {tmp_path} is not in a project: neither it nor a folder above it has a dvc.")
+    assert done.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_given_paths_stay_as_they_are_in_the_root_and_outside_of_a_project(
+    project: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in (project, tmp_path_factory.mktemp("outside")):
+        monkeypatch.chdir(folder)
+        assert given_path("rows.csv") == Path("rows.csv")
+    monkeypatch.chdir(project / "notebooks")
+    assert given_path("rows.csv") == project / "notebooks/rows.csv"
+    assert given_path("/rows.csv") == Path("/rows.csv")
+    assert find_project(Path.cwd()) == project
+
+
+def test_table_of_init_is_absolute_below_the_root_only_if_it_is_a_file(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project / "notebooks")
+    (project / "notebooks/t.csv").touch()
+    for table in ("https://example.invalid/t.csv", "package:flights/t.csv", "sqlite:///t.db"):
+        assert given_table(table) == table
+    assert given_table("t.csv") == str(project / "notebooks/t.csv")

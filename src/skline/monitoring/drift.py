@@ -15,17 +15,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skline.monitoring.categories import MISSING, count_categories
 from skline.monitoring.clusters import Codes, Floats, design_effect, entity_count, share_design_effect
 from skline.monitoring.estimates import Estimate, estimate, finite, normal_estimate
 from skline.monitoring.result import ColumnDrift
 
 #: Bins of the histograms of numbers: quantiles of the reference.
 BINS = 20
-#: Categories with a bin of their own; rarer ones are pooled.
-MAX_CATEGORIES = 50
-#: Expected rows below which a category is pooled with the rare ones for the test.
-MIN_EXPECTED = 5
-MISSING, UNSEEN, OTHER = "(missing)", "(unseen)", "(other)"
 #: Added to shares of 0, so that the population stability index is finite.
 PSI_FLOOR = 1e-4
 
@@ -87,7 +83,7 @@ def category_drift(
     entities: Codes | None = None,
     reference_entities: Codes | None = None,
 ) -> ColumnDrift:
-    """Compare categories by the total variation distance, and test by chi-square.
+    """Compare categories by the total variation distance beyond chance, and test by chi-square.
 
     Parameters
     ----------
@@ -97,16 +93,20 @@ def category_drift(
     entities, reference_entities : int64 arrays, optional
         As for `numeric_drift`.
     """
-    labels, counts, reference_counts, codes = _count_categories(values, reference)
-    shares, reference_shares = counts / counts.sum(), reference_counts / reference_counts.sum()
-    kept = _testable(counts, reference_counts)
-    merged = np.where(kept, np.arange(len(labels)), len(labels))[codes]
-    present = np.unique(merged)
-    deff = share_design_effect(merged[:, None] == present[None, :], entities)
+    from scipy.special import chdtrc
+
+    found = count_categories(values, reference)
+    shares, reference_shares = found.counts / len(values), found.reference_counts / len(reference)
+    present = np.flatnonzero(found.counts + found.reference_counts)
+    deff = share_design_effect(found.codes[:, None] == present[None, :], entities)
     effective = len(values) / deff
     reference_effective = _reference_rows(reference, deff, entities, reference_entities)
+    statistic, freedom = _chi_square(shares, reference_shares, effective, reference_effective)
     # The total variation is the difference of the share of one set: the categories that are more frequent now.
     more = shares > reference_shares
+    difference = _difference(
+        float(shares[more].sum()), float(reference_shares[more].sum()), effective, reference_effective
+    )
     return ColumnDrift(
         column=name,
         kind=kind,
@@ -114,12 +114,10 @@ def category_drift(
         effective_rows=effective,
         reference_rows=len(reference),
         measure="total_variation",
-        effect=_difference(
-            float(shares[more].sum()), float(reference_shares[more].sum()), effective, reference_effective
-        ),
-        p=_chi_square_p(counts, reference_counts, kept, effective, reference_effective),
+        effect=_beyond_chance(difference, statistic, freedom),
+        p=float(chdtrc(freedom, statistic)) if freedom else 1.0,
         wasserstein=None,
-        **_histograms(labels, shares, reference_shares),
+        **_histograms(found.labels, shares, reference_shares),
     )
 
 
@@ -224,6 +222,22 @@ def _difference(share: float, reference: float, rows: float, reference_rows: flo
     return estimate(difference.value, max(difference.low or 0.0, 0.0), min(difference.high or 1.0, 1.0))
 
 
+def _beyond_chance(difference: Estimate, statistic: float, freedom: float) -> Estimate:
+    """Return a distance of shares without what two samples of one distribution are expected to differ by.
+
+    Many categories make the distance of two small samples large by chance alone. Of the chi-square statistic, as much
+    as its degrees of freedom is expected by chance; the distance is of the order of its root (Bergsma 2013, "A
+    bias-correction for Cramér's V and Tschuprow's T").
+    """
+    if not freedom or difference.value is None:
+        return difference
+    share = np.sqrt(max(1 - freedom / statistic, 0.0)) if statistic else 0.0
+    shift = difference.value * (1 - share)
+    return estimate(
+        difference.value - shift, max((difference.low or 0.0) - shift, 0.0), max((difference.high or 0.0) - shift, 0.0)
+    )
+
+
 def _kolmogorov_p(distance: float, rows: float, reference_rows: float) -> float:
     """Return the p-value of the Kolmogorov-Smirnov distance of two samples; conservative if values are tied."""
     from scipy.special import kolmogorov
@@ -243,53 +257,12 @@ def _wasserstein(values: Floats, reference: Floats, scale: float) -> float | Non
     return finite(float(wasserstein_distance(present, known)) / scale)
 
 
-def _count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any]) -> tuple[list[str], Floats, Floats, Codes]:
-    """Count the frequent categories of the reference, others, missing and unseen ones.
-
-    Returns
-    -------
-    labels, counts, reference_counts, and the bin of each of `values`.
-    """
-    known: dict[str, int] = {}
-    for value in reference:
-        if value is not None:
-            known[value] = known.get(value, 0) + 1
-    frequent = sorted(known, key=lambda name: (-known[name], name))[:MAX_CATEGORIES]
-    labels = [*frequent, OTHER, MISSING, UNSEEN]
-    index = dict.fromkeys(known, len(frequent)) | {name: number for number, name in enumerate(frequent)}
-    missing, unseen = len(frequent) + 1, len(frequent) + 2
-
-    def code(column: npt.NDArray[Any]) -> Codes:
-        return np.array(
-            [missing if value is None else index.get(value, unseen) for value in column.tolist()], dtype=np.int64
-        )
-
-    codes = code(values)
-    counts = np.bincount(codes, minlength=len(labels)).astype(np.float64)
-    return labels, counts, np.bincount(code(reference), minlength=len(labels)).astype(np.float64), codes
-
-
-def _testable(counts: Floats, reference_counts: Floats) -> npt.NDArray[np.bool_]:
-    """Return which categories are expected often enough in both samples for the chi-square test."""
-    pooled = (counts + reference_counts) / (counts.sum() + reference_counts.sum())
-    kept: npt.NDArray[np.bool_] = pooled * min(counts.sum(), reference_counts.sum()) >= MIN_EXPECTED
-    return kept
-
-
-def _chi_square_p(
-    counts: Floats, reference_counts: Floats, kept: npt.NDArray[np.bool_], rows: float, reference_rows: float
-) -> float:
-    """Return the p-value of the chi-square test of homogeneity with rare categories pooled, on effective rows."""
-    from scipy.special import chdtrc
-
-    window, reference = ((np.append(each[kept], each[~kept].sum()) / each.sum()) for each in (counts, reference_counts))
-    pooled = (window * rows + reference * reference_rows) / (rows + reference_rows)
+def _chi_square(shares: Floats, reference: Floats, rows: float, reference_rows: float) -> tuple[float, float]:
+    """Return the statistic of the chi-square test of homogeneity on effective rows, and its degrees of freedom."""
+    pooled = (shares * rows + reference * reference_rows) / (rows + reference_rows)
     used = pooled > 0
-    if used.sum() < 2:
-        return 1.0
-    difference = (window - reference)[used] ** 2 / pooled[used]
-    statistic = float(difference.sum()) * rows * reference_rows / (rows + reference_rows)
-    return float(chdtrc(float(used.sum() - 1), statistic))
+    difference = (shares - reference)[used] ** 2 / pooled[used]
+    return float(difference.sum()) * rows * reference_rows / (rows + reference_rows), float(used.sum() - 1)
 
 
 def _histograms(labels: Sequence[str], shares: Floats, reference_shares: Floats) -> dict[str, Any]:

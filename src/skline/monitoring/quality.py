@@ -1,9 +1,12 @@
 """Data quality of a window: volume, missing, unseen and out-of-range values, and columns without information.
 
 A share exceeds its allowance if its whole interval does.
+
+Reference: the share of new rows whose category is none of the training rows' is about the share of training rows whose
+category occurs once (Good 1953, "The population frequencies of species and the estimation of population parameters").
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,6 +62,7 @@ def column_quality(
         missing=share_estimate(missing, entities),
         reference_missing=reference_missing,
         unseen=unseen,
+        reference_unseen=0.0 if known is None else _expected_unseen(profile),
         outside=outside,
         is_constant=len(present) > 1 and len(np.unique(present)) == 1 and _varied(profile),
         is_empty=len(values) > 0 and not len(present),
@@ -135,7 +139,10 @@ def _column_checks(column: ColumnQuality, allowances: Allowances, *, judged: boo
     checks = [check.model_copy(update={"message": message})]
     if column.unseen.value is not None:
         message = f"{_percent(column.unseen)} of {name} are categories that training did not see"
-        checks.append(_check("unseen", name, column.unseen, allowances.unseen).model_copy(update={"message": message}))
+        if column.reference_unseen:
+            message += f", where {PERCENT * column.reference_unseen:.1f} % are usual"
+        check = _check("unseen", name, column.unseen, min(column.reference_unseen + allowances.unseen, 1.0))
+        checks.append(check.model_copy(update={"message": message}))
     if column.outside.value is not None:
         message = f"{_percent(column.outside)} of {name} lie outside the range of training"
         checks.append(
@@ -164,6 +171,12 @@ def _varied(profile: Mapping[str, Any]) -> bool:
     if "categories" in profile:
         return len(profile["categories"]) > 1
     return profile.get("from") != profile.get("to")
+
+
+def _expected_unseen(profile: Mapping[str, Any]) -> float:
+    """Return the share of rows that are expected to have a category which training did not see."""
+    counts: Collection[int] = profile.get("categories", {}).values()
+    return sum(1 for count in counts if count == 1) / max(sum(counts), 1)
 
 
 def _percent(share: Estimate) -> str:

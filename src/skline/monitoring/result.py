@@ -50,13 +50,17 @@ class Window(Model):
 
 
 class ColumnQuality(Model):
-    """Quality of an input; the shares are of all rows, `reference_missing` of the training rows."""
+    """Quality of an input; the shares are of all rows, `reference_missing` of the training rows.
+
+    `reference_unseen` is the share of unseen categories that is expected without any change.
+    """
 
     column: str
     kind: str
     missing: Estimate
     reference_missing: float
     unseen: Estimate
+    reference_unseen: float = 0.0
     outside: Estimate
     is_constant: bool
     is_empty: bool

@@ -15,10 +15,12 @@ from skline.monitoring.clusters import design_effect
 from skline.monitoring.concept import detect_rises
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import expected_binary_metrics
-from skline.monitoring.estimates import mean_estimate, wilson
+from skline.monitoring.estimates import Estimate, mean_estimate, wilson
 from skline.monitoring.performance import draw_weighted, metric_estimates, score_bands
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
-from skline.monitoring.quality import rows_ratio
+from skline.monitoring.quality import column_quality, quality_checks, rows_ratio
+from skline.monitoring.result import Quality
+from skline.settings.monitor import Monitor
 
 FLOATS = st.floats(-1e6, 1e6, width=32)
 
@@ -48,6 +50,45 @@ def test_missing_values_and_new_categories_are_distances(random: np.random.Gener
     drift = category_drift("c", "string", new, words)
     assert drift.effect.value == pytest.approx(0.2, abs=0.03)
     assert dict(zip(drift.bins, drift.shares, strict=True))["(unseen)"] == pytest.approx(0.2, abs=0.03)
+
+
+def unique_texts(random: np.random.Generator, rows: int) -> np.ndarray:
+    return np.array([f"order {number}" for number in random.integers(0, 10**12, rows)], dtype=object)
+
+
+@pytest.mark.parametrize("rows", [300, 10_000])
+def test_unique_texts_do_not_drift(random: np.random.Generator, rows: int) -> None:
+    drift = category_drift("c", "string", unique_texts(random, rows), unique_texts(random, 5_000))
+    assert (drift.effect.value, drift.p) == (pytest.approx(0, abs=0.01), pytest.approx(1, abs=0.5))
+    assert len(drift.bins) < 5
+
+
+def test_value_that_replaces_unique_texts_is_a_distance(random: np.random.Generator) -> None:
+    replaced = np.where(random.random(300) < 0.4, "unknown", unique_texts(random, 300)).astype(object)
+    drift = category_drift("c", "string", replaced, unique_texts(random, 5_000))
+    assert drift.effect.value == pytest.approx(0.4, abs=0.06)
+    assert dict(zip(drift.bins, drift.shares, strict=True))["(unseen)"] == pytest.approx(0.4, abs=0.06)
+
+
+def test_distance_of_many_categories_is_small_without_drift(random: np.random.Generator) -> None:
+    names = np.array([f"c{number}" for number in range(50)], dtype=object)
+    drifts = [category_drift("c", "string", random.choice(names, 300), random.choice(names, 5_000)) for _ in range(20)]
+    assert np.mean([each.effect.value or 0.0 for each in drifts]) < 0.05
+    half = category_drift("c", "string", random.choice(names[:25], 300), random.choice(names, 5_000))
+    assert half.effect.value == pytest.approx(0.5, abs=0.05)
+
+
+def test_categories_that_occur_once_in_training_make_unseen_ones_usual() -> None:
+    training = {f"t{number}": 1 for number in range(60)} | {"common": 140}
+    values = np.array([f"new {number}" for number in range(90)] + ["common"] * 210, dtype=object)
+    quality = column_quality("c", "string", values, {"categories": training}, known=frozenset(training))
+    assert (quality.unseen.value, quality.reference_unseen) == (pytest.approx(0.3), pytest.approx(0.3))
+    described = Quality(
+        rows=300, expected_rows=None, rows_ratio=Estimate(), by_contract={}, broken_rows=0, conflicting_labels=0,
+        columns=(quality,),
+    )  # fmt: skip
+    checks = {each.rule: each.raised for each in quality_checks(described, "digest", Monitor().quality, 300, 300)}
+    assert checks["unseen"] is False
 
 
 def test_both_keys_are_needed(random: np.random.Generator) -> None:

@@ -158,3 +158,40 @@ def test_head_of_a_response_is_not_held_longer_than_its_body_takes(kind: str) ->
             while not content.endswith(b"0\r\n\r\n"):
                 content += connection.recv(65536)
         assert content.startswith(b"HTTP/1.1 ")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "", "host: a\r\nhost: a\r\n", "host: localhost\r\nhost: other\r\n", "host: a b\r\n", "host: user@localhost\r\n",
+        "host: localhost/x\r\n", "host: ::1\r\n", "host: localhost:80:80\r\n", "host: localhost:x\r\n",
+        "host: \xe9\r\n", "host: [::1\r\n", "host: %zz\r\n",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize(
+    "line", ["POST /predict", "POST /predict?explain=true", "POST /predict/batch", "GET /health/live", "GET /nothing"]
+)
+def test_request_without_one_valid_host_gets_400_and_its_connection_is_closed(
+    client: httpx.Client, line: str, host: str
+) -> None:
+    body = b"[%b]" % BODY if "batch" in line else BODY
+    request = f"{line} HTTP/1.1\r\n{host}content-length: {len(body)}\r\n\r\n".encode("latin-1") + body
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=5) as connection:
+        connection.sendall(request + LIVE)
+        stream = connection.makefile("rb")
+        status, headers, content = read_response(stream)
+        assert (status, headers["connection"]) == (400, "close")
+        assert b"invalid_host" in content
+        assert stream.read() == b""
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8000", "127.0.0.1:", "[::1]:8000"])
+def test_every_form_of_a_valid_host_is_served(client: httpx.Client, host: str) -> None:
+    request = post_request().replace(b"host: localhost", b"Host:" + host.encode())
+    assert exchange(client, request)[0][0] == 200
+
+
+def test_request_of_http_1_0_needs_no_host_but_may_not_have_two(client: httpx.Client) -> None:
+    request = post_request(version="1.0")
+    assert exchange(client, request.replace(b"host: localhost\r\n", b""))[0][0] == 200
+    assert exchange(client, request.replace(b"host: localhost\r\n", b"host: localhost\r\n" * 2))[0][0] == 400

@@ -128,6 +128,11 @@ def foreign_site(header: str) -> RequestError:
     return RequestError(403, message, "forbidden", loc=("header", header.lower()))
 
 
+def invalid_host(message: str) -> RequestError:
+    """400 for a request without exactly one valid Host; its connection is closed, because its framing is in doubt."""
+    return RequestError(400, message, "invalid_host", {"connection": "close"}, ("header", "host"))
+
+
 def rate_limited(rate: str, seconds: int) -> RequestError:
     """429: the caller's rate is used up for the next `seconds`."""
     message = f"more than {rate} from one caller; retry in {seconds} s, or send several rows to /predict/batch"

@@ -1,6 +1,5 @@
 """Admit or reject a request by its API key and its caller's rate."""
 
-import re
 from collections.abc import Mapping
 from functools import lru_cache
 from ipaddress import ip_address
@@ -9,6 +8,7 @@ from typing import Any
 from skline.serving import errors
 from skline.serving.security.api_keys import ANONYMOUS, KeyStore
 from skline.serving.security.context import RequestContext
+from skline.serving.security.host import HOST
 from skline.serving.security.rate_limit import RateLimiter, client_key
 from skline.serving.settings import CorsSettings, LimitSettings, SecuritySettings
 
@@ -16,8 +16,6 @@ from skline.serving.settings import CorsSettings, LimitSettings, SecuritySetting
 Address = tuple[str, int | None] | None
 #: Bytes of a Host header that are examined; no name and no address is longer.
 MAX_NAME = 300
-#: A Host header: an IPv6 address in brackets, or a name or another address; then a port.
-_HOST = re.compile(r"(?:\[([^\[\]]+)\]|([^:\[\]]+))(?::[0-9]*)?")
 
 
 class Guard:
@@ -110,8 +108,8 @@ def _is_local(address: Address) -> bool:
 @lru_cache(maxsize=1024)
 def _is_local_name(host: bytes) -> bool:
     """Whether a Host header names this machine; a request without it (HTTP/1.0) comes from no browser."""
-    match = _HOST.fullmatch(host.decode("latin-1").lower())
-    return not host or (match is not None and is_loopback(match[1] or match[2]))
+    match = HOST.fullmatch(host.lower())
+    return not host or (match is not None and is_loopback((match[1] or match[2]).decode()))
 
 
 @lru_cache(maxsize=1024)

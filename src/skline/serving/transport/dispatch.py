@@ -156,6 +156,7 @@ class Dispatcher:
         """Call a fast route's function and send its response; return the status."""
         scope["app"], scope["route"] = self.app, route
         try:
+            self._lifecycle.check_host(context, scope)
             await self._admit(context, scope, required_scope)
             response: Response = await route.endpoint(Request(scope, receive))
         except ClientDisconnect:
@@ -171,6 +172,7 @@ class Dispatcher:
         required_scope = self._permissions.required_scope(path)
         sender = HeaderInjector(send, context.response_headers, self._docs_headers if path == "/docs" else None)
         try:
+            self._lifecycle.check_host(context, scope)
             if self._preflight is not None and _is_preflight(scope, context):
                 await self._preflight(scope, receive, sender)
             elif required_scope is None:
@@ -212,6 +214,7 @@ class Dispatcher:
         """Start and admit a request of the fast path; return whether it is admitted."""
         request.context = self._lifecycle.start(request.scope["headers"], request.received_at)
         try:
+            self._lifecycle.check_host(request.context, request.scope)
             if self._required_scope is not None:
                 self._lifecycle.admit(request.context, request.scope, self._required_scope)
         except Exception as error:  # noqa: BLE001 - it becomes the response

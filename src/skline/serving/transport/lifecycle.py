@@ -4,7 +4,6 @@ Only `admit_async` is awaited, so the fast path can take many requests through i
 """
 
 import logging
-from collections.abc import Iterable
 from time import perf_counter
 
 from pydantic import ValidationError
@@ -16,6 +15,7 @@ from skline.serving.observability.tracing import start_trace
 from skline.serving.security.context import RequestContext
 from skline.serving.security.guard import Guard
 from skline.serving.security.headers import Cors, RawHeader, json_headers
+from skline.serving.security.host import HostCheck
 from skline.serving.security.scopes import PROBES
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.responses import JSONBytesResponse, error_response
@@ -39,6 +39,8 @@ class RequestLifecycle:
     cors : Cors
     admit, admit_async : callable
         The guard's: verify the API key of a request and count it, or raise RequestError.
+    check_host : callable
+        Verify that a request names exactly one valid host, or raise RequestError.
     check_public : callable
         The guard's: verify where a request to a path without key comes from, or raise RequestError.
     uses_redis : bool
@@ -49,16 +51,17 @@ class RequestLifecycle:
         self.cors = Cors(settings.cors)
         self.uses_redis = guard.uses_redis
         self.admit, self.admit_async, self.check_public = guard.admit, guard.admit_async, guard.check_public
+        self.check_host = HostCheck().check
         self._metrics = metrics
         self._access_log = AccessLog(settings.logging, PROBES)
         self._json_headers = json_headers(tls=settings.security.tls)
 
-    def start(self, headers: Iterable[RawHeader], received_at: float | None = None) -> RequestContext:
+    def start(self, headers: list[RawHeader], received_at: float | None = None) -> RequestContext:
         """Create the context of a request: its ids, and the headers that any response to it carries.
 
         Parameters
         ----------
-        headers : iterable of raw headers
+        headers : list of raw headers
             The headers of its ASGI scope.
         received_at : float, optional
             `time.perf_counter()` when it arrived; defaults to now.

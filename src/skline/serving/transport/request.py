@@ -14,7 +14,7 @@ class BufferedRequest:
     Attributes
     ----------
     scope : dict
-        ASGI's scope, with `headers`, `client` and `server` only.
+        ASGI's scope, with `headers`, `http_version`, `client` and `server` only.
     body : bytes
     context : RequestContext
         Set when the lifecycle of the request starts.

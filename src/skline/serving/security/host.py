@@ -1,0 +1,47 @@
+"""The Host header: every request names one host, in the form of RFC 3986, 3.2.2 and 3.2.3."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from skline.serving import errors
+from skline.serving.security.context import RequestContext
+from skline.serving.security.headers import RawHeader
+
+#: An IP literal in brackets, or a name or IPv4 address, which may be empty; then a port.
+HOST = re.compile(
+    rb"(?:\[([A-Za-z0-9:.%_~!$&'()*+,;=-]+)\]|((?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*))(?::[0-9]*)?"
+)
+
+
+class HostCheck:
+    """Rejects requests without exactly one valid Host; it keeps the last valid one, which most requests repeat."""
+
+    def __init__(self) -> None:
+        self._valid = b""
+
+    def check(self, context: RequestContext, scope: Mapping[str, Any]) -> None:
+        """Verify the Host of a request (RFC 9112, 3.2): a proxy and the service must not choose different ones.
+
+        Raises
+        ------
+        RequestError
+            400 if there is more than one Host, none in a request of HTTP/1.1, or one that is not valid.
+        """
+        headers: list[RawHeader] = scope["headers"]
+        host = context.headers.get(b"host")
+        if host == self._valid and len(headers) == len(context.headers):
+            return
+        if host is None:
+            if scope["http_version"] == "1.1":
+                raise errors.invalid_host("the header Host is missing; send it once")
+        elif (number := _count(headers)) > 1:
+            raise errors.invalid_host(f"the header Host is there {number} times; send it once")
+        elif not HOST.fullmatch(host):
+            raise errors.invalid_host("the header Host is no name or address with an optional port, as in host:8000")
+        else:
+            self._valid = host
+
+
+def _count(headers: Iterable[RawHeader]) -> int:
+    return sum(name == b"host" for name, _ in headers)

@@ -23,7 +23,7 @@ class ArrowTable(Protocol):
 
 
 #: What `predict` takes: a table, one row, or several, as a client of `/predict` sends them.
-Rows = pd.DataFrame | ArrowTable | Mapping[str, Any] | Sequence[Mapping[str, Any]]
+Rows = pd.DataFrame | pd.Series | ArrowTable | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
 #: Broken rules that a message lists, and characters that it shows of a value.
 MAX_LISTED = 5
@@ -41,14 +41,16 @@ class InputRows:
     def read(self, rows: Rows) -> list[dict[str, Value]]:
         """Validate rows, and return their values.
 
-        Columns of a table that are not inputs are ignored, as in `skline score`; unknown fields of a JSON row break the
-        contract, as in `/predict`.
+        A Series is a row of a table, as `DataFrame.iloc` returns it. Columns of a table that are not inputs are
+        ignored, as in `skline score`; unknown fields of a JSON row break the contract, as in `/predict`.
 
         Raises
         ------
         SklineError
             Naming each row (counted from 0), field and rule.
         """
+        if isinstance(rows, pd.Series):
+            rows = rows.to_frame().T
         if isinstance(rows, pd.DataFrame):
             values = rows_of_frame(self._contract, rows)
         elif isinstance(rows, Mapping):

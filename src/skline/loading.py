@@ -78,14 +78,16 @@ class Model:
 
         Parameters
         ----------
-        rows : DataFrame, Arrow table, dict, or sequence of dict
-            A table that has the inputs among its columns, or one row or several as a client of the service sends them.
+        rows : DataFrame, Series, Arrow table, dict, or sequence of dict
+            A table that has the inputs among its columns, one row of it (a Series), or one row or several as a client
+            of the service sends them.
 
         Returns
         -------
         DataFrame of shape (n_rows, n_outputs)
             `prediction`; for classifiers `probability_<class>` for each class, float64; for regressions with a
-            prediction interval `interval_low` and `interval_high`. It has the index of a given DataFrame.
+            prediction interval `interval_low` and `interval_high`. It has the index of a given DataFrame, and the
+            name of a given Series.
 
         Raises
         ------
@@ -94,7 +96,7 @@ class Model:
             not finite.
         """
         parsed = self._input_rows.read(rows)
-        return self._to_frame(self._score(parsed), rows.index if isinstance(rows, pd.DataFrame) else None)
+        return self._to_frame(self._score(parsed), _index_of(rows))
 
     def predict_proba(self, rows: Rows) -> FloatArray:
         """Return the probabilities that `predict` returns, as scikit-learn's classifiers do.
@@ -131,7 +133,7 @@ class Model:
         DataFrame of shape (n_rows, 4 + n_inputs)
             `scale` (log-odds, probability or value), `explained_class`, `base_value`, `score`, and
             `contribution_<input>` for each input: `score` is `base_value` plus all contributions. It has the index of a
-            given DataFrame.
+            given DataFrame, and the name of a given Series.
 
         Raises
         ------
@@ -147,9 +149,9 @@ class Model:
             f"contribution_{name}": [each.contributions[name] for each in explanations]
             for name in self.contract.input_names
         }
-        return pd.DataFrame(columns, index=rows.index if isinstance(rows, pd.DataFrame) else None)
+        return pd.DataFrame(columns, index=_index_of(rows))
 
-    def explain_row(self, row: Mapping[str, Any]) -> Explanation:
+    def explain_row(self, row: Mapping[str, Any] | pd.Series) -> Explanation:
         """Explain the prediction for one row as `explain` does, in the form of the service's response."""
         [parsed] = self._input_rows.read(row)
         return self._explainer.explain(parsed)
@@ -238,6 +240,13 @@ def registered_model(project: Path, uri: str, digest: str | None) -> ModelSource
     accepted = None if digest is None else parse_digest(digest)
     version, artifact = fetch_version(registry, number_or_alias, project / REGISTERED, project / RELEASED, accepted)
     return ModelSource(project / RELEASED / artifact.digest, artifact.digest, version.label)
+
+
+def _index_of(rows: Rows) -> pd.Index | None:
+    """Return the index of the predictions for rows: that of a table, and the label of a single row of it."""
+    if isinstance(rows, pd.Series):
+        rows = rows.to_frame().T
+    return rows.index if isinstance(rows, pd.DataFrame) else None
 
 
 def _row_scorer(loaded: Plan | Any, artifact: Artifact) -> ScoreRows:

@@ -83,6 +83,7 @@ def test_sync_writes_engine_json_once(tmp_path: Path) -> None:
 
 
 def test_sync_with_check_writes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "dvc.yaml").touch()
     assert skline(tmp_path, "sync", "--check").returncode == 1
     assert not (tmp_path / "engine.json").exists()
     record = engine.current_record()

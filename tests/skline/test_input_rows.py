@@ -174,6 +174,12 @@ def test_mapping_is_one_row() -> None:
         READER.read({**MISSING, "count": [1, 2]})
 
 
+def test_series_is_one_row_of_a_table() -> None:
+    row = {**MISSING, "count": 3, "flag": True, "day": dt.date(2024, 1, 1)}
+    assert READER.read(pd.Series({**row, "other": 1})) == [row]
+    assert READER.read(pd.DataFrame([row]).iloc[0]) == [row]
+
+
 def test_cells_of_an_arrow_table_are_read_as_those_of_a_table() -> None:
     columns = {
         "count": pa.array([3, None], pa.int8()),

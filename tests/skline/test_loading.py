@@ -177,6 +177,17 @@ def test_one_row_and_an_arrow_table_get_the_predictions_of_a_table(
     pd.testing.assert_frame_equal(model.predict(table), model.predict(frame), check_exact=True)
 
 
+def test_series_is_one_row_of_its_table(model: Model, frame: pd.DataFrame) -> None:
+    labelled = frame.set_index(frame["flight_id"] + frame.index.astype(str))
+    for position in (3, 50):
+        row = labelled.iloc[position]
+        expected = labelled.iloc[[position]]
+        pd.testing.assert_frame_equal(model.predict(row), model.predict(expected), check_exact=True)
+        assert model.explain_row(row).score == model.explain(expected)["score"].item()
+    with pytest.raises(SklineError, match="the table lacks the columns 'flight_date'"):
+        model.predict(labelled["distance"])
+
+
 def test_probabilities_are_those_of_predict(model: Model, frame: pd.DataFrame, tmp_path: Path) -> None:
     probabilities = model.predict_proba(frame)
     assert probabilities.tobytes() == model.predict(frame).iloc[:, 1:].to_numpy().tobytes()

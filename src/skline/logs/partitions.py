@@ -30,7 +30,7 @@ _TYPES: dict[str, pa.DataType] = {
     "event_time": _TIMESTAMP,
     "latency_us": pa.int64(),
     "bucket": pa.int64(),
-    "review": pa.bool_(),
+    "review": pa.int64(),
 }
 
 

@@ -29,9 +29,8 @@ def read_predictions(
     Returns
     -------
     Table
-        With the columns of `PREDICTION_SCHEMA`: time and event_time are timestamp[us, UTC], latency_us and bucket
-        int64, review bool, all others text. inputs, prediction and probabilities are JSON, for `values` and
-        `inputs_frame`.
+        With the columns of `PREDICTION_SCHEMA`: time and event_time are timestamp[us, UTC], latency_us, bucket and
+        review int64, all others text. inputs, prediction and probabilities are JSON, for `values` and `inputs_frame`.
 
     Raises
     ------

@@ -20,6 +20,8 @@ Tag = TypeVar("Tag")
 StoredRow = tuple[str | int | None, ...]
 EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
+#: The value of `review` of a prediction that was drawn at random, whatever its score.
+REVIEW_SAMPLE = 2
 
 
 class Prediction(NamedTuple):

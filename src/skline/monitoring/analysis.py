@@ -12,10 +12,10 @@ from skline.contract.spec import Column, Contract
 from skline.evaluation.bootstrap import metric_value, metric_values
 from skline.evaluation.metrics import DEFAULT_METRIC, metrics_of
 from skline.evaluation.resampling import BinarySample, MulticlassSample, RegressionSample, Sample
-from skline.logs.records import from_us, to_us
+from skline.logs.records import REVIEW_SAMPLE, from_us, to_us
 from skline.monitoring import bias, concept, drift, estimate, kpis, performance, quality
 from skline.monitoring.clusters import Floats, entity_count
-from skline.monitoring.estimates import mean_difference
+from skline.monitoring.estimates import Estimate, mean_difference
 from skline.monitoring.reader import Rows, Summary
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.result import (
@@ -145,18 +145,21 @@ def describe_performance(
     weighted = bool(len(rows)) and 0 < labelled.mean() < settings.performance.full_coverage
     metrics: list[MetricResult] = []
     calibration, curve = [], []
+    drawn = labelled & (rows.reviews == REVIEW_SAMPLE)
     if len(known) >= 2 and (contract.task == "regression" or len(np.unique(known.truth)) > 1):
         sample = make_sample(known, contract, reference.threshold)
         plain = metric_values(sample)
         estimates = performance.metric_estimates(
             sample, labelled, strata if weighted else None, rows.entities, settings.performance.resamples, SEED
         )
+        sampled = review_sample_estimates(rows, drawn, contract, reference.threshold, settings.performance.resamples)
         metrics = [
             MetricResult(
                 name=each.name,
                 label=each.label,
                 better=each.better,
                 estimate=estimates[each.name],
+                sampled=sampled.get(each.name, Estimate()),
                 unweighted=plain[each.name] if np.isfinite(plain[each.name]) else None,
                 reference=reference.metric_estimate(each.name),
                 floor=floors.get(each.name),
@@ -176,12 +179,25 @@ def describe_performance(
         weighted=weighted,
         uncovered=performance.uncovered_share(labelled, strata) if weighted else 0.0,
         entities=entity_count(rows.entities),
+        sampled=int(drawn.sum()),
         metrics=tuple(metrics),
         segments=tuple(segment_results(rows, contract, reference.threshold, metric, settings.performance.min_labels)),
         bands=tuple(performance.band_coverage(rows.scores, labelled)) if len(rows) else (),
         calibration=tuple(calibration),
         curve=tuple(curve),
     )
+
+
+def review_sample_estimates(
+    rows: Rows, drawn: npt.NDArray[np.bool_], contract: Contract, threshold: float, n_resamples: int
+) -> dict[str, Estimate]:
+    """Return the metrics of the labelled rows that were drawn for review at random; empty if there are too few."""
+    known = rows.take(drawn)
+    if len(known) < 2 or (contract.task != "regression" and len(np.unique(known.truth)) < 2):
+        return {}
+    sample = make_sample(known, contract, threshold)
+    stretches = performance.inclusion_stretches(drawn)
+    return performance.metric_estimates(sample, drawn, stretches, rows.entities, n_resamples, SEED)
 
 
 def prequential_curve(known: Rows, contract: Contract, threshold: float, metric: str) -> list[CurvePoint]:

@@ -3,7 +3,10 @@
 Labels that arrive late, or only for reviewed predictions, are no random sample. If whether a row has a label depends on
 its score alone, weighting each labelled row by rows / labelled rows of its band of scores makes the labelled rows
 represent all (post-stratification; Holt and Smith 1979). It cannot repair labels that are missing because of their
-value. The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that their chance is in the
+value. A random sample for review can: its rows were drawn whatever their score and label, with one probability in each
+stretch of time, and are weighted by its inverse (Horvitz and Thompson 1952); labels of other rows are left out.
+
+The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that their chance is in the
 interval; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
 """
 
@@ -28,6 +31,8 @@ COPIES = 4
 MAX_DRAW = 200_000
 #: Bins of the calibration curve.
 CALIBRATION_BINS = 10
+#: Labels of the review sample on average in each stretch of time whose probability of inclusion is estimated.
+STRETCH_LABELS = 20
 #: Metrics whose resamples need independent rows; a reweighted or clustered draw repeats rows.
 UNCLUSTERED = ("ece",)
 
@@ -122,6 +127,22 @@ def draw_weighted(
         yield np.minimum(np.searchsorted(cumulative, steps, side="right"), len(positions) - 1)[None, :]
 
 
+def inclusion_stretches(sampled: npt.NDArray[np.bool_]) -> Codes:
+    """Return the stretch of time of each row, within which rows were drawn for review with one probability.
+
+    The log does not hold the probability, which is a setting and may change: in each of the stretches, of equal count
+    of rows, the share of drawn rows estimates it.
+
+    Parameters
+    ----------
+    sampled : bool array, shape (n,)
+        Which rows were drawn and have a label, in the order of time.
+    """
+    n = len(sampled)
+    stretches = max(int(sampled.sum()) // STRETCH_LABELS, 1)
+    return np.arange(n, dtype=np.int64) * stretches // max(n, 1)
+
+
 def uncovered_share(labelled: npt.NDArray[np.bool_], strata: Codes) -> float:
     """Return the share of the rows in strata without any labelled row."""
     known = np.bincount(strata, weights=labelled)
@@ -155,6 +176,9 @@ def performance_checks(performance: Performance, margin: float, min_labels: int)
         checks += [
             _limit_check(metric, rule, limit, performance.labelled, min_labels) for rule, limit in limits.items()
         ]
+        if "reference" in limits and performance.sampled >= min_labels:
+            sample = metric.model_copy(update={"estimate": metric.sampled})
+            checks.append(_limit_check(sample, "review_sample", limits["reference"], performance.sampled, min_labels))
     if not checks:
         enough = performance.labelled >= min_labels
         checks = [
@@ -179,7 +203,8 @@ def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, m
     if raised:
         against = "its floor" if rule == "floor" else "the test part less the margin"
         worse = "below" if metric.better == "higher" else "above"
-        message = f"{metric.label} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
+        where = " of the review sample" if rule == "review_sample" else ""
+        message = f"{metric.label}{where} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
     return Check.of(
         metric.estimate, part="performance", rule=rule, subject=metric.name, raised=raised, limit=limit, rows=labelled,
         message=message,

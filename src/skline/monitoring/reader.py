@@ -52,6 +52,8 @@ class Rows:
         In microseconds since 1970, UTC; ascending.
     arms, digests : object arrays, shape (n,)
         The arm of the experiment, or the role; the digest of the artifact.
+    reviews : int64 array, shape (n,)
+        Why people review the row: 0 not at all, 1 for its score, 2 drawn at random.
     entities : int64 array, shape (n,), or None
         -1 for a row without an entity; None if no row has one.
     scores : float64 array, shape (n,)
@@ -68,6 +70,7 @@ class Rows:
     times: npt.NDArray[np.int64]
     arms: npt.NDArray[Any]
     digests: npt.NDArray[Any]
+    reviews: npt.NDArray[np.int64]
     entities: Codes | None
     scores: Floats
     probabilities: Floats | None
@@ -87,7 +90,7 @@ class Rows:
     def take(self, rows: npt.NDArray[Any]) -> "Rows":
         """Return some rows, selected by a bool array or by positions."""
         return Rows(
-            self.times[rows], self.arms[rows], self.digests[rows],
+            self.times[rows], self.arms[rows], self.digests[rows], self.reviews[rows],
             None if self.entities is None else self.entities[rows], self.scores[rows],
             None if self.probabilities is None else self.probabilities[rows], self.predicted[rows], self.truth[rows],
             {name: values[rows] for name, values in self.inputs.items()},
@@ -222,6 +225,7 @@ class LogReader:
         probabilities = f"json_transform(probabilities, {_quote(classes)})" if self._contract.classes else "NULL"
         table = self._db.sql(
             "SELECT p.time AS time, coalesce(p.arm, p.role) AS arm, artifact_digest, p.entity AS entity, prediction, "
+            "coalesce(review, 0) AS review, "
             f"json_transform(inputs, {_quote(structure)}) AS inputs, "
             f"{probabilities} AS probabilities, "
             f"CASE WHEN coalesce(i.n, -1) >= coalesce(e.n, -1) THEN i.label ELSE e.label END AS label "
@@ -247,6 +251,7 @@ class LogReader:
             times=table["time"].to_numpy(),
             arms=np.array(table["arm"].to_pylist(), dtype=object),
             digests=np.array(table["artifact_digest"].to_pylist(), dtype=object),
+            reviews=table["review"].to_numpy(),
             entities=entities.fill_null(-1).to_numpy().astype(np.int64) if has_entities else None,
             scores=scores,
             probabilities=probabilities,

@@ -172,6 +172,8 @@ class MetricResult(Model):
         Reweighted where `Performance.weighted`.
     unweighted : float or None
         The figure of the labelled rows as they are.
+    sampled : Estimate
+        Of the reviewed predictions that were drawn at random.
     reference : Estimate
         On the test part, from the artifact.
     floor : float or None
@@ -182,6 +184,7 @@ class MetricResult(Model):
     better: Literal["higher", "lower"] | None
     estimate: Estimate
     unweighted: float | None = None
+    sampled: Estimate = Estimate()
     reference: Estimate = Estimate()
     floor: float | None = None
 
@@ -238,6 +241,8 @@ class Performance(Model):
         Share of the predictions in score bands without any label, which nothing is known about.
     entities : int or None
         Where given, intervals are drawn by entity.
+    sampled : int
+        Labelled predictions that were drawn for review at random.
     """
 
     start: dt.datetime
@@ -248,6 +253,7 @@ class Performance(Model):
     weighted: bool
     uncovered: float
     entities: int | None
+    sampled: int = 0
     metrics: tuple[MetricResult, ...] = ()
     segments: tuple[SegmentResult, ...] = ()
     bands: tuple[Coverage, ...] = ()

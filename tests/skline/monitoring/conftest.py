@@ -11,7 +11,7 @@ import pytest
 
 from skline.artifact import Artifact
 from skline.ids import new_prediction_ids
-from skline.logs.records import to_us
+from skline.logs.records import REVIEW_SAMPLE, to_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.monitoring.run import Job
@@ -39,7 +39,7 @@ def fill(log: LogSettings, artifact: Artifact) -> Callable[..., None]:
 
     def write(
         until: dt.datetime, days: int, rows: int, change: Callable[[dict[str, Any]], dict[str, Any]] = dict, *,
-        flip: float = 0.0, labels: float = 1.0, entities: int = 0, seed: int = 0,
+        flip: float = 0.0, labels: float = 1.0, entities: int = 0, review: float = 0.0, seed: int = 0,
     ) -> None:  # fmt: skip
         random = np.random.default_rng(seed)
         table = demo.parts()["train"]
@@ -53,11 +53,12 @@ def fill(log: LogSettings, artifact: Artifact) -> Callable[..., None]:
                 truth = bool(random.random() < score) ^ bool(random.random() < flip)
                 time = to_us(start) + int(random.integers(86_400_000_000))
                 entity = f"e{random.integers(entities)}" if entities else None
+                reviewed = REVIEW_SAMPLE if review and random.random() < review else 0
                 predictions.append(
                     (
                         prediction_id, time, "demo", artifact.digest, "plan", orjson.dumps(row).decode(),
                         orjson.dumps(score > 0.5).decode(), orjson.dumps({"false": 1 - score, "true": score}).decode(),
-                        900, "r", entity, None, 0, "champion", None, None, None,
+                        900, "r", entity, None, reviewed, "champion", None, None, None,
                     )
                 )  # fmt: skip
                 if random.random() < labels:

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from skline.errors import SklineError
@@ -87,12 +89,29 @@ def test_broken_rows_and_contradicting_labels_are_counted(fill: Callable[..., No
 
 
 def test_sealed_days_and_database_give_the_same_result(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
-    fill(END, 9, 60, entities=20)
+    fill(END, 9, 60, entities=20, review=0.5)
     before = run(job, tmp_path, NOW)
+    assert before.performance is not None
+    assert 150 < before.performance.sampled < 270
     maintenance.seal(job.log, END.date() - dt.timedelta(days=2))
     after = run(job, tmp_path, NOW)
     assert after == before
     assert after.window.entities == 20
+
+
+def test_sealed_day_that_does_not_know_the_review_sample_is_read(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 9, 60, review=0.5)
+    maintenance.seal(job.log, END.date())
+    path = sorted(job.log.partitions.glob("*.parquet"))[3]
+    table = pq.read_table(path)
+    reasons = table["review"].cast(pa.bool_())
+    pq.write_table(table.set_column(table.column_names.index("review"), "review", reasons), path)
+    result = run(job, tmp_path, NOW)
+    assert result.window.rows == 420
+    assert result.performance is not None
+    assert 100 < result.performance.sampled < 240
 
 
 def test_errors_that_rise_are_found(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:

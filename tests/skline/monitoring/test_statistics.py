@@ -16,7 +16,7 @@ from skline.monitoring.concept import detect_rises
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
-from skline.monitoring.performance import draw_weighted, metric_estimates, score_bands
+from skline.monitoring.performance import draw_weighted, inclusion_stretches, metric_estimates, score_bands
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks, rows_ratio
 from skline.monitoring.result import Quality
@@ -145,6 +145,22 @@ def test_reweighted_labels_represent_all_rows(random: np.random.Generator) -> No
     assert (estimates.low or 1) < everything < (estimates.high or 0)
     naive = metric_estimates(sample, labelled, None, None, 100, 1, only="brier")["brier"]
     assert (naive.high or 1) < everything
+
+
+def test_review_sample_holds_where_labels_are_missing_because_of_their_value(random: np.random.Generator) -> None:
+    scores = random.beta(2, 4, 20_000)
+    truth = random.random(20_000) < scores
+    drawn = random.random(20_000) < np.where(np.arange(20_000) < 10_000, 0.02, 0.2)
+    labelled = drawn | (truth & (random.random(20_000) < 0.5))
+    everything = float(((scores - truth) ** 2).mean())
+
+    def brier(rows: np.ndarray, strata: np.ndarray) -> Estimate:
+        sample = BinarySample(truth[rows], scores[rows], 0.5)
+        return metric_estimates(sample, rows, strata, None, 100, 1, only="brier")["brier"]
+
+    reviewed = brier(drawn, inclusion_stretches(drawn))
+    assert (reviewed.low or 1) < everything < (reviewed.high or 0)
+    assert (brier(labelled, score_bands(scores)).low or 0) > everything
 
 
 def test_entities_are_drawn_as_a_whole() -> None:

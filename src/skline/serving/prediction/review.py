@@ -7,6 +7,7 @@ import random
 from enum import IntEnum
 
 from skline.errors import SklineError
+from skline.logs.records import REVIEW_SAMPLE
 from skline.serving.settings import ReviewSettings
 
 DAY_US = 86_400_000_000
@@ -17,7 +18,7 @@ class Reason(IntEnum):
 
     NONE = 0
     BAND = 1
-    SAMPLE = 2
+    SAMPLE = REVIEW_SAMPLE
 
 
 class ReviewSampler:

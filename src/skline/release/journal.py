@@ -1,6 +1,7 @@
 """The journal of releases: who changed what is served, when, why, and on which verdict. Lines are only ever appended.
 
-A line is written and flushed before its release is published, so nothing is ever served that the journal lacks. Each
+A line is written and flushed before its release is published, so nothing is ever served that the journal lacks; a line
+whose release was not published, because the command was killed in between, is recognised (`manifest.is_pending`). Each
 line holds the whole release: a rollback needs this file and the artifacts, and nothing else.
 """
 

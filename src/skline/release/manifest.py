@@ -5,13 +5,15 @@ which code the service loads.
 """
 
 import datetime as dt
+import stat
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from skline.errors import SklineError
-from skline.files import write_text
+from skline.files import atomic_write, fsync
 from skline.release.experiment import BUCKETS, Experiment
 
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
@@ -110,6 +112,34 @@ def read_manifest(path: Path) -> Release | None:
         raise SklineError(f"{path} is not a valid release manifest: {where}: {first['msg']}") from None
 
 
-def publish_manifest(path: Path, release: Release) -> None:
-    """Replace the manifest atomically."""
-    write_text(path, release.model_dump_json(indent=2) + "\n")
+def publish_manifest(path: Path, release: Release, record: Callable[[], None] = lambda: None) -> None:
+    """Put a release in force: write its manifest under another name, record it, and rename the manifest to `path`.
+
+    While the manifest has its other name, the release is not published (`is_pending`), also if the process was killed.
+
+    Parameters
+    ----------
+    path : Path
+    release : Release
+    record : callable
+        Records the release, once its manifest is on the disk. If it raises SklineError, nothing is published.
+    """
+    pending = _pending_path(path, release.number)
+    with atomic_write(pending, stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o644) as temporary:
+        temporary.write_text(release.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    try:
+        record()
+    except SklineError:
+        pending.unlink()
+        raise
+    pending.replace(path)
+    fsync(path.parent)
+
+
+def is_pending(path: Path, number: int) -> bool:
+    """Return whether a release has not been put in force as the manifest at `path`, although it may be recorded."""
+    return _pending_path(path, number).exists()
+
+
+def _pending_path(path: Path, number: int) -> Path:
+    return path.with_name(f".{path.stem}.{number}{path.suffix}")

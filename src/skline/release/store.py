@@ -1,6 +1,6 @@
 """The releases in a directory: publish a change of what is served, and roll it back.
 
-Every change is first written to the journal, then published as the manifest, under one lock.
+Every change is written to the journal before its manifest is put in force, under one lock.
 """
 
 import datetime as dt
@@ -9,6 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from skline.artifact import Artifact
 from skline.errors import SklineError
 from skline.release.experiment import BUCKETS
 from skline.release.journal import Action, Entry, Journal, append_entry, exclusive_lock, read_journal
-from skline.release.manifest import Arm, Flags, Release, publish_manifest, read_manifest
+from skline.release.manifest import Arm, Flags, Release, is_pending, publish_manifest, read_manifest
 
 #: Returns the fields of the new release, given the release in force.
 BuildRelease = Callable[[Release | None], dict[str, Any]]
@@ -55,14 +56,14 @@ class ReleaseStore:
         return self.folder / paths.RELEASED.name
 
     def current(self) -> Release | None:
-        """Return the release in force; if the manifest is damaged, the last release of the journal."""
+        """Return the release in force; if the manifest is damaged, the last one of the journal that was published."""
         try:
             return read_manifest(self.manifest)
         except SklineError:
-            entries = read_journal(self.journal).entries
-            if not entries:
-                raise
-            return entries[-1].release
+            for entry in reversed(read_journal(self.journal).entries):
+                if not is_pending(self.manifest, entry.release.number):
+                    return entry.release
+            raise
 
     def history(self) -> Iterator[Entry]:
         """Yield the entries of releases that were in force, newest first; never published ones are left out."""
@@ -102,8 +103,7 @@ class ReleaseStore:
             entry = Entry(
                 time=now, who=current_user(), action=action, what=what, follows=follows, release=release, **fields
             )
-            append_entry(self.journal, entry)
-            publish_manifest(self.manifest, release)
+            publish_manifest(self.manifest, release, partial(append_entry, self.journal, entry))
         return entry
 
     def rollback(self, to: int | None, why: str) -> Entry:

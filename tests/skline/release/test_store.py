@@ -5,6 +5,9 @@ import datetime as dt
 import json
 import multiprocessing
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,7 @@ from skline.release.journal import Entry, read_journal, share_changes
 from skline.release.manifest import Arm, Release, read_manifest
 from skline.release.store import ReleaseStore, champion_only, same_arms
 from tests.fixtures import demo
+from tests.fixtures.disk import fill_disk, small_disk
 from tests.skline.serving.test_app import Inputs, Number
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -104,16 +108,72 @@ def test_rollback_from_a_damaged_manifest(releases: ReleaseStore, packaged: demo
     assert releases.current() == read_manifest(releases.manifest)
 
 
-def test_a_release_that_was_never_published_is_not_in_the_history(
-    releases: ReleaseStore, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from skline.release import store
+from skline.release.store import ReleaseStore, same_arms
+
+append = store.append_entry
+
+def append_and_die(*arguments):
+    append(*arguments)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+store.append_entry = append_and_die
+ReleaseStore(Path(sys.argv[1])).publish("flag", "killed", same_arms)
+"""
+
+
+def test_a_release_whose_command_was_killed_before_it_was_published_is_never_in_force(
+    releases: ReleaseStore, packaged: demo.Packaged
 ) -> None:
     promote(releases, packaged.digest, "demo/1")
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="disk full"):
-        patch.setattr("skline.release.store.publish_manifest", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-        promote(releases, "f" * 64, "demo/9")
+    for _ in range(2):
+        killed = subprocess.run([sys.executable, "-c", KILLED, releases.folder], check=False)
+        assert killed.returncode == -signal.SIGKILL
+    assert [entry.what for entry in read_journal(releases.journal).entries] == ["demo/1", "killed", "killed"]
+    manifest = releases.manifest.read_bytes()
+    releases.manifest.write_text("{")
+    current = releases.current()
+    assert current is not None
+    assert current.number == 1
+    releases.manifest.write_bytes(manifest)
     promote(releases, "b" * 64, "demo/2")
-    assert [entry.release.number for entry in releases.history()] == [3, 1]
+    assert [entry.release.number for entry in releases.history()] == [4, 1]
+    releases.manifest.write_text("{")
     assert releases.rollback(None, "").release.champion.version == "demo/1"
+
+
+def test_a_release_whose_manifest_does_not_fit_on_the_disk_changes_nothing(
+    releases: ReleaseStore, packaged: demo.Packaged, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "disk", "64k"):
+        small = ReleaseStore(tmp_path / "disk" / "releases")
+        promote(small, packaged.digest, "demo/1")  # its line leaves space for others in the same block
+        before = small.journal.read_bytes(), small.manifest.read_bytes()
+        disk = fill_disk(small.folder)
+        next(disk)
+        with pytest.raises(OSError, match="No space left on device"):
+            promote(small, "b" * 64, "demo/2")
+        assert (small.journal.read_bytes(), small.manifest.read_bytes()) == before
+        list(disk)
+        assert promote(small, "b" * 64, "demo/2").release.number == 2
+        assert sorted(path.name for path in small.folder.iterdir()) == [".lock", "journal.jsonl", "release.json"]
+
+
+def test_a_release_that_cannot_be_recorded_is_not_published(
+    releases: ReleaseStore, packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise SklineError("journal.jsonl cannot be written")
+
+    promote(releases, packaged.digest, "demo/1")
+    before = releases.manifest.read_bytes(), sorted(releases.folder.iterdir())
+    with monkeypatch.context() as patch, pytest.raises(SklineError, match="cannot be written"):
+        patch.setattr("skline.release.store.append_entry", fail)
+        promote(releases, "b" * 64, "demo/2")
+    assert (releases.manifest.read_bytes(), sorted(releases.folder.iterdir())) == before
 
 
 @pytest.mark.parametrize("cut", [1, 40, 200])

@@ -19,7 +19,7 @@ from skline.init.codegen.source_and_params import render_params, render_source
 from skline.init.dry_run import dry_run, imported_source
 from skline.init.estimator_choice import choose_estimator, requested_family
 from skline.init.inference.column_guess import ColumnGuess
-from skline.init.inference.features import describe_input
+from skline.init.inference.features import describe_input, whole_number_remarks
 from skline.init.inference.gates import choose_gates
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
@@ -135,7 +135,7 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         project.PIPELINE: render_pipeline(contract, choice.estimator),
         Path("params.yaml"): render_params(name, title, table.source, split, gates, test_rows, contract.task),
     }
-    remarks = [*table.remarks, *remarks, *([doubt] if doubt else [])]
+    remarks = [*table.remarks, *remarks, *([doubt] if doubt else []), *whole_number_remarks(guesses)]
     return InitPlan(
         files,
         guesses,

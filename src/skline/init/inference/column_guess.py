@@ -30,6 +30,8 @@ class ColumnGuess:
         What a column of text is but for some cells, and these cells; empty if it is nothing else.
     labels : str or None
         How a column of booleans writes true and false in words, such as "Yes/No".
+    with_point : bool
+        Whether whole numbers are written or stored as numbers that may have a fraction, such as `127.0`.
     """
 
     name: str
@@ -41,6 +43,7 @@ class ColumnGuess:
     missing: list[str] | None = None
     near_miss: str = ""
     labels: str | None = None
+    with_point: bool = False
     feature_group: str | None = None
     choices: list[Any] | None = None
     bounds: dict[str, Any] = field(default_factory=dict)

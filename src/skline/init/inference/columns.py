@@ -105,6 +105,7 @@ def _guess(cells: pa.Table, name: str, column: ParsedColumn, locate: Locate, usu
         missing=_missing_of_column(column.missing, column.categories, usual),
         near_miss=problem if column.near_miss else "",
         labels=column.labels,
+        with_point=column.with_point,
         doubts=doubts,
     )
 

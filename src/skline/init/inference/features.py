@@ -1,6 +1,7 @@
 """Infer what an input has besides its kind: its feature group, its bounds, its closed set of categories."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,8 @@ MAX_CHOICES = 20
 MIN_CATEGORY_ROWS = 5
 #: A column with more distinct values is in the feature group "many_categories".
 MAX_CATEGORIES = 40
+#: Columns that a remark names.
+MAX_NAMED = 5
 CODE_WORDS = {
     "code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district",
     "zone", "area_code", "department", "dept", "branch", "store", "product", "sku", "cluster", "segment", "group",
@@ -27,6 +30,25 @@ AMOUNT_WORDS = {
     "distance", "length", "width", "height", "weight", "size", "duration", "population", "volume", "wage", "rent",
     "fare", "mileage", "horsepower", "speed", "sqft", "surface",
 }  # fmt: skip
+#: Of things that are counted, or measured in whole units by custom.
+COUNT_WORDS = {
+    "count", "counts", "number", "num", "n", "nr", "no", "qty", "quantity", "visits", "calls", "orders", "items",
+    "children", "kids", "dependents", "siblings", "rooms", "bedrooms", "bathrooms", "pages", "clicks", "purchases",
+    "logins", "tickets", "year", "years", "month", "months", "day", "days", "hour", "hours", "minute", "minutes", "age",
+    "tenure", "population", "rank", "score", "points", "views", "votes", "seats", "doors", "cylinders", "floor",
+    "floors", "rating", "week", "weeks", "time", "size", "steps",
+}  # fmt: skip
+#: Of things that are measured.
+MEASURE_WORDS = {
+    "weight", "height", "length", "width", "depth", "temperature", "temp", "pressure", "glucose", "insulin",
+    "cholesterol", "distance", "speed", "voltage", "current", "power", "energy", "humidity", "rainfall",
+    "precipitation", "concentration", "dose", "thickness", "diameter", "radius", "volume", "price", "cost", "amount",
+    "salary", "income", "fee", "charge", "charges", "payment", "revenue", "wage", "rent", "fare", "area", "duration",
+    "horsepower", "mileage", "bmi", "gewicht", "laenge", "länge", "breite", "höhe", "temperatur", "druck", "preis",
+    "kosten", "betrag", "gehalt", "einkommen", "miete", "fläche", "dauer",
+}  # fmt: skip
+#: Measurements that are whole numbers by chance have more distinct values than this, if their name is not known.
+MAX_COUNTED = 40
 SHARE_WORDS = {"share", "rate", "ratio", "fraction", "probability", "prob", "proportion", "anteil"}
 CODES_DOUBT = "treated as categories; if a larger number means more, remove feature_group"
 #: Word of a name → the bounds of such a column, used if all values are within them.
@@ -70,6 +92,10 @@ def _describe_number(guess: ColumnGuess) -> None:
         guess.doubts.append(CODES_DOUBT)
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
         return
+    if guess.kind == "integer" and guess.with_point and (not guess.nullable or is_measurement(guess.name)):
+        # pandas writes whole numbers with a point only beside missing cells.
+        guess.kind, guess.values = "number", guess.values.astype("float64")
+        guess.reasons.append("with a decimal point, so that fractions are possible")
     low, high = values.min(), values.max()
     for word in name:
         bounds = KNOWN_BOUNDS.get(word)
@@ -81,6 +107,37 @@ def _describe_number(guess: ColumnGuess) -> None:
         guess.bounds = {"ge": 0, "le": 1}
     elif low >= 0 and (name & AMOUNT_WORDS or (guess.kind == "integer" and low == 0 and distinct > 2)):
         guess.bounds = {"ge": 0}
+
+
+def is_measurement(name: str) -> bool:
+    """Whether a column is named like a measurement, which may have a fraction."""
+    tokens = name_tokens(name)
+    return bool(tokens & MEASURE_WORDS) and not tokens & COUNT_WORDS
+
+
+def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
+    """Name the inputs that are whole numbers in this table and are likely measurements; none if there are no such."""
+    names = [guess.name for guess in guesses if guess.role == "input" and _may_have_fractions(guess)]
+    if not names:
+        return []
+    listed = ", ".join(map(repr, names[:MAX_NAMED])) + (
+        f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
+    )
+    verb = "has" if len(names) == 1 else "have"
+    remark = (
+        f"{listed} {verb} whole numbers only, and requests with a fraction, such as 127.5, are rejected; where one is "
+        "possible, write `float` in place of `int` in src/model/contract.py"
+    )
+    return [remark]
+
+
+def _may_have_fractions(guess: ColumnGuess) -> bool:
+    """Whether an input of whole numbers is likely a measurement: by its name, or by its many distinct values."""
+    if guess.kind != "integer" or guess.feature_group is not None or guess.notation is not None or guess.doubts:
+        return False
+    if name_tokens(guess.name) & COUNT_WORDS:
+        return False
+    return is_measurement(guess.name) or guess.values.nunique() > MAX_COUNTED
 
 
 def _are_spread_codes(values: pd.Series) -> bool:

@@ -38,6 +38,8 @@ MAX_ODD_TEXTS = 20
 #: Names and values of times that are written as one number.
 EPOCH_WORDS = {"time", "timestamp", "ts", "epoch", "unix", "date", "datetime", "created", "updated", "at", "when"}
 EPOCH_SECONDS = (946_684_800, 2_051_222_400)
+#: One or two digits behind a decimal sign, as prices have.
+FRACTION = r"[.,][0-9]{1,2}([^0-9.,]|$)"
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,8 @@ class ParsedColumn:
         What a column of text nearly is, of which the `odd` texts are not; else empty.
     labels : str or None
         How a column of booleans writes true and false in words, such as "Yes/No".
+    with_point : bool
+        Whether whole numbers are written or stored as numbers that may have a fraction, such as `127.0`.
     """
 
     kind: Kind
@@ -71,6 +75,7 @@ class ParsedColumn:
     decimal: str = ""
     near_miss: str = ""
     labels: str | None = None
+    with_point: bool = False
 
     @property
     def doubt(self) -> str | None:
@@ -89,6 +94,7 @@ class _Candidate:
     doubts: list[str] = field(default_factory=list)
     decimal: str = ""
     labels: str | None = None
+    with_point: bool = False
 
 
 def infer_column(name: str, cells: pa.Array, evidence: TableEvidence = NO_EVIDENCE) -> ParsedColumn | None:
@@ -185,6 +191,7 @@ def _parse(profile: Profile, missing: Flags, candidate: _Candidate) -> ParsedCol
         doubts=candidate.doubts,
         decimal=candidate.decimal,
         labels=candidate.labels,
+        with_point=candidate.with_point,
     )
 
 
@@ -221,7 +228,10 @@ def _numbers(rest: Profile, evidence: TableEvidence) -> _Candidate | None:
         return None
     values, _ = parse_column(rest.texts.filter(pa.array(form.read)), "number", form.notation)
     kind: Kind = "number" if (values.dropna() % 1).any() else "integer"
-    return _Candidate(kind, form.read, form.reason, form.notation, _listed(form.doubt), form.decimal)
+    with_point = bool(form.decimal) and bool(rest.keep(form.read).matching(FRACTION).any())
+    return _Candidate(
+        kind, form.read, form.reason, form.notation, _listed(form.doubt), form.decimal, with_point=with_point
+    )
 
 
 def _listed(doubt: str | None) -> list[str]:
@@ -236,7 +246,8 @@ def _whole_numbers(rest: Profile, read: Flags) -> _Candidate:
         first = int(numbers.texts[0].as_py()) // (1000 if len(numbers.texts[0].as_py()) == 13 else 1)
         if EPOCH_SECONDS[0] <= first <= EPOCH_SECONDS[1]:
             doubts = ["the numbers may count seconds since 1970; convert them to datetimes in src/model/source.py"]
-    return _Candidate("integer", read, "whole numbers", doubts=doubts)
+    with_point = bool(numbers.matching(r"\.").all())
+    return _Candidate("integer", read, "whole numbers", doubts=doubts, with_point=with_point)
 
 
 def _dates(rest: Profile) -> _Candidate | None:
@@ -308,7 +319,8 @@ def _stored(cells: pa.Array) -> ParsedColumn | None:
         for candidate in candidates:
             values, bad = parse_column(cells, candidate)
             if not bad.any() and not (candidate == "boolean" and values.nunique() < 2):
-                return ParsedColumn(candidate, values, _stored_reason(candidate, cells))
+                with_point = not pa.types.is_integer(cells.type) and getattr(cells.type, "scale", 1) > 0
+                return ParsedColumn(candidate, values, _stored_reason(candidate, cells), with_point=with_point)
         values, _ = parse_column(cells, "number")
         return ParsedColumn("number", values, f"stored as {cells.type}", doubts=["infinite values count as missing"])
     elif pa.types.is_date(cells.type):

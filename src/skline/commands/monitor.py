@@ -67,7 +67,9 @@ def monitor_once(arguments: argparse.Namespace) -> int:
     from skline.errors import SklineError
     from skline.logs.settings import LogSettings
     from skline.monitoring.checks import EXIT_STATUS
+    from skline.monitoring.report.content import release_marks
     from skline.monitoring.run import Job, run
+    from skline.release.store import ReleaseStore
     from skline.settings import Monitor, Settings
 
     settings = Settings.load()
@@ -85,6 +87,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
         log=LogSettings.from_environment(),
         end=arguments.asof or now.replace(microsecond=0),
         floors=floors,
+        releases=release_marks(ReleaseStore().history()),
     )
     result = run(job, paths.MONITOR, now)
     print_result(result)
@@ -92,14 +95,14 @@ def monitor_once(arguments: argparse.Namespace) -> int:
 
 
 def print_result(result: "WindowResult") -> None:
-    """Print the sentence, the table and where the result is."""
+    """Print the sentence, the table and where the page is."""
     from skline import paths
     from skline.monitoring.summary import table
 
     print(result.sentence)
     print(f"{result.window.name}: {result.state}\n")
     print(table(result))
-    print(f"\n{paths.MONITOR / result.window.name / 'metrics.json'}", flush=True)
+    print(f"\n{paths.MONITOR / result.window.name / 'report.html'}", flush=True)
 
 
 def print_history() -> None:

@@ -71,6 +71,7 @@ def numeric_drift(
         effect=_difference(below, reference_below, effective, reference_effective),
         p=_kolmogorov_p(abs(below - reference_below), effective, reference_effective),
         wasserstein=_wasserstein(values, reference, scale),
+        edges=tuple(edges.tolist()),
         **_histograms(labels, shares, reference_shares),
     )
 

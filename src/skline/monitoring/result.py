@@ -116,6 +116,9 @@ class ColumnDrift(Model):
         False for dates and ignored columns, which never alarm.
     bins : tuple of str
         Labels of the histogram's bins; missing and unseen values have their own.
+    edges : tuple of float
+        Of numbers: the inner edges of the bins, without the last bin, which holds the missing values; dates and times
+        in days since 1970. Empty for categories.
     shares, reference_shares : tuple of float
     """
 
@@ -134,6 +137,7 @@ class ColumnDrift(Model):
     drifted: bool | None = None
     tested: bool = True
     bins: tuple[str, ...]
+    edges: tuple[float, ...] = ()
     shares: tuple[float, ...]
     reference_shares: tuple[float, ...]
 
@@ -375,3 +379,9 @@ class WindowResult(Model):
     kpis: tuple[KpiResult, ...] = ()
     operations: Operations | None = None
     problems: tuple[Problem, ...] = ()
+
+    @property
+    def main_metric(self) -> MetricResult | None:
+        """The metric that models are compared by; None without labels."""
+        metrics = () if self.performance is None else self.performance.metrics
+        return next((each for each in metrics if each.name == self.performance.metric), None)  # type: ignore[union-attr]

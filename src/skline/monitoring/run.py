@@ -20,6 +20,8 @@ from skline.monitoring.clusters import entity_count
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Rows, Summary
 from skline.monitoring.reference import TrainingReference
+from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
+from skline.monitoring.report.page import render_page
 from skline.monitoring.result import (
     ColumnDrift,
     ColumnQuality,
@@ -31,7 +33,7 @@ from skline.monitoring.result import (
     Window,
     WindowResult,
 )
-from skline.monitoring.state import MonitorState, monitor_lock, read_state, write_state
+from skline.monitoring.state import MonitorState, PastResult, monitor_lock, read_state, write_state
 from skline.monitoring.textfile import prometheus_text
 from skline.settings.monitor import Compare, Monitor, format_duration
 
@@ -39,6 +41,7 @@ log = logging.getLogger("skline.monitoring")
 
 Value = TypeVar("Value")
 TEXTFILE = "skline_monitor.prom"
+PAGE = "report.html"
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ class Job:
     ----------
     floors : mapping of str to float
         Minimum of each metric, or maximum for losses.
+    releases : tuple of ReleaseMark
+        For the page.
     """
 
     settings: Monitor
@@ -56,6 +61,7 @@ class Job:
     log: LogSettings
     end: dt.datetime
     floors: Mapping[str, float]
+    releases: tuple[ReleaseMark, ...] = ()
 
     @property
     def start(self) -> dt.datetime:
@@ -112,15 +118,24 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
             job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
         ) as reader:
             result = monitor_window(job, reader, state, now)
-        write_result(result, reports)
+        history = select_history(state.windows, PastResult.of(result))
+        page = render_page(PageContent(job.artifact.manifest.title, result, history, job.releases))
+        write_result(result, page, reports, is_newest=state.is_newest(job.end, now))
         write_state(folder, state.with_result(result, job.settings.keep))
     return result
 
 
-def write_result(result: WindowResult, reports: Path) -> None:
-    """Write metrics.json and the textfile, each atomically."""
-    write_json(reports / result.window.name / "metrics.json", result.model_dump(mode="json"))
-    write_text(reports / TEXTFILE, prometheus_text(result))
+def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: bool) -> None:
+    """Write metrics.json and the page of a window; of the newest one also the textfile and the page to look at first.
+
+    Each file is written atomically.
+    """
+    folder = reports / result.window.name
+    write_json(folder / "metrics.json", result.model_dump(mode="json"))
+    write_text(folder / PAGE, page)
+    if is_newest:
+        write_text(reports / PAGE, page)
+        write_text(reports / TEXTFILE, prometheus_text(result))
 
 
 def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.datetime) -> WindowResult:

@@ -16,17 +16,27 @@ from skline.errors import SklineError
 from skline.files import write_text
 from skline.locks import file_lock
 from skline.monitoring.checks import Part, State
+from skline.monitoring.estimates import Estimate
 from skline.monitoring.persistence import PastWindow
 from skline.monitoring.result import WindowResult
 
-STATE_VERSION: Literal[1] = 1
+#: Version of the file; version 1 lacks the figures of the page, and is read as well.
+STATE_VERSION: Literal[2] = 2
 FILE_NAME = "monitor.json"
 #: How long a monitor waits for another one.
 LOCK_TIMEOUT_SECONDS = 600.0
 
 
 class PastResult(BaseModel):
-    """What is kept of an earlier window."""
+    """What is kept of an earlier window.
+
+    Attributes
+    ----------
+    metric, estimate : str or None, Estimate
+        The main metric on matured labels; None and empty without labels, and in windows of version 1 of the file.
+    drift : float or None
+        Importance-weighted drift.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -41,11 +51,15 @@ class PastResult(BaseModel):
     sentence: str
     rows: int
     raised: dict[str, bool | None]
+    metric: str | None = None
+    estimate: Estimate = Estimate()
+    drift: float | None = None
 
     @classmethod
     def of(cls, result: WindowResult) -> "PastResult":
         """Return what is kept of a result."""
         window = result.window
+        main = result.main_metric
         return cls(
             name=window.name,
             length=window.length,
@@ -58,6 +72,9 @@ class PastResult(BaseModel):
             sentence=result.sentence,
             rows=window.rows,
             raised={check.key: check.raised for check in result.checks},
+            metric=None if main is None else main.name,
+            estimate=Estimate() if main is None else main.estimate,
+            drift=None if result.drift is None else result.drift.importance,
         )
 
 
@@ -66,7 +83,7 @@ class MonitorState(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1] = STATE_VERSION
+    version: Literal[1, 2] = STATE_VERSION
     windows: tuple[PastResult, ...] = ()
 
     def comparable(self, length: str, artifact_digest: str) -> list[PastWindow]:
@@ -77,12 +94,16 @@ class MonitorState(BaseModel):
             if each.length == length and each.artifact_digest == artifact_digest
         ]
 
+    def is_newest(self, end: dt.datetime, now: dt.datetime) -> bool:
+        """Whether no window is remembered that ends later, without those whose end is still to come."""
+        return all(each.end <= end for each in self.windows if each.end <= now)
+
     def with_result(self, result: WindowResult, keep: int) -> "MonitorState":
         """Return the state with a result; an earlier one of the same window is replaced, and the oldest are dropped."""
         new = PastResult.of(result)
         others = (each for each in self.windows if each.name != new.name)
         windows = sorted((*others, new), key=lambda each: (each.end, each.name))
-        return self.model_copy(update={"windows": tuple(windows[-keep:])})
+        return self.model_copy(update={"version": STATE_VERSION, "windows": tuple(windows[-keep:])})
 
 
 def read_state(folder: Path) -> MonitorState:

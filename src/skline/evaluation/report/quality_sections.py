@@ -9,10 +9,9 @@ import pandas as pd
 from skline.contract.spec import Contract
 from skline.evaluation.champion import Comparison
 from skline.evaluation.metrics import HEADLINE_METRICS, label_of
-from skline.evaluation.report import charts
-from skline.evaluation.report.charts import Axes, IntervalRow
 from skline.evaluation.resampling import Task
-from skline.reporting import html
+from skline.reporting import charts, html
+from skline.reporting.charts import Axes, IntervalRow
 from skline.reporting.format import format_interval, format_number, format_optional_interval
 
 Plots = Mapping[str, pd.DataFrame]

@@ -8,10 +8,9 @@ from typing import Any
 from skline.artifact import Artifact
 from skline.evaluation.champion import Comparison
 from skline.evaluation.metrics import label_of
-from skline.evaluation.report import charts
-from skline.evaluation.report.charts import IntervalRow
 from skline.release.verdict import Verdict
-from skline.reporting import html
+from skline.reporting import charts, html
+from skline.reporting.charts import IntervalRow
 from skline.reporting.format import format_interval, format_number, format_optional_interval
 from skline.settings import Settings
 

@@ -1,4 +1,7 @@
-"""Charts of the report: curves as SVG; values with their intervals, which fit any width, as HTML."""
+"""Charts of reports: curves as SVG; values with their intervals, which fit any width, as HTML.
+
+Colours are the variables of style.css, so that charts are readable in light, dark and print.
+"""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -8,17 +11,17 @@ from skline.reporting.format import format_tick
 
 WIDTH, HEIGHT = 340, 300
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 42
-INK, GREY, GRID = "#1d5fa7", "#7d8894", "#e3e7eb"
+INK, GREY, GRID = "var(--blue)", "var(--grey)", "var(--grid)"
 #: Colour and dashes of each line, so that lines can be distinguished without colour.
-LINES = ((INK, ""), ("#b4530a", "7 3"), ("#14683c", "2 3"))
+LINES = ((INK, ""), ("var(--orange)", "7 3"), ("var(--green)", "2 3"))
 
 Points = Sequence[tuple[float, float]]
 
 
-def figure(contents: str, label: str, caption: str) -> str:
+def figure(contents: str, label: str, caption: str, height: int = HEIGHT) -> str:
     """Return an SVG with its texts: `label` for those who do not see it, `caption` below it (HTML)."""
     return (
-        f'<figure><svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(label)}">{contents}</svg>'
+        f'<figure><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{contents}</svg>'
         f"<figcaption>{caption}</figcaption></figure>"
     )
 
@@ -41,7 +44,7 @@ def curves(
         parts.append(axes.line(points, colour, dash))
         down = TOP + 14 + 17 * index
         start = WIDTH - RIGHT - 100
-        parts.append(f'<rect x="{start - 34}" y="{down - 13}" width="134" height="17" fill="#fff" fill-opacity=".85"/>')
+        parts.append(f'<rect x="{start - 34}" y="{down - 13}" width="134" height="17" class="under"/>')
         dashed = f' stroke-dasharray="{dash}"' if dash else ""
         parts.append(f'<path d="M{start - 30} {down - 4}h24" stroke="{colour}" stroke-width="2" fill="none"{dashed}/>')
         parts.append(f'<text x="{start}" y="{down}">{escape(name)}</text>')
@@ -52,30 +55,31 @@ def curves(
 class Axes:
     """Two linear scales of a chart; `x` and `y` are the ends of each."""
 
-    def __init__(self, x: tuple[float, float], y: tuple[float, float]) -> None:
-        self.x, self.y = _widen(x), _widen(y)
+    def __init__(self, x: tuple[float, float], y: tuple[float, float], height: int = HEIGHT) -> None:
+        self.x, self.y, self.height = _widen(x), _widen(y), height
 
     def position(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point is drawn, in units of the SVG."""
         (x0, x1), (y0, y1) = self.x, self.y
         across = LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
-        down = HEIGHT - BOTTOM - (y - y0) / (y1 - y0) * (HEIGHT - TOP - BOTTOM)
+        down = self.height - BOTTOM - (y - y0) / (y1 - y0) * (self.height - TOP - BOTTOM)
         return round(across, 1), round(down, 1)
 
-    def frame(self, x_name: str, y_name: str) -> str:
-        """Return grid, tick labels and names of the axes."""
+    def frame(self, x_name: str, y_name: str, x_ticks: Sequence[tuple[float, str]] | None = None) -> str:
+        """Return grid, tick labels and names of the axes; `x_ticks` are positions with labels, else round numbers."""
         parts = []
-        for value in ticks(*self.x):
+        for value, text in [(each, format_tick(each)) for each in ticks(*self.x)] if x_ticks is None else x_ticks:
             x, y = self.position(value, self.y[0])
-            parts.append(f'<path d="M{x} {TOP}V{HEIGHT - BOTTOM}" stroke="{GRID}"/>')
-            parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{format_tick(value)}</text>')
-        for value in ticks(*self.y):
+            parts.append(f'<path d="M{x} {TOP}V{self.height - BOTTOM}" stroke="{GRID}"/>')
+            parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{escape(text)}</text>')
+        about = 5 if self.height >= HEIGHT else 3
+        for value in ticks(*self.y, about):
             x, y = self.position(self.x[0], value)
             parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
             parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{format_tick(value)}</text>')
         middle = (LEFT + WIDTH - RIGHT) / 2
-        parts.append(f'<text x="{middle}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>')
-        height = (TOP + HEIGHT - BOTTOM) / 2
+        parts.append(f'<text x="{middle}" y="{self.height - 6}" text-anchor="middle">{escape(x_name)}</text>')
+        height = (TOP + self.height - BOTTOM) / 2
         parts.append(
             f'<text transform="translate(11 {height}) rotate(-90)" text-anchor="middle">{escape(y_name)}</text>'
         )

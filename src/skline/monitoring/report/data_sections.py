@@ -109,11 +109,11 @@ def quality(result: WindowResult) -> list[str]:
     blocks = [f"<p>{text}</p>"]
     if found.columns:
         columns = sorted(found.columns, key=lambda each: -_worst_share(each))
-        numbers = ("missing", "in training", "unseen", "outside")
+        numbers = ("missing", "in training", "unseen", "usual", "outside")
         blocks.append(_folded_table([_quality_row(each) for each in columns], "Quality by column", numbers))
         blocks.append(
-            '<p class="soft">Unseen: categories that training did not see. Outside: numbers outside the range of '
-            "training. The intervals are in brackets.</p>"
+            '<p class="soft">Unseen: categories that training did not see, and the share that is usual. Outside: '
+            "numbers outside the range of training. The intervals are in brackets.</p>"
         )
     return blocks
 
@@ -130,6 +130,7 @@ def _quality_row(column: ColumnQuality) -> dict[str, str]:
         "missing": _share(column.missing),
         "in training": f"{column.reference_missing:.1%}",
         "unseen": _share(column.unseen),
+        "usual": f"{column.reference_unseen:.1%}" if column.unseen.value is not None else "",
         "outside": _share(column.outside),
         "note": note,
     }

@@ -45,6 +45,11 @@ def performance(content: PageContent) -> list[str]:
         )
         if measured.uncovered:
             text += f" {measured.uncovered:.1%} of the predictions are in bands without any label."
+    if measured.sampled:
+        text += (
+            f" The review sample is the {measured.sampled:,} labelled predictions that were drawn at random: its "
+            "metrics hold even if labels are missing because of their value."
+        )
     figures = [*_metric_over_time(content), _curve(measured), _calibration(measured.calibration)]
     return [
         f"<p>{text}</p>",
@@ -124,10 +129,12 @@ def _metrics_table(measured: Performance) -> str:
         }
         if measured.weighted:
             row["not weighted"] = format_number(each.unweighted)
+        if measured.sampled:
+            row["review sample"] = format_number(each.sampled.value)
+            row["its 95 % interval"] = format_ends(each.sampled)
         rows.append(row)
-    return html.table(
-        rows, "Metrics on matured labels", ("window", "95 % interval", "test part", "floor", "not weighted")
-    )
+    numbers = [name for name in rows[0] if name != "metric"]
+    return html.table(rows, "Metrics on matured labels", numbers)
 
 
 def _limit(metric: MetricResult) -> str:

@@ -75,7 +75,7 @@ class RequestCoalescer:
         parse_row = self._parser.parse_row
         for request in requests:
             try:
-                check_body(request.body, request.scope["headers"])
+                check_body(request.body, request.context.headers)
                 row = parse_row(request.body)
             except Exception as error:  # noqa: BLE001 - it becomes the response
                 reply(request, error)

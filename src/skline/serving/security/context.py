@@ -1,5 +1,7 @@
 """The context of one request: headers, ids, caller and start time."""
 
+from collections.abc import Sequence
+
 from skline.serving.observability.tracing import Trace
 from skline.serving.security.api_keys import ANONYMOUS, Caller
 from skline.serving.security.headers import RawHeader
@@ -11,7 +13,7 @@ class RequestContext:
     Attributes
     ----------
     headers : dict of bytes to bytes
-        The request's headers by name in lower case; of a repeated header the last value.
+        The request's headers, from `headers_by_name`.
     trace : Trace
         The request's ids.
     response_headers : list of raw headers
@@ -30,3 +32,14 @@ class RequestContext:
         self.headers, self.trace, self.started_at = headers, trace, started_at
         self.response_headers = response_headers
         self.caller: Caller = ANONYMOUS
+
+
+def headers_by_name(headers: Sequence[RawHeader]) -> dict[bytes, bytes]:
+    """Return headers by name; the values of a repeated one are joined by commas (RFC 9110, 5.3)."""
+    by_name = dict(headers)
+    if len(by_name) < len(headers):
+        values: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            values.setdefault(name, []).append(value)
+        by_name = {name: b", ".join(values[name]) for name in values}
+    return by_name

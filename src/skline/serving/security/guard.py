@@ -71,10 +71,12 @@ class Guard:
         context.caller = caller
         if caller is not ANONYMOUS:
             return caller.id
-        client = scope.get("client")
-        if not self.keys.no_auth:
+        client, server = scope.get("client"), scope.get("server")
+        if not self.keys.no_auth and (
+            b"origin" in headers or not _is_local_request(client, server, headers.get(b"host", b"")[:MAX_NAME])
+        ):
             # `skline serve` verifies the address at its start; another server command may have bound a public one.
-            if not (_is_local(client) and _is_local(scope.get("server"))):
+            if not (_is_local(client) and _is_local(server)):
                 self.foreign += 1
                 raise errors.not_local()
             self._require_own_site(context, scope)
@@ -93,11 +95,15 @@ class Guard:
         if not is_own and self._origins.isdisjoint((origin, b"*")):
             self.foreign += 1
             raise errors.foreign_site("Origin")
-        # Browsers cannot reach a socket in the file system, and programs name any host there.
-        server = scope.get("server")
-        if server is not None and server[1] is not None and not _is_local_name(host[:MAX_NAME]):
+        if not _names_this_machine(scope.get("server"), host[:MAX_NAME]):
             self.foreign += 1
             raise errors.foreign_site("Host")
+
+
+@lru_cache(maxsize=1024)
+def _is_local_request(client: Address, server: Address, host: bytes) -> bool:
+    """Whether a request comes from this machine and names it; cached, because a connection's requests are alike."""
+    return _is_local(client) and _is_local(server) and _names_this_machine(server, host)
 
 
 def _is_local(address: Address) -> bool:
@@ -105,9 +111,13 @@ def _is_local(address: Address) -> bool:
     return address is None or address[1] is None or is_loopback(address[0])
 
 
-@lru_cache(maxsize=1024)
-def _is_local_name(host: bytes) -> bool:
-    """Whether a Host header names this machine; a request without it (HTTP/1.0) comes from no browser."""
+def _names_this_machine(server: Address, host: bytes) -> bool:
+    """Whether a Host header names this machine; a request without it (HTTP/1.0) comes from no browser.
+
+    Browsers cannot reach a socket in the file system, and programs name any host there.
+    """
+    if server is None or server[1] is None:
+        return True
     match = HOST.fullmatch(host.lower())
     return not host or (match is not None and is_loopback((match[1] or match[2]).decode()))
 

@@ -4,13 +4,13 @@ Plain functions that routes call: resolving them as FastAPI dependencies takes l
 """
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Mapping
 
 from fastapi import Request
 from starlette.requests import ClientDisconnect
 
 from skline.serving.errors import RequestError
-from skline.serving.security.context import RequestContext
+from skline.serving.security.context import RequestContext, headers_by_name
 from skline.serving.transport.body_budget import BodyBudget
 
 #: Content types that say nothing of the body, which is then read as JSON: none, and that of `curl -d` and other tools
@@ -48,48 +48,39 @@ async def read_body(request: Request, limit: int, seconds: float, types: frozens
     except TimeoutError:
         message = f"the body did not arrive within {seconds:g} s; send it faster, or in smaller batches"
         raise RequestError(408, message, "body_timeout", {"connection": "close"}) from None
-    check_body(body, request.scope["headers"], types)
+    check_body(body, headers_by_name(request.scope["headers"]), types)
     return body
 
 
-def check_body(body: bytes, headers: Iterable[tuple[bytes, bytes]], types: frozenset[bytes] = JSON_TYPES) -> None:
+def check_body(body: bytes, headers: Mapping[bytes, bytes], types: frozenset[bytes] = JSON_TYPES) -> None:
     """Reject a body that is empty (422), compressed, or of a content type that is none of `types` (415).
 
     The parser reads the chunks of a body whose last transfer coding is `chunked`, and ignores other codings before it:
     they are rejected (400), because a proxy in front may decode the body.
+
+    Parameters
+    ----------
+    body : bytes
+    headers : mapping of bytes to bytes
+        From `headers_by_name`.
+    types : frozenset of bytes
+        See `read_body`.
     """
     if not body:
         raise RequestError(422, "the body is empty; send JSON as /docs shows it", "body_missing")
-    for name, value in headers:
-        check = _HEADER_CHECKS.get(name)
-        if check is not None:
-            check(value, types)
-
-
-def _check_transfer_coding(value: bytes, _: frozenset[bytes]) -> None:
-    if value.strip(b" \t,").lower() != b"chunked":
-        message = f"Transfer-Encoding {_quote(value)} is not supported; send the body as it is, or chunked"
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None and coding.strip(b" \t,").lower() != b"chunked":
+        message = f"Transfer-Encoding {_quote(coding)} is not supported; send the body as it is, or chunked"
         raise RequestError(400, message, "unsupported_transfer_coding", {"connection": "close"})
-
-
-def _check_content_coding(value: bytes, _: frozenset[bytes]) -> None:
-    if not _is_plain(value):
-        message = f"Content-Encoding {_quote(value)} is not supported; send the body uncompressed"
+    encoding = headers.get(b"content-encoding")
+    if encoding is not None and not _is_plain(encoding):
+        message = f"Content-Encoding {_quote(encoding)} is not supported; send the body uncompressed"
         raise RequestError(415, message, "unsupported_encoding")
-
-
-def _check_type(value: bytes, types: frozenset[bytes]) -> None:
-    if value not in types and media_type(value) not in types:
+    content_type = headers.get(b"content-type", b"")
+    if content_type not in types and media_type(content_type) not in types:
         names = " or ".join(sorted(name.decode() for name in types - UNSPECIFIC_TYPES))
-        message = f"Content-Type {_quote(value)} is not supported here; send {names}"
+        message = f"Content-Type {_quote(content_type)} is not supported here; send {names}"
         raise RequestError(415, message, "unsupported_media_type")
-
-
-_HEADER_CHECKS: dict[bytes, Callable[[bytes, frozenset[bytes]], None]] = {
-    b"transfer-encoding": _check_transfer_coding,
-    b"content-encoding": _check_content_coding,
-    b"content-type": _check_type,
-}
 
 
 def media_type(content_type: bytes) -> bytes:

@@ -4,6 +4,7 @@ Only `admit_async` is awaited, so the fast path can take many requests through i
 """
 
 import logging
+from collections.abc import Sequence
 from time import perf_counter
 
 from pydantic import ValidationError
@@ -12,7 +13,7 @@ from skline.serving.errors import RequestError
 from skline.serving.observability.logging import AccessLog
 from skline.serving.observability.metrics import Metrics
 from skline.serving.observability.tracing import start_trace
-from skline.serving.security.context import RequestContext
+from skline.serving.security.context import RequestContext, headers_by_name
 from skline.serving.security.guard import Guard
 from skline.serving.security.headers import Cors, RawHeader, json_headers
 from skline.serving.security.host import HostCheck
@@ -56,18 +57,18 @@ class RequestLifecycle:
         self._access_log = AccessLog(settings.logging, PROBES)
         self._json_headers = json_headers(tls=settings.security.tls)
 
-    def start(self, headers: list[RawHeader], received_at: float | None = None) -> RequestContext:
+    def start(self, headers: Sequence[RawHeader], received_at: float | None = None) -> RequestContext:
         """Create the context of a request: its ids, and the headers that any response to it carries.
 
         Parameters
         ----------
-        headers : list of raw headers
-            The headers of its ASGI scope.
+        headers : sequence of raw headers
+            The headers of its ASGI scope, with names in lower case.
         received_at : float, optional
             `time.perf_counter()` when it arrived; defaults to now.
         """
         started_at = perf_counter() if received_at is None else received_at
-        by_name = dict(headers)
+        by_name = headers_by_name(headers)
         trace = start_trace(by_name.get(b"x-request-id", b""), by_name.get(b"traceparent", b""))
         response_headers = [*self._json_headers, (b"x-request-id", trace.request_id)]
         if trace.trace_id:

@@ -85,8 +85,8 @@ class FastPathProtocol(HttpToolsProtocol):
     #: The scope of the request that is being received, and how many of its bytes, body excluded, have been counted.
     _current_request: object = None
     _overhead_bytes = 0
-    #: How many bytes of the input that is being parsed are body, and how many bytes of the body have been parsed.
-    _body_bytes = _body_received = 0
+    #: How many bytes of bodies have been parsed on this connection: all, and before the request that is being received.
+    _body_bytes = _earlier_body_bytes = 0
     #: Input that is not parsed yet.
     _held_input = b""
     #: Whether the request that is being received is on the fast path.
@@ -125,9 +125,10 @@ class FastPathProtocol(HttpToolsProtocol):
         if len(data) > PIPELINED_BYTES or self._held_input or self.pipeline:
             self._held_input += data
             self._parse_held_input()
-        elif not self.transport.is_closing():
+        elif not self._output.lingering:
             self._parse(data)
-            self._end_of_input()
+            if self._body_parts or self._on_fast_path:
+                self._end_of_input()
 
     def _parse_held_input(self) -> None:
         """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
@@ -155,7 +156,7 @@ class FastPathProtocol(HttpToolsProtocol):
         if not (self._on_fast_path or (self.cycle is not None and self.cycle.more_body)):
             return 0
         declared = next((value for name, value in self.scope["headers"] if name == b"content-length"), b"0")
-        return max(int(declared) - self._body_received, 0)
+        return max(int(declared) - (self._body_bytes - self._earlier_body_bytes), 0)
 
     def _end_of_input(self) -> None:
         """Let uvicorn have what has arrived of an incomplete request."""
@@ -165,7 +166,7 @@ class FastPathProtocol(HttpToolsProtocol):
 
     def _parse(self, data: bytes) -> None:
         """Parse input, and limit heads, chunk sizes and trailers: the parser itself buffers them without a limit."""
-        self._body_bytes = 0
+        body_bytes = self._body_bytes
         super().data_received(data)
         while self._upgrade_offset is not None:
             head = strip_upgrade_headers(
@@ -181,7 +182,7 @@ class FastPathProtocol(HttpToolsProtocol):
         if "method" not in scope:
             self._limit_overhead(len(data), MAX_HEAD_BYTES)
         elif self.cycle is not None and self.cycle.more_body:
-            self._limit_overhead(len(data) - self._body_bytes, MAX_OVERHEAD_BYTES)
+            self._limit_overhead(len(data) - (self._body_bytes - body_bytes), MAX_OVERHEAD_BYTES)
 
     def on_headers_complete(self) -> None:
         """Choose between the fast path and uvicorn's.
@@ -189,7 +190,7 @@ class FastPathProtocol(HttpToolsProtocol):
         The scope keeps the list of headers as it is now: uvicorn would add the trailers of a chunked body to it, as if
         a trailer could carry an API key or the address of a client (RFC 9110, 6.5.1).
         """
-        parser, self._body_received = self.parser, 0
+        parser, self._earlier_body_bytes = self.parser, self._body_bytes
         version = parser.get_http_version()
         if version == "1.0":
             # Its client would take an interim response for the final one (RFC 9110, 10.1.1).
@@ -213,12 +214,11 @@ class FastPathProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """Buffer a part of the body until its end, or the end of the input."""
         self._body_bytes += len(body)
-        self._body_received += len(body)
         self._body_parts.append(body)
 
     def on_message_complete(self) -> None:
         """Submit a request on the fast path to the application."""
-        if self._on_fast_path and sum(map(len, self._body_parts)) > self._max_fast_bytes:
+        if self._on_fast_path and self._body_bytes - self._earlier_body_bytes > self._max_fast_bytes:
             self._fall_back_to_uvicorn()
         if not self._on_fast_path:
             self._pass_body_on()

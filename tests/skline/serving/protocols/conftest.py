@@ -19,6 +19,7 @@ from skline.serving.api import open_inference as open_inference_routes
 from skline.serving.errors import RequestError
 from skline.serving.prediction.predictor import GetRows
 from skline.serving.protocols.adapter import ProtocolAdapter, ScoredBatch
+from skline.serving.security.context import headers_by_name
 from skline.serving.transport import responses
 from skline.serving.transport.body import check_body
 from tests.fixtures import demo
@@ -42,7 +43,7 @@ class PipelineAdapter(ProtocolAdapter):
 
     async def read_body(self, request: Request, types: frozenset[bytes]) -> bytes:
         body = await request.body()
-        check_body(body, request.scope["headers"], types)
+        check_body(body, headers_by_name(request.scope["headers"]), types)
         return body
 
     def validate(self, rows: list[dict[str, Any]]) -> list[Any]:

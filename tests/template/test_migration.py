@@ -62,7 +62,7 @@ NEW_FILES = {
     "CONTRIBUTING.md", ".github/workflows/engine.yml",
     ".editorconfig", ".gitattributes", ".github/dependabot.yml", ".gitignore.jinja", ".pre-commit-config.yaml",
     "LICENSE", "SECURITY.md", "mkdocs.yml", "releases/registered.jsonl", "schemas/params.schema.json",
-    "scripts/__init__.py", "scripts/pictures.py", "scripts/reference.py",
+    "deploy/prometheus/rules.yml", "scripts/__init__.py", "scripts/pictures.py", "scripts/reference.py",
 }  # fmt: skip
 
 

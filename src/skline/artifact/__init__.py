@@ -141,7 +141,8 @@ class GoldenRows(ExpectedPredictions):
 class Artifact:
     """A verified artifact; `load_pipeline` deserialises the pipeline on demand.
 
-    `content` is the verified bytes of its files by name: the directory is not read again.
+    `content` is the verified bytes of its files by name: the directory is not read again. `written_at` is when its
+    manifest was written to this disk, in seconds since 1970: its age here, since equal inputs give equal bytes.
     """
 
     digest: str
@@ -150,6 +151,7 @@ class Artifact:
     golden: GoldenRows
     card: str
     content: Mapping[str, bytes]
+    written_at: float
 
     @property
     def version(self) -> str:
@@ -251,6 +253,7 @@ class Artifact:
                 golden=GoldenRows.model_validate_json(content[GOLDEN]),
                 card=content[CARD].decode(),
                 content=content,
+                written_at=_written_at(folder),
             )
         except ValueError as error:  # pydantic's and those of an encoding
             raise InvalidArtifact(
@@ -306,6 +309,16 @@ def read_digest(path: Path) -> str:
     if len(text) != 64 or set(text) - set("0123456789abcdef"):
         raise InvalidArtifact(f"{path} holds no sha256; run `dvc repro` to package an artifact, or pass its digest")
     return text
+
+
+def _written_at(folder: Path) -> float:
+    """Return when the manifest was written, in seconds since 1970."""
+    try:
+        return (folder / MANIFEST).stat().st_mtime
+    except OSError as error:
+        raise InvalidArtifact(
+            f"{folder / MANIFEST} cannot be read ({error.strerror}); it was replaced meanwhile"
+        ) from None
 
 
 def _read(folder: Path, name: str) -> bytes:

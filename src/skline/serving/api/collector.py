@@ -138,6 +138,13 @@ class RuntimeCollector(Collector):
 
     def _release(self) -> Iterator[Metric]:
         models = self._models
+        written = GaugeMetricFamily(
+            "skline_model_written_timestamp_seconds",
+            "When the artifact that is served was written to this disk, in seconds since 1970",
+        )
+        if models.current is not None:
+            written.add_metric([], models.current.model.artifact.written_at)
+        yield written
         yield _gauge(
             "skline_release_number",
             "Number of the release that is served; 0 if there is none",

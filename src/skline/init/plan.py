@@ -27,6 +27,7 @@ from skline.init.inference.roles import assign_ids, exclude_useless, find_group,
 from skline.init.inference.split import choose_split, training_part
 from skline.init.inference.table import InspectedTable, inspect_table
 from skline.init.inference.task import TaskChoice, choose_task
+from skline.paths import PARAMS
 from skline.sources import sql
 
 #: The option that a remark names if the first line may be a row.
@@ -133,7 +134,7 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         project.CONTRACT: contract_text,
         project.SOURCE: source_text,
         project.PIPELINE: render_pipeline(contract, choice.estimator),
-        Path("params.yaml"): render_params(name, title, table.source, split, gates, test_rows, contract.task),
+        PARAMS: render_params(name, title, table.source, split, gates, test_rows, contract.task),
     }
     remarks = [*table.remarks, *remarks, *([doubt] if doubt else []), *whole_number_remarks(guesses)]
     return InitPlan(

@@ -16,6 +16,7 @@ from skline.init import pyproject
 
 #: The files that init writes, with params.yaml.
 CONTRACT, SOURCE, PIPELINE = (Path("src/model") / name for name in ("contract.py", "source.py", "pipeline.py"))
+WRITTEN = (CONTRACT, SOURCE, PIPELINE, paths.PARAMS)
 #: The SHA-256 of these files as the template or an earlier init wrote them: a file that still has it was not edited.
 PLACEHOLDERS = Path("src/model/placeholders.json")
 README = Path("README.md")
@@ -40,30 +41,35 @@ def project_table_path(root: Path, path: Path) -> Path:
     return Path("data/source") / (resolved.relative_to(folder) if resolved.is_relative_to(folder) else resolved.name)
 
 
-def copy_table(root: Path, path: Path, destination: Path, *, force: bool) -> list[str]:
-    """Copy the table into the project; raises SklineError if a different file of that name exists there."""
+def reject_other_table(root: Path, path: Path, destination: Path) -> None:
+    """Raise SklineError if a different file exists where the table would be copied to."""
+    if (root / destination).exists() and not _is_same_file(root / destination, path):
+        raise SklineError(
+            f"{destination} exists and differs from {path}. Nothing was written. Use --force to replace it, or rename "
+            "one of the two"
+        )
+
+
+def copy_table(root: Path, path: Path, destination: Path) -> list[str]:
+    """Copy the table into the project; returns what was done."""
     target = root / destination
-    if target.exists():
-        if target.samefile(path) or target.read_bytes() == path.read_bytes():
-            return []
-        if not force:
-            raise SklineError(
-                f"{destination} exists and differs from {path}. Nothing was written. Use --force to replace it, or "
-                "rename one of the two"
-            )
+    if target.exists() and _is_same_file(target, path):
+        return []
     write_bytes(target, path.read_bytes())
     return [f"copied {path} to {destination}"]
 
 
-def reject_edited_files(root: Path, files: Mapping[Path, str]) -> None:
-    """Raise SklineError if writing `files` would replace a file that a person has edited."""
+def _is_same_file(one: Path, other: Path) -> bool:
+    return one.samefile(other) or one.read_bytes() == other.read_bytes()
+
+
+def reject_edited_files(root: Path) -> None:
+    """Raise SklineError if a file that init would replace is not as the template or an earlier init wrote it."""
     digests = read_placeholders(root)["files"]
     edited = [
         path.as_posix()
-        for path, text in files.items()
-        if (root / path).exists()
-        and (root / path).read_text(encoding="utf-8") != text
-        and digests.get(path.as_posix()) != digest(root / path)
+        for path in WRITTEN
+        if (root / path).exists() and digests.get(path.as_posix()) != digest(root / path)
     ]
     if edited:
         raise SklineError(

@@ -21,13 +21,15 @@ def init(root: Path, options: InitOptions) -> None:
         written then.
     """
     project.check_root(root)
+    if not options.force:
+        project.reject_edited_files(root)
     remote = _is_remote(options.table)
     with local_table(source_settings(options)) as path:
         copy = None if remote else project.project_table_path(root, path)
+        if copy is not None and not options.force:
+            project.reject_other_table(root, path, copy)
         plan = make_plan(path, options.table if copy is None else copy.as_posix(), options)
-        if not options.force:
-            project.reject_edited_files(root, plan.files)
-        actions = [] if copy is None else project.copy_table(root, path, copy, force=options.force)
+        actions = [] if copy is None else project.copy_table(root, path, copy)
     actions += project.write_files(root, plan.files)
     actions += pyproject.set_name(root, plan.name)
     actions += project.set_readme_title(root, plan.title)

@@ -54,6 +54,26 @@ def test_init_names_the_project_and_records_the_engine(project: Path, capsys: py
     assert f"engine.json: skline 0.0.1 → skline {engine.version()}" in capsys.readouterr().out
 
 
+def test_edited_file_or_other_table_is_rejected_before_estimators_are_compared(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = InitOptions(table(project.parent), "sold")
+    init(project, options)
+    copy, contract = project / "data/source/house sales.csv", project / "src/model/contract.py"
+    monkeypatch.setattr("skline.init.run.make_plan", lambda *_: pytest.fail("the table was inspected"))
+    table_before = copy.read_bytes()
+    copy.write_text("size,sold\n")
+    with pytest.raises(SklineError, match=r"^data/source/house sales\.csv exists and differs from .*Use --force"):
+        init(project, options)
+    copy.write_bytes(table_before)
+    contract.write_text(contract.read_text() + "# mine\n")
+    with pytest.raises(SklineError, match=r"^src/model/contract\.py was edited and would be replaced\. Nothing was"):
+        init(project, options)
+    monkeypatch.undo()
+    init(project, InitOptions(options.table, "sold", force=True))
+    assert "# mine" not in contract.read_text()
+
+
 @pytest.mark.parametrize("name", ["dvc.yaml", "pyproject.toml", "src/model"])
 def test_init_runs_in_the_root_of_a_project_only(project: Path, name: str) -> None:
     check_root(project)

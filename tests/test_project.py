@@ -29,6 +29,7 @@ PLUMBING = {
     "skline.files",
     "skline.canary_limits",
     "skline.paths",
+    "skline.pickling",
     "skline.project",
     "skline.redaction",
     "skline.settings",

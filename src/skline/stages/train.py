@@ -18,6 +18,7 @@ from skline.contract.spec import Contract
 from skline.engine import stage_digest
 from skline.errors import SklineError
 from skline.files import write_joblib, write_json, write_text
+from skline.pickling import PICKLING_ERRORS, require_picklable
 from skline.scoring.golden_verification import predict_golden_rows
 from skline.search.result import NO_SEARCH, SearchResult
 from skline.settings import Settings
@@ -151,7 +152,11 @@ def write_fit(pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]]
     rows : list of JSON rows
         The stage tune, another process, verifies that the pipeline predicts the same for them.
     """
-    write_joblib(paths.FITTED, pipeline)
+    try:
+        write_joblib(paths.FITTED, pipeline)
+    except PICKLING_ERRORS:
+        require_picklable(pipeline)  # names the step
+        raise
     write_text(paths.FITTED_ROWS, predict_golden_rows(contract, pipeline, rows).model_dump_json(indent=1))
     write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions(pipeline)})
 
@@ -166,6 +171,7 @@ def main() -> None:
     columns = [*contract.input_names, contract.target.name]
     order = [contract.by_role(role).name for role in ("time", "group") if role == settings.split.kind]
     rows = read_table(paths.part("train"), list(dict.fromkeys([*columns, *order])))
+    require_picklable(build_pipeline(contract))  # before a search and a fit that may be long
     search = search_params(rows, contract, build_pipeline, settings)
     write_json(paths.SEARCH, search.to_json())
     pipeline = train(rows, contract, build_pipeline, settings.train.params | search.params, settings.train.seed)

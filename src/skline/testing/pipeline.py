@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from skline import paths
 from skline.contract.frames import to_rows
 from skline.contract.spec import Contract
+from skline.pickling import require_picklable
 from skline.scoring.planning import ScoringChoice, choose_scoring
 from skline.settings import Settings
 from skline.stages.train import train
@@ -22,6 +23,8 @@ PLAN_ROWS = 50
 
 def fit(build_pipeline: BuildPipeline, contract: Contract, rows: pd.DataFrame) -> Pipeline:
     """Fit the project's pipeline as the stage `train` does, and assert that its predictions are possible ones.
+
+    SklineError if the fitted pipeline cannot be saved.
 
     Parameters
     ----------
@@ -40,6 +43,7 @@ def fit(build_pipeline: BuildPipeline, contract: Contract, rows: pd.DataFrame) -
             raise AssertionError("the pipeline predicts numbers that are not finite, which the service cannot return")
     elif unknown := set(predictions.tolist()) - set(contract.classes):
         raise AssertionError(f"the pipeline predicts {unknown}; the classes of the contract are {contract.classes}")
+    require_picklable(pipeline)
     return pipeline
 
 

@@ -142,7 +142,7 @@ def test_pipelined_requests_that_wait_take_little_memory(service: tuple[int, htt
     before = resident_mib(pid)
     with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=1) as connection:
         with contextlib.suppress(TimeoutError):  # the service stops reading
-            connection.sendall(b"GET /nothing HTTP/1.1\r\n\r\n" * 200_000)
+            connection.sendall(b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n" * 200_000)
         assert {client.get("/ping").status_code for _ in range(10)} == {200}
         assert resident_mib(pid) - before < 20
 

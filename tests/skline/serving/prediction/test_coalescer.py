@@ -51,7 +51,10 @@ class RunningService:
 
         def arrive() -> None:
             for index, body in enumerate(bodies):
-                raw_headers = [(name.encode(), value.encode()) for name, value in headers.items()]
+                raw_headers = [
+                    (b"host", b"localhost"),
+                    *((name.encode(), value.encode()) for name, value in headers.items()),
+                ]
                 raw_headers.append((b"x-request-id", b"request-%d" % index))
                 self.service.submit(BufferedRequest(SCOPE | {"headers": raw_headers}, body, sender(index)))
 

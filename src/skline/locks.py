@@ -42,3 +42,17 @@ def file_lock(path: Path, message: str, timeout: float = 0.0) -> Iterator[None]:
             else:
                 break
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process holds the lock of a file; true if the file cannot be opened."""
+    import fcntl
+
+    try:
+        with path.open() as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False

@@ -1,12 +1,13 @@
-"""Check of what releases need from git and DVC: the record of registered versions, and the files of services."""
+"""Check of releases: what they need from git and DVC, and what an interrupted command has left."""
 
 from pathlib import Path
 
 from skline import paths
-from skline.doctor.findings import Finding
+from skline.doctor.findings import Finding, join_first
 from skline.doctor.repository import git
 from skline.errors import SklineError
 from skline.files import read_json_lines
+from skline.release.artifacts import interrupted_fetches
 from skline.release.registered import RegisteredVersion
 from skline.release.services import FOLDER
 
@@ -16,7 +17,7 @@ NOT_FOR_DVC = (paths.REGISTERED.as_posix(), (paths.RELEASES / FOLDER).as_posix()
 
 
 def check() -> list[Finding]:
-    """Check that git tracks the record, that its lines can be read, and that DVC ignores what is no result."""
+    """Check the record of registered versions, what DVC ignores, and that nothing is left of interrupted commands."""
     try:
         lines = read_json_lines(paths.REGISTERED, RegisteredVersion)
     except SklineError as error:
@@ -33,5 +34,8 @@ def check() -> list[Finding]:
     if paths.RELEASES.is_dir() and (missing := [name for name in NOT_FOR_DVC if name not in ignored]):
         message = f"{DVCIGNORE} lacks {' and '.join(missing)}: the stage assess runs again without need"
         findings.append(Finding("warning", message, "uvx copier update, or add them"))
+    if leftovers := interrupted_fetches(paths.RELEASED):
+        message = f"commands that were killed left parts of artifacts: {join_first([str(each) for each in leftovers])}"
+        findings.append(Finding("warning", message, "skline promote removes them, or rm -r"))
     count = len({each.artifact_sha256 for each in lines.values})
     return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'artifact' if count == 1 else 'artifacts'}")]

@@ -1,15 +1,21 @@
 """Released artifacts in releases/artifacts, by digest: fetched once, verified, and kept for every rollback."""
 
+import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from skline.artifact import Artifact, InvalidArtifact
 from skline.errors import SklineError
 from skline.files import fsync
+from skline.locks import file_lock, is_locked
+from skline.release.journal import exclusive_lock
 
+#: Prefix of the folders into which artifacts are fetched, and the file in them that is locked meanwhile.
+FETCHING, LOCK = ".fetching.", "lock"
 #: Time limit for loading an artifact and scoring its golden rows.
 VERIFY_TIMEOUT_SECONDS = 120
 
@@ -30,13 +36,17 @@ def ensure_artifact(folder: Path, digest: str, fetch: Callable[[Path], Path]) ->
     ------
     SklineError
         If its bytes do not match the digest, or a new process cannot load it or predicts its golden rows differently.
-        A partly fetched artifact is never left in `folder`.
+        A partly fetched artifact is never left in `folder`: what a killed process has left is removed by the next call.
     """
     target = folder / digest
+    if interrupted_fetches(folder):
+        with exclusive_lock(folder.parent):
+            for leftover in interrupted_fetches(folder):
+                shutil.rmtree(leftover, ignore_errors=True)  # of another user; `skline doctor` names what is left
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".fetching.") as temporary:
-            fetched = fetch(Path(temporary))
+        with _folder_to_fetch_into(folder) as temporary:
+            fetched = fetch(temporary)
             Artifact.open(fetched, digest)
             for path in fetched.iterdir():
                 path.chmod(0o644)
@@ -55,6 +65,23 @@ def ensure_artifact(folder: Path, digest: str, fetch: Callable[[Path], Path]) ->
         raise InvalidArtifact(f"{error}; delete {target} to fetch it again") from None
     verify_in_new_process(target, digest)
     return artifact
+
+
+def interrupted_fetches(folder: Path) -> list[Path]:
+    """Return the folders that processes which were killed while they fetched an artifact have left."""
+    return [path for path in sorted(folder.glob(f"{FETCHING}*")) if not is_locked(path / LOCK)]
+
+
+@contextmanager
+def _folder_to_fetch_into(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; the lock next to it, which the kernel frees, tells whether this process still fetches."""
+    with ExitStack() as held:
+        with exclusive_lock(folder.parent):  # nobody takes a folder for interrupted before it is locked
+            temporary = Path(held.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=FETCHING)))
+            held.enter_context(file_lock(temporary / LOCK, f"{temporary} is locked by another process"))
+        empty = temporary / "artifact"
+        empty.mkdir()
+        yield empty
 
 
 def verify_in_new_process(path: Path, digest: str) -> None:

@@ -17,6 +17,7 @@ from typing import IO
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from skline.files import write_text
+from skline.locks import is_locked
 
 log = logging.getLogger("skline.serving")
 
@@ -117,7 +118,7 @@ def read_statuses(manifest: Path) -> list[ServiceStatus]:
     """Return the status of each running process that follows a manifest; files of ended processes are removed."""
     statuses = []
     for path in sorted((manifest.parent / FOLDER).glob("*.json")):
-        if not _is_locked(_lock_path(path)):
+        if not is_locked(_lock_path(path)):
             _remove(path)
             continue
         try:
@@ -162,20 +163,6 @@ def _describe(status: ServiceStatus, number: int) -> str:
 
 def _lock_path(path: Path) -> Path:
     return path.with_suffix(".lock")
-
-
-def _is_locked(path: Path) -> bool:
-    """Whether a process holds the lock; true if the file cannot be opened."""
-    import fcntl
-
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return False
-    except OSError:
-        return True
-    return False
 
 
 def _remove(path: Path) -> None:

@@ -169,6 +169,10 @@ PROBLEMS: dict[str, Problem] = {
         lambda: write(".dvcignore", "releases/registered.jsonl") or write("releases/release.json", "{}"),
         releases_check.check, "warning", ".dvcignore lacks releases/services", "copier update",
     ),
+    "artifact of which a killed command fetched a part": (
+        lambda: write("releases/artifacts/.fetching.x/artifact/manifest.json", "{"),
+        releases_check.check, "warning", "left parts of artifacts: releases/artifacts/.fetching.x", "skline promote",
+    ),
     "package of the demo": (
         lambda: edit("pyproject.toml", "train = [", f'train = [\n    "{template_check.DEMO_PACKAGE}==0.0.3",'),
         template_check.check, "warning", "requires the demo's package", "uv remove",

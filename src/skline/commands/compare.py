@@ -20,7 +20,8 @@ def add_parser(commands: Subparsers) -> None:
         "compare",
         help="compare a running service's predictions with the packaged pipeline's, bit by bit",
         description="Send rows of the live part, or of the test part if that is empty, and golden rows to a service, "
-        "and compare its predictions with those of the packaged pipeline, bit by bit. Exit status: 0 if all are equal, "
+        "and compare its predictions with those of the packaged pipeline, bit by bit. The service logs them, and "
+        "`skline monitor` leaves them out. Exit status: 0 if all are equal, "
         f"1 otherwise. {KEY_VARIABLE} is the API key, if the service requires one.",
     )
     command.add_argument("url", help="address of the service, such as http://127.0.0.1:8000")
@@ -53,13 +54,16 @@ def compare(arguments: argparse.Namespace) -> int:
 def _poster(url: str, key: str) -> "Post":
     """Return a function that posts JSON to a path of the service, past any proxy, and returns the response's JSON."""
     import json
+    import secrets
     import urllib.error
     import urllib.request
 
     from skline.errors import SklineError
+    from skline.logs.records import COMPARE_REQUEST_ID
 
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    headers = {"Content-Type": "application/json"} | ({"X-API-Key": key} if key else {})
+    headers = {"Content-Type": "application/json", "X-Request-ID": f"{COMPARE_REQUEST_ID}{secrets.token_hex(8)}"}
+    headers |= {"X-API-Key": key} if key else {}
 
     def post(path: str, body: Any) -> Any:
         request = urllib.request.Request(url + path, json.dumps(body).encode(), headers)  # noqa: S310

@@ -22,6 +22,8 @@ EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 MICROSECOND = dt.timedelta(microseconds=1)
 #: The value of `review` of a prediction that was drawn at random, whatever its score.
 REVIEW_SAMPLE = 2
+#: The beginning of the request ids of `skline compare`, by which monitoring leaves its predictions out.
+COMPARE_REQUEST_ID = "skline-compare-"
 
 
 class Prediction(NamedTuple):

@@ -23,16 +23,16 @@ import pyarrow as pa
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.logs.partitions import sealed_days
-from skline.logs.records import StoredRow, from_us, to_us
+from skline.logs.records import COMPARE_REQUEST_ID, StoredRow, from_us, to_us
 from skline.logs.schema import TABLES, TableName
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.monitoring.clusters import Codes, Floats
 
-#: Columns of the predictions that monitoring reads; request ids and experiments stay in the log.
+#: Columns of the predictions that monitoring reads; experiments stay in the log.
 COLUMNS = (
     "prediction_id", "time", "model_version", "artifact_digest", "scoring_path", "inputs", "prediction",
-    "probabilities", "latency_us", "entity", "event_time", "review", "role", "arm",
+    "probabilities", "latency_us", "entity", "event_time", "review", "role", "arm", "request_id",
 )  # fmt: skip
 INTEGERS = ("time", "latency_us", "event_time", "review", "bucket")
 #: Buckets of the hash that decides which rows of a large window are read.
@@ -170,7 +170,7 @@ class LogReader:
         self._folder.cleanup()
 
     def count(self, since: dt.datetime, until: dt.datetime) -> int:
-        """Count the predictions of since ≤ time < until, without those of shadow scoring."""
+        """Count the predictions of since ≤ time < until, without those of shadow scoring and of `skline compare`."""
         (rows,) = self._fetch("SELECT count(*) FROM predictions p WHERE " + _between(since, until))  # noqa: S608
         return int(rows[0])
 
@@ -279,7 +279,8 @@ class LogReader:
             self._db.execute("DELETE FROM stored_predictions WHERE prediction_id IN (SELECT prediction_id FROM sealed)")
             parts.append(f"SELECT {selected} FROM sealed")  # noqa: S608
         self._db.execute(
-            f"CREATE VIEW predictions AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE role <> 'shadow'"  # noqa: S608
+            f"CREATE VIEW predictions AS SELECT * FROM ({' UNION ALL '.join(parts)}) WHERE role <> 'shadow' "  # noqa: S608
+            f"AND NOT starts_with(coalesce(request_id, ''), {_quote(COMPARE_REQUEST_ID)})"
         )
         for view, keys in (("by_id", "prediction_id"), ("by_event", "entity, event_time")):
             condition = "prediction_id IS NOT NULL" if view == "by_id" else "prediction_id IS NULL"

@@ -1,5 +1,6 @@
 """Tests of the service that a project's tests run, of the checks of its predictions, and of `skline compare`."""
 
+import datetime as dt
 import json
 import os
 import shutil
@@ -19,6 +20,9 @@ from skline.cli import parser
 from skline.comparison import Comparison, compare, sample_rows
 from skline.errors import SklineError
 from skline.loading import Model
+from skline.logs.read import read_predictions
+from skline.logs.settings import LogSettings
+from skline.monitoring.reader import LogReader
 from skline.testing import check_predictions, check_rejections, service
 from tests.fixtures import demo
 
@@ -128,6 +132,17 @@ def test_command_reports_equal_predictions(own_service: httpx.Client, project: P
     done = run_compare(project, address, "--rows", "50", key=key)
     assert done.returncode == 0, done.stderr
     assert "50 rows, 0 predictions differ" in done.stdout
+
+
+def test_monitoring_leaves_out_the_predictions_of_the_command(project: Path, packaged: demo.Packaged) -> None:
+    log = LogSettings(database=str(project / "compared.db"), partitions=project / "compared")
+    with service(LOG__DATABASE=log.database, LOG__PARTITIONS=str(log.partitions)) as client:
+        run_compare(project, str(client.base_url), "--rows", "20", key=client.headers["X-API-Key"])
+        post(client)("/predict", sample_rows(Model(Artifact.open(packaged.folder, packaged.digest)), 1)[0])
+    start, end = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
+    assert len(read_predictions(log, start, end)) == 21
+    with LogReader(log, demo.contract(), start, end, end) as reader:
+        assert reader.count(start, end) == 1
 
 
 def test_command_without_a_key_names_the_variable(own_service: httpx.Client, project: Path) -> None:

@@ -25,11 +25,12 @@ settings.load_profile("untimed")
 
 @pytest.fixture(autouse=True, scope="session")
 def _separate_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Give the services of tests a prediction log of their own, and no rate limit."""
+    """Give the services of tests a prediction log and results of monitoring of their own, and no rate limit."""
     folder = tmp_path_factory.mktemp("logs")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SKLINE_LOG__DATABASE", str(folder / "predictions.db"))
         patch.setenv("SKLINE_LOG__PARTITIONS", str(folder / "predictions"))
+        patch.setenv("SKLINE_MONITOR_FOLDER", str(folder / "monitor"))
         patch.setenv("SKLINE_LIMITS__RATE", "1000000/second")
         yield
 

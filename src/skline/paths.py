@@ -50,6 +50,9 @@ VERDICT = REPORTS / "verdict.json"
 REPORT = REPORTS / "report.html"
 #: Results of `skline monitor`, a folder for each window.
 MONITOR = REPORTS / "monitor"
+#: Page and state of the newest window, which the service shows.
+MONITOR_PAGE = MONITOR / "report.html"
+MONITOR_STATE = MONITOR / "skline_monitor.prom"
 #: What the candidate costs on this machine; neither git nor DVC tracks it, because no two measurements are equal.
 COSTS = REPORTS / "costs.json"
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from skline import paths
 from skline.artifact import Artifact
 from skline.entrypoint import is_out_of_space
 from skline.files import write_json, write_text
@@ -40,8 +41,7 @@ from skline.settings.monitor import Compare, Monitor, format_duration
 log = logging.getLogger("skline.monitoring")
 
 Value = TypeVar("Value")
-TEXTFILE = "skline_monitor.prom"
-PAGE = "report.html"
+TEXTFILE, PAGE = paths.MONITOR_STATE.name, paths.MONITOR_PAGE.name
 
 
 @dataclass(frozen=True)

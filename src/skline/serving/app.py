@@ -9,11 +9,13 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
+from skline import paths
 from skline.serving.api import health, info, labels, metrics, predict, review
 from skline.serving.api import mlflow as mlflow_routes
 from skline.serving.api import open_inference as open_inference_routes
 from skline.serving.api.openapi import document_security
 from skline.serving.container import Container, build
+from skline.serving.page import monitoring as monitoring_page
 from skline.serving.page import routes as page_routes
 from skline.serving.prediction.parsing import SMALL_BODY_BYTES
 from skline.serving.protocols.adapter import ProtocolAdapter
@@ -60,11 +62,15 @@ def create_app(settings: ServiceSettings | None = None) -> Dispatcher:
         app, container.lifecycle, container.permissions, container.limiter, security, settings.root_path
     )
     predictor, parser = container.predictor, container.parser
+    monitor_page = settings.monitor_folder / paths.MONITOR_PAGE.name
     adapter = ProtocolAdapter(predictor, parser, container.models, settings)
     dispatcher.include_fast_routes(predict.make_router(predictor, parser, settings))
     dispatcher.set_fast_path("/predict", container.coalescer.handle, min(SMALL_BODY_BYTES, settings.max_body_bytes))
     for router in (
-        page_routes.make_router(lambda request: request.app.state.container.models.artifact, tls=security.tls),
+        page_routes.make_router(
+            lambda request: request.app.state.container.models.artifact, tls=security.tls, monitor_page=monitor_page
+        ),
+        monitoring_page.make_router(monitor_page, tls=security.tls),
         health.router,
         info.router,
         metrics.router,

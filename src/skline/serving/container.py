@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
+from skline import paths
 from skline.artifact import Artifact
 from skline.logs.labels import LabelLog
 from skline.logs.writer import PredictionLog
 from skline.serving.api.collector import RuntimeCollector
 from skline.serving.observability.metrics import Metrics
+from skline.serving.observability.monitor_state import MonitorState
 from skline.serving.prediction.coalescer import RequestCoalescer
 from skline.serving.prediction.experiment_router import ExperimentRouter
 from skline.serving.prediction.explanations import ExplanationService
@@ -39,6 +41,7 @@ class Container:
     #: The artifact that the service was started with; `models.artifact` is the one that it serves now.
     artifact: Artifact
     metrics: Metrics
+    monitor_state: MonitorState
     guard: Guard
     permissions: Permissions
     lifecycle: RequestLifecycle
@@ -72,6 +75,8 @@ def build(settings: ServiceSettings) -> Container:
     prediction_log = PredictionLog(settings.log)
     models = ModelManager(artifact, release, settings, metrics, prediction_log)
     parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
+    monitor_state = MonitorState(settings.monitor_folder / paths.MONITOR_STATE.name)
+    metrics.registry.register(monitor_state)
     recorder = Recorder(models, review_sampler, metrics, prediction_log)
     scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)
     explanations = ExplanationService(models, limits)
@@ -87,12 +92,14 @@ def build(settings: ServiceSettings) -> Container:
             prediction_log,
             review_sampler,
             explanations,
+            monitor_state,
         )
     )
     return Container(
         settings=settings,
         artifact=artifact,
         metrics=metrics,
+        monitor_state=monitor_state,
         guard=guard,
         permissions=Permissions(
             settings.security, development=settings.environment == "development", public_prefixes=("/page",)

@@ -239,6 +239,11 @@ class ServiceSettings(BaseSettings):
     drain_seconds: float = Field(
         default=0.0, ge=0, le=300, description="Seconds between SIGTERM, which makes the service not ready, and its end"
     )
+    monitor_folder: Path = Field(
+        default=paths.MONITOR,
+        description="Folder of the results of `skline monitor`: /metrics exports its newest state, and /monitor shows "
+        "its newest page",
+    )
     fallback: FallbackSettings = Field(default=FallbackSettings(), description="What predicts when the model fails")
     review: ReviewSettings = Field(
         default=ReviewSettings(), description="Which predictions are sent to people for review"

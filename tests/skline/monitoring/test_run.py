@@ -17,7 +17,11 @@ from skline.logs.stores import open_store
 from skline.monitoring.result import WindowResult
 from skline.monitoring.run import TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, read_state
+from skline.monitoring.textfile import prometheus_text
+from skline.serving.observability.monitor_state import PREFIX, parse_state
 from tests.skline.monitoring.conftest import DAY, END
+from tests.skline.monitoring.test_report import with_columns
+from tests.skline.serving.observability.test_metrics import documented
 
 NOW = END + DAY
 
@@ -143,3 +147,21 @@ def test_damaged_state_is_an_error(fill: Callable[..., None], job: Job, tmp_path
     (job.log.folder / FILE_NAME).write_text("{")
     with pytest.raises(SklineError, match="move the file away"):
         run(job, tmp_path, NOW)
+
+
+def test_textfile_has_the_documented_metrics_and_the_service_exports_it(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 9, 60)
+    settings = job.settings.model_validate(
+        job.settings.model_dump() | {"kpis": [{"name": "mean", "expression": "score"}]}
+    )
+    result = run(dataclasses.replace(job, settings=settings), tmp_path, NOW)
+    families = parse_state(prometheus_text(with_columns(result, 3)).encode())
+    in_docs = {name: each for name, each in documented().items() if name.startswith(PREFIX)}
+    assert {family.name: family.type for family in families} == {name: kind for name, (kind, _) in in_docs.items()}
+    for family in families:
+        labels = in_docs[family.name][1]
+        assert {label for sample in family.samples for label in sample.labels} == labels.keys(), family.name
+        for label, values in labels.items():
+            assert not values or {sample.labels[label] for sample in family.samples} == values

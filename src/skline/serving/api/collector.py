@@ -6,6 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from skline.logs.writer import PredictionLog
+from skline.serving.observability.monitor_state import MonitorState
 from skline.serving.prediction.explanations import ExplanationService
 from skline.serving.prediction.review import ReviewSampler
 from skline.serving.releases.manager import ModelManager
@@ -28,10 +29,11 @@ class RuntimeCollector(Collector):
         prediction_log: PredictionLog,
         review_sampler: ReviewSampler,
         explanations: ExplanationService,
+        monitor_state: MonitorState,
     ) -> None:
         self._guard, self._limiters, self._bodies, self._connections = guard, limiters, bodies, connections
         self._models, self._log, self._review_sampler = models, prediction_log, review_sampler
-        self._explanations = explanations
+        self._explanations, self._monitor_state = explanations, monitor_state
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; those of an experiment are empty while none runs."""
@@ -111,7 +113,13 @@ class RuntimeCollector(Collector):
                 "rate_limits": 0 if limiter is None else limiter.store_failures,
                 "api_keys": self._guard.keys.reload_failures,
                 "aborted_canaries": self._models.aborted_canaries.failures,
+                "monitoring": self._monitor_state.failures,
             },
+        )
+        yield _gauge(
+            "skline_monitoring_exported",
+            "1 if the newest state of `skline monitor` is exported; 0 if there is none, or it cannot be read",
+            self._monitor_state.is_exported,
         )
 
     def _experiment(self) -> Iterator[Metric]:

@@ -9,4 +9,6 @@ router = APIRouter(tags=["health"])
 @router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
 async def metrics(request: Request) -> Response:
     """Return the metrics in Prometheus' text format."""
-    return Response(generate_latest(request.app.state.container.metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)
+    container = request.app.state.container
+    await container.monitor_state.refresh()
+    return Response(generate_latest(container.metrics.registry), media_type=CONTENT_TYPE_PLAIN_0_0_4)

@@ -16,11 +16,12 @@ BOUNDS = {
     "maximum": ("at most", "not after"),
     "exclusive_maximum": ("less than", "before"),
 }
+MONITOR_LINK = '<p><a href="monitor">Monitoring</a> (where keys are required, for requests with one of scope admin)</p>'
 INPUT_TYPES = {"date": 'type="date"', "datetime": 'type="datetime-local"'}
 INPUT_MODES = {"integer": "numeric", "number": "decimal"}
 
 
-def render_page(template: str, artifact: Artifact) -> str:
+def render_page(template: str, artifact: Artifact, *, is_monitored: bool = False) -> str:
     """Return the page as HTML.
 
     Parameters
@@ -29,6 +30,8 @@ def render_page(template: str, artifact: Artifact) -> str:
         The text of index.html.
     artifact : Artifact
         Its contract defines the form; its manifest and model card the summary.
+    is_monitored : bool
+        Whether to link to /monitor.
     """
     contract, manifest = artifact.contract, artifact.manifest
     target = contract.target
@@ -42,6 +45,7 @@ def render_page(template: str, artifact: Artifact) -> str:
         {name: escape(text) for name, text in texts.items()},
         fields="\n".join(render_field(index, column) for index, column in enumerate(contract.inputs)),
         model_summary=model_summary(manifest, artifact.card),
+        monitor_link=MONITOR_LINK if is_monitored else "",
     )
 
 

@@ -1,5 +1,6 @@
 """The routes of the web page and its files; the page calls /predict and loads nothing from other hosts."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,9 @@ ASSETS = {
 }
 
 
-def make_router(current_artifact: Callable[[Request], Artifact], *, tls: bool = False) -> APIRouter:
+def make_router(
+    current_artifact: Callable[[Request], Artifact], *, tls: bool = False, monitor_page: Path | None = None
+) -> APIRouter:
     """Build the routes of the page; they require no API key.
 
     Parameters
@@ -29,21 +32,25 @@ def make_router(current_artifact: Callable[[Request], Artifact], *, tls: bool = 
         Returns the artifact that is served now, which may change between requests.
     tls : bool
         Whether browsers connect over HTTPS.
+    monitor_page : Path, optional
+        If there is such a file, the page links to /monitor.
     """
     router = APIRouter(include_in_schema=False)
     headers = {name.decode(): value.decode() for name, value in page_headers(tls=tls)}
     template = (FOLDER / "index.html").read_text(encoding="utf-8")
     assets = {name: (FOLDER / name).read_bytes() for name in ASSETS}
-    cache: dict[str, bytes] = {}  # the page of the last artifact, by its digest
+    cache: dict[tuple[str, bool], bytes] = {}  # the page of the last artifact, by its digest, and its link
 
     @router.api_route("/", methods=["GET", "HEAD"])
     async def index(request: Request) -> Response:
         """Return the page."""
         artifact = current_artifact(request)
-        if artifact.digest not in cache:
+        is_monitored = monitor_page is not None and await asyncio.to_thread(monitor_page.is_file)
+        key = (artifact.digest, is_monitored)
+        if key not in cache:
             cache.clear()
-            cache[artifact.digest] = render_page(template, artifact).encode()
-        return _cacheable_response(request, cache[artifact.digest], HTML, headers)
+            cache[key] = render_page(template, artifact, is_monitored=is_monitored).encode()
+        return _cacheable_response(request, cache[key], HTML, headers)
 
     @router.api_route("/page/{name}", methods=["GET", "HEAD"])
     async def asset(request: Request, name: str) -> Response:

@@ -26,6 +26,8 @@ CSP_PAGE = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     f"form-action 'self'; {_FRAMES}"
 )
+#: For a report: its own inline styles, no script, nothing loaded from anywhere.
+CSP_REPORT = f"default-src 'none'; style-src 'unsafe-inline'; form-action 'none'; {_FRAMES}"
 _INLINE_SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 #: Response headers that pages of other sites may read.
 EXPOSED = ("x-request-id", "traceresponse", "retry-after", "inference-header-content-length")
@@ -43,6 +45,12 @@ def json_headers(*, tls: bool = False) -> RawHeaders:
 def page_headers(*, tls: bool = False) -> RawHeaders:
     """Return the headers of the page and of its files, without Cache-Control."""
     return (NOSNIFF, (b"referrer-policy", b"no-referrer"), (b"content-security-policy", CSP_PAGE.encode()), *_hsts(tls))
+
+
+def report_headers(*, tls: bool = False) -> RawHeaders:
+    """Return the headers of a self-contained report; like JSON, no cache keeps it."""
+    policy = (b"content-security-policy", CSP_REPORT.encode())
+    return (NOSNIFF, NO_STORE, (b"referrer-policy", b"no-referrer"), policy, *_hsts(tls))
 
 
 def docs_headers(html: bytes, *, tls: bool = False) -> RawHeaders:

@@ -16,6 +16,7 @@ SCOPE_BY_PREFIX = {
     "/labels": "label",
     "/review": "label",
     "/metrics": "admin",
+    "/monitor": "admin",
 }
 DOCS = ("/docs", "/openapi.json", "/static-offline-docs")
 

@@ -18,7 +18,8 @@ from skline.monitoring.clusters import Codes, Floats
 
 #: Categories with a bin of their own at most.
 MAX_CATEGORIES = 50
-#: A bin is expected so often in the smaller sample; up to a fifth of the bins may have fewer, never less than 1.
+#: Rows that a bin is expected to have among the independent ones of the smaller sample; up to a fifth of the bins may
+#: have fewer, never less than 1.
 MIN_EXPECTED, LEAST_EXPECTED, MAX_RARE_SHARE = 5, 1, 0.2
 MISSING, UNSEEN, OTHER = "(missing)", "(unseen)", "(other)"
 
@@ -42,20 +43,23 @@ class Categories(NamedTuple):
     codes: Codes
 
 
-def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any]) -> Categories:
+def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any], size: int) -> Categories:
     """Count the categories of a window and its reference.
 
     Parameters
     ----------
     values, reference : object arrays, shapes (n,) and (m,)
         Text, or None where missing; n and m are at least 1.
+    size : int
+        Independent rows of the smaller one. Rows of one entity count once: the name of a customer is frequent if it is
+        that of many customers, not if one customer has many rows.
     """
     import pandas as pd
 
     raw, names = pd.factorize(np.concatenate([values, reference]))
-    n, m = len(values), len(reference)
+    n = len(values)
     window, known = (np.bincount(part[part >= 0], minlength=len(names)) for part in (raw[:n], raw[n:]))
-    expected: Floats = ((window + known) * (min(n, m) / (n + m))).astype(np.float64)
+    expected: Floats = ((window + known) * (size / len(raw))).astype(np.float64)
     frequent = np.flatnonzero(expected >= LEAST_EXPECTED)
     frequent = frequent[np.argsort(-expected[frequent], kind="stable")][:MAX_CATEGORIES]
     frequent = frequent[: _own_bins(int((expected[frequent] >= MIN_EXPECTED).sum()))]

@@ -96,7 +96,8 @@ def category_drift(
     """
     from scipy.special import chdtrc
 
-    found = count_categories(values, reference)
+    size = min(_independent_rows(values, entities), _independent_rows(reference, reference_entities))
+    found = count_categories(values, reference, size)
     shares, reference_shares = found.counts / len(values), found.reference_counts / len(reference)
     present = np.flatnonzero(found.counts + found.reference_counts)
     deff = share_design_effect(found.codes[:, None] == present[None, :], entities)
@@ -197,6 +198,10 @@ def _missing_lowest(values: Floats) -> Floats:
 def _ranks(values: Floats, grid: Floats) -> Floats:
     ranks: Floats = np.searchsorted(grid, values).astype(np.float64)
     return ranks
+
+
+def _independent_rows(values: npt.NDArray[Any], entities: Codes | None) -> int:
+    return entity_count(entities) or len(values)
 
 
 def _reference_rows(

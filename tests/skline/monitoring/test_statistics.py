@@ -63,6 +63,13 @@ def test_unique_texts_do_not_drift(random: np.random.Generator, rows: int) -> No
     assert len(drift.bins) < 5
 
 
+def test_texts_that_belong_to_entities_do_not_drift(random: np.random.Generator) -> None:
+    entities = random.integers(0, 200, 10_000)
+    names, others = unique_texts(random, 200)[entities], unique_texts(random, 200)[random.integers(0, 200, 5_000)]
+    drift = category_drift("c", "string", names, others, entities)
+    assert (drift.effect.value or 0) < 0.1 or (drift.p or 0) > 0.01
+
+
 def test_value_that_replaces_unique_texts_is_a_distance(random: np.random.Generator) -> None:
     replaced = np.where(random.random(300) < 0.4, "unknown", unique_texts(random, 300)).astype(object)
     drift = category_drift("c", "string", replaced, unique_texts(random, 5_000))

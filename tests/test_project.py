@@ -22,6 +22,7 @@ DVC = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 PLUMBING = {
     "model",
     "skline",
+    "skline.addresses",
     "skline.api_keys",
     "skline.engine",  # names the engine, and determines no result
     "skline.entrypoint",

@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from skline.addresses import INVALID_HOST, has_valid_host
 from skline.doctor.findings import Finding
 from skline.errors import SklineError
 from skline.settings import Settings
@@ -29,21 +30,26 @@ def check() -> list[Finding]:
         if uri is None:
             return []  # reported by the check of params.yaml
         settings = None
-    uri = uri or (settings.tracking_uri if settings else "")
+    return [_check_store(uri or (settings.tracking_uri if settings else ""))]
+
+
+def _check_store(uri: str) -> Finding:
+    if not has_valid_host(uri):
+        return Finding("broken", f"MLflow's store: {INVALID_HOST}", REMEDY)
     parts = urlsplit(uri)
     scheme = parts.scheme.partition("+")[0]
     if scheme == "sqlite":
-        return [_check_sqlite(uri)]
+        return _check_sqlite(uri)
     if scheme in ("http", "https"):
-        return [_check_server(uri)]
+        return _check_server(uri)
     if scheme in DATABASE_PORTS:
         port = parts.port or DATABASE_PORTS[scheme]
-        return [_check_connection(f"{scheme} at {parts.hostname}", parts.hostname or "", port)]
+        return _check_connection(f"{scheme} at {parts.hostname}", parts.hostname or "", port)
     if scheme in ("", "file"):
         message = f"MLflow does not support a plain folder as its store ({uri!r})"
-        return [Finding("broken", message, "use sqlite:///mlflow.db")]
+        return Finding("broken", message, "use sqlite:///mlflow.db")
     message = f"MLflow's store has the scheme {scheme}:, which this command cannot check"
-    return [Finding("warning", message, "check that `dvc repro` reaches it")]
+    return Finding("warning", message, "check that `dvc repro` reaches it")
 
 
 def _check_sqlite(uri: str) -> Finding:

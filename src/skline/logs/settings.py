@@ -8,6 +8,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from skline.addresses import INVALID_HOST, has_valid_host
 from skline.errors import SklineError
 
 Mode = Literal["async", "sync", "off"]
@@ -59,6 +60,8 @@ class LogSettings(BaseModel):
                 "database: percent-encode @ / ? # and blanks in the user, the password and the parameters of the "
                 "address (@ is %40, / is %2F); it is not shown, because it may hold a password"
             )
+        if separator and not has_valid_host(self.database, several=True):
+            raise ValueError(f"database: {INVALID_HOST}")
         if self.entity_column is not None and self.entity_column in (self.columns or ()):
             raise ValueError(
                 f"columns names {self.entity_column!r}, which is entity_column and stored only as a hash; remove one"

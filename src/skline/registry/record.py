@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from skline.addresses import INVALID_HOST, has_valid_host
 from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import sha256_json
@@ -20,6 +21,7 @@ from skline.paths import FITTED, PARAMS
 from skline.redaction import redact
 from skline.registry.mlflow_model import MODEL_FOLDER
 from skline.search.result import NO_SEARCH, SearchResult
+from skline.settings import Register
 
 FINGERPRINT = "skline.fingerprint"
 #: Tags of a registered version: the verdict, the gates that failed, and the champion it was compared with.
@@ -108,8 +110,22 @@ def fingerprint(lock: Mapping[str, Any]) -> tuple[str, dict[str, str]]:
     return sha256_json({"outs": md5, "params": params}), md5
 
 
+def tracking_uri(settings: Register) -> str:
+    """Return MLflow's address, which MLFLOW_TRACKING_URI or params.yaml names.
+
+    Raises
+    ------
+    SklineError
+        If its host or port is not valid.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.tracking_uri)
+    if not has_valid_host(uri):
+        raise SklineError(f"MLFLOW_TRACKING_URI, or register.tracking_uri in params.yaml: {INVALID_HOST}")
+    return uri
+
+
 @contextmanager
-def open_client(tracking_uri: str, timeout: float, message: str = NOT_RECORDED) -> Iterator[Any]:
+def open_client(uri: str, timeout: float, message: str = NOT_RECORDED) -> Iterator[Any]:
     """Yield an MLflow client; an unreachable store becomes a SklineError after at most about `timeout` seconds.
 
     `message` is the text of that error, with {uri} and {reason}.
@@ -126,10 +142,10 @@ def open_client(tracking_uri: str, timeout: float, message: str = NOT_RECORDED) 
     logging.getLogger("alembic").setLevel(logging.WARNING)
     logging.getLogger("mlflow").setLevel(logging.CRITICAL)  # the SklineError contains what its tracebacks report
     try:
-        mlflow.set_tracking_uri(tracking_uri)
+        mlflow.set_tracking_uri(uri)
         yield mlflow.MlflowClient()
     except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError, OSError) as error:
-        raise SklineError(redact(message.format(uri=tracking_uri, reason=describe_root_cause(error)))) from error
+        raise SklineError(redact(message.format(uri=uri, reason=describe_root_cause(error)))) from error
 
 
 def describe_root_cause(error: BaseException) -> str:

@@ -4,7 +4,6 @@ Every registry call has a hard timeout: it runs in a daemon thread that is aband
 """
 
 import importlib
-import os
 import re
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import Any, TypeVar
 from skline.errors import SklineError
 from skline.redaction import redact
 from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER
-from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client
+from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, tracking_uri
 from skline.settings import Settings
 
 T = TypeVar("T")
@@ -161,7 +160,7 @@ def open_registry(settings: Settings, project: Path = Path(), model: str | None 
     model : str, optional
         Name of the registered model; by default the project's.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
+    uri = tracking_uri(settings.register_)
     if (file := uri.removeprefix("sqlite:///")) != uri:
         uri = f"sqlite:///{project / file}"
     return Registry(uri, model or settings.project.name, settings.release.timeout, settings.release.download_seconds)

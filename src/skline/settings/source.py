@@ -5,6 +5,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
+from skline.addresses import INVALID_HOST, has_valid_host
 from skline.contract.spec import DEFAULT_MISSING, Contract
 from skline.errors import SklineError
 from skline.settings.base import SettingsSection
@@ -102,6 +103,8 @@ def check_source(uri: str, query: str | None) -> None:
             "who read them: remove it, and give the credentials in the environment or the configuration of fsspec "
             "(https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration)"
         )
+    if uri.startswith(POSTGRESQL) and not has_valid_host(uri, several=True):
+        raise SklineError(f"source.uri: {INVALID_HOST}")
     if is_database(uri) and not (query or "").strip():
         raise SklineError(
             "a database needs a query whose result is the table: --query 'SELECT …' of `skline init`, or source.query "

@@ -5,7 +5,6 @@ next run finds the version and writes the line.
 """
 
 import datetime as dt
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from skline.registry.record import (
     fingerprint,
     open_client,
     register,
+    tracking_uri,
 )
 from skline.registry.reproducibility import describe, differing_outputs
 from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
@@ -162,7 +162,7 @@ def main() -> None:
         verdict,
         SearchResult.from_json(read_json(paths.SEARCH)),
     )
-    uri = os.environ.get("MLFLOW_TRACKING_URI", settings.register_.tracking_uri)
+    uri = tracking_uri(settings.register_)
     with open_client(uri, settings.register_.timeout) as mlflow_client:
         registered = register(mlflow_client, manifest.registered_model, record)
     verdict_sha256 = None if verdict is None else sha256(paths.VERDICT)

@@ -157,6 +157,14 @@ PROBLEMS: dict[str, Problem] = {
         lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: 'postgresql://u:secret@127.0.0.1:9/m'}"),
         mlflow_check.check, "broken", "postgresql at 127.0.0.1", "start it",
     ),
+    "MLflow database with an invalid port": (
+        lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: 'postgresql://u:secret@h:54x2/m'}"),
+        mlflow_check.check, "broken", "a port is a number", "correct MLFLOW_TRACKING_URI",
+    ),
+    "MLflow server with an invalid host": (
+        lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: 'http://u:secret@[::1'}"),
+        mlflow_check.check, "broken", "an IPv6 address stands in brackets", "correct MLFLOW_TRACKING_URI",
+    ),
     "record of registered versions with a cut line": (
         lambda: write("releases/registered.jsonl", '{"format": 1'),
         releases_check.check, "warning", "lines that cannot be read: 1", "dvc repro -sf register",

@@ -293,7 +293,19 @@ def test_settings_are_read_from_the_environment_without_showing_the_password(mon
         LogSettings.from_environment()
 
 
-@pytest.mark.parametrize("address", ["me:pa55word@[::1/logs", "me:pa55%zzword@db/logs", "me:pa55word@db/logs?a=b"])
+@pytest.mark.parametrize(
+    "address", ["me:pa55word@[::1/logs", "me:pa55word@db:54x2/logs", "me:pa55word/logs", "me:pa55word@a:1,b:x/logs"]
+)
+def test_address_with_an_invalid_host_or_port_is_rejected_and_not_shown(
+    address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SKLINE_LOG__DATABASE", f"postgresql://{address}")
+    with pytest.raises(SklineError, match="SKLINE_LOG: .*the host or the port of the address is not valid") as error:
+        LogSettings.from_environment()
+    assert "pa55" not in str(error.value)
+
+
+@pytest.mark.parametrize("address", ["me:pa55%zzword@db/logs", "me:pa55word@db/logs?a=b"])
 def test_error_of_an_address_that_cannot_be_parsed_does_not_show_it(address: str) -> None:
     settings = LogSettings(database=f"postgresql://{address}")
     with pytest.raises(StoreUnavailable, match="cannot parse the address") as error:
@@ -308,6 +320,7 @@ def test_error_of_an_address_that_cannot_be_parsed_does_not_show_it(address: str
         "postgres://db",
         "postgresql:///logs?host=/run/postgresql&user=me",
         "postgresql://[::1]:5432/logs",
+        "postgresql://me:pa55word@[::1]:5432,db,other:6432/logs",
         "postgresql://me@one:1,two:2/logs?target_session_attrs=read-write",
     ],
 )

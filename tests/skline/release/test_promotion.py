@@ -160,6 +160,16 @@ def test_an_unresponsive_registry_is_reported_within_the_timeout_and_nothing_cha
     assert not (tmp_path / "releases").exists()
 
 
+@pytest.mark.parametrize("port", ["54x2", "99999", "geheim"])
+@pytest.mark.parametrize("scheme", ["postgresql", "http"])
+def test_an_address_of_the_registry_with_an_invalid_port_is_one_line_without_the_password(
+    scheme: str, port: str, tmp_path: Path
+) -> None:
+    message = make(tmp_path, f"{scheme}://u:geheim@127.0.0.1:{port}/x").error_of("promote", "1")
+    assert message.startswith("MLFLOW_TRACKING_URI, or register.tracking_uri in params.yaml: the host or the port")
+    assert "geheim" not in message
+
+
 def test_a_stopped_registry_is_reported_with_the_error_of_the_system(tmp_path: Path, packaged: demo.Packaged) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]

@@ -14,7 +14,7 @@ import pytest
 
 from skline.errors import SklineError
 from skline.settings import Settings
-from skline.settings.source import Source
+from skline.settings.source import Source, check_source
 from skline.sources import sql
 from skline.sources.locate import local_table
 from skline.stages.ingest import load_source
@@ -233,3 +233,11 @@ def test_rejects_a_query_without_a_database_and_a_database_without_a_query(
     with pytest.raises(SklineError, match=message):
         Source(uri=uri, query=query)
     Source(uri="postgresql://ann@[::1]:5432/db?passfile=secret", query="TABLE t")
+
+
+@pytest.mark.parametrize("address", ["ann@host:54x2/db", "ann:hush/db", "[::1/db", "a:1,b:x/db"])
+def test_address_with_an_invalid_host_or_port_is_rejected_without_printing_it(address: str) -> None:
+    with pytest.raises(SklineError, match=r"source.uri: the host or the port .* is not valid") as caught:
+        check_source(f"postgresql://{address}", "SELECT 1")
+    assert "hush" not in str(caught.value)
+    check_source("postgresql://ann@[::1]:5432,host,other:6432/db", "SELECT 1")

@@ -10,6 +10,9 @@ from skline.scoring.plan_storage import NOT_OF_PLANS
 
 #: Libraries whose pickles only the version that wrote them can read.
 SAME_VERSION_REQUIRED = ("scikit-learn",)
+RESTORE = "uv run dvc checkout artifact; if DVC's cache lacks it, uv run dvc repro -sf gate"
+#: `-f` without `-s` would run all stages before train again, too, and none after it.
+REFIT = "uv run dvc repro -sf train, then uv run dvc repro"
 
 
 def check() -> list[Finding]:
@@ -35,11 +38,12 @@ def _check_verdict() -> list[Finding]:
 def _check_artifact() -> list[Finding]:
     """Verify the artifact, and compare the libraries that wrote it with the installed ones."""
     if not paths.ARTIFACT.is_dir():
-        return [Finding("warning", "there is no artifact to serve yet", "uv run dvc repro")]
+        was_made = paths.ARTIFACT_DIGEST.is_file() and paths.DVC_LOCK.is_file()  # the check of DVC reports it
+        return [] if was_made else [Finding("warning", "there is no artifact to serve yet", "uv run dvc repro")]
     try:
         artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
     except InvalidArtifact as error:
-        return [Finding("broken", str(error), "uv run dvc repro -f gate")]
+        return [Finding("broken", str(error), RESTORE)]
     recorded = artifact.manifest.libraries
     differing = differing_libraries(recorded)
     if not differing:
@@ -51,8 +55,8 @@ def _check_artifact() -> list[Finding]:
         return [Finding("broken", message, f"uv sync, or uv add {' '.join(missing)}")]
     if set(differing) & set(SAME_VERSION_REQUIRED):
         message += "; scikit-learn cannot load a pipeline of another version"
-        return [Finding("broken", message, "uv run dvc repro -f train")]
+        return [Finding("broken", message, REFIT)]
     if differing.keys() - set(NOT_OF_PLANS):
         message += "; the service does not use the stored plan"
     message += "; the service rejects it if a prediction for a golden row differs in a bit"
-    return [Finding("warning", message, "uv run dvc repro -f train")]
+    return [Finding("warning", message, REFIT)]

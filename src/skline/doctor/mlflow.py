@@ -62,7 +62,7 @@ def _check_sqlite(uri: str) -> Finding:
         ) as store:
             runs = store.execute("select count(*) from runs where lifecycle_stage = 'active'").fetchone()[0]
     except sqlite3.Error as error:
-        remedy = "restore it, or move it away and `uv run dvc repro -f register`"
+        remedy = "restore it, or move it away and `uv run dvc repro -sf register`"
         return Finding("broken", f"MLflow's store {path} cannot be read: {error}", remedy)
     return Finding("ok", f"MLflow's store {path} has {runs} {'run' if runs == 1 else 'runs'}")
 

@@ -3,7 +3,11 @@
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
+
+import yaml
 
 from skline import paths
 from skline.doctor.findings import Finding, join_first
@@ -16,8 +20,18 @@ MODEL_INPUTS = ("src/model", "params.yaml", "dvc.yaml", "engine.json", "pyprojec
 MERGED_FILES = (
     "*.py", "*.toml", "*.yaml", "*.yml", "*.json", "*.md", "*.txt", "*.lock", "Dockerfile", "justfile", ".*ignore",
 )  # fmt: skip
-#: State in the output of `dvc status` of an output that is up to date but not in DVC's cache.
-NOT_IN_CACHE = "not in cache"
+#: States in the output of `dvc status`: of an output that is not in the workspace, and of one that is up to date,
+#: but not in DVC's cache.
+DELETED, NOT_IN_CACHE = "deleted", "not in cache"
+
+
+class Change(NamedTuple):
+    """One difference between dvc.lock and the workspace; `is_output` also if a stage depends on another's output."""
+
+    stage: str
+    name: str
+    state: str
+    is_output: bool
 
 
 def check_git() -> list[Finding]:
@@ -74,17 +88,57 @@ def check_dvc() -> list[Finding]:
     if done.returncode != 0:
         output = " ".join(done.stderr.split())[:300]
         return [Finding("broken", f"`dvc status` fails: {output}", "correct what it names")]
-    changes = _parse_status(done.stdout)
+    changes = parse_status(done.stdout, _recorded_outputs())
     if _gate_failed():  # these stages cannot run before a model passes; the check of the artifact reports that
-        changes = {stage: reasons for stage, reasons in changes.items() if stage not in ("gate", "register")}
-    stale = [f"{stage} ({join_first(reasons, 2)})" for stage, reasons in changes.items() if reasons]
-    if stale:
-        return [Finding("warning", f"dvc.lock is out of date: {join_first(stale, 3)}", "uv run dvc repro")]
-    if changes:
-        return [
-            Finding("warning", f"outputs of {join_first(list(changes))} are not in DVC's cache", "uv run dvc repro")
-        ]
-    return [Finding("ok", "dvc.lock is up to date")]
+        changes = [change for change in changes if change.stage not in ("gate", "register")]
+    return [diagnose(changes, has_remote=_has_remote())]
+
+
+def diagnose(changes: Sequence[Change], *, has_remote: bool) -> Finding:
+    """Return the one cause of all that `dvc status` lists: a later stage is out of date because an earlier one is."""
+    causes = [change for change in changes if not change.is_output]
+    if causes:
+        by_stage: dict[str, list[str]] = {}
+        for change in causes:
+            by_stage.setdefault(change.stage, []).append(f"{change.name} {change.state}".strip())
+        stale = [f"{stage} ({join_first(reasons, 2)})" for stage, reasons in by_stage.items()]
+        return Finding("warning", f"dvc.lock is out of date: {join_first(stale, 3)}", "uv run dvc repro")
+    names = {
+        state: list(dict.fromkeys(change.name for change in changes if change.state == state))
+        for state in dict.fromkeys(change.state for change in changes)
+    }
+    missing = names.pop(DELETED, [])
+    uncached = names.pop(NOT_IN_CACHE, [])
+    if other := [name for each in names.values() for name in each]:
+        message = (
+            f"outputs are not those that dvc.lock records, as after `git stash` or a change of the commit: "
+            f"{join_first(other)}"
+        )
+        return Finding("warning", message, "uv run dvc checkout, or uv run dvc repro to make them again")
+    if missing == [paths.REGISTERED_DIGEST.as_posix()]:
+        return Finding("warning", "this clone has not registered the artifact in its registry", "uv run dvc repro")
+    if missing:
+        message = f"outputs that dvc.lock records are not here, as in a new clone: {join_first(missing)}"
+        return Finding("warning", message, "uv run dvc pull" if has_remote else "uv run dvc repro")
+    if uncached:
+        message = f"outputs are not in DVC's cache: {join_first(uncached)}"
+        return Finding("warning", message, "uv run dvc repro")
+    return Finding("ok", "dvc.lock is up to date")
+
+
+def _recorded_outputs() -> list[str]:
+    """Return the outputs that dvc.lock records; empty if it cannot be read, which `dvc status` reports."""
+    try:
+        stages = (yaml.safe_load(paths.DVC_LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
+        return [out["path"] for stage in stages.values() for out in stage.get("outs", [])]
+    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
+        return []
+
+
+def _has_remote() -> bool:
+    """Return whether the project has a remote of DVC, from which outputs can be pulled."""
+    files = (Path(".dvc/config"), Path(".dvc/config.local"))
+    return any("remote " in path.read_text(encoding="utf-8") for path in files if path.is_file())
 
 
 def _gate_failed() -> bool:
@@ -95,18 +149,20 @@ def _gate_failed() -> bool:
         return False
 
 
-def _parse_status(status: str) -> dict[str, list[str]]:
-    """Return the changes by stage; an empty list if outputs are only missing from the cache."""
-    changes: dict[str, list[str]] = {}
+def parse_status(status: str, outputs: Iterable[str]) -> list[Change]:
+    """Return what `dvc status --json` lists; `outputs` are the paths that stages write."""
+    kinds: list[tuple[str, str, str, str]] = []
     for stage, entries in json.loads(status or "{}").items():
-        reasons = changes.setdefault(stage, [])
         for entry in entries:
             if not isinstance(entry, dict):
-                reasons.append(str(entry))
+                kinds.append((stage, "", str(entry), ""))
                 continue
-            for states in entry.values():
-                reasons += [f"{name} {state}" for name, state in _flatten(states) if state != NOT_IN_CACHE]
-    return changes
+            kinds += [(stage, kind, *change) for kind, states in entry.items() for change in _flatten(states)]
+    written = {*outputs, *(name for _, kind, name, _ in kinds if kind == "changed outs")}
+    return [
+        Change(stage, name, state, is_output=any(name == out or name.startswith(f"{out}/") for out in written))
+        for stage, _, name, state in kinds
+    ]
 
 
 def _flatten(states: object, name: str = "") -> list[tuple[str, str]]:

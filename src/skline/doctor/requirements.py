@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from skline import paths
 from skline.artifact import MANIFEST, Manifest
 from skline.artifact.provenance import ENGINE, PYTHON, is_same_version
+from skline.doctor.artifact import REFIT
 from skline.doctor.findings import Finding, join_first
 from skline.doctor.pyproject import Project, read_project
 from skline.paths import PYPROJECT
@@ -68,7 +69,7 @@ def _check_artifact(pinned: Mapping[str, str]) -> list[Finding]:
     if not other:
         return []
     message = f"{REQUIREMENTS} pins other versions than those that the artifact was made with: {join_first(other)}"
-    return [Finding("warning", message, f"{REMEDY}, or install the pinned versions and uv run dvc repro -f train")]
+    return [Finding("warning", message, f"{REMEDY}, or install the pinned versions and {REFIT}")]
 
 
 def pins(text: str) -> dict[str, str]:

@@ -80,7 +80,9 @@ def compare_with_release(
     if released.digest == artifact.digest:
         return Comparison(version, released.digest)
     if artifact.manifest.partition is None:
-        raise SklineError("assess: the candidate does not store its split; run `dvc repro -f package`")
+        raise SklineError(
+            "assess: the candidate does not store its split; run `dvc repro -sf package`, then `dvc repro`"
+        )
     contract, split = artifact.contract, artifact.manifest.partition.split
     try:
         rows = find_comparable_rows(load_table(), contract, split, released.contract, released.manifest.partition)

@@ -241,7 +241,8 @@ def verify_golden_rows(pipeline: Any, contract: Contract, golden: GoldenRows) ->
     if difference := compare_pipeline(contract, pipeline, golden):
         raise SklineError(
             f"evaluate: the pipeline read from {paths.MODEL} does not predict as when it was fitted: {difference}; "
-            "a step keeps state that its pickle loses, or the libraries have changed: run `dvc repro -f train`"
+            "a step keeps state that its pickle loses, or the libraries have changed: run `dvc repro -sf train`, then "
+            "`dvc repro`"
         )
 
 

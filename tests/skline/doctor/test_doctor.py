@@ -302,6 +302,59 @@ def test_list_of_what_only_the_template_needs_is_complete() -> None:
     assert [name for name in template_check.ENGINE_COPY if not (demo.ROOT / name).is_dir()] == []
 
 
+def test_outputs_of_another_commit_are_one_finding_after_git_stash(project: Path) -> None:
+    edit("dvc.yaml", "cmd: 'true'", "cmd: cp params.yaml model.txt")
+    for seed in (2, 3):
+        edit("params.yaml", f"seed: {seed - 1}", f"seed: {seed}")
+        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], check=True)
+        git(*(("add", "-A") if seed == 2 else ("stash",)))
+        git(*(("commit", "-qm", "model") if seed == 2 else ("status",)))
+    [finding] = repository.check_dvc()
+    assert finding.message.startswith("outputs are not those that dvc.lock records, as after `git stash`")
+    assert finding.message.endswith(": model.txt")
+    assert finding.remedy.startswith("uv run dvc checkout")
+
+
+CLONE = {
+    "ingest": [{"changed outs": {"data/raw": "deleted"}}],
+    "train": [{"changed deps": {"data/raw": "deleted"}}, {"changed outs": {"model.txt": "deleted"}}],
+    "register": [{"changed deps": {"model.txt": "deleted"}}, {"changed outs": {"models/registered.sha256": "deleted"}}],
+}
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "remedy"),
+    [
+        ({}, "dvc.lock is up to date", ""),
+        (CLONE, "outputs that dvc.lock records are not here, as in a new clone: data/raw, mod", "uv run dvc pull"),
+        (
+            {"t.csv.dvc": [{"changed outs": {"t.csv": "deleted"}}], "ingest": [{"changed deps": {"t.csv": "deleted"}}]},
+            "outputs that dvc.lock records are not here, as in a new clone: t.csv", "uv run dvc pull",
+        ),
+        ({"register": CLONE["register"][1:]}, "this clone has not registered the artifact", "uv run dvc repro"),
+        (
+            CLONE | {"train": [{"changed deps": {"data/raw": "deleted", "engine.json": {"stages.train": "modified"}}}]},
+            "dvc.lock is out of date: train (stages.train modified)", "uv run dvc repro",
+        ),
+        ({"train": ["changed command"]}, "dvc.lock is out of date: train (changed command)", "uv run dvc repro"),
+        ({"train": [{"changed outs": {"model.txt": "not in cache"}}]}, "outputs are not in DVC's", "uv run dvc repro"),
+    ],
+)  # fmt: skip
+def test_status_of_dvc_has_one_diagnosis_and_one_remedy(status: dict[str, object], message: str, remedy: str) -> None:
+    changes = repository.parse_status(json.dumps(status), ["data/raw"])
+    finding = repository.diagnose(changes, has_remote=True)
+    assert finding.message.startswith(message)
+    assert finding.remedy.startswith(remedy)
+    if status is CLONE:
+        assert repository.diagnose(changes, has_remote=False).remedy == "uv run dvc repro"
+
+
+def test_artifact_that_is_not_here_is_reported_with_the_other_outputs_only(project: Path) -> None:
+    write("artifact.sha256", "0" * 64)
+    write("dvc.lock", "stages: {}")
+    assert artifact_check.check() == []
+
+
 def test_compares_artifact_with_its_digest_and_the_installed_libraries(project: Path) -> None:
     package_small_model(project)
     assert artifact_check.check()[0].level == "ok"

@@ -3,10 +3,15 @@
 SQLite and PostgreSQL are read through the stores, in chunks, into a temporary table that DuckDB moves to disk if it
 exceeds the memory limit: DuckDB's own readers of them are extensions that it downloads. Large windows are reduced to a
 sample by the hash of the prediction id. Broken rows are counted and left out.
+
+The sealed files are read several times. They are linked into the temporary folder first: one that is replaced or
+deleted meanwhile stays as it was. The folder is next to the log, where there is room, and where the next run finds what
+a killed one has left.
 """
 
 import datetime as dt
 import json
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -34,6 +39,7 @@ COLUMNS = (
     "prediction_id", "time", "model_version", "artifact_digest", "scoring_path", "inputs", "prediction",
     "probabilities", "latency_us", "entity", "event_time", "review", "role", "arm", "request_id",
 )  # fmt: skip
+TEMPORARY_PREFIX = ".monitor-"
 INTEGERS = ("time", "latency_us", "event_time", "review", "bucket")
 #: Buckets of the hash that decides which rows of a large window are read.
 HASH_BUCKETS = 1_000_000
@@ -142,7 +148,8 @@ class LogReader:
             raise SklineError(
                 f"there is no prediction log at {settings.redacted_database}; set SKLINE_LOG__DATABASE, or serve first"
             )
-        self._folder = tempfile.TemporaryDirectory(prefix="skline-monitor-")
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=settings.folder)
         self._db = duckdb.connect(config={"memory_limit": f"{memory_mb}MB", "temp_directory": self._folder.name})
         try:
             self._db.execute("SET TimeZone = 'UTC'")
@@ -271,7 +278,8 @@ class LogReader:
             self._copy("predictions", store.read("predictions", since, until))
             self._copy("labels", store.read("labels", None, asof + 1))
         first, last = from_us(since).date(), from_us(until).date()
-        paths = [str(path) for day, path in sealed_days(settings.partitions).items() if first <= day <= last]
+        days = [path for day, path in sealed_days(settings.partitions).items() if first <= day <= last]
+        paths = [str(link) for path in days if (link := snapshot(path, Path(self._folder.name))) is not None]
         selected = ", ".join(COLUMNS)
         parts = [f"SELECT {selected} FROM stored_predictions"]  # noqa: S608
         if paths:
@@ -328,6 +336,24 @@ class LogReader:
     def _fetch(self, sql: str) -> list[Any]:
         rows: list[Any] = self._db.sql(sql).fetchall()
         return rows
+
+
+def snapshot(path: Path, folder: Path) -> Path | None:
+    """Link a file into a folder, or copy it where links are not possible; None if it was deleted."""
+    link = folder / path.name
+    try:
+        link.hardlink_to(path)
+    except FileNotFoundError:
+        return None
+    except OSError:  # another file system, or one without links
+        shutil.copyfile(path, link)
+    return link
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what a killed monitor has left in the folder of the log. Call it while holding `monitor_lock`."""
+    for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(leftover)
 
 
 def class_numbers(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:

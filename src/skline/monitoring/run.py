@@ -19,7 +19,7 @@ from skline.monitoring import analysis, bias, concept, kpis, operations, perform
 from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.persistence import distinct_windows, with_state
-from skline.monitoring.reader import LogReader, Rows, Summary
+from skline.monitoring.reader import LogReader, Rows, Summary, remove_leftovers
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
@@ -113,6 +113,7 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
     """
     folder = job.log.folder
     with monitor_lock(folder):
+        remove_leftovers(folder)
         state = read_state(folder)
         with LogReader(
             job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb

@@ -50,12 +50,13 @@ READY, RELEASE_REJECTED = service("skline_ready"), service("skline_release_rejec
 CANARY_ABORTED, PLAN_REJECTED = service("skline_canary_aborted"), service("skline_plan_rejected")
 MODEL_WRITTEN = service("skline_model_written_timestamp_seconds")
 RUN, PROBLEMS = monitor("run_timestamp_seconds"), monitor("problems")
+WEBHOOK = monitor("webhook_failures_total")
 
 #: Increase a minute of each series that counts, in a healthy service: one request in 2,000 fails, one in 500 is slow.
 RATES: dict[str, float] = {
     REQUESTS: 1000, FAST: 998, ERRORS: 0.5, PROBES: 6, FALLBACKS: 0, DROPPED: 0, REJECTED: 0, STORE: 0,
     service("skline_log_rows_total", outcome="abandoned"): 3,
-    RUN: 60,
+    RUN: 60, WEBHOOK: 0,
 }  # fmt: skip
 #: Value of each other series.
 VALUES: dict[str, float] = {
@@ -134,6 +135,10 @@ LONG = [
     Case(
         "few data", in_state("all", "insufficient_data"), DAY, 5 * DAY,
         {3 * DAY - 60: set(), 3 * DAY: {"SklineMonitorInsufficientData"}},
+    ),
+    Case(
+        "webhook", {WEBHOOK: 0.02}, DAY, DAY + HOUR,
+        {DAY - HOUR: set(), DAY + HOUR: {"SklineMonitorWebhookFailing"}, 3 * DAY: set()},
     ),
     Case("few data for a day", in_state("drift", "insufficient_data"), DAY, 2 * DAY, {2 * DAY: set(), 4 * DAY: set()}),
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from skline.logs.settings import LogSettings
 from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
 from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
+from skline.monitoring.notification import notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Rows, Summary, remove_leftovers
 from skline.monitoring.reference import TrainingReference
@@ -54,6 +55,8 @@ class Job:
         Minimum of each metric, or maximum for losses.
     releases : tuple of ReleaseMark
         For the page.
+    is_told : bool
+        Whether the webhook of the settings is told about changes.
     """
 
     settings: Monitor
@@ -62,6 +65,7 @@ class Job:
     end: dt.datetime
     floors: Mapping[str, float]
     releases: tuple[ReleaseMark, ...] = ()
+    is_told: bool = True
 
     @property
     def start(self) -> dt.datetime:
@@ -121,12 +125,18 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
             result = monitor_window(job, reader, state, now)
         history = select_history(state.windows, PastResult.of(result))
         page = render_page(PageContent(job.artifact.manifest.title, result, history, job.releases))
-        write_result(result, page, reports, is_newest=state.is_newest(job.end, now))
-        write_state(folder, state.with_result(result, job.settings.keep))
+        is_newest = state.is_newest(job.end, now)
+        write_result(result, page, reports, is_newest=is_newest, webhook_failures=state.webhook_failures)
+        state = state.with_result(result, job.settings.keep)
+        write_state(folder, state)
+        webhook = job.settings.webhook
+        if is_newest and job.is_told and webhook.is_on:
+            told = notify(folder, state, result, job.artifact.manifest.title, webhook, now)
+            write_text(reports / TEXTFILE, prometheus_text(result, told.webhook_failures))
     return result
 
 
-def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: bool) -> None:
+def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: bool, webhook_failures: int = 0) -> None:
     """Write metrics.json and the page of a window; of the newest one also the textfile and the page to look at first.
 
     Each file is written atomically.
@@ -136,7 +146,7 @@ def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: b
     write_text(folder / PAGE, page)
     if is_newest:
         write_text(reports / PAGE, page)
-        write_text(reports / TEXTFILE, prometheus_text(result))
+        write_text(reports / TEXTFILE, prometheus_text(result, webhook_failures))
 
 
 def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.datetime) -> WindowResult:

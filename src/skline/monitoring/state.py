@@ -1,4 +1,4 @@
-"""What monitoring remembers between runs: the earlier windows.
+"""What monitoring remembers between runs: the earlier windows, and what a webhook was told.
 
 One versioned JSON file in the folder of the log, written atomically under a lock: a monitor that is killed leaves the
 old state or the new one, and two monitors take turns.
@@ -20,8 +20,8 @@ from skline.monitoring.estimates import Estimate
 from skline.monitoring.persistence import PastWindow
 from skline.monitoring.result import WindowResult
 
-#: Version of the file; version 1 lacks the figures of the page, and is read as well.
-STATE_VERSION: Literal[2] = 2
+#: Version of the file. Version 1 lacks the figures of the page, versions 1 and 2 the notifications; both are read.
+STATE_VERSION: Literal[3] = 3
 FILE_NAME = "monitor.json"
 #: How long a monitor waits for another one.
 LOCK_TIMEOUT_SECONDS = 600.0
@@ -78,13 +78,56 @@ class PastResult(BaseModel):
         )
 
 
-class MonitorState(BaseModel):
-    """All that is remembered, the newest window last."""
+class Message(BaseModel):
+    """A message that is about to be posted: its id, and the states that it tells, by part and of `all`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    version: Literal[1, 2] = STATE_VERSION
+    id: str
+    created_at: dt.datetime
+    states: dict[str, State]
+
+
+class Notification(BaseModel):
+    """What a webhook was told about the windows of one length.
+
+    Attributes
+    ----------
+    states : dict of str to State
+        By part and of `all`, as last told.
+    told_at : datetime or None
+        None before the first message.
+    pending : Message or None
+        Stored before it is posted, and removed after: if it is still there at the next run, the monitor was stopped
+        in between.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    states: dict[str, State] = {}
+    told_at: dt.datetime | None = None
+    pending: Message | None = None
+
+
+class MonitorState(BaseModel):
+    """All that is remembered.
+
+    Attributes
+    ----------
+    windows : tuple of PastResult
+        The newest last.
+    notifications : dict of str to Notification
+        By the length of the windows.
+    webhook_failures : int
+        Messages that were not delivered, or perhaps not, since there is this file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    version: Literal[1, 2, 3] = STATE_VERSION
     windows: tuple[PastResult, ...] = ()
+    notifications: dict[str, Notification] = {}
+    webhook_failures: int = 0
 
     def comparable(self, length: str, artifact_digest: str) -> list[PastWindow]:
         """Return the earlier windows of the same length and artifact, whose reference is the same."""
@@ -97,6 +140,16 @@ class MonitorState(BaseModel):
     def is_newest(self, end: dt.datetime, now: dt.datetime) -> bool:
         """Whether no window is remembered that ends later, without those whose end is still to come."""
         return all(each.end <= end for each in self.windows if each.end <= now)
+
+    def with_notification(self, length: str, notification: Notification, failures: int = 0) -> "MonitorState":
+        """Return the state with what was told about the windows of a length, and with more failures."""
+        return self.model_copy(
+            update={
+                "version": STATE_VERSION,
+                "notifications": self.notifications | {length: notification},
+                "webhook_failures": self.webhook_failures + failures,
+            }
+        )
 
     def with_result(self, result: WindowResult, keep: int) -> "MonitorState":
         """Return the state with a result; an earlier one of the same window is replaced, and the oldest are dropped."""

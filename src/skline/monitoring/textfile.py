@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from skline.monitoring.checks import STATES
@@ -14,10 +14,10 @@ Sample = tuple[tuple[str, ...], float | None]
 
 
 class ResultCollector(Collector):
-    """Yields the metrics of a result."""
+    """Yields the metrics of a result, and the failures of the webhook so far."""
 
-    def __init__(self, result: WindowResult) -> None:
-        self._result = result
+    def __init__(self, result: WindowResult, webhook_failures: int) -> None:
+        self._result, self._webhook_failures = result, webhook_failures
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families; those of parts that the result lacks are left out."""
@@ -36,6 +36,11 @@ class ResultCollector(Collector):
             ),
         )
         yield _value("problems", "Parts or columns that could not be computed", len(result.problems))
+        yield CounterMetricFamily(
+            "skline_monitor_webhook_failures",
+            "Messages to the webhook that were not delivered, or perhaps not",
+            self._webhook_failures,
+        )
         if result.drift is not None:
             yield _family(
                 "drift_effect",
@@ -70,10 +75,10 @@ class ResultCollector(Collector):
         )
 
 
-def prometheus_text(result: WindowResult) -> str:
+def prometheus_text(result: WindowResult, webhook_failures: int = 0) -> str:
     """Return the metrics of a result in Prometheus' text format."""
     registry = CollectorRegistry()
-    registry.register(ResultCollector(result))
+    registry.register(ResultCollector(result, webhook_failures))
     return generate_latest(registry).decode()
 
 

@@ -120,6 +120,42 @@ class Operations(SettingsSection):
     reviews: Share | None = Field(default=None, description="Share that was sent to review")
 
 
+class Webhook(SettingsSection):
+    """Where changes of the states are posted: JSON with the key `text`, as Slack's incoming webhooks take it.
+
+    The address is a secret, so it stands in a variable or a file, and never in params.yaml. If it is put there by
+    mistake, no error shows it (`repr=False`).
+    """
+
+    variable: Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")] | None = Field(
+        default=None, repr=False, description="Name of the environment variable that holds the address"
+    )
+    file: str | None = Field(default=None, repr=False, description="File that holds the address, and nothing else")
+    timeout_seconds: Annotated[float, Field(gt=0, le=30)] = Field(
+        default=5.0, description="Seconds to wait for the connection, and for the response"
+    )
+    attempts: Annotated[int, Field(ge=1, le=5)] = Field(
+        default=3, description="Attempts to post a message that the receiver did not take, 1, 2, 4 and 8 seconds apart"
+    )
+    cooldown: Duration = Field(
+        default=dt.timedelta(hours=1), description="Time between two messages; a new alarm is posted at once"
+    )
+
+    @property
+    def is_on(self) -> bool:
+        """Whether an address is named."""
+        return self.variable is not None or self.file is not None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        """Reject an address instead of the name of its file, and two places of the address."""
+        if "://" in (self.file or ""):
+            raise ValueError("webhook: file has to be the name of a file that holds the address, not the address")
+        if self.variable is not None and self.file is not None:
+            raise ValueError("webhook: both variable and file are given; keep one of them")
+        return self
+
+
 class Monitor(SettingsSection):
     """What `skline monitor` compares, and when it warns."""
 
@@ -145,6 +181,7 @@ class Monitor(SettingsSection):
     performance: Performance = Performance()
     concept: Concept = Concept()
     operations: Operations = Operations()
+    webhook: Webhook = Field(default=Webhook(), repr=False)
     costs: tuple[tuple[float, ...], ...] | None = Field(
         default=None,
         description="Cost of a prediction by true class (row) and predicted class (column), in the order of the "

@@ -107,7 +107,7 @@ class Settings(SettingsSection):
 
 def _describe_error(settings: type[BaseModel], error: dict[str, Any]) -> str:
     """Return one error of pydantic as `key: message`; an unknown key with the closest known one."""
-    section, known_keys, keys = settings, list[str](), list[str]()
+    section, known_keys, keys, is_shown = settings, list[str](), list[str](), True
     for part in map(str, error["loc"] or [""]):
         fields = {field.alias or name: field for name, field in section.model_fields.items()}
         if part in (NUMBER_TAG, OBJECTIVE_TAG):
@@ -115,12 +115,13 @@ def _describe_error(settings: type[BaseModel], error: dict[str, Any]) -> str:
         keys.append(part)
         known_keys = list(fields)
         if part in fields:
+            is_shown = is_shown and fields[part].repr
             section = _section_of(fields[part].annotation) or section
     name = ".".join(keys)
     if error["type"] == "missing":
         return f"{name} is missing"
     if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg']} (got {error['input']!r})"
+        return f"{name}: {error['msg']}" + (f" (got {error['input']!r})" if is_shown else "")
     closest = difflib.get_close_matches(keys[-1], known_keys, n=1)
     hint = f"did you mean {closest[0]!r}?" if closest else f"known keys are {', '.join(known_keys)}"
     return f"{name} is an unknown key; {hint}"

@@ -2,7 +2,8 @@
 # # A model in a notebook
 #
 # This file is a notebook in the percent format: VS Code, PyCharm and Spyder open it as it is, JupyterLab with jupytext.
-# Run `uv run dvc repro` first, and this file in any folder of the project.
+# It names no column, so it works in every project. It is not part of a new project: copy it into any folder of yours,
+# such as `notebooks/`, and run `uv run dvc repro` first.
 
 # %%
 import pandas as pd
@@ -24,15 +25,17 @@ rows.join(model.predict(rows)).head()
 # The contract reads every value. A value of a wrong type is an error that names the row, the column and the rule.
 
 # %%
-wrong = rows.head(3).astype({"distance": object})
-wrong.loc[1, "distance"] = "far"
+first_input = model.contract.input_names[0]
+wrong = [dict(row) for row in model.artifact.golden.rows[:3]]
+wrong[1][first_input] = ["a list"]
 try:
     model.predict(wrong)
 except skline.SklineError as error:
     print(error)
 
 # %% [markdown]
-# An explanation says how much each input has added to the score: here log-odds of the second class.
+# An explanation says how much each input has added to the score. Its line `scale` says what the score is: the log-odds
+# of the explained class, its probability, or the predicted number.
 
 # %%
 model.explain(rows.head(3)).T
@@ -47,5 +50,7 @@ older, newer = skline.load(f"models:/{name}/1"), skline.load(f"models:/{name}@ch
 pd.DataFrame({each.version: each.artifact.manifest.metrics.get("model", {}) for each in (older, newer)})
 
 # %%
-change = pd.Series(newer.predict_proba(rows)[:, 1] - older.predict_proba(rows)[:, 1], rows.index, name="change")
-rows.join(change).sort_values("change", key=abs, ascending=False).head()
+# The predicted number of a regression, the probability of the last class of a classifier.
+score = "prediction" if model.contract.task == "regression" else newer.predict(rows).columns[-1]
+change = newer.predict(rows)[score] - older.predict(rows)[score]
+rows.join(change.rename("change")).sort_values("change", key=abs, ascending=False).head()

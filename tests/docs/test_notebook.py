@@ -56,7 +56,7 @@ def test_every_cell_runs(project: Project, capsys: pytest.CaptureFixture[str]) -
     assert model.version in model._repr_html_()
     assert {"prediction", "probability_true"} <= {*predicted.columns}
     assert error is None
-    assert capsys.readouterr().out.startswith("row 1: distance: Input should be a whole number")
+    assert capsys.readouterr().out.startswith("row 1: flight_date: Input should be a date")
     assert "contribution_distance" in explained.index
     assert list(metrics.columns) == [names["older"].version, names["newer"].version]
     assert names["newer"].version == model.version != names["older"].version

@@ -46,7 +46,8 @@ class RecordedVerdict(BaseModel):
 class RegisteredVersion(BaseModel):
     """One line of the file: an artifact that the pipeline registered as a version of `model`.
 
-    `version` is its number in the registry of that run; another registry may number it differently.
+    `version` is its number in the registry of that run; another registry may number it differently. `git_dirty` says
+    whether code or settings differed from `git_commit`; it is None outside of git, and in lines of earlier engines.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -58,12 +59,21 @@ class RegisteredVersion(BaseModel):
     artifact_sha256: Digest
     contract_sha256: str
     git_commit: str | None
+    git_dirty: bool | None = None
     verdict: RecordedVerdict | None
     verdict_sha256: str | None = Field(description="Sha256 of reports/verdict.json")
 
+    @property
+    def made_from(self) -> str:
+        """The commit that the artifact was registered from, in words."""
+        if self.git_commit is None:
+            return "outside of git"
+        changes = " with uncommitted changes" if self.git_dirty else ""
+        return f"from commit {self.git_commit[:12]}{changes}"
+
     def is_same_as(self, other: "RegisteredVersion") -> bool:
         """Whether both lines say the same of an artifact, whenever, from whichever commit and in whichever registry."""
-        same = {"time": other.time, "git_commit": other.git_commit, "version": other.version}
+        same = {name: getattr(other, name) for name in ("time", "git_commit", "git_dirty", "version")}
         return self.model_copy(update=same) == other
 
 

@@ -109,12 +109,15 @@ def build_line(
     manifest: Manifest,
     digest: str,
     version: str,
-    git_commit: str | None,
+    commit: tuple[str | None, bool | None],
     verdict: Verdict | None,
     verdict_sha256: str | None,
     now: dt.datetime,
 ) -> RegisteredVersion:
-    """Collect what is recorded of a registered version; a verdict on another artifact is left out."""
+    """Collect what is recorded of a registered version; a verdict on another artifact is left out.
+
+    `commit` is what `git_state` returns.
+    """
     is_about_it = verdict is not None and verdict.artifact_sha256 == digest
     return RegisteredVersion(
         time=now,
@@ -122,7 +125,8 @@ def build_line(
         version=version,
         artifact_sha256=digest,
         contract_sha256=manifest.contract_sha256,
-        git_commit=git_commit,
+        git_commit=commit[0],
+        git_dirty=commit[1],
         verdict=RecordedVerdict.of(verdict) if verdict is not None and is_about_it else None,
         verdict_sha256=verdict_sha256 if is_about_it else None,
     )
@@ -167,12 +171,13 @@ def main() -> None:
         registered = register(mlflow_client, manifest.registered_model, record)
     verdict_sha256 = None if verdict is None else sha256(paths.VERDICT)
     now = dt.datetime.now(dt.UTC)
-    line = build_line(manifest, artifact.digest, registered.version, commit[0], verdict, verdict_sha256, now)
+    line = build_line(manifest, artifact.digest, registered.version, commit, verdict, verdict_sha256, now)
     record_version(paths.REGISTERED, line)
     write_text(paths.REGISTERED_DIGEST, artifact.digest + "\n")
     state = "new" if registered.created else "existing"
     details = f"; {registered.provenance}" if registered.provenance else ""
-    print(f"{manifest.registered_model} version {registered.version}, {state} run {registered.run_id}{details}")
+    recorded_as = f"{manifest.registered_model} version {registered.version}"
+    print(f"{recorded_as}, {state} run {registered.run_id}{details}; {line.made_from}")
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
     if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
         print(describe(differing))

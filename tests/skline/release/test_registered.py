@@ -1,6 +1,7 @@
 """The record of registered versions: what it lists, that it is only appended to, and that git merges both sides."""
 
 import datetime as dt
+import json
 import subprocess
 from pathlib import Path
 
@@ -29,6 +30,7 @@ LINES = st.builds(
     artifact_sha256=st.sampled_from(["a" * 64, "b" * 64]),
     contract_sha256=st.just("c" * 64),
     git_commit=st.none(),
+    git_dirty=st.sampled_from([None, False, True]),
     verdict=st.sampled_from([None, PASSED, FAILED]),
     verdict_sha256=st.none(),
 )
@@ -47,6 +49,13 @@ def line(version: str = "1", digest: str = "a" * 64, verdict: RecordedVerdict | 
     )
 
 
+def test_line_without_the_state_of_the_working_tree_is_read() -> None:
+    written = json.loads(line().model_dump_json())
+    del written["git_dirty"]
+    assert RegisteredVersion.model_validate(written) == line()
+    assert line().made_from == "from commit 000000000000"
+
+
 @settings(max_examples=25)  # every line is flushed to disk
 @given(lines=st.lists(LINES, max_size=8))
 def test_newest_line_about_an_artifact_counts_and_no_line_is_repeated(
@@ -59,7 +68,12 @@ def test_newest_line_about_an_artifact_counts_and_no_line_is_repeated(
         key = each.model, each.artifact_sha256
         assert record_version(path, each) == (key not in newest or newest[key].verdict != each.verdict)
         newest[key] = each
-        elsewhere = {"time": NOW, "version": "7", "git_commit": "1" * 40}  # registered again, in another registry
+        elsewhere = {
+            "time": NOW,
+            "version": "7",
+            "git_commit": "1" * 40,
+            "git_dirty": True,
+        }  # registered again, in another registry
         assert not record_version(path, each.model_copy(update=elsewhere))
         assert path.read_bytes().startswith(before)
     for (model, digest), expected in newest.items():

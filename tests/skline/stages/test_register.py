@@ -25,10 +25,12 @@ def test_line_of_the_record_has_the_verdict_only_if_it_is_about_the_artifact(pac
     manifest = Artifact.open(packaged.folder, packaged.digest).manifest
     gates = (GateResult(gate="rows", passed=True, reason=""), GateResult(gate="champion", passed=None, reason=""))
     verdict = Verdict(artifact_sha256=packaged.digest, gates=gates)
-    line = build_line(manifest, packaged.digest, "3", "0" * 40, verdict, "f" * 64, NOW)
-    assert (line.model, line.version, line.git_commit) == ("demo", "3", "0" * 40)
+    line = build_line(manifest, packaged.digest, "3", ("0" * 40, True), verdict, "f" * 64, NOW)
+    assert (line.model, line.version, line.git_commit, line.git_dirty) == ("demo", "3", "0" * 40, True)
+    assert line.made_from == "from commit 000000000000 with uncommitted changes"
     assert (line.artifact_sha256, line.contract_sha256) == (packaged.digest, manifest.contract_sha256)
     assert (line.verdict, line.verdict_sha256) == (RecordedVerdict(passed=True, undecided=("champion",)), "f" * 64)
     other = verdict.model_copy(update={"artifact_sha256": "a" * 64})
-    line = build_line(manifest, packaged.digest, "3", None, other, "f" * 64, NOW)
+    line = build_line(manifest, packaged.digest, "3", (None, None), other, "f" * 64, NOW)
     assert (line.verdict, line.verdict_sha256) == (None, None)
+    assert line.made_from == "outside of git"

@@ -19,7 +19,7 @@ from skline.monitoring.report.content import MAX_WINDOWS, PageContent, ReleaseMa
 from skline.monitoring.report.page import render_page
 from skline.monitoring.result import Drift, WindowResult
 from skline.monitoring.run import PAGE, TEXTFILE, Job, run
-from skline.monitoring.state import FILE_NAME, PastResult, read_state
+from skline.monitoring.state import FILE_NAME, STATE_VERSION, PastResult, read_state
 from skline.settings.monitor import Monitor
 from tests.skline.monitoring.conftest import DAY, END
 
@@ -129,7 +129,9 @@ def test_result_without_edges_is_read_and_shown(result: WindowResult) -> None:
     assert 'aria-label="Histograms of' in page_of(WindowResult.model_validate(found))
 
 
-def test_state_of_version_1_is_read_and_written_as_version_2(result: WindowResult, job: Job, tmp_path: Path) -> None:
+def test_state_of_version_1_is_read_and_written_as_the_current_one(
+    result: WindowResult, job: Job, tmp_path: Path
+) -> None:
     state = read_state(job.log.folder)
     old = state.model_dump(mode="json") | {"version": 1}
     for window in old["windows"]:
@@ -140,7 +142,7 @@ def test_state_of_version_1_is_read_and_written_as_version_2(result: WindowResul
     assert read_state(job.log.folder).windows[0].metric is None
     run(job, tmp_path, NOW)
     written = read_state(job.log.folder)
-    assert (written.version, written.windows[0].metric) == (2, "roc_auc")
+    assert (written.version, written.windows[0].metric) == (STATE_VERSION, "roc_auc")
 
 
 def test_earlier_window_does_not_replace_the_newest_page(result: WindowResult, job: Job, tmp_path: Path) -> None:

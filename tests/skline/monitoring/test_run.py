@@ -159,9 +159,12 @@ def test_textfile_has_the_documented_metrics_and_the_service_exports_it(
     result = run(dataclasses.replace(job, settings=settings), tmp_path, NOW)
     families = parse_state(prometheus_text(with_columns(result, 3)).encode())
     in_docs = {name: each for name, each in documented().items() if name.startswith(PREFIX)}
-    assert {family.name: family.type for family in families} == {name: kind for name, (kind, _) in in_docs.items()}
-    for family in families:
-        labels = in_docs[family.name][1]
-        assert {label for sample in family.samples for label in sample.labels} == labels.keys(), family.name
+    families_by_name = {f"{each.name}_total" if each.type == "counter" else each.name: each for each in families}
+    assert {name: each.type for name, each in families_by_name.items()} == {
+        name: kind for name, (kind, _) in in_docs.items()
+    }
+    for name, family in families_by_name.items():
+        labels = in_docs[name][1]
+        assert {label for sample in family.samples for label in sample.labels} == labels.keys(), name
         for label, values in labels.items():
             assert not values or {sample.labels[label] for sample in family.samples} == values

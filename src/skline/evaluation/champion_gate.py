@@ -41,7 +41,8 @@ def check_champion(
     `has_segments` tells whether the test part has segments, of any size.
     """
     if comparison is None:
-        yield GateResult(gate="champion", passed=True, reason="there is no champion yet: nothing is released")
+        reason = "nothing is released, so there is no model to compare with"
+        yield GateResult(gate="champion", passed=None, applies=False, reason=reason)
     elif isinstance(comparison, SklineError):
         yield GateResult(gate="champion", passed=False, reason=str(comparison))
     elif comparison.sha256 == artifact_sha256:
@@ -134,7 +135,8 @@ def _check_segments(gates: Gates, comparison: Comparison, *, has_segments: bool)
         passed=not worse,
         value=worse[0].difference.value if worse else None,
         limit=-rules.segment_margin,
-        reason=f"much worse than {comparison.version} in {named}"
+        reason=f"much worse than {comparison.version} in {named}; must be at most {rules.segment_margin:g} worse, "
+        "or not so beyond chance"
         if worse
         else f"none of {comparison.compared_segments} segments is worse by more than {rules.segment_margin:g} "
         "beyond chance",

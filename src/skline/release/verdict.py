@@ -10,16 +10,25 @@ from skline.errors import SklineError
 class GateResult(BaseModel):
     """The result of one gate: the value that was checked against the limit, if it is a number, and the reason.
 
-    `passed` is None where nothing was decided: the rows are too few, or there is nothing to check.
+    `passed` is None where nothing was decided: the rows are too few, or there is nothing to check. `applies` is False
+    for the gate of the champion while there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     gate: str
     passed: bool | None
+    applies: bool = True
     value: float | None = None
     limit: float | None = None
     reason: str
+
+    @property
+    def outcome(self) -> str:
+        """The result in a word or a few."""
+        if not self.applies:
+            return "no champion yet"
+        return {True: "passed", False: "failed", None: "undecided"}[self.passed]
 
 
 class Verdict(BaseModel):
@@ -48,8 +57,8 @@ class Verdict(BaseModel):
 
     @property
     def undecided_gates(self) -> tuple[GateResult, ...]:
-        """The gates that neither passed nor failed."""
-        return tuple(gate for gate in self.gates if gate.passed is None)
+        """The gates that neither passed nor failed, although there is something to check."""
+        return tuple(gate for gate in self.gates if gate.passed is None and gate.applies)
 
     def failures(self) -> str:
         """Return the failed gates with their reasons, in one line."""
@@ -59,9 +68,10 @@ class Verdict(BaseModel):
         """Return the verdict as one sentence."""
         if not any(gate.passed is not None for gate in self.gates):
             return "No: no gate was decided."
+        n_gates = sum(gate.applies for gate in self.gates)
         if self.failed_gates:
             names = ", ".join(gate.gate for gate in self.failed_gates)
-            return f"No: {len(self.failed_gates)} of {len(self.gates)} gates failed ({names})."
+            return f"No: {len(self.failed_gates)} of {n_gates} gates failed ({names})."
         if self.champion_sha256 is None:
             comparison = "there is no champion yet to compare with"
         elif self.champion_sha256 == self.artifact_sha256:
@@ -73,9 +83,9 @@ class Verdict(BaseModel):
         else:
             comparison = f"it is not worse than the champion {self.champion_version}, and no improvement is shown"
         if not self.undecided_gates:
-            return f"Yes: all {len(self.gates)} gates passed; {comparison}."
+            return f"Yes: all {n_gates} gates passed; {comparison}."
         names = ", ".join(gate.gate for gate in self.undecided_gates)
-        passed = len(self.gates) - len(self.undecided_gates)
+        passed = n_gates - len(self.undecided_gates)
         return f"Yes: {passed} gates passed, {len(self.undecided_gates)} undecided ({names}); {comparison}."
 
 

@@ -17,8 +17,6 @@ from skline.release.verdict import Verdict
 from skline.settings.evaluation import Evaluate, Gates
 
 LoadTable = Callable[[], pd.DataFrame]
-#: What the stage prints for a gate.
-OUTCOMES = {True: "passed", False: "FAILED", None: "undecided"}
 
 
 def assess(
@@ -151,7 +149,8 @@ def main() -> None:
     )
     print(verdict.summary())
     for result in verdict.gates:
-        print(f"{OUTCOMES[result.passed]}  {result.gate}: {result.reason}")
+        outcome = result.outcome.upper() if result.passed is False else result.outcome
+        print(f"{outcome}  {result.gate}: {result.reason}")
     print(
         f"on this machine a row takes {costs.latency_ms:g} ms of processor time ({costs.latency_low_ms:g} to "
         f"{costs.latency_high_ms:g} in {ROUNDS} rounds), and the model {costs.memory_mb:g} MB of memory"

@@ -147,6 +147,7 @@ def test_a_model_that_is_better_overall_and_much_worse_in_one_segment_fails() ->
     assert comparison.difference.low > 0
     assert failed(verdict) == ["champion by segment"]
     assert "town small" in verdict.failed_gates[0].reason
+    assert "; must be at most 0.05 worse" in verdict.failed_gates[0].reason
 
 
 def test_a_first_model_passes_without_a_champion() -> None:
@@ -154,6 +155,10 @@ def test_a_first_model_passes_without_a_champion() -> None:
     assert verdict.passed
     assert "no champion yet" in verdict.summary()
     assert verdict.improved is None
+    [champion] = [gate for gate in verdict.gates if gate.gate == "champion"]
+    assert (champion.passed, champion.outcome) == (None, "no champion yet")
+    assert verdict.undecided_gates == ()
+    assert verdict.summary().startswith(f"Yes: all {len(verdict.gates) - 1} gates passed; ")
 
 
 def test_a_champion_that_cannot_be_scored_fails_with_its_reason() -> None:

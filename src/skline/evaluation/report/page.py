@@ -87,15 +87,11 @@ def _banner(verdict: Verdict) -> str:
 
 def _gates(verdict: Verdict) -> str:
     """List the gates: those that failed first, then the undecided ones."""
-    kinds: dict[bool | None, tuple[str, str]] = {
-        False: ("no", "failed"),
-        None: ("undecided", "undecided"),
-        True: ("yes", "passed"),
-    }
+    styles: dict[bool | None, str] = {False: "no", None: "undecided", True: "yes"}
     lines = [
-        f'<li class="{style}"><span class="tag">{name}</span>'
+        f'<li class="{style}"><span class="tag">{gate.outcome}</span>'
         f"<b>{escape(gate.gate)}</b><span>{escape(gate.reason)}</span></li>"
-        for passed, (style, name) in kinds.items()
+        for passed, style in styles.items()
         for gate in verdict.gates
         if gate.passed is passed
     ]

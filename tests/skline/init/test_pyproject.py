@@ -1,6 +1,7 @@
 """What `skline init` changes in pyproject.toml."""
 
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -115,3 +116,18 @@ def test_replaces_the_name_of_the_template_only(tmp_path: Path) -> None:
 )
 def test_name_is_valid_and_that_of_no_installed_library(name: str, distribution: str) -> None:
     assert pyproject.distribution_name(name) == distribution
+
+
+def test_lock_of_uv_gets_the_name_of_the_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyproject.toml").write_text(
+        f'[project]\nname = "{pyproject.TEMPLATE_NAME}"\nversion = "0.1.0"\nrequires-python = ">=3.11"\n'
+    )
+    assert pyproject.update_lock(tmp_path) == [], "the project has no uv.lock"
+    subprocess.run(["uv", "lock", "--quiet"], cwd=tmp_path, check=True)
+    pyproject.set_name(tmp_path, "churn")
+    assert pyproject.update_lock(tmp_path) == ["updated uv.lock"]
+    assert 'name = "churn"' in (tmp_path / "uv.lock").read_text()
+    subprocess.run(["uv", "lock", "--check", "--quiet"], cwd=tmp_path, check=True)
+    monkeypatch.setenv("UV", str(tmp_path / "no-uv"))
+    [action] = pyproject.update_lock(tmp_path)
+    assert action.startswith("uv.lock is older than pyproject.toml: run `uv lock` before the first commit (")

@@ -95,8 +95,10 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     if is_worker():
         await loading  # until then the other workers take the connections
     container.connections.start()
+    container.guard.keys.start()
     yield {connections.STATE_KEY: container.connections}
     await container.connections.close()
+    await asyncio.to_thread(container.guard.keys.close)
     await loading
     await container.coalescer.close()
     await container.predictor.close()

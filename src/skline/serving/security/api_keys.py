@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import math
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -50,13 +51,13 @@ class KeyStore:
     Parameters
     ----------
     file : Path or None
-        The key file, which need not exist. It is checked for changes at most once a second.
+        The key file, which need not exist. `start` follows its changes.
     inline : bytes or None
         The content of another key file, which does not change.
     no_auth : bool
         Require no key.
-    wall_clock, clock : callable
-        Return seconds since 1970, and monotonic seconds.
+    wall_clock : callable
+        Returns seconds since 1970.
 
     Attributes
     ----------
@@ -80,18 +81,29 @@ class KeyStore:
         *,
         no_auth: bool = False,
         wall_clock: Callable[[], float] = time.time,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.file, self.no_auth = file, no_auth
         self.rejected: Counter[str] = Counter()
         self.reloads = self.reload_failures = 0
-        self._wall_clock, self._clock = wall_clock, clock
+        self._wall_clock = wall_clock
         self._inline = () if inline is None else api_keys.parse(inline, "SKLINE_SECURITY__API_KEYS").keys
         self._key_required = inline is not None
         self._keys: dict[bytes, _StoredKey] = {}
         self._signature = self._file_signature()
-        self._next_check = clock() + RELOAD_SECONDS
         self._install(api_keys.read(file).keys if file is not None and self._signature is not None else None)
+        self._closed = threading.Event()
+        self._follower = threading.Thread(target=self._follow, name="api keys", daemon=True)
+
+    def start(self) -> None:
+        """Start to look for changes of the file once a second, in a thread: to parse 10,000 keys takes 0.1 s."""
+        if self.file is not None:
+            self._follower.start()
+
+    def close(self) -> None:
+        """Stop looking for changes."""
+        self._closed.set()
+        if self._follower.ident is not None:
+            self._follower.join()
 
     @property
     def auth_disabled(self) -> bool:
@@ -119,8 +131,6 @@ class KeyStore:
         RequestError
             401 if the key is not valid, with one message for all reasons; 403 if it lacks the scope.
         """
-        if self._clock() >= self._next_check:
-            self._reload_if_changed()
         if self.no_auth or not self._key_required:
             return ANONYMOUS
         token = api_key or (authorization[7:].strip() if authorization[:7].lower() == b"bearer " else b"")
@@ -137,9 +147,11 @@ class KeyStore:
             raise errors.forbidden(required_scope)
         return key.caller
 
-    def _reload_if_changed(self) -> None:
-        """Load the file if it has changed; a broken or missing file leaves the last valid keys in force."""
-        self._next_check = self._clock() + RELOAD_SECONDS
+    def reload_if_changed(self) -> None:
+        """Load the file if it has changed; a broken or missing file leaves the last valid keys in force.
+
+        Until it is loaded, the previous keys are in force.
+        """
         signature = self._file_signature()
         if signature == self._signature or self.file is None:
             return
@@ -153,10 +165,19 @@ class KeyStore:
             self.reloads += 1
             log.info("the key file has changed: %d keys are valid", self.valid_keys)
 
+    def _follow(self) -> None:
+        while not self._closed.wait(RELOAD_SECONDS):
+            try:
+                self.reload_if_changed()
+            except Exception:
+                log.exception("the key file could not be checked for changes; the previous keys stay in force")
+
     def _install(self, file_keys: tuple[api_keys.Key, ...] | None) -> None:
         """Put the keys of the file (None if there is no file) and of the setting in force."""
+        keys = {key.id.encode(): _stored_key(key) for key in (*self._inline, *(file_keys or ()))}
+        # Requests read these in the event loop while this runs in a thread: a required key is known first.
+        self._keys = keys
         self._key_required = self._key_required or file_keys is not None
-        self._keys = {key.id.encode(): _stored_key(key) for key in (*self._inline, *(file_keys or ()))}
 
     def _file_signature(self) -> tuple[int, int, int] | None:
         """Return what changes with the file's content; None if there is no file."""

@@ -70,9 +70,10 @@ def seal(settings: LogSettings, before: dt.date | None = None) -> dict[dt.date, 
 
 
 def purge(settings: LogSettings, keep_days: int) -> DeletedRows:
-    """Delete predictions and labels, sealed or not, of the days before the last `keep_days` complete ones."""
+    """Delete predictions, sealed or not, labels and counts of the days before the last `keep_days` complete ones."""
     first = today() - dt.timedelta(days=keep_days)
     with partitions.lock(settings.partitions), closing(open_store(settings)) as store:
+        store.delete_before("skline_rejected_requests", to_us(first))
         return DeletedRows(
             predictions=store.delete_before("predictions", to_us(first)),
             sealed=partitions.delete_before(settings.partitions, first),

@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from skline.logs.records import Prediction
+from skline.logs.rejections import RejectedCount
 
-TableName = Literal["predictions", "labels"]
+TableName = Literal["predictions", "labels", "skline_rejected_requests"]
 
 #: Version of the layout that this code reads and writes.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 #: Version of a layout without `VERSION_TABLE`, which is how the logs were stored before versions existed.
 UNVERSIONED = 1
 #: Table with a row for each version to which this code brought the database. A more general name could be that of
@@ -33,6 +34,9 @@ TABLES: dict[TableName, dict[str, str]] = {
         "event_time": "BIGINT",
         "label": "TEXT",
     },
+    # As VERSION_TABLE, it has a name that is no other application's.
+    "skline_rejected_requests": dict.fromkeys(RejectedCount._fields, "TEXT")
+    | dict.fromkeys(("time", "requests", "row_count"), "BIGINT"),
 }
 
 #: Indexes by name, with the table, and what is indexed. With those of reviews, the predictions that wait for review are
@@ -42,6 +46,7 @@ INDEXES: dict[str, tuple[TableName, str]] = {
     "labels_time": ("labels", "(time)"),
     "predictions_review": ("predictions", "(seq) WHERE review > 0"),
     "labels_prediction": ("labels", "(prediction_id)"),
+    "skline_rejected_requests_time": ("skline_rejected_requests", "(time)"),
 }
 
 #: Columns of the unversioned layout; tables with other columns belong to another application.
@@ -100,6 +105,7 @@ MIGRATIONS: dict[int, Migration] = {
             ("labels", "CREATE INDEX labels_prediction ON labels (prediction_id)"),
         ),
     ),
+    4: Migration(statements=()),  # skline_rejected_requests, which is created like any table that is missing
 }
 
 

@@ -8,6 +8,7 @@ callers share a commit.
 import asyncio
 import threading
 import time
+from collections import deque
 from collections.abc import Sequence
 
 from skline.logs.entity import EntityHasher
@@ -22,6 +23,7 @@ from skline.logs.queue import (
     row_count,
 )
 from skline.logs.records import Prediction, PredictionEncoder
+from skline.logs.rejections import RejectedCount
 from skline.logs.request_rows import RequestRows
 from skline.logs.settings import LogSettings
 from skline.logs.stats import LogCounters, LogStats
@@ -32,6 +34,8 @@ __all__ = ["LogStats", "NotDurable", "PredictionLog"]
 
 #: Time before a failed batch is written again: at first, and at most.
 MIN_RETRY_SECONDS, MAX_RETRY_SECONDS = 0.05, 5.0
+#: Counts of rejected requests that wait for the database at most.
+MAX_REJECTIONS = 10_000
 #: Time that the writer's thread gets beyond `drain_seconds` to notice that they are over.
 CLOSE_GRACE_SECONDS = 2.0
 
@@ -53,6 +57,8 @@ class PredictionLog:
         # In sync mode the writer takes a row at once; rows that arrive during its commit share the next one.
         self._wake_rows = 1 if settings.mode == "sync" else min(settings.batch_rows, settings.queue_rows)
         self._counters = LogCounters(settings)
+        self._rejections: deque[RejectedCount] = deque(maxlen=MAX_REJECTIONS)
+        self._rejections_at = 0.0
         self._thread = threading.Thread(target=self._run, name="prediction-log", daemon=True)
         self._is_off = settings.mode == "off"
         if not self._is_off:
@@ -99,6 +105,12 @@ class PredictionLog:
         if len(self._queue) >= self._wake_rows:
             self._wake.set()
         return True
+
+    def put_rejections(self, counts: Sequence[RejectedCount]) -> None:
+        """Add counts of rejected requests without waiting; beyond MAX_REJECTIONS the oldest ones are lost."""
+        if not self._is_off:
+            self._rejections.extend(counts)
+            self._wake.set()
 
     async def append(self, records: Sequence[Prediction]) -> None:
         """Add the rows of one response; in sync mode return when they are durable, otherwise at once.
@@ -152,8 +164,10 @@ class PredictionLog:
         """Write batches until the log is closed and the queue is empty; the writer's thread."""
         while True:
             # Set by the row that completes a batch; otherwise `batch_ms` starts a smaller one.
-            self._wake.wait(None if self._wake_rows == 1 else self.settings.batch_ms / 1000)
+            waits_for_row = self._wake_rows == 1 and not self._rejections
+            self._wake.wait(None if waits_for_row else self.settings.batch_ms / 1000)
             self._wake.clear()
+            self._write_rejections()
             while batch := self._queue.take(self.settings.batch_rows):
                 self._write_with_retries(batch)
                 self._counters.in_flight = 0
@@ -161,7 +175,30 @@ class PredictionLog:
                     break
             if self._closing.is_set() and not len(self._queue):
                 break
+        self._write_rejections()
         self._close_store()
+
+    def _write_rejections(self) -> None:
+        """Write the counts of rejected requests; if that fails, keep them for a later call."""
+        if not self._rejections or (time.monotonic() < self._rejections_at and not self._closing.is_set()):
+            return
+        counts = [self._rejections.popleft() for _ in range(len(self._rejections))]
+        try:
+            self._opened_store().write("skline_rejected_requests", counts)
+        except RowsRejected as error:
+            self._counters.count_rejected(error)
+        except Exception as error:  # noqa: BLE001 (as in `_write_with_retries`)
+            self._close_store()
+            self._rejections.extendleft(reversed(counts))
+            self._rejections_at = time.monotonic() + MAX_RETRY_SECONDS
+            self._counters.count_failure(error, len(self._queue))
+        else:
+            self._counters.count_written(0, len(self._queue))
+
+    def _opened_store(self) -> Store:
+        if self._store is None:
+            self._store = open_store(self.settings, durable=self.settings.mode == "sync")
+        return self._store
 
     def _write_with_retries(self, batch: list[QueueItem]) -> None:
         """Write a batch, however long the database is unavailable; after `close` until the deadline."""
@@ -192,17 +229,16 @@ class PredictionLog:
 
     def _write_batch(self, batch: list[QueueItem]) -> None:
         """Write a batch; reject rows that can never be stored, and write the others."""
-        if self._store is None:
-            self._store = open_store(self.settings, durable=self.settings.mode == "sync")
+        store = self._opened_store()
         written: list[CommitWaiter | None] = []
         rejected: list[tuple[CommitWaiter | None, Exception]] = []
         for group in group_items(batch):
             if not isinstance(group, RequestRows):
-                self._write_rows(self._store, group, written, rejected)
-            elif self._write_request(self._store, group):
+                self._write_rows(store, group, written, rejected)
+            elif self._write_request(store, group):
                 written += [None] * len(group)
             else:
-                self._write_rows(self._store, [(record, None) for record in group.predictions()], written, rejected)
+                self._write_rows(store, [(record, None) for record in group.predictions()], written, rejected)
         self._count_batch(written, rejected)
 
     def _write_request(self, store: Store, rows: RequestRows) -> bool:

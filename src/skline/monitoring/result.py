@@ -67,6 +67,15 @@ class ColumnQuality(Model):
     has_vanished: bool
 
 
+class RejectedRule(Model):
+    """Requests, and their rows, that were rejected because they break a rule in a column."""
+
+    rule: str
+    column: str
+    requests: int
+    rows: int
+
+
 class Quality(Model):
     """Quality of the window's data.
 
@@ -83,6 +92,11 @@ class Quality(Model):
         Rows whose inputs or prediction cannot be read; they are left out.
     conflicting_labels : int
         Predictions with labels that contradict each other; the last one is used.
+    rejected : Estimate
+        Share of rows that were rejected, among these and the predictions; its interval is that of the requests.
+    rejected_requests, rejected_rows : int
+    rejections : tuple of RejectedRule
+        The most rows first; a request counts for each rule and column that it breaks.
     """
 
     rows: int
@@ -91,6 +105,10 @@ class Quality(Model):
     by_contract: dict[str, int]
     broken_rows: int
     conflicting_labels: int
+    rejected: Estimate = Estimate()
+    rejected_requests: int = 0
+    rejected_rows: int = 0
+    rejections: tuple[RejectedRule, ...] = ()
     columns: tuple[ColumnQuality, ...] = ()
 
 

@@ -22,6 +22,7 @@ from skline.monitoring.notification import notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Rows, Summary, remove_leftovers
 from skline.monitoring.reference import TrainingReference
+from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
 from skline.monitoring.result import (
@@ -178,6 +179,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     ]
     served = operations.describe_operations(counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms)
     checks = [
+        rejected_check(described, settings.quality.rejected, settings.min_rows),
         *quality.quality_checks(described, job.artifact.digest, settings.quality, settings.min_rows, len(rows)),
         *drift_checks(drifted, settings),
         *_label_checks(measured, changes, settings),
@@ -247,7 +249,9 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
             columns += [found] if found is not None else []
     length = job.settings.window
     earlier = [reader.count(start, start + length) for start in job.season_starts]
-    return analysis.describe_quality(counts, [each for each in earlier if each], columns)
+    described = analysis.describe_quality(counts, [each for each in earlier if each], columns)
+    rejected = problems.attempt("quality", "rejected", lambda: read_rejections(job.log, job.start, job.end))
+    return described if rejected is None else describe_rejections(described, rejected)
 
 
 def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:

@@ -41,6 +41,7 @@ class ResultCollector(Collector):
             "Messages to the webhook that were not delivered, or perhaps not",
             self._webhook_failures,
         )
+        yield _value("rejected_share", "Share of rows that were rejected", result.quality.rejected.value)
         if result.drift is not None:
             yield _family(
                 "drift_effect",

@@ -56,7 +56,7 @@ def create_app(settings: ServiceSettings | None = None) -> Dispatcher:
         lifespan=_lifespan,
     )
     app.state.container = container
-    responses.install_error_handlers(app)
+    responses.install_error_handlers(app, container.rejections.count)
     security = settings.security
     dispatcher = Dispatcher(
         app, container.lifecycle, container.permissions, container.limiter, security, settings.root_path
@@ -102,6 +102,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     await loading
     await container.coalescer.close()
     await container.predictor.close()
+    container.rejections.flush()
     await asyncio.to_thread(container.prediction_log.close)
     await asyncio.to_thread(container.labels.close)
     if container.guard.limiter is not None:

@@ -9,6 +9,7 @@ from skline.logs.writer import PredictionLog
 from skline.serving.api.collector import RuntimeCollector
 from skline.serving.observability.metrics import Metrics
 from skline.serving.observability.monitor_state import MonitorState
+from skline.serving.observability.rejections import RejectedRequests
 from skline.serving.prediction.coalescer import RequestCoalescer
 from skline.serving.prediction.experiment_router import ExperimentRouter
 from skline.serving.prediction.explanations import ExplanationService
@@ -44,6 +45,7 @@ class Container:
     monitor_state: MonitorState
     guard: Guard
     permissions: Permissions
+    rejections: RejectedRequests
     lifecycle: RequestLifecycle
     limiter: ConcurrencyLimiter
     label_limiter: ConcurrencyLimiter
@@ -74,6 +76,10 @@ def build(settings: ServiceSettings) -> Container:
     body_budget, connections = BodyBudget(settings.all_bodies_bytes), ConnectionLimiter(limits)
     prediction_log = PredictionLog(settings.log)
     models = ModelManager(artifact, release, settings, metrics, prediction_log)
+    rejections = RejectedRequests(
+        artifact.contract.input_names, lambda: models.artifact.version, prediction_log.put_rejections
+    )
+    metrics.registry.register(rejections)
     parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
     monitor_state = MonitorState(settings.monitor_folder / paths.MONITOR_STATE.name)
     metrics.registry.register(monitor_state)
@@ -104,7 +110,8 @@ def build(settings: ServiceSettings) -> Container:
         permissions=Permissions(
             settings.security, development=settings.environment == "development", public_prefixes=("/page",)
         ),
-        lifecycle=RequestLifecycle(settings, guard, metrics),
+        rejections=rejections,
+        lifecycle=RequestLifecycle(settings, guard, metrics, rejections.count),
         label_limiter=label_limiter,
         limiter=limiter,
         body_budget=body_budget,

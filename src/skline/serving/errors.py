@@ -26,7 +26,14 @@ class RequestError(Exception):
         Extra response headers; `retry-after: 1` by default for a 503.
     loc : sequence of str
         Part of the request that is wrong.
+
+    Attributes
+    ----------
+    rows : int
+        Rows that are rejected with the request, as far as they are known.
     """
+
+    rows = 1
 
     def __init__(
         self,
@@ -51,8 +58,9 @@ class RequestError(Exception):
 class ValidationFailed(RequestError):
     """A 422 with many errors. The list is made in the thread that parsed the body: it takes microseconds per error."""
 
-    def __init__(self, detail: list[dict[str, Any]]) -> None:
+    def __init__(self, detail: list[dict[str, Any]], rows: int) -> None:
         super().__init__(422, f"the body breaks the contract at {len(detail)} places or more")
+        self.rows = rows
         self._detail = detail[:MAX_ERRORS]
 
     @property

@@ -50,6 +50,9 @@ class Quality(SettingsSection):
     missing: Share = Field(default=0.05, description="Allowed increase of the share of missing values of a column")
     unseen: Share = Field(default=0.02, description="Allowed share of categories that training did not see")
     outside: Share = Field(default=0.02, description="Allowed share of numbers outside the range of training")
+    rejected: Share = Field(
+        default=0.05, description="Allowed share of rows that the service rejected because they break the contract"
+    )
     other_contract: Share = Field(default=0.0, description="Allowed share of rows of another artifact's contract")
 
 

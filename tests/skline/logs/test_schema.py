@@ -57,7 +57,7 @@ def versions(settings: LogSettings) -> list[int]:
 
 def layout(settings: LogSettings) -> dict[str, list[tuple[Any, ...]]]:
     """Return the columns, types, constraints and indexes of all tables."""
-    names = ["predictions", "labels", "skline_log_schema"]
+    names = [*schema.TABLES, schema.VERSION_TABLE]
     with connect(settings) as connection:
         if settings.is_postgres:
             columns = (
@@ -211,7 +211,7 @@ def test_missing_table_is_created(settings: LogSettings, table: str, version: in
         connection.execute(f"DROP TABLE {table}")
     with closing(open_store(settings)) as store:
         counts = {name: store.summarize(name).rows for name in schema.TABLES}
-    assert counts == {"predictions": 2, "labels": 2} | {table: 0}
+    assert counts == {"predictions": 2, "labels": 2, "skline_rejected_requests": 0} | {table: 0}
     assert versions(settings) == [schema.SCHEMA_VERSION]
 
 

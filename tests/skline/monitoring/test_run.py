@@ -13,9 +13,13 @@ import pytest
 
 from skline.errors import SklineError
 from skline.logs import maintenance
+from skline.logs.records import to_us
+from skline.logs.rejections import RejectedCount
 from skline.logs.stores import open_store
-from skline.monitoring.result import WindowResult
-from skline.monitoring.run import TEXTFILE, Job, run
+from skline.logs.writer import PredictionLog
+from skline.monitoring.rejections import describe_rejections, rejected_check
+from skline.monitoring.result import RejectedRule, WindowResult
+from skline.monitoring.run import PAGE, TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, read_state
 from skline.monitoring.textfile import prometheus_text
 from skline.serving.observability.monitor_state import PREFIX, parse_state
@@ -168,3 +172,32 @@ def test_textfile_has_the_documented_metrics_and_the_service_exports_it(
         assert {label for sample in family.samples for label in sample.labels} == labels.keys(), name
         for label, values in labels.items():
             assert not values or {sample.labels[label] for sample in family.samples} == values
+
+
+def test_rejected_requests_raise_a_check_and_batches_count_by_their_rows(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 9, 60)
+    minute = to_us(END - 2 * DAY)
+    log = PredictionLog(job.log)
+    for rule, column, requests, rows in (
+        ("*", "*", 60, 120),
+        ("missing", "carrier", 50, 110),
+        ("type", "other", 15, 15),
+    ):
+        log.put_rejections([RejectedCount.new(minute, "demo", rule, column, requests, rows)])
+    log.put_rejections([RejectedCount.new(to_us(END), "demo", "*", "*", 1_000, 1_000)])
+    log.close()
+    result = run(job, tmp_path, NOW)
+    quality = result.quality
+    assert (quality.rejected_requests, quality.rejected_rows) == (60, 120)
+    assert quality.rejected.value == pytest.approx(120 / 540)
+    assert [each.rule for each in quality.rejections] == ["missing", "type"]
+    check = next(check for check in result.checks if check.rule == "rejected")
+    assert check.raised
+    assert "22.2 % of the rows were rejected, most of them by the rule missing in the column carrier" in check.message
+    assert "Rejected requests" in (tmp_path / PAGE).read_text()
+    one_batch = describe_rejections(
+        quality, [RejectedRule(rule="*", column="*", requests=1, rows=120), *quality.rejections]
+    )
+    assert rejected_check(one_batch, 0.05, 300).raised is False  # one request of 120 rows may be chance

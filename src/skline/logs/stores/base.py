@@ -223,7 +223,7 @@ class Store(abc.ABC):
                     f"supports at most {SCHEMA_VERSION}; upgrade skline, or set another SKLINE_LOG__DATABASE"
                 )
             return version
-        log_tables = [table for table in TABLES if table in tables]
+        log_tables = [table for table in UNVERSIONED_COLUMNS if table in tables]
         for table in log_tables:
             columns = {column[0] for column in self._execute(f"SELECT * FROM {table} LIMIT 0").description}  # noqa: S608
             if columns - {"seq"} != UNVERSIONED_COLUMNS[table]:

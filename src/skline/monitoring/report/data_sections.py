@@ -106,7 +106,19 @@ def quality(result: WindowResult) -> list[str]:
     other = sum(found.by_contract.values()) - found.by_contract.get(result.window.artifact_digest, 0)
     if other:
         text += f" {other:,} rows are of another artifact."
+    if found.rejected_rows:
+        text += (
+            f" {found.rejected_rows:,} rows were rejected in {found.rejected_requests:,} requests, "
+            f"{_share(found.rejected)} of all rows."
+        )
     blocks = [f"<p>{text}</p>"]
+    if found.rejections:
+        rejected = [
+            {"rule": each.rule, "column": each.column, "requests": f"{each.requests:,}", "rows": f"{each.rows:,}"}
+            for each in found.rejections
+        ]
+        caption = "Rejected requests; one counts for each rule and column that it breaks"
+        blocks.append(_folded_table(rejected, caption, ("requests", "rows")))
     if found.columns:
         columns = sorted(found.columns, key=lambda each: -_worst_share(each))
         numbers = ("missing", "in training", "unseen", "usual", "outside")
@@ -163,5 +175,5 @@ def _folded_table(rows: list[dict[str, str]], caption: str, numbers: list[str] |
     table = html.table(first, caption, numbers)
     if rest:
         more = html.table(rest, f"{caption}, the others", numbers)
-        table += f"<details><summary>{len(rest)} more columns</summary>{more}</details>"
+        table += f"<details><summary>{len(rest)} more rows</summary>{more}</details>"
     return table

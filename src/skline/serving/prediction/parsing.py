@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Row
-from skline.serving.errors import RequestError
+from skline.serving.errors import RequestError, ValidationFailed, validation_details
 from skline.serving.prediction.body_checks import (
     check_structure,
     check_texts,
@@ -70,15 +70,16 @@ class RequestParser:
 
         Raises
         ------
-        pydantic.ValidationError
-            With the row, the field and the rule.
         ValidationFailed
-            The same, for a large body.
+            With the row, the field and the rule.
         RequestError
-            413 if it has more rows than a batch may have.
+            422 if it is no array of JSON, 413 if it has more rows than a batch may have.
         """
         if len(body) <= SMALL_BODY_BYTES:
-            rows: Sequence[Row] = self._row_parser.parse_rows(body)
+            try:
+                rows: Sequence[Row] = self._row_parser.parse_rows(body)
+            except ValidationError as error:
+                raise ValidationFailed(validation_details(error), _list_length(body)) from error
             self._check_length(len(rows))
             return rows
         if len(body) > LARGE_BODY_BYTES:
@@ -111,6 +112,15 @@ class RequestParser:
                 f"the batch has {count} rows, but at most {self.max_rows} are allowed; split it",
                 "batch_too_long",
             )
+
+
+def _list_length(body: bytes) -> int:
+    """Return the length of a JSON array; 1 for anything else."""
+    try:
+        content = from_json(body)
+    except ValueError:
+        return 1
+    return max(len(content), 1) if isinstance(content, list) else 1
 
 
 def check_values(body: bytes, contract: Contract, rows: int, *, is_csv: bool = False) -> None:

@@ -63,5 +63,5 @@ def validate_in_parts(values: Sequence[Any], validate: Callable[[bytes], Sequenc
             if len(details) >= MAX_ERRORS:
                 break
     if details:
-        raise ValidationFailed(details)
+        raise ValidationFailed(details, len(values))
     return valid

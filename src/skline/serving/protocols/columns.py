@@ -18,8 +18,9 @@ class WrongColumns(RequestError):
         Column, message and type of each error.
     """
 
-    def __init__(self, errors: list[tuple[str, str, str]]) -> None:
+    def __init__(self, errors: list[tuple[str, str, str]], rows: int) -> None:
         super().__init__(422, f"{len(errors)} columns are missing or unknown")
+        self.rows = rows
         self._detail = [{"loc": ["body", name], "msg": message, "type": kind} for name, message, kind in errors]
 
     @property
@@ -58,7 +59,7 @@ def check_columns(contract: Contract, rows: Sequence[dict[str, Any]]) -> None:
         else:
             message = f"the model has no input {name!r}; remove this column{where}"
         errors.append((name, message, kind))
-    raise WrongColumns(errors)
+    raise WrongColumns(errors, len(rows))
 
 
 def check_csv_header(contract: Contract, names: Sequence[str]) -> None:

@@ -19,7 +19,7 @@ from skline.serving.security.headers import Cors, RawHeader, json_headers
 from skline.serving.security.host import HostCheck
 from skline.serving.security.scopes import PROBES
 from skline.serving.settings import ServiceSettings
-from skline.serving.transport.responses import JSONBytesResponse, error_response
+from skline.serving.transport.responses import CountInvalid, JSONBytesResponse, error_response
 
 log = logging.getLogger("skline.serving")
 
@@ -34,6 +34,8 @@ class RequestLifecycle:
         Verifies API keys and counts requests.
     metrics : Metrics
         Gets the route, status and duration of each request.
+    count_invalid : callable, optional
+        Gets the errors of each request with status 422.
 
     Attributes
     ----------
@@ -48,12 +50,14 @@ class RequestLifecycle:
         Whether requests are counted in Redis: then callers await `admit_async` instead of calling `admit`.
     """
 
-    def __init__(self, settings: ServiceSettings, guard: Guard, metrics: Metrics) -> None:
+    def __init__(
+        self, settings: ServiceSettings, guard: Guard, metrics: Metrics, count_invalid: CountInvalid | None = None
+    ) -> None:
         self.cors = Cors(settings.cors)
         self.uses_redis = guard.uses_redis
         self.admit, self.admit_async, self.check_public = guard.admit, guard.admit_async, guard.check_public
         self.check_host = HostCheck().check
-        self._metrics = metrics
+        self._metrics, self._count_invalid = metrics, count_invalid
         self._access_log = AccessLog(settings.logging, PROBES)
         self._json_headers = json_headers(tls=settings.security.tls)
 
@@ -81,7 +85,7 @@ class RequestLifecycle:
         """Return the response for an error, and log the error if it is unexpected."""
         if not isinstance(error, RequestError | ValidationError):
             log.error("%s %s failed", method, path, exc_info=error)
-        return error_response(error, path)
+        return error_response(error, path, self._count_invalid)
 
     def finish(self, context: RequestContext, method: str, path: str, route: str, status: int) -> None:
         """Record the request in the metrics, by its route, and in the access log, by its path.

@@ -3,7 +3,7 @@
 Errors of paths below /v2 also have the member `error`, which clients of the Open Inference Protocol show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -15,13 +15,17 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 
 from skline.serving import errors
-from skline.serving.errors import MAX_ERRORS, RequestError, validation_details
+from skline.serving.errors import MAX_ERRORS, RequestError, ValidationFailed, validation_details
 from skline.serving.transport.proxies import path_of
 
 CONTENT_TYPE = (b"content-type", b"application/json")
 INTERNAL_ERROR = [{"loc": [], "msg": "the service failed on this request; its log says why", "type": "server_error"}]
 #: Errors whose text `error` contains; `detail` has more of them.
 ERRORS_IN_TEXT = 5
+
+
+#: Counts a request with status 422: its errors, its rows, and its path.
+CountInvalid = Callable[[Sequence[Mapping[str, Any]], int, str], None]
 
 
 class JSONBytesResponse(Response):
@@ -38,23 +42,26 @@ class JSONBytesResponse(Response):
             self.raw_headers += [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
 
 
-def error_response(error: Exception, path: str) -> JSONBytesResponse:
-    """Return the response for an error of a request to `path`: 500 if it is unexpected."""
-    if isinstance(error, RequestError):
-        return JSONBytesResponse(_body(error.detail, path), error.status, error.headers)
+def error_response(error: Exception, path: str, count_invalid: CountInvalid | None = None) -> JSONBytesResponse:
+    """Return the response for an error of a request to `path`: 500 if it is unexpected. A 422 is counted."""
     if isinstance(error, ValidationError):
-        return JSONBytesResponse(_body(validation_details(error), path), 422)
-    return JSONBytesResponse(_body(INTERNAL_ERROR, path), 500)
+        error = ValidationFailed(validation_details(error), rows=1)
+    if not isinstance(error, RequestError):
+        return JSONBytesResponse(_body(INTERNAL_ERROR, path), 500)
+    details = error.detail
+    if error.status == 422 and count_invalid is not None:
+        count_invalid(details, error.rows, path)
+    return JSONBytesResponse(_body(details, path), error.status, error.headers)
 
 
-def install_error_handlers(app: FastAPI) -> None:
+def install_error_handlers(app: FastAPI, count_invalid: CountInvalid | None = None) -> None:
     """Register the handlers that turn the errors of FastAPI's routes into responses."""
 
     @app.exception_handler(ValidationError)
     @app.exception_handler(RequestError)
     @app.exception_handler(Exception)
     async def handle_error(request: Request, error: Exception) -> JSONBytesResponse:
-        return error_response(error, path_of(request.scope))
+        return error_response(error, path_of(request.scope), count_invalid)
 
     @app.exception_handler(RequestValidationError)
     async def handle_parameter_error(request: Request, error: RequestValidationError) -> JSONBytesResponse:
@@ -69,7 +76,7 @@ def install_error_handlers(app: FastAPI) -> None:
         if not isinstance(error.detail, str):  # of a route of the project's own, which has a form of its own
             return JSONBytesResponse(to_json({"detail": error.detail}), error.status_code, error.headers)
         path = path_of(request.scope)
-        return error_response(_as_request_error(error, request.method, path), path)
+        return error_response(_as_request_error(error, request.method, path), path, count_invalid)
 
 
 def _as_request_error(error: HTTPException, method: str, path: str) -> RequestError:

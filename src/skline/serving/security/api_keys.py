@@ -92,18 +92,21 @@ class KeyStore:
         self._signature = self._file_signature()
         self._install(api_keys.read(file).keys if file is not None and self._signature is not None else None)
         self._closed = threading.Event()
-        self._follower = threading.Thread(target=self._follow, name="api keys", daemon=True)
+        self._follower: threading.Thread | None = None
 
     def start(self) -> None:
         """Start to look for changes of the file once a second, in a thread: to parse 10,000 keys takes 0.1 s."""
-        if self.file is not None:
+        if self.file is not None and self._follower is None:
+            self._closed.clear()
+            self._follower = threading.Thread(target=self._follow, name="api keys", daemon=True)
             self._follower.start()
 
     def close(self) -> None:
         """Stop looking for changes."""
         self._closed.set()
-        if self._follower.ident is not None:
+        if self._follower is not None:
             self._follower.join()
+            self._follower = None
 
     @property
     def auth_disabled(self) -> bool:

@@ -37,7 +37,7 @@ def test_the_schema_declares_keys_from_the_first_one_on(packaged: demo.Packaged,
     with running(app) as client:
         assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
         api_keys.add(file, "a", ["predict"])
-        app.app.state.container.guard.keys._next_check = 0
+        app.app.state.container.guard.keys.reload_if_changed()
         assert client.get("/info").status_code == 401
         schema = client.get("/openapi.json").json()
         file.unlink()

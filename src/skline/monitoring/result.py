@@ -171,6 +171,8 @@ class Drift(Model):
     importance : float or None
         Does it matter: the share of the model's permutation importance that drifted columns have, each weighted by
         its effect; 0 is not at all, 1 is everything. None if the artifact holds no importances.
+    obstacle : str or None
+        Why nothing was compared; None if something was.
     columns : tuple of ColumnDrift
     seasonal : tuple of ColumnDrift
         The same against the seasonal reference, for readers; empty if there is none, or it is the reference.
@@ -179,6 +181,7 @@ class Drift(Model):
     reference: str
     reference_rows: int
     importance: float | None
+    obstacle: str | None = None
     columns: tuple[ColumnDrift, ...] = ()
     seasonal: tuple[ColumnDrift, ...] = ()
 

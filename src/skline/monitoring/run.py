@@ -43,6 +43,12 @@ from skline.settings.monitor import Compare, Monitor, format_duration
 log = logging.getLogger("skline.monitoring")
 
 Value = TypeVar("Value")
+#: Why nothing was compared, by the reference.
+OBSTACLES: dict[Compare, str] = {
+    "training": "no column could be compared with training: the artifact may hold no rows of it",
+    "previous": "no rows in the previous window",
+    "season": "no rows of earlier seasons",
+}
 TEXTFILE, PAGE = paths.MONITOR_STATE.name, paths.MONITOR_PAGE.name
 
 
@@ -222,9 +228,10 @@ def _with_states(checks: Sequence[Check], job: Job, state: MonitorState) -> list
 
 
 def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
-    """Return a check for each tested column."""
-    if drift is None:
-        return [Check(part="drift", rule="effect", subject="all", raised=None)]
+    """Return a check for each tested column; one that is undecided if nothing was compared."""
+    if drift is None or drift.obstacle is not None:
+        message = "no rows in the window" if drift is None or drift.obstacle is None else drift.obstacle
+        return [Check(part="drift", rule="effect", subject="all", raised=None, message=message)]
     checks = []
     for each in drift.columns:
         if each.tested:
@@ -257,25 +264,25 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
 def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:
     """Compare with the reference that the settings name, and with the seasonal one as well."""
     settings = job.settings
-    others: dict[Compare, Rows | None] = {"training": None}
+    starts: dict[Compare, dt.datetime] = {"season": job.season_starts[0]} if job.season_starts else {}
     if settings.compare == "previous":
-        others["previous"] = reader.read(job.start - settings.window, job.start, settings.max_rows)
-    if job.season_starts:
-        others["season"] = reader.read(job.season_starts[0], job.season_starts[0] + settings.window, settings.max_rows)
+        starts["previous"] = job.start - settings.window
+    others = {name: reader.read(start, start + settings.window, settings.max_rows) for name, start in starts.items()}
 
     def compare(name: Compare) -> list[ColumnDrift]:
-        return _compare(job, rows, reference, others.get(name), problems)
+        if name == "training":
+            return _compare(job, rows, reference, None, problems)
+        return _compare(job, rows, reference, others[name], problems) if len(others.get(name, ())) else []
 
-    seasonal = compare("season") if settings.compare != "season" and len(others.get("season") or ()) else []
-    return analysis.describe_drift(settings.compare, compare(settings.compare), reference, settings, seasonal)
+    seasonal = compare("season") if settings.compare != "season" else []
+    found = analysis.describe_drift(settings.compare, compare(settings.compare), reference, settings, seasonal)
+    return found if found.columns else found.model_copy(update={"obstacle": OBSTACLES[settings.compare]})
 
 
 def _compare(
     job: Job, rows: Rows, reference: TrainingReference, other: Rows | None, problems: Problems
 ) -> list[ColumnDrift]:
-    """Compare each input, and the score, with other rows or with those of training."""
-    if other is not None and not len(other):
-        return []
+    """Compare each input, and the score, with other rows, which are some, or with those of training."""
     known = reference.inputs if other is None else other.inputs
     entities = None if other is None else other.entities
     columns: list[ColumnDrift] = []

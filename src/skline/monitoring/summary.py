@@ -85,5 +85,10 @@ def table(result: WindowResult) -> str:
     ]
     if len(raised) > MAX_LINES:
         lines.append(f"… and {len(raised) - MAX_LINES} more, in metrics.json")
+    lines += [
+        f"undecided {check.part}/{check.subject}: {check.message}"
+        for check in result.checks
+        if check.raised is None and check.message
+    ]
     lines += [f"problem  {each.part}/{each.subject}: {each.message}" for each in result.problems]
     return "\n".join(lines)

@@ -21,6 +21,7 @@ from skline.monitoring.rejections import describe_rejections, rejected_check
 from skline.monitoring.result import RejectedRule, WindowResult
 from skline.monitoring.run import PAGE, TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, read_state
+from skline.monitoring.summary import table
 from skline.monitoring.textfile import prometheus_text
 from skline.serving.observability.monitor_state import PREFIX, parse_state
 from tests.skline.monitoring.conftest import DAY, END
@@ -201,3 +202,33 @@ def test_rejected_requests_raise_a_check_and_batches_count_by_their_rows(
         quality, [RejectedRule(rule="*", column="*", requests=1, rows=120), *quality.rejections]
     )
     assert rejected_check(one_batch, 0.05, 300).raised is False  # one request of 120 rows may be chance
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"compare": "season"}, "no rows of earlier seasons"),
+        ({"compare": "season", "window": 40 * DAY}, "no rows of earlier seasons"),
+        ({"compare": "previous"}, "no rows in the previous window"),
+    ],
+)
+def test_reference_without_rows_is_an_undecided_check_and_is_said(
+    fill: Callable[..., None], job: Job, tmp_path: Path, changes: dict[str, Any], reason: str
+) -> None:
+    fill(END, 6, 80)
+    result = run(at(job, END, **changes), tmp_path, NOW)
+    check = next(check for check in result.checks if check.part == "drift")
+    assert (check.key, check.raised, check.message) == ("drift/effect/all", None, reason)
+    assert result.states["drift"] == "insufficient_data"
+    assert f"undecided drift/all: {reason}" in table(result)
+    page = (tmp_path / PAGE).read_text()
+    assert f"Nothing was compared: {reason}." in page
+    assert not result.problems
+
+
+def test_season_with_rows_is_compared(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 15, 60)
+    result = run(at(job, END, compare="season"), tmp_path, NOW)
+    assert result.drift is not None
+    assert (result.drift.reference, result.drift.obstacle) == ("season", None)
+    assert result.states["drift"] == "ok"

@@ -50,9 +50,10 @@ def _small(
 
 def drift(result: WindowResult) -> list[str]:
     """Return whether drift matters, the histograms of the worst columns, and a table of all of them."""
-    if result.drift is None or not result.drift.columns:
-        return ["<p>Nothing was compared: the window or the reference has no rows.</p>"]
     found = result.drift
+    if found is None or not found.columns:
+        reason = "no rows in the window" if found is None else found.obstacle or "no rows in the reference"
+        return [f"<p>Nothing was compared: {reason}.</p>"]
     drifted = sum(1 for each in found.columns if each.drifted)
     text = f"{drifted} of {len(found.columns)} columns have drifted from {_reference(found)}"
     if found.importance is not None:

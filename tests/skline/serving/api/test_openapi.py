@@ -11,6 +11,7 @@ from skline.serving.app import create_app
 from skline.serving.settings import ServiceSettings
 from tests.conftest import running
 from tests.fixtures import demo
+from tests.fixtures.clients import wait_until
 
 
 def operations(schema: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -37,8 +38,7 @@ def test_the_schema_declares_keys_from_the_first_one_on(packaged: demo.Packaged,
     with running(app) as client:
         assert "securitySchemes" not in client.get("/openapi.json").json()["components"]
         api_keys.add(file, "a", ["predict"])
-        app.app.state.container.guard.keys.reload_if_changed()
-        assert client.get("/info").status_code == 401
+        wait_until(lambda: client.get("/info").status_code == 401)
         schema = client.get("/openapi.json").json()
         file.unlink()
     assert schema["components"]["securitySchemes"].keys() == {"bearer", "header"}

@@ -32,6 +32,8 @@ EVALUATION = "evaluation.json"
 BACKGROUND = "background.json"
 GOLDEN = "golden.json"
 CARD = "model_card.md"
+#: The intended use in the model card of a project that states none; the page of the service leaves it out.
+USE_NOT_STATED = "Not stated: fill in project.intended_use in params.yaml."
 #: The files without which an artifact cannot be served.
 REQUIRED = (PIPELINE, CONTRACT, GOLDEN, CARD)
 

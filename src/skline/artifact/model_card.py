@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any
 
+from skline.artifact import USE_NOT_STATED
 from skline.contract.spec import Column, Contract
 from skline.reporting import html
 from skline.reporting.format import format_interval, format_number, format_optional_interval
@@ -45,7 +46,7 @@ def sections(
     card: Sections = {
         "": [contract.description, f"Task: {contract.task}."],
         "Intended use": [
-            settings.project.intended_use or "Not stated: fill in project.intended_use in params.yaml.",
+            settings.project.intended_use or USE_NOT_STATED,
         ],
         "Data": [[_part_row(name, part) for name, part in parts.items()]],
         "Quality on the test part": [f"{metrics['rows']} rows.", _metric_rows(metrics, details)],

@@ -201,7 +201,7 @@ def model(artifact: Artifact, settings: Settings) -> list[str]:
     manifest = artifact.manifest
     scorer = "its exact plan" if manifest.scoring.path == "plan" else f"the pipeline ({manifest.scoring.reason})"
     origin = {
-        "Intended use": settings.project.intended_use or "not stated: fill in project.intended_use in params.yaml",
+        "Intended use": settings.project.intended_use,
         "Artifact": artifact.digest,
         "Training data": manifest.data_sha256.get("train", ""),
         "Scored by": scorer,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from html import escape
 from typing import Any
 
-from skline.artifact import Manifest, MetricDescription
+from skline.artifact import USE_NOT_STATED, Manifest, MetricDescription
 from skline.artifact.provenance import describe_libraries
 
 MODELS = {"model": "This model", "linear": "Linear model", "dummy": "Constant prediction"}
@@ -14,7 +14,7 @@ PARTS = {"train": "Training data", "validation": "Validation data", "test": "Tes
 def model_summary(manifest: Manifest, card: str) -> str:
     """Return intended use, metrics and provenance of the model as HTML."""
     sections = card_sections(card)
-    intended_use = sections.get("Intended use", "")
+    intended_use = sections.get("Intended use", "").replace(USE_NOT_STATED, "")
     details = {
         **_data_parts(sections.get("Data", "")),
         "Data (SHA-256)": manifest.data_sha256.get("train", "")[:12],

@@ -158,3 +158,13 @@ def test_facts_come_from_manifest_and_model_card(artifact: Artifact) -> None:
     without_descriptions = model_summary(manifest.model_copy(update={"metric_descriptions": {}}), text)
     assert '<th scope="row">roc_auc</th>' in without_descriptions
     assert "<table>" not in model_summary(artifact.manifest, "# Demo\n")
+
+
+def test_intended_use_that_is_not_stated_is_in_the_model_card_only(artifact: Artifact) -> None:
+    settings = Settings.load(demo.PARAMS)
+    unstated = settings.model_copy(update={"project": settings.project.model_copy(update={"intended_use": ""})})
+    manifest = artifact.manifest.model_dump() | {"metrics": {"rows": 1, "model": {"roc_auc": 0.6}}}
+    sections = model_card.sections(unstated, demo.contract(), manifest, {}, {})
+    card = model_card.markdown("Demo", sections)
+    assert "project.intended_use in params.yaml" in card
+    assert "params.yaml" not in model_summary(artifact.manifest, card)

@@ -8,13 +8,13 @@ import difflib
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.base import clone
+from sklearn.base import clone, is_classifier
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import (
     GroupKFold,
@@ -69,7 +69,7 @@ def search(
     space = dict(settings.space) or default_space(pipeline)
     _check_names(pipeline, space)
     metric = settings.metric or DEFAULT_SCORERS[contract.task]
-    _check_metric(metric)
+    _check_metric(metric, classes=contract.classes is not None)
     if kind == "time":
         rows = rows.sort_values(contract.by_role("time").name, kind="stable", ignore_index=True)
     name, folds = make_folds(rows, contract, kind, settings.folds, seed)
@@ -100,13 +100,15 @@ def _run_trial(
         result = cross_validate(candidate, X, y, cv=folds, scoring=metric, error_score="raise")
     except ValueError as error:
         raise SklineError(
-            f"train.search: the configuration {params or 'without changes'} cannot be fitted and scored: {error}"
+            f"train.search: the configuration {_format_params(params)} cannot be fitted, or scored by {metric}: {error}"
         ) from error
     scores = tuple(float(score) for score in result["test_score"])
     if not np.isfinite(scores).all():
+        examples = example_scorers(classes=is_classifier(pipeline))
+        broken = len(scores) - int(np.isfinite(scores).sum())
         raise SklineError(
-            f"train.search: the configuration {params or 'without changes'} scores {scores} by {metric}; "
-            "choose another metric, or fewer folds, so that every fold can be scored"
+            f"train.search.metric: {metric} is no finite number on {broken} of {len(scores)} folds (configuration: "
+            f"{_format_params(params)}); choose a metric of this task, as {examples} are, or fewer folds"
         )
     return Trial(params, float(np.mean(scores)), scores)
 
@@ -151,6 +153,16 @@ def make_folds(rows: pd.DataFrame, contract: Contract, kind: str, n: int, seed: 
     return f"{type(splitter).__name__}({n})", folds
 
 
+def example_scorers(*, classes: bool) -> str:
+    """Return names of scorers that suit the task, as text."""
+    return "neg_log_loss and f1_macro" if classes else "neg_root_mean_squared_error and r2"
+
+
+def _format_params(params: Mapping[str, Any]) -> str:
+    """Return parameters as `name=value`, separated by commas."""
+    return ", ".join(f"{name}={value!r}" for name, value in params.items()) or "the default"
+
+
 def _check_names(pipeline: Pipeline, space: dict[str, Any]) -> None:
     """Raise SklineError for a parameter that the pipeline does not have."""
     params = pipeline.get_params()
@@ -163,13 +175,15 @@ def _check_names(pipeline: Pipeline, space: dict[str, Any]) -> None:
             )
 
 
-def _check_metric(metric: str) -> None:
+def _check_metric(metric: str, *, classes: bool) -> None:
     """Raise SklineError unless scikit-learn has a scorer of this name."""
     names = get_scorer_names()
     if metric not in names:
-        closest = difflib.get_close_matches(metric, names, n=3, cutoff=0.3)
+        closest = difflib.get_close_matches(metric, names, n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(closest)}?" if closest else f"such as {example_scorers(classes=classes)}"
         raise SklineError(
-            f"train.search.metric: scikit-learn has no scorer {metric!r}; similar names: {', '.join(closest)}"
+            f"train.search.metric: scikit-learn has no scorer {metric!r}; {hint} "
+            "(all are listed by sklearn.metrics.get_scorer_names())"
         )
 
 

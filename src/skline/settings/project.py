@@ -121,7 +121,8 @@ def _describe_error(settings: type[BaseModel], error: dict[str, Any]) -> str:
     if error["type"] == "missing":
         return f"{name} is missing"
     if error["type"] != "extra_forbidden":
-        return f"{name}: {error['msg']}" + (f" (got {error['input']!r})" if is_shown else "")
+        message = error["msg"].removeprefix("Value error, ")  # of the validators in these files
+        return f"{name}: {message}" + (f" (got {error['input']!r})" if is_shown else "")
     closest = difflib.get_close_matches(keys[-1], known_keys, n=1)
     hint = f"did you mean {closest[0]!r}?" if closest else f"known keys are {', '.join(known_keys)}"
     return f"{name} is an unknown key; {hint}"

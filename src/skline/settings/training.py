@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from skline.settings.base import NonNegative, Positive, SettingsSection, Share
 
@@ -75,6 +75,19 @@ class Objective(SettingsSection):
 NUMBER_TAG, OBJECTIVE_TAG = "(number)", "(objective)"
 
 
+def _number_or_objective(value: object) -> object:
+    """Reject what is neither, with a message about both; the range of a number is checked later."""
+    if isinstance(value, int | float | dict | Objective):
+        return value
+    try:
+        return float(str(value))
+    except ValueError:
+        raise ValueError(
+            "neither a number from 0 to 1 nor an objective, which is written {objective: fbeta}, {objective: cost} or "
+            "{objective: recall}"
+        ) from None
+
+
 def _threshold_tag(value: object) -> str:
     return OBJECTIVE_TAG if isinstance(value, dict | Objective) else NUMBER_TAG
 
@@ -82,6 +95,7 @@ def _threshold_tag(value: object) -> str:
 ThresholdSetting = Annotated[
     Annotated[Share, Tag(NUMBER_TAG)] | Annotated[Objective, Tag(OBJECTIVE_TAG)],
     Discriminator(_threshold_tag),
+    BeforeValidator(_number_or_objective),
 ]
 
 

@@ -265,11 +265,11 @@ def main() -> None:
     metrics = round_metrics(result.metrics, result.details["intervals"]["model"])
     write_json(paths.METRICS, metrics)
     write_json(paths.SUMMARY, summarize_metrics(metrics, result.details))
-    write_json(paths.EVALUATION, round_significant(result.details))
+    details = round_significant(result.details)
+    write_json(paths.EVALUATION, details)
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
     write_text(paths.PLOTS / CONFUSION_TEMPLATE.name, CONFUSION_TEMPLATE.read_text(encoding="utf-8"))
     print(f"{len(golden.rows)} golden rows equal in a new process, to the {golden.exactness}")
-    intervals = result.details["intervals"]["model"]
-    for name, value in result.metrics["model"].items():
-        print(f"{name} {format_number(value)}, {format_optional_interval(intervals[name])}")
+    for name, value in metrics["model"].items():  # those of the file, so that the report shows the same digits
+        print(f"{name} {format_number(value)}, {format_optional_interval(details['intervals']['model'][name])}")

@@ -164,8 +164,9 @@ def test_the_default_space_suits_the_estimator_also_inside_wrappers() -> None:
     ("overrides", "message"),
     [
         ({"space": {"model__learning_rat": [1]}}, "no parameter 'model__learning_rat'; did you mean"),
-        ({"metric": "log_los"}, "no scorer 'log_los'; similar names.*neg_log_loss"),
-        ({"space": {"model__learning_rate": [-1.0]}}, "configuration {'model__learning_rate': -1.0} cannot be"),
+        ({"metric": "log_los"}, "no scorer 'log_los'; did you mean neg_log_loss"),
+        ({"metric": "zzz"}, "no scorer 'zzz'; such as neg_log_loss and f1_macro"),
+        ({"space": {"model__learning_rate": [-1.0]}}, "configuration model__learning_rate=-1.0 cannot be"),
     ],
 )
 def test_an_invalid_search_is_an_error_that_names_the_setting(overrides: dict[str, Any], message: str) -> None:

@@ -46,6 +46,10 @@ def test_every_section_but_source_has_defaults(tmp_path: Path) -> None:
         (MINIMAL + "project: {name: 'No Spaces'}", "project.name"),
         (MINIMAL + "train: {threshold: {objective: fbeta, bta: 2}}", "train.threshold.bta is an unknown.*mean 'beta'?"),
         (MINIMAL + "train: {threshold: {objective: best}}", "train.threshold.objective: .*'cost'.*got 'best'"),
+        (
+            MINIMAL + "train: {threshold: f1}",
+            "train.threshold: neither a number .* is written {objective: fbeta}.*'f1'",
+        ),
         (MINIMAL + "train: {threshold: 2}", "train.threshold: Input should be less than or equal to 1 .got 2.$"),
         (MINIMAL + "evaluate: {threshold: 0.3}", "evaluate: .*move it to the section train, as train.threshold"),
         (MINIMAL + "gates: {champion: {margn: 1}}", "gates.champion.margn is an unknown key; did you mean 'margin'?"),

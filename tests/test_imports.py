@@ -25,9 +25,11 @@ FORBIDDEN = {
     "src/skline/contract": ("skline.artifact", "skline.scoring", "skline.settings", "skline.stages"),
     "src/skline/scoring": ("skline.batch", "skline.evaluation", "skline.release", "skline.settings", "skline.stages"),
     "src/skline/monitoring": (
-        "mlflow", "model", "pandera", "skline.commands", "skline.registry", "skline.serving", "skline.stages",
+        "mlflow", "model", "pandera", "skline.commands", "skline.registry", "skline.retraining", "skline.serving",
+        "skline.stages",
     ),
-    "src/skline/stages": ("skline.commands", "skline.monitoring"),
+    "src/skline/retraining": ("mlflow", "model", "skline.commands", "skline.serving"),
+    "src/skline/stages": ("skline.commands", "skline.monitoring", "skline.retraining"),
     "src/skline/logs": ("skline.serving", "skline.stages", "skline.evaluation"),
 }  # fmt: skip
 #: The only packages that import the project's model, and the only ones that import the service.

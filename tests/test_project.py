@@ -39,6 +39,7 @@ PLUMBING = {
     "skline.settings.evaluation",
     "skline.settings.monitor",
     "skline.settings.project",
+    "skline.settings.retrain",
     "skline.settings.source",
     "skline.settings.training",
     "skline.split_rule",

@@ -2,6 +2,7 @@
 
 from skline.settings.monitor import Monitor
 from skline.settings.project import Package, Project, Register, ReleaseSettings, Settings, Validate
+from skline.settings.retrain import Retrain
 from skline.settings.training import Range, Search, Train
 from skline.split_rule import Split
 
@@ -12,6 +13,7 @@ __all__ = [
     "Range",
     "Register",
     "ReleaseSettings",
+    "Retrain",
     "Search",
     "Settings",
     "Split",

@@ -15,6 +15,7 @@ from skline.paths import PARAMS
 from skline.settings.base import SettingsSection, Share
 from skline.settings.evaluation import Evaluate, Gates
 from skline.settings.monitor import Monitor
+from skline.settings.retrain import Retrain
 from skline.settings.source import Source
 from skline.settings.training import NUMBER_TAG, OBJECTIVE_TAG, Train
 from skline.split_rule import Split
@@ -79,6 +80,7 @@ class Settings(SettingsSection):
     register_: Annotated[Register, Field(alias="register")] = Register()
     release: ReleaseSettings = ReleaseSettings()
     monitor: Monitor = Monitor()
+    retrain: Retrain = Retrain()
 
     @classmethod
     def load(cls, path: Path = PARAMS) -> Self:

@@ -1,0 +1,30 @@
+"""The section `retrain` of params.yaml: when `skline retrain` trains a new model."""
+
+import datetime as dt
+from typing import Annotated
+
+from pydantic import Field
+
+from skline.settings.base import SettingsSection, Share
+from skline.settings.monitor import Duration
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class Retrain(SettingsSection):
+    """Reasons to train again, and what is required for it. A reason that is null or false is never given."""
+
+    performance: bool = Field(
+        default=True,
+        description="Reason: a metric is beyond its limit, with its whole interval, in monitor.persist of the last "
+        "monitor.of_windows windows",
+    )
+    concept: bool = Field(default=True, description="Reason: concept drift is an alarm of the newest window")
+    drift: Share | None = Field(
+        default=None,
+        description="Reason: drift, weighted by the importance of the columns, reaches this in as many windows",
+    )
+    max_age: Duration | None = Field(default=None, description="Reason: age of the model in service, such as 90d")
+    new_labels: Count | None = Field(default=None, description="Reason: so many labels since the last training")
+    min_labels: Count = Field(default=500, description="Labels since the last training that a new one requires")
+    cooldown: Duration = Field(default=dt.timedelta(days=1), description="Time between two trainings")

@@ -3,6 +3,8 @@
 import json
 import logging
 import logging.config
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -134,3 +136,19 @@ def test_access_log_has_the_requests_of_its_setting(
         assert (line["route"], line["milliseconds"], line["caller"], line["request_id"]) == (
             "/predict", 1.234, "0123456789ab", "r",
         )  # fmt: skip
+
+
+def test_format_is_text_on_a_terminal_and_json_elsewhere_unless_it_is_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def formatter(**settings: str) -> object:
+        return log_config(LoggingSettings.model_validate(settings))["formatters"]["lines"]["()"]
+
+    reader, writer = os.pipe()
+    controller, terminal = os.openpty()
+    with os.fdopen(writer, "w") as pipe, os.fdopen(terminal, "w") as screen:
+        for stream, expected in ((pipe, JsonFormatter), (screen, TextFormatter)):
+            monkeypatch.setattr(sys, "stderr", stream)
+            assert formatter() is expected
+            assert (formatter(format="json"), formatter(format="text")) == (JsonFormatter, TextFormatter)
+        monkeypatch.undo()
+    os.close(reader)
+    os.close(controller)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from skline.monitoring.run import TEXTFILE
 from skline.monitoring.textfile import prometheus_text
 from tests.deploy.exported import window_result
 from tests.deploy.test_alert_rules import RULES
+from tests.deploy.test_dashboard import queries
 from tests.fixtures import demo
 from tests.fixtures.clients import wait_until
 from tests.fixtures.server import free_port, process
@@ -43,8 +45,8 @@ def scaled_rules() -> str:
 
 
 @contextmanager
-def prometheus(folder: Path, service: str, receiver: Receiver) -> Iterator[None]:
-    """Run Prometheus and Alertmanager on loopback; each alert goes to the webhook at once."""
+def prometheus(folder: Path, service: str, receiver: Receiver) -> Iterator[str]:
+    """Run Prometheus and Alertmanager on loopback; each alert goes to the webhook at once; yield the address."""
     own, alertmanager = (f"127.0.0.1:{free_port()}" for _ in range(2))
     interval = f"{MINUTE_MS}ms"
     configuration = {
@@ -68,7 +70,7 @@ def prometheus(folder: Path, service: str, receiver: Receiver) -> Iterator[None]
     with (folder / "log").open("wb") as log:
         processes = [subprocess.Popen(command, cwd=folder, stdout=log, stderr=log) for command in commands]
         try:
-            yield
+            yield own
         finally:
             for each in processes:
                 each.kill()
@@ -94,7 +96,7 @@ def test_faults_and_their_end_reach_the_webhook(packaged: demo.Packaged, tmp_pat
     log = {"LOG__DATABASE": str(tmp_path / "log.db"), "LOG__PARTITIONS": str(tmp_path / "days")}
     with webhook() as receiver, process(packaged, **log, MONITOR_FOLDER=str(tmp_path)) as (service, client):
         address = f"127.0.0.1:{client.base_url.port}"
-        with prometheus(tmp_path, address, receiver):
+        with prometheus(tmp_path, address, receiver) as database:
             wait_until(lambda: ("SklineMonitorAlarm", "firing") in told(receiver))
             write_state(tmp_path, "ok")
             wait_until(lambda: ("SklineMonitorAlarm", "resolved") in told(receiver))
@@ -102,6 +104,9 @@ def test_faults_and_their_end_reach_the_webhook(packaged: demo.Packaged, tmp_pat
             wait_until(lambda: ("SklineDown", "firing") in told(receiver))
             os.kill(service.pid, signal.SIGCONT)
             wait_until(lambda: ("SklineDown", "resolved") in told(receiver))
+            for query in queries():  # of the dashboard
+                response = httpx.get(f"http://{database}/api/v1/query", params={"query": query}, trust_env=False)
+                assert response.json()["status"] == "success", (query, response.text)
     assert {name for name, _ in told(receiver)} == {"SklineMonitorAlarm", "SklineDown"}
     alerts = {alert["labels"]["alertname"]: alert for body in receiver.bodies for alert in body["alerts"]}
     down = alerts["SklineDown"]

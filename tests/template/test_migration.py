@@ -62,7 +62,8 @@ NEW_FILES = {
     "CONTRIBUTING.md", ".github/workflows/engine.yml",
     ".editorconfig", ".gitattributes", ".github/dependabot.yml", ".gitignore.jinja", ".pre-commit-config.yaml",
     "LICENSE", "SECURITY.md", "mkdocs.yml", "releases/registered.jsonl", "schemas/params.schema.json",
-    "deploy/prometheus/rules.yml", "scripts/__init__.py", "scripts/pictures.py", "scripts/reference.py",
+    "deploy/grafana/dashboard.json", "deploy/prometheus/rules.yml", "scripts/__init__.py", "scripts/dashboard.py",
+    "scripts/pictures.py", "scripts/reference.py",
 }  # fmt: skip
 
 

@@ -172,6 +172,14 @@ PANELS: dict[str, tuple[Panel, ...]] = {
             "Categories that training did not have", "Rows, a second",
             rates("skline_input_unseen_categories_total", "column"), height=8,
         ),
+        Panel(
+            "Invalid requests", "Requests for predictions with status 422 by what was wrong, a second",
+            {
+                "{{column}}: {{rule}}":
+                f"sum by (rule, column) (rate(skline_invalid_requests_total{JOB}[$__rate_interval]))"
+            },
+            width=24, height=8,
+        ),
     ),
     "Model": (
         Panel(

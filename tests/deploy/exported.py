@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -62,8 +63,13 @@ def window_result() -> WindowResult:
     )  # fmt: skip
 
 
-def exported_labels(client: httpx.Client) -> dict[str, set[str]]:
-    """Return the labels of each sample by its name, from a scrape of the service and from the textfile."""
+def exported_labels(client: httpx.Client, row: dict[str, Any]) -> dict[str, set[str]]:
+    """Return the labels of each sample by its name, from a scrape of the service and from the textfile.
+
+    A valid and an invalid request come first: some counters have no sample before.
+    """
+    client.post("/predict", json=row)
+    client.post("/predict", json={})
     labels: dict[str, set[str]] = {}
     for text in (client.get("/metrics").text, prometheus_text(window_result())):
         for family in text_string_to_metric_families(text):

@@ -220,8 +220,7 @@ def test_runbook_has_a_section_for_each_alert_and_an_alert_for_each_section() ->
 
 
 def test_rules_name_only_metrics_and_labels_that_are_exported(client: httpx.Client, example: dict[str, Any]) -> None:
-    client.post("/predict", json=example)
-    exported = exported_labels(client)
+    exported = exported_labels(client, example)
     rules = [rule for group in yaml.safe_load(RULES.read_text())["groups"] for rule in group["rules"]]
     assert {name for rule in rules for name in unknown_names(rule["expr"], exported)} == set()
     assert list(unknown_names('skline_none + skline_ready{queue="log"}', exported)) == [
@@ -231,7 +230,6 @@ def test_rules_name_only_metrics_and_labels_that_are_exported(client: httpx.Clie
 
 
 def test_names_in_the_runbook_are_exported(client: httpx.Client, example: dict[str, Any]) -> None:
-    client.post("/predict", json=example)
     text = (ROOT / "docs/runbook.md").read_text(encoding="utf-8")
     text = text.replace("skline_monitor.prom", "")  # a file
-    assert set(unknown_names(text, exported_labels(client))) == set()
+    assert set(unknown_names(text, exported_labels(client, example))) == set()

@@ -47,8 +47,7 @@ def test_rows_stand_in_order_and_panels_do_not_overlap() -> None:
 
 
 def test_queries_name_only_metrics_and_labels_that_are_exported(client: httpx.Client, example: dict[str, Any]) -> None:
-    client.post("/predict", json=example)
-    exported = exported_labels(client)
+    exported = exported_labels(client, example)
     # Labels of an experiment's counters are known only while one runs; test_metrics_coverage.py has one.
     exported["skline_experiment_rows_total"] = {"arm"}
     exported["skline_experiment_challenger_failures_total"] = {"kind"}
@@ -57,8 +56,7 @@ def test_queries_name_only_metrics_and_labels_that_are_exported(client: httpx.Cl
 
 
 def test_legends_name_labels_that_are_exported(client: httpx.Client, example: dict[str, Any]) -> None:
-    client.post("/predict", json=example)
-    labels = set().union(*exported_labels(client).values()) | {"job", "instance", "arm", "kind"}
+    labels = set().union(*exported_labels(client, example).values()) | {"job", "instance", "arm", "kind"}
     legends = json.dumps([target["legendFormat"] for panel in CONTENT["panels"] for target in panel.get("targets", ())])
     assert set(re.findall(r"\{\{(\w+)\}\}", legends)) <= labels
 

@@ -80,7 +80,7 @@ def stands_alone(page: str) -> None:
 
 
 def audit(result: WindowResult, folder: Path) -> None:
-    """Open a page at two widths, light and dark: nothing is wider than the screen, and axe finds nothing."""
+    """Open a page as on a screen, a phone and paper, light and dark: nothing is too wide, and axe finds nothing."""
     browser_path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if browser_path is None:
         pytest.fail("no Chromium") if os.environ.get("CI") else pytest.skip("no Chromium is installed")
@@ -88,8 +88,9 @@ def audit(result: WindowResult, folder: Path) -> None:
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=browser_path, args=sandbox)
-        for width, scheme in ((1280, "light"), (390, "dark")):
+        for width, scheme, media in ((1280, "light", "screen"), (390, "dark", "screen"), (794, "dark", "print")):
             tab = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)  # type: ignore[arg-type]
+            tab.emulate_media(media=media)  # type: ignore[arg-type]
             tab.goto((folder / "audit.html").as_uri())
             for details in tab.locator("details").all():
                 details.evaluate("element => element.open = true")
@@ -164,3 +165,12 @@ def test_long_history_is_thinned_and_keeps_both_ends(result: WindowResult) -> No
     assert chosen[-1] == newest
     assert chosen[0].end < newest.end - 20 * DAY
     assert [each.end for each in chosen] == sorted(each.end for each in chosen)
+
+
+def test_parts_that_were_not_computed_leave_a_page(result: WindowResult) -> None:
+    nothing = {"drift": None, "performance": None, "concept": None, "estimates": (), "arms": (), "operations": None}
+    page = page_of(result.model_copy(update=nothing))
+    assert "The metrics could not be computed" in page
+    assert "Nothing was compared: no rows in the window." in page
+    assert "<h2>Estimates without labels</h2>" not in page
+    assert "<h2>Operations</h2>" not in page

@@ -63,7 +63,7 @@ def _window(result: WindowResult) -> str:
 def _banner(result: WindowResult) -> str:
     style, word = BANNERS[result.state]
     sentence = result.sentence.removeprefix(f"{result.state.capitalize()}: ")
-    return f'<div class="{style}"><p><strong>{word}</strong> {escape(sentence[:1].upper() + sentence[1:])}</p></div>'
+    return f'<div class="{style}"><p><strong>{word}</strong> {escape(sentence)}</p></div>'
 
 
 def _findings(result: WindowResult) -> list[str]:
@@ -81,7 +81,7 @@ def _findings(result: WindowResult) -> list[str]:
 def _finding(check: Check) -> str:
     text = check.message or f"{check.subject} exceeds its limit ({check.rule})"
     since = "" if check.since is None else f", since {check.since:%Y-%m-%d %H:%M}"
-    return _line(check.state, check.part, text[:1].upper() + text[1:] + since + ".")
+    return _line(check.state, check.part, text + since + ".")
 
 
 def _part_line(result: WindowResult, part: str) -> str:

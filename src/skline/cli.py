@@ -17,6 +17,7 @@ from skline.commands import (
     predict,
     promote,
     releases,
+    retrain,
     rollback,
     score,
     serve,
@@ -50,6 +51,7 @@ COMMANDS = (
     label,
     log,
     monitor,
+    retrain,
 )
 
 

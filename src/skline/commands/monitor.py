@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
+from skline.commands._moments import parse_moment
 
 if TYPE_CHECKING:
     from skline.monitoring.result import WindowResult
@@ -25,7 +26,7 @@ def add_parser(commands: Subparsers) -> None:
         "10 warning or too few data, 20 alarm, 1 if monitoring itself fails.",
     )
     command.add_argument("action", nargs="?", choices=("history",), help="history: list the windows so far")
-    command.add_argument("--asof", type=_moment, help="end of the window, ISO 8601, UTC (default: now)")
+    command.add_argument("--asof", type=parse_moment, help="end of the window, ISO 8601, UTC (default: now)")
     command.add_argument("--window", help="length of the window, such as 7d (default: monitor.window)")
     command.add_argument("--compare", choices=("previous", "season", "training"), help="reference of the data drift")
     command.add_argument("--watch", metavar="EVERY", help="repeat, such as 15m, until stopped")
@@ -113,12 +114,3 @@ def print_history() -> None:
 
     for each in read_state(LogSettings.from_environment().folder).windows:
         print(f"{each.name:<24} {each.state:<18} {each.rows:>10,}  {each.sentence}")
-
-
-def _moment(text: str) -> dt.datetime:
-    """Parse a moment; without a zone it is UTC."""
-    try:
-        moment = dt.datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date or time; write it as 2026-11-01T00:00") from None
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,6 +12,7 @@ from pydantic_core import from_json
 
 from skline.contract.request_validation import READERS
 from skline.contract.spec import Column
+from skline.errors import SklineError
 from skline.logs import partitions
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.records import to_us
@@ -19,6 +21,15 @@ from skline.logs.stores import open_store
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def require_log(settings: LogSettings) -> None:
+    """Raise SklineError if there is neither a database nor a sealed day: opening the database would create it."""
+    has_database = settings.is_postgres or Path(settings.database).exists()
+    if not has_database and not partitions.sealed_days(settings.partitions):
+        raise SklineError(
+            f"there is no prediction log at {settings.redacted_database}; set SKLINE_LOG__DATABASE, or serve first"
+        )
 
 
 def read_predictions(

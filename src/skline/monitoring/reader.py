@@ -28,6 +28,7 @@ import pyarrow as pa
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.logs.partitions import sealed_days
+from skline.logs.read import require_log
 from skline.logs.records import COMPARE_REQUEST_ID, StoredRow, from_us, to_us
 from skline.logs.schema import TABLES, TableName
 from skline.logs.settings import LogSettings
@@ -144,10 +145,7 @@ class LogReader:
     ) -> None:  # fmt: skip
         self._contract = contract
         self._columns = _logged_columns(settings, contract)
-        if not settings.is_postgres and not Path(settings.database).exists() and not sealed_days(settings.partitions):
-            raise SklineError(
-                f"there is no prediction log at {settings.redacted_database}; set SKLINE_LOG__DATABASE, or serve first"
-            )
+        require_log(settings)
         settings.folder.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=settings.folder)
         self._db = duckdb.connect(config={"memory_limit": f"{memory_mb}MB", "temp_directory": self._folder.name})

@@ -1,0 +1,88 @@
+"""Collect the evidence of a decision from what monitoring, releases and earlier decisions wrote."""
+
+import datetime as dt
+from collections.abc import Iterable
+
+from skline.monitoring.persistence import PastWindow, distinct_windows
+from skline.monitoring.state import MonitorState, PastResult
+from skline.release.manifest import Release
+from skline.release.registered import RegisteredVersion
+from skline.retraining.decision import Evidence, WindowEvidence
+from skline.retraining.journal import Journal
+from skline.settings.monitor import Monitor, format_duration
+
+#: Windows that ended longer ago than so many of their lengths say nothing about now: monitoring has stopped.
+MAX_WINDOWS_AGO = 2
+
+
+def gather(
+    state: MonitorState,
+    monitor: Monitor,
+    digest: str,
+    release: Release | None,
+    registered: Iterable[RegisteredVersion],
+    journal: Journal,
+    new_labels: int,
+    now: dt.datetime,
+    *,
+    is_locked: bool,
+) -> Evidence:
+    """Collect the evidence; whatever is later than `now` does not exist.
+
+    Parameters
+    ----------
+    state : MonitorState
+    monitor : Monitor
+        Settings, for the length of the windows and how many of them count.
+    digest : str
+        Digest of the artifact in service; windows of other artifacts say nothing about it.
+    release : Release or None
+        The release in force.
+    registered : iterable of RegisteredVersion
+    journal : Journal
+    new_labels : int
+        Matured labels since the last training.
+    now : datetime
+    is_locked : bool
+        Whether another process is retraining.
+    """
+    journal = journal.up_to(now)
+    windows = last_windows(state, monitor, digest, now)
+    since = [each.time for each in registered if each.artifact_sha256 == digest and each.time <= now]
+    training = journal.last_training
+    return Evidence(
+        windows=tuple(map(window_evidence, windows)),
+        quality_alarm=bool(windows) and windows[0].states.get("quality") == "alarm",
+        new_labels=new_labels,
+        model_since=min(since, default=None),
+        last_training=None if training is None else training.time,
+        experiment=release.experiment.name if release is not None and release.experiment is not None else None,
+        hold=journal.hold,
+        is_locked=is_locked,
+    )
+
+
+def last_windows(state: MonitorState, monitor: Monitor, digest: str, now: dt.datetime) -> list[PastResult]:
+    """Return the last windows of an artifact that do not overlap, the newest first; none if the newest is too old."""
+    length = format_duration(monitor.window)
+    results = {
+        (each.start, each.end): each
+        for each in state.windows
+        if each.length == length and each.artifact_digest == digest and each.end <= now
+    }
+    past = [PastWindow(each.start, each.end, each.raised) for each in results.values()]
+    chosen = [results[each.start, each.end] for each in distinct_windows(past, now, monitor.of_windows)]
+    return chosen if chosen and now - chosen[0].end <= MAX_WINDOWS_AGO * monitor.window else []
+
+
+def window_evidence(window: PastResult) -> WindowEvidence:
+    """Return what a window says about the model."""
+    raised = [value for key, value in window.raised.items() if key.startswith("performance/")]
+    is_known = any(value is not None for value in raised)
+    return WindowEvidence(
+        name=window.name,
+        end=window.end,
+        performance=any(raised) if is_known else None,
+        concept=window.states.get("concept") == "alarm",
+        drift=window.drift,
+    )

@@ -1,0 +1,85 @@
+"""`skline retrain` decides, writes every decision to the journal, and a person holds it and resumes it."""
+
+import datetime as dt
+from pathlib import Path
+
+import pytest
+
+from skline import cli
+from skline.errors import SklineError
+from skline.locks import file_lock
+from skline.logs.settings import LogSettings
+from skline.logs.stores import open_store
+from skline.retraining.journal import read_journal
+from tests.fixtures import demo
+from tests.skline.retraining.conftest import DAY, label, prediction
+
+NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Make a project that has served 600 predictions with labels the current folder; return the folder of its log."""
+    packaged = demo.package(tmp_path / "artifact")
+    (tmp_path / "artifact.sha256").write_text(packaged.digest + "\n")
+    (tmp_path / "params.yaml").write_text(demo.PARAMS.read_text() + "retrain: {new_labels: 600}\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SKLINE_LOG__DATABASE", "logs/predictions.db")
+    monkeypatch.setenv("SKLINE_LOG__PARTITIONS", "logs/predictions")
+    log = LogSettings.from_environment()
+    store = open_store(log)
+    store.write("predictions", [prediction(str(number), NOW - 5 * DAY) for number in range(600)])
+    store.write("labels", [label(str(number), NOW - 4 * DAY) for number in range(600)])
+    store.close()
+    return log.folder
+
+
+def retrain(*arguments: str) -> None:
+    parsed = cli.parser().parse_args(("retrain", *arguments))
+    parsed.run(parsed)
+
+
+def test_decision_is_written_whatever_it_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    retrain("--dry-run", "--asof", "2026-05-28")
+    assert capsys.readouterr().out.startswith("Do not train: there is no reason (and there are 0 labels")
+    retrain("--dry-run", "--asof", "2026-06-01")
+    assert capsys.readouterr().out == "Train: there are 600 labels since the last training.\n"
+    entries = read_journal(folder).entries
+    assert [(each.dry_run, each.decision.retrain) for each in entries if each.decision] == [(True, False), (True, True)]
+    assert entries[1].evidence is not None
+    assert entries[1].evidence.new_labels == 600
+    retrain("history")
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_hold_stops_it_until_a_person_resumes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    retrain("hold", "--until", "2099-01-01", "--reason", "audit")
+    retrain("--dry-run", "--reason", "the table was corrected")
+    assert "holds it until 2099-01-01 00:00 (audit)" in capsys.readouterr().out
+    retrain("resume")
+    retrain("--dry-run", "--reason", "the table was corrected")
+    assert "Train: a person asks for it (the table was corrected)" in capsys.readouterr().out
+    with pytest.raises(SklineError, match="there is no hold"):
+        retrain("resume")
+
+
+def test_another_retraining_is_a_blocker(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with file_lock(folder / ".retrain.lock", "busy"):
+        retrain("--dry-run", "--asof", "2026-06-01")
+    assert "another process is retraining" in capsys.readouterr().out
+    assert len(read_journal(folder).entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("hold", "--until", "2099-01-01"), "a hold needs --reason"),
+        (("hold", "--reason", "audit"), "needs --until"),
+        (("--until", "2099-01-01"), "needs --until TIME, and nothing else takes it"),
+        (("--reason", " "), "--reason is empty"),
+        (("history", "--dry-run"), "--dry-run is for the decision"),
+    ],
+)
+def test_options_that_do_not_belong_together_are_rejected(arguments: tuple[str, ...], message: str) -> None:
+    with pytest.raises(SklineError, match=message):
+        retrain(*arguments)

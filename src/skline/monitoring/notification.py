@@ -9,13 +9,15 @@ import datetime as dt
 import logging
 import uuid
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from skline.errors import SklineError
-from skline.monitoring.checks import State
 from skline.monitoring.result import WindowResult
-from skline.monitoring.state import Message, MonitorState, Notification, write_state
+from skline.monitoring.state import Message, MonitorState, Notification, ToldState, write_state
 from skline.monitoring.webhook import Delivery, deliver, read_address
+from skline.redaction import redact
 from skline.settings.monitor import Webhook
 
 log = logging.getLogger("skline.monitoring")
@@ -23,15 +25,55 @@ log = logging.getLogger("skline.monitoring")
 ALL = "all"
 
 
+@dataclass(frozen=True)
+class News:
+    """What a run may tell: the states by part and of `all`, a sentence, and what they are about."""
+
+    states: Mapping[str, ToldState]
+    sentence: str
+    subject: str
+
+    @classmethod
+    def of_result(cls, result: WindowResult) -> Self:
+        """Return the news of a window."""
+        states: dict[str, ToldState] = {str(part): state for part, state in result.states.items()}
+        return cls(
+            states | {ALL: result.state},
+            result.sentence,
+            f"Window {result.window.name}, model {result.window.model_version}",
+        )
+
+    @classmethod
+    def of_failure(cls, error: Exception, version: str) -> Self:
+        """Return the news that monitoring failed. The message of an unexpected error may hold values of rows."""
+        reason = redact(str(error)) if isinstance(error, SklineError) else type(error).__name__
+        return cls(
+            {ALL: "failed"}, f"Nothing is known about data and model until it runs: {reason}", f"Model {version}"
+        )
+
+
 def notify(
-    folder: Path, state: MonitorState, result: WindowResult, title: str, settings: Webhook, now: dt.datetime
+    folder: Path, state: MonitorState, length: str, news: News, title: str, settings: Webhook, now: dt.datetime
 ) -> MonitorState:
     """Post a message if the states have changed since the last one; return the new state, which is written.
 
-    A failure is logged and counted, and raises nothing. Call it while holding `monitor_lock`, so that two monitors do
-    not tell the same.
+    A failure to post is logged and counted, and raises nothing. Call it while holding `monitor_lock`, so that two
+    monitors do not tell the same.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the state.
+    length : str
+        Of the windows; those of another length are told separately.
+    title : str
+        Of the model.
+
+    Raises
+    ------
+    OSError
+        If the state cannot be written; then nothing is posted.
     """
-    length = result.window.length
     told = state.notifications.get(length, Notification())
     if told.pending is not None:
         log.warning(
@@ -46,12 +88,11 @@ def notify(
     except SklineError as error:
         log.warning("%s", error)
         return _write(folder, state.with_notification(length, told, failures=1))
-    states = all_states(result)
-    if not is_due(told, states, now, settings.cooldown):
+    if not is_due(told, news.states, now, settings.cooldown):
         return state
-    message = Message(id=uuid.uuid4().hex, created_at=now, states=states)
+    message = Message(id=uuid.uuid4().hex, created_at=now, states={**told.states, **news.states})
     state = _write(folder, state.with_notification(length, told.model_copy(update={"pending": message})))
-    delivery = deliver(address, message_text(title, result, told.states, message.id), message.id, settings)
+    delivery = deliver(address, message_text(title, news, told.states, message.id), message.id, settings)
     return _write(folder, _after(state, length, told, message, delivery))
 
 
@@ -74,41 +115,33 @@ def as_told(message: Message) -> Notification:
     return Notification(states=message.states, told_at=message.created_at)
 
 
-def all_states(result: WindowResult) -> dict[str, State]:
-    """Return the states by part and of `all`."""
-    return {ALL: result.state} | {str(part): state for part, state in result.states.items()}
-
-
-def changes(told: Mapping[str, State], states: Mapping[str, State]) -> dict[str, tuple[State, State]]:
+def changes(told: Mapping[str, ToldState], states: Mapping[str, ToldState]) -> dict[str, tuple[ToldState, ToldState]]:
     """Return the parts whose state differs from the one told, with both; what was never told was ok."""
     return {part: (told.get(part, "ok"), state) for part, state in states.items() if state != told.get(part, "ok")}
 
 
-def is_due(told: Notification, states: Mapping[str, State], now: dt.datetime, cooldown: dt.timedelta) -> bool:
-    """Whether to post: a state has changed, and either the cooldown is over or there is a new alarm."""
+def is_due(told: Notification, states: Mapping[str, ToldState], now: dt.datetime, cooldown: dt.timedelta) -> bool:
+    """Whether to post: a state has changed, and either the cooldown is over or there is a new alarm or failure."""
     changed = changes(told.states, states)
     if told.told_at is None or now - told.told_at >= cooldown:
         return bool(changed)
-    return any(after == "alarm" for _, after in changed.values())
+    return any(after in ("alarm", "failed") for _, after in changed.values())
 
 
-def message_text(title: str, result: WindowResult, told: Mapping[str, State], message_id: str) -> str:
+def message_text(title: str, news: News, told: Mapping[str, ToldState], message_id: str) -> str:
     """Return the text of a message, in which Slack's control characters are escaped: column names are data."""
-    before, state = told.get(ALL, "ok"), result.state
+    before, state = told.get(ALL, "ok"), news.states[ALL]
     if state == before:
-        headline = f"still {state}, in another part"
+        headline = f"still {state}, and its parts have changed"
     else:
-        headline = f"{'recovered' if state == 'ok' else state.replace('_', ' ')} (was {before.replace('_', ' ')})"
-    changed = changes(told, all_states(result))
+        words = {"ok": "recovered", "failed": "monitoring failed"}
+        headline = f"{words.get(state, state)} (was {before})"
+    changed = changes(told, news.states)
     lines = [
-        f"{title}: {headline}",
-        result.sentence,
-        *(
-            f"• {part}: {old.replace('_', ' ')} → {new.replace('_', ' ')}"
-            for part, (old, new) in changed.items()
-            if part != ALL
-        ),
-        f"Window {result.window.name}, model {result.window.model_version}, message {message_id[:8]}",
+        f"{title}: " + headline.replace("_", " "),
+        news.sentence,
+        *(f"• {part}: {old} → {new}".replace("_", " ") for part, (old, new) in changed.items() if part != ALL),
+        f"{news.subject}, message {message_id[:8]}",
     ]
     return "\n".join(lines).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 

@@ -18,7 +18,7 @@ from skline.logs.settings import LogSettings
 from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
 from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
-from skline.monitoring.notification import notify
+from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Rows, Summary, remove_leftovers
 from skline.monitoring.reference import TrainingReference
@@ -126,21 +126,36 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
     with monitor_lock(folder):
         remove_leftovers(folder)
         state = read_state(folder)
-        with LogReader(
-            job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
-        ) as reader:
-            result = monitor_window(job, reader, state, now)
+        is_newest = state.is_newest(job.end, now)
+        is_told = is_newest and job.is_told and job.settings.webhook.is_on
+        try:
+            with LogReader(
+                job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
+            ) as reader:
+                result = monitor_window(job, reader, state, now)
+        except Exception as error:
+            if is_told:
+                _notify(job, state, News.of_failure(error, job.artifact.version), now)
+            raise
         history = select_history(state.windows, PastResult.of(result))
         page = render_page(PageContent(job.artifact.manifest.title, result, history, job.releases))
-        is_newest = state.is_newest(job.end, now)
         write_result(result, page, reports, is_newest=is_newest, webhook_failures=state.webhook_failures)
         state = state.with_result(result, job.settings.keep)
         write_state(folder, state)
-        webhook = job.settings.webhook
-        if is_newest and job.is_told and webhook.is_on:
-            told = notify(folder, state, result, job.artifact.manifest.title, webhook, now)
-            write_text(reports / TEXTFILE, prometheus_text(result, told.webhook_failures))
+        if is_told:
+            state = _notify(job, state, News.of_result(result), now)
+            write_text(reports / TEXTFILE, prometheus_text(result, state.webhook_failures))
     return result
+
+
+def _notify(job: Job, state: MonitorState, news: News, now: dt.datetime) -> MonitorState:
+    """Tell the webhook; if that cannot be remembered, nothing is told."""
+    manifest, length = job.artifact.manifest, format_duration(job.settings.window)
+    try:
+        return notify(job.log.folder, state, length, news, manifest.title or manifest.name, job.settings.webhook, now)
+    except OSError as error:
+        log.warning("webhook: nothing is posted, because %s cannot be written: %s", job.log.folder, error.strerror)
+        return state
 
 
 def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: bool, webhook_failures: int = 0) -> None:

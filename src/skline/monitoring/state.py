@@ -78,6 +78,10 @@ class PastResult(BaseModel):
         )
 
 
+#: A state that a webhook is told; failed: monitoring itself failed.
+ToldState = State | Literal["failed"]
+
+
 class Message(BaseModel):
     """A message that is about to be posted: its id, and the states that it tells, by part and of `all`."""
 
@@ -85,7 +89,7 @@ class Message(BaseModel):
 
     id: str
     created_at: dt.datetime
-    states: dict[str, State]
+    states: dict[str, ToldState]
 
 
 class Notification(BaseModel):
@@ -93,7 +97,7 @@ class Notification(BaseModel):
 
     Attributes
     ----------
-    states : dict of str to State
+    states : dict of str to ToldState
         By part and of `all`, as last told.
     told_at : datetime or None
         None before the first message.
@@ -104,7 +108,7 @@ class Notification(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    states: dict[str, State] = {}
+    states: dict[str, ToldState] = {}
     told_at: dt.datetime | None = None
     pending: Message | None = None
 

@@ -121,6 +121,8 @@ def _exchange(request: urllib.request.Request, host: str, timeout: float) -> Del
         return Delivery("failed", f"{host} responded with status {error.code}", is_retried=error.code in RETRIED)
     except urllib.error.URLError as error:  # there was no connection, or it ended before the request was sent
         return Delivery("failed", f"{host} cannot be reached: {_describe(error.reason)}", is_retried=True)
+    except UnicodeError:  # such as an empty label, host..example.org
+        return Delivery("failed", f"{host} is no name of a host")
     except (OSError, http.client.HTTPException) as error:
         return Delivery("unknown", f"{host} sent no valid response: {_describe(error)}")
 

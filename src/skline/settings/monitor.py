@@ -141,7 +141,7 @@ class Webhook(SettingsSection):
         default=3, description="Attempts to post a message that the receiver did not take, 1, 2, 4 and 8 seconds apart"
     )
     cooldown: Duration = Field(
-        default=dt.timedelta(hours=1), description="Time between two messages; a new alarm is posted at once"
+        default=dt.timedelta(hours=1), description="Time between two messages; a new alarm or failure is posted at once"
     )
 
     @property

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from skline.errors import SklineError
 from skline.monitoring.checks import Part, State
-from skline.monitoring.notification import is_due, message_text, notify
+from skline.monitoring.notification import News, is_due, message_text, notify
 from skline.monitoring.result import WindowResult
 from skline.monitoring.run import TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, MonitorState, Notification, monitor_lock, read_state
@@ -30,13 +31,14 @@ SETTINGS = Webhook(variable="HOOK", timeout_seconds=5, attempts=1, cooldown=HOUR
 MONITOR = """
 import sys
 from pathlib import Path
-from skline.monitoring.notification import notify
+from skline.monitoring.notification import News, notify
 from skline.monitoring.result import WindowResult
 from skline.monitoring.state import monitor_lock, read_state
 from skline.settings.monitor import Webhook
 folder, result = Path(sys.argv[1]), WindowResult.model_validate_json(sys.argv[2])
 with monitor_lock(folder):
-    notify(folder, read_state(folder), result, "Demo", Webhook(variable="HOOK", timeout_seconds=20), result.written_at)
+    settings = Webhook(variable="HOOK", timeout_seconds=20)
+    notify(folder, read_state(folder), "7d", News.of_result(result), "Demo", settings, result.written_at)
 """
 
 
@@ -54,7 +56,8 @@ def result_of(state: State, **parts: State) -> WindowResult:
 
 def tell(folder: Path, result: WindowResult, now: dt.datetime = NOW) -> MonitorState:
     with monitor_lock(folder):
-        return notify(folder, read_state(folder), result, "Demo", SETTINGS, now)
+        state, length = read_state(folder), result.window.length
+        return notify(folder, state, length, News.of_result(result), "Demo", SETTINGS, now)
 
 
 OK = result_of("ok")
@@ -75,7 +78,7 @@ def test_changes_are_told_once_with_recovery(receiver: Receiver, tmp_path: Path)
 def test_other_part_is_told_too(receiver: Receiver, tmp_path: Path) -> None:
     tell(tmp_path, ALARM)
     tell(tmp_path, result_of("alarm", drift="alarm", performance="alarm"))
-    assert receiver.texts[1].startswith("Demo: still alarm, in another part")
+    assert receiver.texts[1].startswith("Demo: still alarm, and its parts have changed")
     assert "• performance: ok → alarm" in receiver.texts[1]
     assert "drift:" not in receiver.texts[1]
 
@@ -97,7 +100,7 @@ def test_windows_of_another_length_are_told_separately(receiver: Receiver, tmp_p
 
 def test_data_cannot_write_to_everybody() -> None:
     result = OK.model_copy(update={"sentence": "<!channel> & co"})
-    assert "&lt;!channel&gt; &amp; co" in message_text("Demo", result, {}, "0" * 32)
+    assert "&lt;!channel&gt; &amp; co" in message_text("Demo", News.of_result(result), {}, "0" * 32)
 
 
 def test_message_that_was_not_taken_is_posted_by_the_next_run(
@@ -192,3 +195,21 @@ def test_run_of_an_earlier_moment_tells_nothing(
     settings = job.settings.model_copy(update={"webhook": SETTINGS})
     run(dataclasses.replace(job, settings=settings, is_told=False), tmp_path, END + DAY)
     assert receiver.texts == []
+
+
+def test_failure_of_monitoring_is_told_once_with_its_end(
+    receiver: Receiver, fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    told = dataclasses.replace(job, settings=job.settings.model_copy(update={"webhook": SETTINGS}))
+    for _ in range(2):
+        with pytest.raises(SklineError, match="there is no prediction log"):
+            run(told, tmp_path, NOW)
+    fill(END, 9, 60, lambda row: row | {"carrier": None})
+    run(told, tmp_path, NOW)
+    headlines = [text.splitlines()[0].partition(": ")[2] for text in receiver.texts]
+    assert headlines == ["monitoring failed (was ok)", "alarm (was failed)"]
+    assert "there is no prediction log" in receiver.texts[0]
+
+
+def test_unexpected_error_is_told_without_its_message() -> None:
+    assert "secret" not in News.of_failure(ValueError("secret"), "demo@1").sentence

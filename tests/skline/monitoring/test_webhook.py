@@ -64,6 +64,11 @@ def test_refused_connection_is_tried_again() -> None:
     assert "Connection refused" in delivery.reason
 
 
+@pytest.mark.parametrize("host", ["host..example.org", "a" * 64 + ".org"])
+def test_name_that_no_host_can_have_is_a_failure(host: str) -> None:
+    assert send(f"http://{host}/SECRET").outcome == "failed"
+
+
 @pytest.mark.parametrize("status", [301, 302, 307, 308])
 def test_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
     with webhook() as other:

@@ -43,23 +43,25 @@ class Categories(NamedTuple):
     codes: Codes
 
 
-def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any], size: int) -> Categories:
+def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any], sizes: tuple[int, int]) -> Categories:
     """Count the categories of a window and its reference.
 
     Parameters
     ----------
     values, reference : object arrays, shapes (n,) and (m,)
         Text, or None where missing; n and m are at least 1.
-    size : int
-        Independent rows of the smaller one. Rows of one entity count once: the name of a customer is frequent if it is
-        that of many customers, not if one customer has many rows.
+    sizes : (int, int)
+        Independent rows of both. Rows of one entity count once: the name of a customer is frequent if it is that of
+        many customers, not if one customer has many rows.
     """
     import pandas as pd
 
     raw, names = pd.factorize(np.concatenate([values, reference]))
     n = len(values)
     window, known = (np.bincount(part[part >= 0], minlength=len(names)) for part in (raw[:n], raw[n:]))
-    expected: Floats = ((window + known) * (size / len(raw))).astype(np.float64)
+    # Weighted by the independent rows, the pooled share does not depend on the difference of both shares.
+    pooled = (window / n * sizes[0] + known / len(reference) * sizes[1]) / sum(sizes)
+    expected: Floats = pooled * min(sizes)
     frequent = np.flatnonzero(expected >= LEAST_EXPECTED)
     frequent = frequent[np.argsort(-expected[frequent], kind="stable")][:MAX_CATEGORIES]
     frequent = frequent[: _own_bins(int((expected[frequent] >= MIN_EXPECTED).sum()))]

@@ -10,6 +10,8 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Codes = npt.NDArray[np.int64]
+#: Numbers of entities above this multiple of the rows are sorted, smaller ones counted, which is faster.
+MAX_SPARSE = 20
 
 
 def design_effect(values: Floats, entities: Codes | None) -> float:
@@ -26,7 +28,7 @@ def design_effect(values: Floats, entities: Codes | None) -> float:
     if entities is None or not len(values):
         return 1.0
     present = np.isfinite(values)
-    values, groups = values[present], _compact(entities[present])
+    values, groups = values[present], compact(entities[present])
     if len(values) < 2:
         return 1.0
     sizes = np.bincount(groups).astype(np.float64)
@@ -46,54 +48,70 @@ def intraclass_correlation(values: Floats, groups: Codes, sizes: Floats) -> floa
     sizes : float64 array
         Rows of each group.
     """
-    n, k = float(len(values)), float(len(sizes))
+    centred = values - values.mean()
+    sums = np.bincount(groups, weights=centred)
+    return _correlation(float((sums**2 / sizes).sum()), float((centred**2).sum()), sizes)
+
+
+def _correlation(between: float, total: float, sizes: Floats) -> float:
+    """Return the intraclass correlation from the sums of squares between groups and in total."""
+    n, k = float(sizes.sum()), float(len(sizes))
     if k < 2:
         return 1.0
     if n <= k:
         return 0.0
-    centred = values - values.mean()
-    sums = np.bincount(groups, weights=centred)
-    between = float((sums**2 / sizes).sum())
-    within = max(float((centred**2).sum()) - between, 0.0)
+    within = max(total - between, 0.0)
     mean_between, mean_within = between / (k - 1), within / (n - k)
     typical = (n - float((sizes**2).sum()) / n) / (k - 1)
     spread = mean_between + (typical - 1) * mean_within
     return float(np.clip((mean_between - mean_within) / spread, 0.0, 1.0)) if spread > 0 else 0.0
 
 
-def share_design_effect(indicators: npt.NDArray[np.bool_], entities: Codes | None) -> float:
-    """Return the design effect of a set of shares: the mean over categories, weighted by their variance.
+def share_design_effect(bins: Codes, entities: Codes | None) -> float:
+    """Return the design effect of the shares of bins: the mean over the bins, weighted by their variance.
 
     This is the first-order correction of Rao and Scott 1981, "The analysis of categorical data from complex sample
     surveys".
 
     Parameters
     ----------
-    indicators : bool array, shape (n, k)
-        Whether each row is in each of k categories.
+    bins : int64 array, shape (n,)
+        The bin of each row, from 0 on.
     entities : int64 array, shape (n,), or None
     """
-    if entities is None or not indicators.size:
+    n = len(bins)
+    if entities is None or n < 2:
         return 1.0
-    shares = indicators.mean(axis=0)
-    weights = shares * (1 - shares)
-    if not weights.sum():
+    groups = compact(entities)
+    sizes = np.bincount(groups).astype(np.float64)
+    counts = np.bincount(bins).astype(np.float64)
+    weights = counts / n * (1 - counts / n)
+    size_seen = float((sizes**2).sum() / n)
+    if not weights.sum() or size_seen <= 1:
         return 1.0
-    effects = np.array([design_effect(column.astype(np.float64), entities) for column in indicators.T])
+    pairs, rows = np.unique(groups * len(counts) + bins, return_counts=True)
+    squares = np.bincount(pairs % len(counts), rows**2 / sizes[pairs // len(counts)], minlength=len(counts))
+    correlations = [
+        _correlation(between - count**2 / n, count * (1 - count / n), sizes)
+        for between, count in zip(squares.tolist(), counts.tolist(), strict=True)
+    ]
+    effects = 1 + (size_seen - 1) * np.array(correlations)
     return max(1.0, float((effects * weights).sum() / weights.sum()))
 
 
 def entity_count(entities: Codes | None) -> int | None:
     """Return the number of distinct entities, rows without one counted each; None without entities."""
-    return None if entities is None else int(_compact(entities).max(initial=-1)) + 1
+    return None if entities is None else int(compact(entities).max(initial=-1)) + 1
 
 
-def _compact(entities: Codes) -> Codes:
+def compact(entities: Codes) -> Codes:
     """Number entities from 0 without gaps; each row without an entity gets a number of its own."""
     groups = entities.astype(np.int64)
     alone = groups < 0
     if alone.any():
         groups = groups.copy()
         groups[alone] = groups.max(initial=0) + 1 + np.arange(int(alone.sum()))
-    compact: Codes = np.unique(groups, return_inverse=True)[1].astype(np.int64)
-    return compact
+    if groups.max(initial=0) > MAX_SPARSE * len(groups):
+        groups = np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    numbers: Codes = np.cumsum(np.bincount(groups) > 0) - 1
+    return numbers[groups]

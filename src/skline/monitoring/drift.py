@@ -96,11 +96,12 @@ def category_drift(
     """
     from scipy.special import chdtrc
 
-    size = min(_independent_rows(values, entities), _independent_rows(reference, reference_entities))
-    found = count_categories(values, reference, size)
+    size = entity_count(entities) or len(values)
+    known = len(reference) if entities is None else min(len(reference), size)
+    reference_size = entity_count(reference_entities) or known
+    found = count_categories(values, reference, (size, reference_size))
     shares, reference_shares = found.counts / len(values), found.reference_counts / len(reference)
-    present = np.flatnonzero(found.counts + found.reference_counts)
-    deff = share_design_effect(found.codes[:, None] == present[None, :], entities)
+    deff = share_design_effect(found.codes, entities)
     effective = len(values) / deff
     reference_effective = _reference_rows(reference, deff, entities, reference_entities)
     statistic, freedom = _chi_square(shares, reference_shares, effective, reference_effective)
@@ -198,10 +199,6 @@ def _missing_lowest(values: Floats) -> Floats:
 def _ranks(values: Floats, grid: Floats) -> Floats:
     ranks: Floats = np.searchsorted(grid, values).astype(np.float64)
     return ranks
-
-
-def _independent_rows(values: npt.NDArray[Any], entities: Codes | None) -> int:
-    return entity_count(entities) or len(values)
 
 
 def _reference_rows(

@@ -19,7 +19,7 @@ from skline.evaluation.bootstrap import metric_values, percentile_interval
 from skline.evaluation.metrics import compute_resampled_metrics
 from skline.evaluation.resampling import Draws, Sample
 from skline.monitoring.checks import Check, is_beyond
-from skline.monitoring.clusters import Codes, Floats
+from skline.monitoring.clusters import Codes, Floats, compact
 from skline.monitoring.estimates import Estimate, estimate
 from skline.monitoring.result import CalibrationBin, Coverage, MetricResult, Performance
 
@@ -106,7 +106,7 @@ def draw_weighted(
     """
     random = np.random.default_rng(seed)
     n = len(labelled)
-    groups = np.arange(n) if entities is None else np.unique(entities, return_inverse=True)[1]
+    groups = np.arange(n) if entities is None else compact(entities)
     n_groups = int(groups.max(initial=-1)) + 1
     positions = np.flatnonzero(labelled)
     ones = np.ones(n)

@@ -11,7 +11,7 @@ from scipy import stats
 
 from skline.evaluation.resampling import BinarySample
 from skline.monitoring.checks import Check
-from skline.monitoring.clusters import design_effect
+from skline.monitoring.clusters import design_effect, share_design_effect
 from skline.monitoring.concept import detect_rises
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import expected_binary_metrics
@@ -70,6 +70,21 @@ def test_texts_that_belong_to_entities_do_not_drift(random: np.random.Generator)
     assert (drift.effect.value or 0) < 0.1 or (drift.p or 0) > 0.01
 
 
+def test_categories_of_entities_are_not_chosen_by_their_difference(random: np.random.Generator) -> None:
+    names = np.array([f"c{number}" for number in range(50)], dtype=object)
+
+    def draw(rows: int) -> tuple[np.ndarray, np.ndarray]:
+        entities = random.integers(0, 200, rows)
+        own = random.choice(names, 200)[entities]
+        return np.where(random.random(rows) < 0.7, own, random.choice(names, rows)).astype(object), entities
+
+    significant = 0
+    for _ in range(100):
+        (values, entities), (reference, _) = draw(1_000), draw(5_000)
+        significant += (category_drift("c", "string", values, reference, entities).p or 0) < 0.05
+    assert significant <= 12
+
+
 def test_value_that_replaces_unique_texts_is_a_distance(random: np.random.Generator) -> None:
     replaced = np.where(random.random(300) < 0.4, "unknown", unique_texts(random, 300)).astype(object)
     drift = category_drift("c", "string", replaced, unique_texts(random, 5_000))
@@ -118,6 +133,24 @@ def test_rows_of_an_entity_are_worth_less(random: np.random.Generator) -> None:
     constant = np.repeat(random.normal(size=50), 20)
     drift = numeric_drift("a", "number", constant, random.normal(size=1_000), entities)
     assert drift.effective_rows == pytest.approx(50, rel=0.1)
+
+
+@pytest.mark.parametrize("entities", [np.repeat(np.arange(50), 20), np.repeat([-1, 7, 10**12], [10, 490, 500])])
+def test_design_effect_of_shares_is_the_mean_of_those_of_the_bins(
+    random: np.random.Generator, entities: np.ndarray
+) -> None:
+    bins = np.where(random.random(1_000) < 0.5, entities % 5, random.integers(0, 5, 1_000))
+    shares = np.bincount(bins) / 1_000
+    each = [design_effect((bins == code).astype(np.float64), entities) for code in range(5)]
+    assert share_design_effect(bins, entities) == pytest.approx(
+        np.average(each, weights=shares * (1 - shares)), rel=1e-9
+    )
+
+
+def test_rows_without_an_entity_are_drawn_alone() -> None:
+    draws = list(draw_weighted(np.ones(50, dtype=bool), None, np.full(50, -1), 5, seed=1))
+    assert all(len(np.unique(draw)) > 20 for draw in draws[1:])
+    assert any(len(np.unique(draw)) < 50 for draw in draws[1:])
 
 
 @pytest.mark.parametrize(

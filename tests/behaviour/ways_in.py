@@ -24,6 +24,7 @@ from skline.input_rows import InputRows, Rows
 from skline.logs.label_import import append_file
 from skline.logs.labels import AppendResult, Label, label_validator
 from skline.serving.api.labels import LABELS
+from skline.serving.errors import ValidationFailed
 from skline.serving.prediction.parsing import RequestParser
 from skline.serving.protocols import mlflow, open_inference
 from skline.serving.protocols.tensors import DTYPES
@@ -63,6 +64,8 @@ def read_or_reject(parse_rows: Callable[[], Any]) -> Reading:
         [row] = parse_rows()
     except ValidationError as error:
         return REJECTED, error.errors()[0]["msg"]
+    except ValidationFailed as error:
+        return REJECTED, error.detail[0]["msg"]
     return "read", row["x"]
 
 

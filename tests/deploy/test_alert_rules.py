@@ -24,6 +24,8 @@ ALERTS: dict[str, dict[str, Any]] = {
 }
 HOUR, DAY = 60, 1440
 PARTS, STATES = ("all", "drift", "performance"), ("ok", "insufficient_data", "warning", "alarm")
+#: Both export the same textfile, and there is one alert.
+INSTANCES = ("b", "c")
 
 
 def service(name: str, **labels: str) -> str:
@@ -32,10 +34,10 @@ def service(name: str, **labels: str) -> str:
     return f'{name}{{job="skline",instance="a"{text}}}'
 
 
-def monitor(name: str, **labels: str) -> str:
+def monitor(name: str, instance: str = "b", **labels: str) -> str:
     """Return a series of monitoring, as the textfile collector of the node exporter exports it."""
     text = "".join(f',{label}="{value}"' for label, value in labels.items())
-    return f'skline_monitor_{name}{{job="node",instance="b"{text}}}'
+    return f'skline_monitor_{name}{{job="node",instance="{instance}"{text}}}'
 
 
 DURATION = "skline_request_duration_seconds"
@@ -67,7 +69,12 @@ VALUES: dict[str, float] = {
     PLAN_REJECTED: 0,
     MODEL_WRITTEN: -80 * 86400,  # 80 days before the start of the test, which is the time 0
     PROBLEMS: 0,
-} | {monitor("state", part=part, state=state): float(state == "ok") for part in PARTS for state in STATES}
+} | {
+    monitor("state", instance, part=part, state=state): float(state == "ok")
+    for instance in INSTANCES
+    for part in PARTS
+    for state in STATES
+}
 
 
 class Case(NamedTuple):
@@ -84,7 +91,11 @@ class Case(NamedTuple):
 
 
 def in_state(part: str, state: str) -> dict[str, float | None]:
-    return {monitor("state", part=part, state=each): float(each == state) for each in STATES}
+    return {
+        monitor("state", instance, part=part, state=each): float(each == state)
+        for instance in INSTANCES
+        for each in STATES
+    }
 
 
 #: With a history of two hours a fault takes a large share of three days, so that these alerts fire too.

@@ -180,7 +180,7 @@ def test_run_tells_about_the_newest_window_and_exports_failures(
     fill(END, 9, 60, lambda row: row | {"carrier": None})
     told = dataclasses.replace(job, settings=job.settings.model_copy(update={"webhook": SETTINGS}))
     receiver.responses = [500]
-    for each in (told, told, told, dataclasses.replace(told, end=END - DAY)):
+    for each in (told, told, dataclasses.replace(told, end=END - DAY)):
         result = run(each, tmp_path, END + DAY)
         assert result.state == "alarm"
     assert len(receiver.texts) == 2
@@ -188,24 +188,12 @@ def test_run_tells_about_the_newest_window_and_exports_failures(
     assert "skline_monitor_webhook_failures_total 1.0" in (tmp_path / TEXTFILE).read_text()
 
 
-def test_run_of_an_earlier_moment_tells_nothing(
-    receiver: Receiver, fill: Callable[..., None], job: Job, tmp_path: Path
-) -> None:
-    fill(END, 9, 60, lambda row: row | {"carrier": None})
-    settings = job.settings.model_copy(update={"webhook": SETTINGS})
-    run(dataclasses.replace(job, settings=settings, is_told=False), tmp_path, END + DAY)
-    assert receiver.texts == []
-
-
-def test_failure_of_monitoring_is_told_once_with_its_end(
-    receiver: Receiver, fill: Callable[..., None], job: Job, tmp_path: Path
-) -> None:
+def test_failure_of_monitoring_is_told_once_with_its_end(receiver: Receiver, job: Job, tmp_path: Path) -> None:
     told = dataclasses.replace(job, settings=job.settings.model_copy(update={"webhook": SETTINGS}))
-    for _ in range(2):
+    for each in (dataclasses.replace(told, is_told=False), told, told):
         with pytest.raises(SklineError, match="there is no prediction log"):
-            run(told, tmp_path, NOW)
-    fill(END, 9, 60, lambda row: row | {"carrier": None})
-    run(told, tmp_path, NOW)
+            run(each, tmp_path, NOW)
+    tell(job.log.folder, ALARM)
     headlines = [text.splitlines()[0].partition(": ")[2] for text in receiver.texts]
     assert headlines == ["monitoring failed (was ok)", "alarm (was failed)"]
     assert "there is no prediction log" in receiver.texts[0]

@@ -17,8 +17,8 @@ from tests.fixtures.demo import ROOT
 FORBIDDEN = {
     "src/skline/serving": (
         "dvc", "mlflow", "model", "pandera", "skline.commands", "skline.doctor", "skline.evaluation", "skline.init",
-        "skline.monitoring", "skline.registry", "skline.search", "skline.settings", "skline.stages", "skline.testing",
-        "skline.tuning",
+        "skline.lineage", "skline.monitoring", "skline.registry", "skline.search", "skline.settings", "skline.stages",
+        "skline.testing", "skline.tuning",
     ),
     "src/model": ("dvc", "mlflow", "serving", "skline.registry", "skline.scoring", "skline.serving", "skline.stages"),
     "src/skline": ("dvc", "serving"),
@@ -29,7 +29,10 @@ FORBIDDEN = {
         "skline.stages",
     ),
     "src/skline/retraining": ("mlflow", "model", "skline.commands", "skline.serving"),
-    "src/skline/stages": ("skline.commands", "skline.monitoring", "skline.retraining"),
+    "src/skline/stages": ("skline.commands", "skline.lineage", "skline.monitoring", "skline.retraining"),
+    "src/skline/lineage": (
+        "mlflow", "model", "pandera", "skline.commands", "skline.monitoring", "skline.serving", "skline.stages",
+    ),
     "src/skline/logs": ("skline.serving", "skline.stages", "skline.evaluation"),
 }  # fmt: skip
 #: The only packages that import the project's model, and the only ones that import the service.

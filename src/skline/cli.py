@@ -25,6 +25,7 @@ from skline.commands import (
     stage,
     sync,
     threshold,
+    trace,
 )
 from skline.entrypoint import run_main
 from skline.project import enter_project
@@ -52,6 +53,7 @@ COMMANDS = (
     log,
     monitor,
     retrain,
+    trace,
 )
 
 

@@ -106,6 +106,18 @@ def read_day(path: Path, since: dt.datetime | None, until: dt.datetime | None) -
     return _migrate(path, pq.read_table(path, filters=bounds or None))
 
 
+def find_rows(path: Path, column: str, values: Sequence[str], names: Sequence[str]) -> pa.Table:
+    """Return the rows of a file whose `column` has one of the values, with some columns of `PREDICTION_SCHEMA`."""
+    version = _version_of(path, pq.read_schema(path))
+    stored = {name: name for name in PREDICTION_SCHEMA.names}
+    for migration in migrations_since(version):
+        stored |= {new: old for old, new in migration.renamed_columns.items()}
+    columns = [stored[name] for name in names]
+    table = pq.read_table(path, columns=columns, filters=[(stored[column], "in", list(values))])
+    schema = pa.schema([PREDICTION_SCHEMA.field(name) for name in names])
+    return table.select(columns).rename_columns(list(names)).cast(schema)
+
+
 def find_entity(path: Path, entity_hash: str) -> list[str]:
     """Return the ids of an entity's predictions in a file."""
     table = pq.read_table(path, columns=["prediction_id"], filters=[("entity", "=", entity_hash)])
@@ -162,13 +174,18 @@ def _row_groups(path: Path) -> Iterator[pa.Table]:
 
 def _migrate(path: Path, table: pa.Table) -> pa.Table:
     """Convert the rows of a file to the current schema version."""
-    version = int((table.schema.metadata or {}).get(VERSION_KEY, UNVERSIONED))
+    for migration in migrations_since(_version_of(path, table.schema)):
+        names = [migration.renamed_columns.get(name, name) for name in table.column_names]
+        table = table.rename_columns(names)
+    return table.select(PREDICTION_SCHEMA.names).cast(PREDICTION_SCHEMA)
+
+
+def _version_of(path: Path, schema: pa.Schema) -> int:
+    """Return the schema version of a file; SklineError if it is newer than this code."""
+    version = int((schema.metadata or {}).get(VERSION_KEY, UNVERSIONED))
     if version > SCHEMA_VERSION:
         raise SklineError(
             f"{path} has schema version {version}, and this version of skline supports at most {SCHEMA_VERSION}; "
             "upgrade skline"
         )
-    for migration in migrations_since(version):
-        names = [migration.renamed_columns.get(name, name) for name in table.column_names]
-        table = table.rename_columns(names)
-    return table.select(PREDICTION_SCHEMA.names).cast(PREDICTION_SCHEMA)
+    return version

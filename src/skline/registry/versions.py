@@ -123,6 +123,15 @@ class Registry:
             self.download_seconds,
         )
 
+    def aliases(self) -> dict[str, str]:
+        """Return the number of the version by alias; SklineError if the registry cannot be used or lacks the model."""
+
+        def get_aliases(mlflow_client: Any) -> dict[str, str]:
+            aliases = mlflow_client.get_registered_model(self.model).aliases
+            return {name: str(number) for name, number in aliases.items()}
+
+        return self._call(get_aliases, self.timeout)
+
     def set_aliases(self, aliases: dict[str, str]) -> None:
         """Set aliases to version numbers; a challenger that becomes the champion loses the alias `challenger`."""
 

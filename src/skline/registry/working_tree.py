@@ -10,8 +10,8 @@ _OTHERS = (".", *(f":(exclude){name}" for name in RESULTS))
 
 def git_state(root: Path) -> tuple[str | None, bool | None]:
     """Return the commit, and whether files other than results differ from it; (None, None) outside git."""
-    commit = _git(root, "rev-parse", "HEAD")
-    changed = _git(root, "status", "--porcelain", "--untracked-files=no", "--", *_OTHERS)
+    commit = run_git(root, "rev-parse", "HEAD")
+    changed = run_git(root, "status", "--porcelain", "--untracked-files=no", "--", *_OTHERS)
     if commit is None or changed is None:
         return None, None
     return commit.strip(), bool(changed.strip())
@@ -19,16 +19,16 @@ def git_state(root: Path) -> tuple[str | None, bool | None]:
 
 def uncommitted_diff(root: Path) -> str:
     """Return the difference between the working tree and the last commit, without results; empty outside git."""
-    return _git(root, "diff", "HEAD", "--", *_OTHERS) or ""
+    return run_git(root, "diff", "HEAD", "--", *_OTHERS) or ""
 
 
-def committed_text(root: Path, name: str) -> str | None:
-    """Return the content of a file of `root` in the last commit; None outside git, or if the commit lacks it."""
-    return _git(root, "show", f"HEAD:./{name}")
+def committed_text(root: Path, name: str, commit: str = "HEAD") -> str | None:
+    """Return the content of a file of `root` in a commit; None outside git, or if the commit lacks it."""
+    return run_git(root, "show", f"{commit}:./{name}")
 
 
-def _git(root: Path, *arguments: str) -> str | None:
-    """Return what git prints; None if it fails."""
+def run_git(root: Path, *arguments: str) -> str | None:
+    """Return what git prints in the folder `root`; None if it fails or is not installed."""
     try:
         return subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, check=True).stdout  # noqa: S603, S607
     except (OSError, subprocess.CalledProcessError):

@@ -91,15 +91,34 @@ class Store(abc.ABC):
 
         Each chunk is a query of its own, because a long read transaction would hinder the writer.
         """
-        columns = ", ".join(TABLES[table])
         condition = ("" if since is None else " AND time >= ?") + ("" if until is None else " AND time < ?")
         bounds = [bound for bound in (since, until) if bound is not None]
+        yield from self._read_chunks_of(table, list(TABLES[table]), condition, bounds)
+
+    def find(
+        self, table: TableName, column: str, values: Sequence[str], columns: Sequence[str] | None = None
+    ) -> Iterator[list[StoredRow]]:
+        """Yield the rows whose `column` has one of the values, by default with all columns of the table.
+
+        The rows of each CHUNK_IDS values come in the order of their arrival, at most CHUNK_ROWS at a time.
+        """
+        names = list(TABLES[table]) if columns is None else list(columns)
+        for start in range(0, len(values), CHUNK_IDS):
+            chunk = values[start : start + CHUNK_IDS]
+            condition = f" AND {column} IN ({', '.join('?' * len(chunk))})"
+            yield from self._read_chunks_of(table, names, condition, chunk)
+
+    def _read_chunks_of(
+        self, table: TableName, columns: Sequence[str], condition: str, parameters: Sequence[str | int]
+    ) -> Iterator[list[StoredRow]]:
+        """Yield columns of the rows that satisfy a condition (" AND …") in the order of their arrival, in chunks."""
         last = 0
         while True:
             with self._translate_errors():
                 rows: list[StoredRow] = self._execute(
-                    f"SELECT seq, {columns} FROM {table} WHERE seq > ?{condition} ORDER BY seq LIMIT {CHUNK_ROWS}",  # noqa: S608
-                    (last, *bounds),
+                    f"SELECT seq, {', '.join(columns)} FROM {table} WHERE seq > ?{condition} "  # noqa: S608
+                    f"ORDER BY seq LIMIT {CHUNK_ROWS}",
+                    (last, *parameters),
                 ).fetchall()
             if rows:
                 yield [row[1:] for row in rows]

@@ -1,0 +1,151 @@
+"""Traces as text for people: aligned pairs of a name and a value, and tables."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from skline.artifact.provenance import describe_libraries
+from skline.lineage.artifact_trace import ArtifactTrace
+from skline.lineage.models import ModelRecord
+from skline.lineage.predictions import LoggedLabel
+from skline.lineage.trace import Trace, format_prediction
+from skline.lineage.usage import Usage
+from skline.release.registered import RegisteredVersion
+
+Pairs = list[tuple[str, str]]
+#: Columns of the table of several predictions.
+COLUMNS = ("prediction_id", "time", "model_version", "scoring_path", "prediction", "labels", "outcome")
+#: What `review` means.
+REVIEWS = {1: "its score is in the review band", 2: "drawn at random"}
+
+
+def prediction_text(trace: Trace) -> str:
+    """Return one traced prediction."""
+    logged = trace.prediction
+    pairs: Pairs = [
+        ("prediction_id", logged.prediction_id),
+        ("time", str(logged.time)),
+        ("model_version", logged.model_version),
+        ("artifact_digest", logged.artifact_digest),
+        ("scoring_path", logged.scoring_path),
+        ("inputs", json.dumps(logged.inputs, ensure_ascii=False)),
+        ("prediction", format_prediction(logged.prediction, _by_class(logged.probabilities))),
+        ("review", REVIEWS.get(logged.review or 0, "")),
+    ]
+    names = ("role", "experiment", "arm", "bucket", "request_id", "entity", "event_time", "latency_us")
+    pairs += [(name, str(getattr(logged, name))) for name in names if getattr(logged, name) is not None]
+    pairs += [("label", _label_text(label)) for label in trace.labels]
+    if trace.model is not None:
+        pairs += model_pairs(trace.model)
+    result = trace.recomputation
+    pairs.append(("recomputed", f"{result.outcome}: {result.reason}"))
+    pairs += [("differs here", text) for text in trace.differences]
+    return aligned(pairs)
+
+
+def model_pairs(model: ModelRecord) -> Pairs:
+    """Return what is recorded of an artifact."""
+    confirmed = ", ".join(model.confirmed_by) or "nothing but the log"
+    pairs: Pairs = [
+        ("artifact", f"{model.artifact_digest}, named by {confirmed}"),
+        ("folder", ", ".join(map(str, model.folders)) or "not on this machine"),
+        ("served as", ", ".join(model.served_as)),
+    ]
+    pairs += [("registered", _registered_text(line)) for line in model.registered]
+    pairs += [("verdict", _verdict_text(line)) for line in model.registered[-1:]]
+    if (entry := model.registry) is not None:
+        found = f"{entry.label}, run {entry.run_id}" + (
+            f", aliases {', '.join(entry.aliases)}" if entry.aliases else ""
+        )
+        pairs.append(("MLflow", entry.problem or found))
+    if (manifest := model.manifest) is not None:
+        pairs += [("data_sha256", f"{digest} {part}") for part, digest in manifest.data_sha256.items()]
+        pairs += [
+            ("params_sha256", manifest.params_sha256),
+            ("engine", manifest.engine or ""),
+            ("libraries", describe_libraries(manifest.libraries)),
+        ]
+    return pairs
+
+
+def predictions_table(traces: Mapping[str, Trace | None]) -> str:
+    """Return several traced predictions, one a line, and the number of each outcome."""
+    rows = [_row(prediction_id, trace) for prediction_id, trace in traces.items()]
+    counts: dict[str, int] = {}
+    for row in rows:
+        counts[row[-1].partition(":")[0]] = counts.get(row[-1].partition(":")[0], 0) + 1
+    summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
+    return f"{table(COLUMNS, rows)}\n\n{summary}"
+
+
+def artifact_text(found: ArtifactTrace) -> str:
+    """Return a traced artifact with its predictions."""
+    pairs = model_pairs(found.model)
+    pairs += [pair for usage in found.usages for pair in usage_pairs(usage)] or [("predictions", "0 in the log")]
+    return aligned(pairs)
+
+
+def usage_pairs(usage: Usage) -> Pairs:
+    """Return what the log holds of one model version."""
+    shares = [
+        ", ".join(f"{count:,} {name or 'none'}" for name, count in sorted(counts.items())) + f" ({column})"
+        for column, counts in (("role", usage.by_role), ("scoring_path", usage.by_scoring_path))
+    ]
+    return [
+        ("model_version", usage.model_version),
+        ("predictions", f"{usage.predictions:,} from {usage.first} to {usage.last}"),
+        *(("", share) for share in shares),
+        ("labels", f"{usage.labels:,} of {usage.labelled:,} predictions"),
+    ]
+
+
+def aligned(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return pairs of a name and a value, one a line, the values below each other; empty values are left out."""
+    shown = [(name, value) for name, value in pairs if value]
+    width = max((len(name) for name, _ in shown), default=0)
+    lines, previous = [], None
+    for name, value in shown:
+        lines.append(f"{'' if name == previous else name:<{width}}  {value}")
+        previous = name
+    return "\n".join(lines)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of texts with a header, each column as wide as its widest cell."""
+    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    return "\n".join(
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (header, *rows)
+    )
+
+
+def _row(prediction_id: str, trace: Trace | None) -> list[str]:
+    if trace is None:
+        return [prediction_id, "", "", "", "", "", "not found: the log does not hold it"]
+    logged, result = trace.prediction, trace.recomputation
+    return [
+        prediction_id, logged.time.isoformat(" ", "milliseconds"), logged.model_version, logged.scoring_path,
+        json.dumps(logged.prediction, ensure_ascii=False), str(len(trace.labels)),
+        f"{result.outcome}: {result.reason}",
+    ]  # fmt: skip
+
+
+def _label_text(label: LoggedLabel) -> str:
+    corrected = "" if label.valid else ", corrected later"
+    return f"{json.dumps(label.label, ensure_ascii=False)}, arrived {label.time} by {label.key}{corrected}"
+
+
+def _registered_text(line: RegisteredVersion) -> str:
+    return f"{line.model}/{line.version} at {line.time:%Y-%m-%d %H:%M:%S} {line.made_from}"
+
+
+def _verdict_text(line: RegisteredVersion) -> str:
+    if line.verdict is None:
+        return "not recorded"
+    failed, undecided = ", ".join(line.verdict.failed), ", ".join(line.verdict.undecided)
+    text = "passed" if line.verdict.passed else f"failed: {failed}"
+    return f"{text}; undecided: {undecided}" if undecided else text
+
+
+def _by_class(probabilities: Any) -> Mapping[str, float]:
+    return probabilities if isinstance(probabilities, dict) else {}

@@ -51,6 +51,8 @@ class InputRows:
         """
         if isinstance(rows, pd.Series):
             rows = rows.to_frame().T
+        if isinstance(rows, np.ndarray):
+            raise SklineError("an array has no names of columns; pass a DataFrame, or pd.DataFrame(array, columns=[…])")
         if isinstance(rows, pd.DataFrame):
             values = rows_of_frame(self._contract, rows)
         elif isinstance(rows, Mapping):

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from skline.errors import SklineError
+from skline.paths import ARTIFACT_DIGEST
 
 #: A folder that has this file is a project.
 PROJECT_FILE = Path("dvc.yaml")
@@ -30,6 +31,10 @@ def given_path(text: str) -> Path:
 
 
 def enter_project() -> None:
-    """Change to the root of the project around the current folder; outside of a project stay here."""
-    if root := find_project(Path.cwd()):
+    """Change to the root of the project around the current folder.
+
+    Outside of a project, and in a folder with an artifact of its own, as a deployment has, stay here.
+    """
+    root = find_project(Path.cwd())
+    if root is not None and not ARTIFACT_DIGEST.is_file():
         os.chdir(root)

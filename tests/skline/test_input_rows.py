@@ -202,3 +202,5 @@ def test_cells_of_an_arrow_table_are_read_as_those_of_a_table() -> None:
 def test_something_else_than_a_row_is_an_error() -> None:
     with pytest.raises(SklineError, match="^row 0: Input should be an object"):
         READER.read([5])  # type: ignore[list-item]
+    with pytest.raises(SklineError, match="^an array has no names of columns; pass a DataFrame"):
+        READER.read(np.zeros((2, 6)))  # type: ignore[arg-type]

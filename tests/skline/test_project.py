@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from skline.commands.init import given_table
-from skline.project import find_project, given_path
+from skline.project import enter_project, find_project, given_path
 from tests.fixtures import demo
 
 
@@ -34,6 +34,18 @@ def test_command_below_the_root_runs_in_the_root_and_reads_and_writes_the_given_
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("3 rows scored by demo@")
     assert sorted(path.name for path in below.iterdir()) == ["rows.parquet", "scored.csv"]
+
+
+def test_command_in_a_folder_with_an_artifact_of_its_own_stays_there(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project / "notebooks")
+    Path("artifact.sha256").write_text("0" * 64)
+    enter_project()
+    assert Path.cwd() == project / "notebooks"
+    Path("artifact.sha256").unlink()
+    enter_project()
+    assert Path.cwd() == project
 
 
 @pytest.mark.parametrize("command", ["sync", "doctor"])

@@ -3,6 +3,7 @@
 import datetime as dt
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow.parquet as pq
@@ -105,9 +106,12 @@ def forget(settings: LogSettings, entity: str) -> DeletedRows:
 
 
 def status(settings: LogSettings) -> LogStatus:
-    """Count rows. The only change is that a missing database is created, and an older one migrated."""
-    with closing(open_store(settings)) as store:
-        predictions, labels = store.summarize("predictions"), store.summarize("labels")
+    """Count rows. A missing file of SQLite is not created; an older database is migrated."""
+    if settings.is_postgres or Path(settings.database).exists():
+        with closing(open_store(settings)) as store:
+            predictions, labels = store.summarize("predictions"), store.summarize("labels")
+    else:
+        predictions = labels = TableSummary(0, None, None)
     sealed = {
         day: (pq.read_metadata(path).num_rows, path.stat().st_size)
         for day, path in partitions.sealed_days(settings.partitions).items()

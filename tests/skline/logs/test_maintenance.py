@@ -224,6 +224,12 @@ def test_pending_reviews_are_found_by_indexes(sqlite: LogSettings) -> None:
     assert "SEARCH l USING COVERING INDEX labels_prediction" in steps
 
 
+def test_status_without_a_log_creates_none(tmp_path: Path) -> None:
+    settings = LogSettings(database=str(tmp_path / "logs/log.db"), partitions=tmp_path / "logs/days")
+    assert maintenance.status(settings) == ((0, None, None), (0, None, None), {})
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_only_one_process_at_a_time_changes_the_sealed_days(sqlite: LogSettings) -> None:
     write(sqlite, at(1))
     with partitions.lock(sqlite.partitions), pytest.raises(SklineError, match="another process"):

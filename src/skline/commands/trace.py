@@ -1,6 +1,8 @@
 """`skline trace`: from a prediction to its model, code and data, and from a model, data or an entity to predictions."""
 
 import argparse
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skline.commands import Subparsers
@@ -8,7 +10,10 @@ from skline.commands._model import accepted_digest, add_accept_option
 from skline.project import given_path
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skline.lineage.artifacts import ArtifactStore
+    from skline.logs.settings import LogSettings
     from skline.registry.versions import Registry
 
 #: Exit status when a prediction that is computed again differs from the logged one.
@@ -21,10 +26,10 @@ def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "trace",
-        help="follow a prediction to its model, code and data, or a model to its predictions",
+        help="follow a prediction to its model, code and data, or these to the predictions",
         description="Follow a logged prediction to its labels, model, code and data, and compute it again; or follow a "
-        f"model to its predictions. Exit status of predictions: 0 if they are equal or cannot be compared, {DIFFERENT} "
-        f"if one differs, {NOT_FOUND} if the log lacks an id or the command fails.",
+        "model, data or an entity to the predictions. Exit status of predictions: 0 if they are equal or cannot be "
+        f"compared, {DIFFERENT} if one differs, {NOT_FOUND} if the log lacks an id or the command fails.",
     )
     subject = command.add_mutually_exclusive_group(required=True)
     subject.add_argument("prediction_id", nargs="?", metavar="PREDICTION_ID", help="the id that /predict returned")
@@ -36,6 +41,14 @@ def add_parser(commands: Subparsers) -> None:
         metavar="VERSION",
         help="number or alias of a registered version, or (the beginning of) an artifact's digest",
     )
+    subject.add_argument(
+        "--data", type=_data, metavar="DATA", help="a file, or a sha256 or md5: models that were made from it"
+    )
+    subject.add_argument(
+        "--forget",
+        metavar="ENTITY",
+        help="report the predictions, labels, data and models that an entity went into; nothing is deleted",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--no-registry", action="store_true", help="do not ask MLflow")
     add_accept_option(command)
@@ -44,9 +57,11 @@ def add_parser(commands: Subparsers) -> None:
 
 def trace(arguments: argparse.Namespace) -> int:
     """Print what the options ask for."""
-    if arguments.artifact is not None:
-        return _trace_artifact(arguments)
-    return _trace_predictions(arguments)
+    if arguments.prediction_id is not None or arguments.ids is not None:
+        return _trace_predictions(arguments)
+    found, describe = _trace_other(arguments)
+    _print(found if arguments.json else describe(found))
+    return 0
 
 
 def _trace_predictions(arguments: argparse.Namespace) -> int:
@@ -78,15 +93,34 @@ def _trace_predictions(arguments: argparse.Namespace) -> int:
     return NOT_FOUND if None in outcomes else 0
 
 
-def _trace_artifact(arguments: argparse.Namespace) -> int:
-    """Print what is recorded of an artifact, and its predictions."""
+def _trace_other(arguments: argparse.Namespace) -> "tuple[Any, Callable[[Any], str]]":
+    """Trace an artifact, data or an entity; return the result, and the function that describes it."""
+    from skline.lineage import other_text
     from skline.lineage.artifact_trace import trace_artifact
-    from skline.lineage.text import artifact_text
+    from skline.lineage.data_trace import trace_data
+    from skline.lineage.entity_trace import trace_entity
+
+    log, store = _log_settings(), _artifact_store(arguments)
+    if arguments.artifact is not None:
+        return trace_artifact(log, store, arguments.artifact), other_text.artifact_text
+    if arguments.data is not None:
+        return trace_data(log, store, arguments.data), other_text.data_text
+    return trace_entity(log, store, arguments.forget), other_text.entity_text
+
+
+def _log_settings() -> "LogSettings | None":
+    """Return the settings of the log; None, with a note, where there is none."""
+    from skline.errors import SklineError
+    from skline.logs.read import require_log
     from skline.logs.settings import LogSettings
 
-    found = trace_artifact(LogSettings.from_environment(), _artifact_store(arguments), arguments.artifact)
-    _print(found if arguments.json else artifact_text(found))
-    return 0
+    settings = LogSettings.from_environment()
+    try:
+        require_log(settings)
+    except SklineError as error:
+        print(f"note: {error}", file=sys.stderr)
+        return None
+    return settings
 
 
 def _artifact_store(arguments: argparse.Namespace) -> "ArtifactStore":
@@ -100,7 +134,6 @@ def _artifact_store(arguments: argparse.Namespace) -> "ArtifactStore":
 def _registry() -> "Registry | None":
     """Return the project's registry; None where there is none yet, or MLflow is not installed, as in the image."""
     from importlib.util import find_spec
-    from pathlib import Path
 
     from skline import paths
     from skline.registry.versions import open_registry
@@ -111,6 +144,11 @@ def _registry() -> "Registry | None":
     registry = open_registry(Settings.load())
     file = registry.uri.removeprefix("sqlite:///")
     return None if file != registry.uri and not Path(file).exists() else registry
+
+
+def _data(text: str) -> str:
+    """Return a digest as it is, and the path of a file as seen from the root of the project."""
+    return str(given_path(text)) if Path(text).expanduser().exists() else text
 
 
 def _print(value: Any) -> None:

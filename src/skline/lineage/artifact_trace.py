@@ -3,10 +3,12 @@
 import dataclasses
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
 from skline.errors import SklineError
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.models import ModelRecord, read_model
+from skline.lineage.snapshots import Snapshot, read_snapshot
 from skline.lineage.usage import Usage, count_predictions
 from skline.logs.settings import LogSettings
 from skline.registry.versions import ALIASES
@@ -19,14 +21,26 @@ NUMBER = re.compile(r"(?:(?P<model>[^@/]+)/)?(?P<number>[0-9]{1,9})")
 
 @dataclass(frozen=True)
 class ArtifactTrace:
-    """An artifact and its predictions; `usages` has one entry a model version, empty if the log holds none."""
+    """An artifact, its data, and its predictions; `usages` has one entry a model version, none if the log has none."""
 
     model: ModelRecord
+    snapshot: Snapshot
     usages: tuple[Usage, ...]
 
 
-def trace_artifact(settings: LogSettings, store: ArtifactStore, requested: str) -> ArtifactTrace:
+def trace_artifact(
+    settings: LogSettings | None, store: ArtifactStore, requested: str, root: Path = Path()
+) -> ArtifactTrace:
     """Trace the artifact that a digest, its beginning, or a number or alias of a registered version names.
+
+    Parameters
+    ----------
+    settings : LogSettings or None
+        None: there is no log, and no prediction is counted.
+    store : ArtifactStore
+    requested : str
+    root : Path
+        Root of the project.
 
     Raises
     ------
@@ -34,7 +48,9 @@ def trace_artifact(settings: LogSettings, store: ArtifactStore, requested: str) 
         If there is no such artifact on record, or the log cannot be read.
     """
     digest = find_digest(store, requested)
-    return ArtifactTrace(read_model(store, digest), tuple(count_predictions(settings, "artifact_digest", [digest])))
+    model = read_model(store, digest)
+    usages = [] if settings is None else count_predictions(settings, "artifact_digest", [digest])
+    return ArtifactTrace(model, read_snapshot(root, digest, model.manifest), tuple(usages))
 
 
 def find_digest(store: ArtifactStore, requested: str) -> str:

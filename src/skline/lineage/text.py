@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skline.artifact.provenance import describe_libraries
-from skline.lineage.artifact_trace import ArtifactTrace
 from skline.lineage.models import ModelRecord
 from skline.lineage.predictions import LoggedLabel
 from skline.lineage.trace import Trace, format_prediction
-from skline.lineage.usage import Usage
 from skline.release.registered import RegisteredVersion
 
 Pairs = list[tuple[str, str]]
@@ -76,27 +74,6 @@ def predictions_table(traces: Mapping[str, Trace | None]) -> str:
         counts[row[-1].partition(":")[0]] = counts.get(row[-1].partition(":")[0], 0) + 1
     summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     return f"{table(COLUMNS, rows)}\n\n{summary}"
-
-
-def artifact_text(found: ArtifactTrace) -> str:
-    """Return a traced artifact with its predictions."""
-    pairs = model_pairs(found.model)
-    pairs += [pair for usage in found.usages for pair in usage_pairs(usage)] or [("predictions", "0 in the log")]
-    return aligned(pairs)
-
-
-def usage_pairs(usage: Usage) -> Pairs:
-    """Return what the log holds of one model version."""
-    shares = [
-        ", ".join(f"{count:,} {name or 'none'}" for name, count in sorted(counts.items())) + f" ({column})"
-        for column, counts in (("role", usage.by_role), ("scoring_path", usage.by_scoring_path))
-    ]
-    return [
-        ("model_version", usage.model_version),
-        ("predictions", f"{usage.predictions:,} from {usage.first} to {usage.last}"),
-        *(("", share) for share in shares),
-        ("labels", f"{usage.labels:,} of {usage.labelled:,} predictions"),
-    ]
 
 
 def aligned(pairs: Iterable[tuple[str, str]]) -> str:

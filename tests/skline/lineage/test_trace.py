@@ -17,14 +17,19 @@ from skline import artifact
 from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
 from skline.ids import new_prediction_id
+from skline.lineage.artifact_trace import find_digest
+from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.predictions import LoggedPrediction
 from skline.lineage.recomputation import LoggedModel
 from skline.lineage.trace import Trace, trace_predictions
+from skline.registry.versions import Registry
+from skline.release.store import ReleaseStore
 from skline.scoring.golden_verification import parse_rows
 from skline.scoring.load import load_plan_or_pipeline
 from skline.testing.rows import random_rows
 from tests.fixtures import demo
 from tests.skline.lineage.conftest import NOW, Project
+from tests.skline.release.project import make
 
 
 def trace_one(project: Project, prediction_id: str) -> Trace:
@@ -105,6 +110,23 @@ def test_artifact_that_is_gone_or_changed_is_not_comparable(project: Project) ->
     result = trace_one(project, prediction_id).recomputation
     assert result.outcome == "not comparable"
     assert "is not here; it is demo/3 in the registry, which is not asked" in result.reason
+
+
+@pytest.mark.filterwarnings("ignore")  # MLflow and SQLAlchemy deprecate what MLflow uses
+def test_registered_version_that_is_not_here_is_fetched(logged: Project, tmp_path: Path) -> None:
+    registered = make(tmp_path / "registry")
+    number = registered.register(logged.packaged, "1")
+    registry = Registry(registered.uri, "another", 60, 60)
+    store = ArtifactStore(ReleaseStore(registered.folder / "releases"), (), tmp_path / "none", registry)
+    [trace] = trace_predictions(logged.log, store, logged.ids["single"][:1], tmp_path).values()
+    assert trace is not None
+    assert trace.recomputation.outcome == "equal"
+    assert trace.model is not None
+    assert trace.model.folders == (store.releases.artifacts / logged.packaged.digest,)
+    assert trace.model.registry is not None
+    assert (trace.model.registry.label, trace.model.registry.aliases) == (f"demo/{number}", ("challenger",))
+    assert trace.model.registry.run_id
+    assert find_digest(store, number) == logged.packaged.digest
 
 
 class Payload:

@@ -1,0 +1,128 @@
+"""Trace an entity: its predictions and labels in the log, and the data and models that its rows went into."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from skline import paths
+from skline.contract.cells import read_cells
+from skline.contract.spec import CellFormat, Column, Contract
+from skline.lineage.artifacts import ArtifactStore
+from skline.lineage.data_trace import artifacts_with_data
+from skline.lineage.snapshots import find_part
+from skline.lineage.usage import Usage, count_predictions
+from skline.logs.entity import EntityHasher
+from skline.logs.lookup import find_labels
+from skline.logs.settings import LogSettings
+from skline.partition import PARTS
+
+
+@dataclass(frozen=True)
+class ModelRows:
+    """How many rows of an entity an artifact was made from, by part; None where the part's file is not here."""
+
+    artifact_digest: str
+    versions: tuple[str, ...]
+    rows: dict[str, int | None]
+
+
+@dataclass(frozen=True)
+class EntityTrace:
+    """What is recorded of an entity.
+
+    Attributes
+    ----------
+    entity_hash : str or None
+        As the log stores it; None if there is no entity key, and so no entity in the log.
+    usages : tuple of Usage
+        Its logged predictions by model version.
+    labels : int
+        Labels that name the entity.
+    columns : tuple of str
+        The columns of the source's table that may hold it; empty if there is none.
+    rows : dict of int or None by str
+        Its rows in data/validated, and in each part of data/split; None where the file is not here.
+    models : tuple of ModelRows
+        The artifacts on record.
+    """
+
+    entity_hash: str | None
+    usages: tuple[Usage, ...]
+    labels: int
+    columns: tuple[str, ...]
+    rows: dict[str, int | None]
+    models: tuple[ModelRows, ...]
+
+
+def trace_entity(settings: LogSettings | None, store: ArtifactStore, entity: str, root: Path = Path()) -> EntityTrace:
+    """Trace an entity.
+
+    Parameters
+    ----------
+    settings : LogSettings or None
+        None: there is no log.
+    store : ArtifactStore
+    entity : str
+        As requests and the source's table contain it.
+    root : Path
+        Root of the project.
+
+    Raises
+    ------
+    SklineError
+        If the log cannot be read.
+    """
+    has_key = settings is not None and (settings.entity_key is not None or settings.key_file.exists())
+    hashed: str | None = None
+    usages: tuple[Usage, ...] = ()
+    labels = 0
+    if settings is not None and has_key:
+        hashed = EntityHasher(settings)(entity)
+        usages = tuple(count_predictions(settings, "entity", [hashed]))
+        labels = find_labels(settings, "entity", [hashed]).num_rows
+    columns = entity_columns(root / paths.CONTRACT, None if settings is None else settings.entity_column)
+
+    @cache
+    def count(path: Path | None) -> int | None:
+        return None if path is None or not path.is_file() else count_rows(path, columns, entity)
+
+    files = {"validated": root / paths.VALIDATED} | {name: root / paths.part(name) for name in PARTS}
+    models = [
+        ModelRows(
+            each.artifact_digest,
+            each.versions,
+            {name: count(find_part(root, each.snapshot, name)) for name in PARTS[:3]},
+        )
+        for each in (artifacts_with_data(store, root) if columns else ())
+    ]
+    names = tuple(column.name for column in columns)
+    rows = {name: count(path) for name, path in files.items()} if columns else {}
+    return EntityTrace(hashed, usages, labels, names, rows, tuple(models))
+
+
+def entity_columns(contract: Path, entity_column: str | None) -> tuple[Column, ...]:
+    """Return the columns that may hold an entity: the log's entity column, and the groups of the contract."""
+    if not contract.exists():
+        return ()
+    columns = Contract.read(contract).columns
+    return tuple(column for column in columns if column.name == entity_column or column.role == "group")
+
+
+def count_rows(path: Path, columns: Sequence[Column], entity: str) -> int:
+    """Count the rows of a Parquet file in which one of the columns holds the entity; 12 and 12.0 are the same."""
+    names = set(pq.read_schema(path).names)
+    present = [column for column in columns if column.name in names]
+    table = pq.read_table(path, columns=[column.name for column in present])
+    found = pa.array([False] * table.num_rows)
+    for column in present:
+        cell_format = CellFormat(column.kind)
+        values, _ = read_cells(table[column.name].combine_chunks(), cell_format)
+        [wanted], _ = read_cells(pa.array([entity]), cell_format)
+        if wanted.is_valid:
+            found = pc.or_(found, pc.fill_null(pc.equal(values, wanted), False))
+    return int(pc.sum(found).as_py() or 0)

@@ -31,3 +31,20 @@ def prepare(source: pd.DataFrame) -> pd.DataFrame:
         flight_id=source["carrier"] + source["flight"].astype(str) + " " + hour,
         late=(source["arr_delay"] > LATE_AFTER_MINUTES).astype(float).where(source["arr_delay"].notna()),
     )
+
+
+def prepare_feedback(rows: pd.DataFrame) -> pd.DataFrame:
+    """Derive the contract's columns that logged predictions lack, for `skline retrain`.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        The inputs and the label of predictions, and columns `log.…` about them.
+
+    Returns
+    -------
+    DataFrame with the same rows and columns, and the time and month of the departure; the id is the prediction's.
+    """
+    local = rows["flight_date"] + pd.to_timedelta(rows["sched_dep_time"] // 100, unit="h")
+    moment = local.dt.tz_localize("America/New_York", ambiguous="NaT", nonexistent="shift_forward")
+    return rows.assign(departed_at=moment.dt.tz_convert("UTC").dt.tz_localize(None), month=rows["flight_date"].dt.month)

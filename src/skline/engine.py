@@ -22,7 +22,7 @@ from skline.files import write_json
 #: The packages and files of the engine that determine the results of each stage, in the order of the pipeline. A change
 #: elsewhere (messages, paths, settings that the stages get from params.yaml) leaves the results as they are.
 STAGE_CODE: dict[str, tuple[str, ...]] = {
-    "ingest": ("contract", "sources", "stages/ingest.py"),
+    "ingest": ("contract", "feedback.py", "sources", "stages/declared.py", "stages/ingest.py"),
     "validate": ("contract", "stages/validate.py"),
     "split": ("contract/spec.py", "partition.py", "split_rule.py", "stages/split.py"),
     "train": ("artifact", "contract", "features", "scoring", "search", "stages/train.py"),

@@ -12,6 +12,8 @@ SOURCE = Path("src")
 #: The engine that makes the results; `skline sync` writes it, and dvc.yaml tracks it.
 ENGINE = Path("engine.json")
 
+#: The labelled predictions that `skline retrain` took from the log; the stage ingest appends them to the table.
+FEEDBACK = Path("data/source/feedback")
 #: The derived contract; later stages and the artifact read it instead of importing pandera.
 CONTRACT = Path("data/contract.json")
 RAW = Path("data/raw/table.parquet")

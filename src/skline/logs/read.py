@@ -79,7 +79,8 @@ def read_labelled(
     Returns
     -------
     Table
-        The table of `read_predictions` with `label` (JSON, null if unknown) and `labelled_at` (when it arrived).
+        The table of `read_predictions` with `label` (JSON, null if unknown), `labelled_at` (when it arrived), and
+        `label_revision` (how many labels there are: 1 is the first, more correct it).
     """
     return join_labels(read_predictions(settings, since, until), read_labels(settings))
 
@@ -113,14 +114,18 @@ def join_labels(predictions: pa.Table, labels: pa.Table, deadlines: Sequence[int
     arrivals: list[int] = labels["time"].cast(pa.int64()).to_pylist()
     prediction_keys = zip(*(predictions[name].to_pylist() for name in keys), strict=True)
     latest: list[int | None] = []
+    revisions: list[int] = []
     for row, (prediction_id, entity, event_time) in enumerate(prediction_keys):
         candidates = by_id.get(prediction_id, []) + by_event.get((entity, event_time), [])
         if deadlines is not None:
             candidates = [index for index in candidates if arrivals[index] <= deadlines[row]]
         latest.append(max(candidates, default=None))
+        revisions.append(len(candidates))
     indices = pa.array(latest, type=pa.int64())
-    return predictions.append_column("label", labels["label"].take(indices)).append_column(
-        "labelled_at", labels["time"].take(indices)
+    return (
+        predictions.append_column("label", labels["label"].take(indices))
+        .append_column("labelled_at", labels["time"].take(indices))
+        .append_column("label_revision", pa.array(revisions, type=pa.int64()))
     )
 
 

@@ -27,7 +27,8 @@ class Matured(NamedTuple):
     rows : Table
         The labelled predictions that matured in the period, as `read_labelled` returns them, in the order of time.
     predictions : Table
-        All predictions that reached the label horizon in the period, with their label or null, in the order of time.
+        All predictions from the oldest of the rows on that reached the label horizon by the end of the period, with
+        their label or null, in the order of time.
     """
 
     rows: pa.Table
@@ -71,12 +72,15 @@ def select_matured(
     predictions = _of_users(predictions.filter(pc.less_equal(predictions["time"], _time(until - horizon))))
     joined = join_labels(predictions, labels)
     reached = pc.add(joined["time"], pa.scalar(horizon, pa.duration("us")))
-    is_labelled = pc.is_valid(joined["label"])
-    if since is None:
-        return Matured(joined.filter(is_labelled), joined)
-    is_new = pc.greater(reached, _time(since))
-    has_new_label = pc.fill_null(pc.greater(joined["labelled_at"], _time(since)), False)
-    return Matured(joined.filter(pc.and_(is_labelled, pc.or_(is_new, has_new_label))), joined.filter(is_new))
+    is_row = pc.is_valid(joined["label"])
+    if since is not None:
+        is_new = pc.greater(reached, _time(since))
+        has_new_label = pc.fill_null(pc.greater(joined["labelled_at"], _time(since)), False)
+        is_row = pc.and_(is_row, pc.or_(is_new, has_new_label))
+    rows = joined.filter(is_row)
+    if not rows.num_rows:
+        return Matured(rows, rows)
+    return Matured(rows, joined.filter(pc.greater_equal(joined["time"], pc.min(rows["time"]))))
 
 
 def _time(moment: dt.datetime) -> pa.Scalar:

@@ -9,6 +9,7 @@ from skline.addresses import INVALID_HOST, has_valid_host
 from skline.contract.spec import DEFAULT_MISSING, Contract
 from skline.errors import SklineError
 from skline.settings.base import SettingsSection
+from skline.settings.monitor import Duration
 
 POSTGRESQL = ("postgresql://", "postgres://")
 SQLITE = "sqlite:///"
@@ -60,6 +61,12 @@ class Source(SettingsSection):
     snapshot: str | None = Field(
         default=None,
         description="Change this to read again a source that DVC cannot watch (anything but data/source)",
+    )
+
+    window: Duration | None = Field(
+        default=None,
+        description="Once there is feedback (`skline retrain`): take rows of this time before its newest row, such as "
+        "365d; null: all rows",
     )
 
     @property

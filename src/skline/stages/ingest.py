@@ -17,7 +17,7 @@ from skline import paths
 from skline.contract.column_parsing import parse
 from skline.contract.spec import Column, Contract, Kind
 from skline.errors import SklineError
-from skline.settings.source import Source, with_source_format
+from skline.settings.source import Source
 
 
 class Ingested(NamedTuple):
@@ -92,8 +92,10 @@ def ingest(
     )
 
 
-def conform(values: pd.Series, column: Column) -> pd.Series:
+def conform(values: pd.Series, column: Column, function: str = "prepare()") -> pd.Series:
     """Convert a column from `prepare` to its storage dtype, or to float64 where cells are missing.
+
+    `function` is what returned the column, for the message.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def conform(values: pd.Series, column: Column) -> pd.Series:
     }
     if not fits[column.kind]:
         raise SklineError(
-            f"prepare() in src/model/source.py returned column {column.name!r} as {values.dtype}, "
+            f"{function} in src/model/source.py returned column {column.name!r} as {values.dtype}, "
             f"the contract declares {column.kind}; convert it there"
         )
     if open_storage == "int64" and not (values == values.round()).all():
@@ -132,7 +134,9 @@ def _describe_missing(missing: list[str], present: list[str]) -> str:
     return text if any(closest.values()) else f"{text} (it has {', '.join(present)})"
 
 
-def call_prepare(prepare: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.DataFrame) -> pd.DataFrame:
+def call_prepare(
+    prepare: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.DataFrame, function: str = "prepare()"
+) -> pd.DataFrame:
     """Call the project's `prepare`; SklineError with the line that failed and the columns that there are."""
     try:
         return prepare(frame)
@@ -142,7 +146,7 @@ def call_prepare(prepare: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.Data
         lines = [place for place in traceback.extract_tb(error.__traceback__) if place.filename.endswith("source.py")]
         place = f", line {lines[-1].lineno}" if lines else ""
         raise SklineError(
-            f"prepare() in src/model/source.py{place} failed with {type(error).__name__}: {error}. The table has the "
+            f"{function} in src/model/source.py{place} failed with {type(error).__name__}: {error}. The table has the "
             f"columns {', '.join(frame.columns)}"
         ) from error
 
@@ -173,21 +177,26 @@ def load_source(source: Source, columns: list[str]) -> tuple[pa.Table, list[str]
 
 def main() -> None:
     """Read the contract and the source; write data/contract.json, data/raw and reports/lineage.json."""
-    from model import contract as declared
     from model.source import READS, prepare
-    from skline.contract.derive import derive_module
     from skline.contract.table import KINDS
+    from skline.feedback import combine, read_feedback
     from skline.files import write_json, write_table, write_text
     from skline.settings import Settings
+    from skline.stages.declared import read_declared
 
     settings = Settings.load()
-    contract = with_source_format(derive_module(declared), settings.source)
+    contract = read_declared(settings.source).contract
     reads = {name: KINDS[kind] for name, kind in READS.items()}
     source = settings.source.model_copy(update={"missing": contract.shared_missing()})
     table, columns, lineage = load_source(source, [*(c.name for c in contract.columns), *reads])
     result = ingest(table, columns, contract, reads, partial(call_prepare, prepare), settings.source.uri)
+    feedback = read_feedback(paths.FEEDBACK, contract)
+    combined = combine(result.table, result.unparsed, feedback, contract, settings.source.window)
     write_text(paths.CONTRACT, contract.to_json())
-    write_table(paths.RAW, result.table)
-    write_table(paths.UNPARSED, result.unparsed)
-    write_json(paths.LINEAGE, lineage | result.lineage)
+    write_table(paths.RAW, combined.table)
+    write_table(paths.UNPARSED, combined.unparsed)
+    lineage |= result.lineage | ({"feedback": combined.lineage} if combined.lineage else {})
+    write_json(paths.LINEAGE, lineage)
     print(f"{len(result.table):,} rows from {settings.source.uri}")
+    if combined.lineage:
+        print(f"{combined.lineage['rows']:,} rows of feedback, {len(combined.table):,} rows in all")

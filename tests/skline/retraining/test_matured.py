@@ -60,11 +60,12 @@ def test_shadow_scores_and_compared_predictions_are_left_out(log: LogSettings, w
     assert set(names(log, None, NOW)) == {"user", "no request id"}
 
 
-def test_predictions_of_the_period_are_those_that_reached_the_horizon_in_it(log: LogSettings, write: Write) -> None:
-    write([prediction(str(days), NOW - days * DAY) for days in range(1, 6)], [label("4", NOW - 3 * DAY)])
+def test_predictions_are_those_since_the_oldest_row_that_reached_the_horizon(log: LogSettings, write: Write) -> None:
+    write([prediction(str(days), NOW - days * DAY) for days in range(1, 6)], [label("4", NOW - DAY)])
     matured = read_matured(log, HORIZON, NOW - 2 * DAY, NOW)
-    assert matured.predictions["prediction_id"].to_pylist() == ["3", "2"]
-    assert matured.rows.num_rows == 0
+    assert matured.rows["prediction_id"].to_pylist() == ["4"]
+    assert matured.predictions["prediction_id"].to_pylist() == ["4", "3", "2"]
+    assert read_matured(log, HORIZON, NOW - DAY, NOW).predictions.num_rows == 0
 
 
 def test_labels_of_the_last_minute_are_left_for_later() -> None:

@@ -1,0 +1,212 @@
+"""Turn the labels that matured in a period into a snapshot of the training source; see `skline.feedback`.
+
+Rows that break the contract are left out and counted. Equal logs give equal bytes.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pydantic import ValidationError
+
+from skline.contract.frames import to_frame, to_storage
+from skline.contract.request_validation import RowParser
+from skline.contract.spec import Contract, Row, Scalar
+from skline.errors import SklineError
+from skline.feedback import LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
+from skline.files import atomic_write
+from skline.init.project import track_table
+from skline.logs.labels import label_validator
+from skline.logs.records import REVIEW_SAMPLE
+from skline.monitoring.performance import inclusion_stretches
+from skline.retraining.matured import Matured
+from skline.stages.declared import Declared
+from skline.stages.ingest import call_prepare, conform
+from skline.stages.validate import validate
+
+_UTC = pa.timestamp("us", tz="UTC")
+_TYPES = {
+    "log.predicted_at": _UTC, "log.event_time": _UTC, "log.labelled_at": _UTC, "log.label_revision": pa.int64(),
+    "log.review": pa.int64(), "log.selected": pa.bool_(), "log.inclusion_probability": pa.float64(),
+}  # fmt: skip
+#: Column of the log → column of the lineage.
+_LOGGED = {
+    "prediction_id": "log.prediction_id", "time": "log.predicted_at", "model_version": "log.model_version",
+    "artifact_digest": "log.artifact_digest", "entity": "log.entity", "event_time": "log.event_time",
+    "labelled_at": "log.labelled_at", "label_revision": "log.label_revision", "review": "log.review",
+}  # fmt: skip
+HOOK = "prepare_feedback()"
+
+
+class Content(NamedTuple):
+    """The rows of a snapshot, and how many were left out.
+
+    Attributes
+    ----------
+    rows : DataFrame
+        The contract's columns, with their storage dtypes, and those of `LINEAGE`.
+    left_out : int
+        Rows that break the contract.
+    superseded : int
+        Rows of the same event as another one, whose label or prediction is newer.
+    broken_rules : list of str
+        The rules that are broken, the most frequent first, with the number of rows.
+    """
+
+    rows: pd.DataFrame
+    left_out: int
+    superseded: int
+    broken_rules: list[str]
+
+
+def build_content(matured: Matured, declared: Declared, full_coverage: float) -> Content:
+    """Return the rows of a snapshot.
+
+    Columns that the log lacks are filled: an id of kind string by the prediction's id, a time by the event's time, else
+    the prediction's, and a group of kind string by the entity's keyed hash. All others are missing, unless
+    `prepare_feedback` of src/model/source.py fills them.
+
+    Parameters
+    ----------
+    matured : Matured
+    declared : Declared
+    full_coverage : float
+        Share of labelled predictions from which on no label is taken to be selected.
+
+    Raises
+    ------
+    SklineError
+        If `prepare_feedback` fails, or returns other rows, or a column of another kind.
+    """
+    contract = declared.contract
+    inputs, labels, is_readable = _read_rows(matured.rows, contract)
+    frame = to_frame(contract.inputs, inputs)
+    frame[contract.target.name] = to_storage(labels, contract.target.storage.replace("bool", "float64"))
+    lineage = _lineage(matured, full_coverage)[is_readable].reset_index(drop=True)
+    frame = _fill(pd.concat([frame, lineage], axis=1), declared)
+    unparsed = pd.DataFrame({"row": [], "column": [], "value": [], "rule": []}).astype({"row": "int64"})
+    rows = newest_rows(frame, contract)
+    checked = validate(rows[[column.name for column in contract.columns]], unparsed, declared.labelled, contract)
+    kept = ~rows.index.isin(checked.quarantined.index)
+    accepted = pd.concat([checked.accepted, rows.loc[kept, list(LINEAGE)].reset_index(drop=True)], axis=1)
+    rules = [f"{each['column']} {each['rule']}: {each['rows']:,} rows" for each in checked.report["broken_rules"]]
+    unreadable = int((~is_readable).sum())
+    if unreadable:
+        rules.insert(0, f"inputs or label do not keep the contract: {unreadable:,} rows")
+    return Content(accepted, unreadable + int((~kept).sum()), len(frame) - len(rows), rules)
+
+
+def to_parquet_table(rows: pd.DataFrame) -> pa.Table:
+    """Convert the rows of a snapshot; columns of the lineage have the same type in every snapshot."""
+    table = pa.Table.from_pandas(rows.drop(columns=list(LINEAGE)), preserve_index=False)
+    for name in LINEAGE:
+        kind = _TYPES.get(name, pa.string())
+        if kind == _UTC:
+            values = pa.array(rows[name].dt.tz_localize(None), type=pa.timestamp("us")).cast(_UTC)
+        else:
+            values = pa.array(rows[name], from_pandas=True, type=kind)
+        table = table.append_column(name, values)
+    return table.replace_schema_metadata(None)
+
+
+def write_snapshot(folder: Path, content: Content, since: dt.datetime, until: dt.datetime) -> Snapshot:
+    """Write the next snapshot, atomically. Call it while holding the lock of `skline retrain`."""
+    number = len(list_snapshots(folder)) + 1
+    path = snapshot_path(folder, number, since, until)
+    with atomic_write(path) as temporary:
+        pq.write_table(to_parquet_table(content.rows), temporary, compression="zstd")
+    return Snapshot(number, path, since, until)
+
+
+def clean_up(folder: Path) -> None:
+    """Remove what a killed process has left, and let DVC keep the snapshots that it does not know yet."""
+    for temporary in folder.glob(".*.parquet.*"):
+        temporary.unlink()
+    for snapshot in list_snapshots(folder):
+        if not snapshot.path.with_name(f"{snapshot.path.name}.dvc").exists():
+            track_table(Path(), snapshot.path)
+
+
+def _read_rows(rows: pa.Table, contract: Contract) -> tuple[list[Row], list[Scalar], "np.ndarray[Any, Any]"]:
+    """Return inputs and labels of the rows that keep the contract, and which these are."""
+    parse, check = RowParser(contract).parse_row, label_validator(contract)
+    inputs: list[Row] = []
+    labels: list[Scalar] = []
+    is_readable = np.zeros(rows.num_rows, dtype=bool)
+    for index, (text, label) in enumerate(zip(rows["inputs"].to_pylist(), rows["label"].to_pylist(), strict=True)):
+        read = _read_row(text, label, contract, parse, check)
+        if read is not None:
+            inputs.append(read[0])
+            labels.append(read[1])
+            is_readable[index] = True
+    return inputs, labels, is_readable
+
+
+def _read_row(
+    text: str, label: str, contract: Contract, parse: Callable[[bytes], Row], check: Callable[[Any], Scalar]
+) -> tuple[Row, Scalar] | None:
+    """Return inputs and label of a row; None if they break the contract, or are damaged."""
+    try:
+        logged = orjson.loads(text)
+        known = {each.name: logged.get(each.name) for each in contract.inputs if each.nullable or each.name in logged}
+        return parse(orjson.dumps(known)), check(orjson.loads(label))
+    except (ValidationError, ValueError, AttributeError):
+        return None
+
+
+def _lineage(matured: Matured, full_coverage: float) -> pd.DataFrame:
+    """Return the columns of `LINEAGE`, one row for each of the matured rows."""
+    rows, predictions = matured
+    columns: dict[str, Any] = {name: rows[logged].to_pandas() for logged, name in _LOGGED.items()}
+    is_labelled = pc.is_valid(predictions["label"]).to_numpy()
+    reviews = predictions["review"].fill_null(0).to_numpy()
+    coverage = is_labelled.mean() if len(is_labelled) else 0.0
+    review = rows["review"].fill_null(0).to_numpy()
+    selected = np.full(len(review), None, dtype=object)
+    selected[(review > 0) & (review != REVIEW_SAMPLE)] = True
+    selected[(review == REVIEW_SAMPLE) | (coverage >= full_coverage)] = False
+    columns["log.review"] = review
+    columns["log.selected"] = selected
+    drawn = (reviews == REVIEW_SAMPLE) & is_labelled
+    stretches = inclusion_stretches(drawn)
+    shares = np.bincount(stretches, weights=drawn) / np.maximum(np.bincount(stretches), 1) if len(drawn) else drawn
+    by_id = dict(zip(predictions["prediction_id"].to_pylist(), shares[stretches].tolist(), strict=True))
+    probabilities = np.array([by_id[each] for each in rows["prediction_id"].to_pylist()], dtype=np.float64)
+    columns["log.inclusion_probability"] = np.where(review == REVIEW_SAMPLE, probabilities, np.nan)
+    return pd.DataFrame({name: columns[name] for name in LINEAGE})
+
+
+def _fill(frame: pd.DataFrame, declared: Declared) -> pd.DataFrame:
+    """Add the contract's columns that the log lacks, and convert all of them to their storage."""
+    contract = declared.contract
+    for column in contract.columns:
+        if column.name in frame:
+            continue
+        if column.role == "id" and column.kind == "string":
+            frame[column.name] = frame["log.prediction_id"].astype("str")
+        elif column.role == "time" and column.kind in ("date", "datetime"):
+            times = frame["log.event_time"].fillna(frame["log.predicted_at"]).dt.tz_localize(None)
+            frame[column.name] = (times.dt.normalize() if column.kind == "date" else times).astype("datetime64[us]")
+        elif column.role == "group" and column.kind == "string":
+            frame[column.name] = frame["log.entity"].astype("str")
+        else:
+            storage: Any = column.storage if column.storage not in ("int64", "bool") else "float64"
+            frame[column.name] = pd.Series(None, index=frame.index, dtype=storage)
+    if declared.prepare_feedback is not None:
+        prepared = call_prepare(declared.prepare_feedback, frame, HOOK)
+        lost = [name for name in (*(each.name for each in contract.columns), *LINEAGE) if name not in prepared]
+        if len(prepared) != len(frame) or lost:
+            raise SklineError(
+                f"{HOOK} in src/model/source.py has to return all rows and columns that it gets, and lost "
+                f"{', '.join(lost) or 'rows'}"
+            )
+        frame = prepared.reset_index(drop=True)
+    columns = {column.name: conform(frame[column.name], column, HOOK) for column in contract.columns}
+    return pd.DataFrame(columns | {name: frame[name] for name in LINEAGE})

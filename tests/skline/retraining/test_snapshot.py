@@ -1,0 +1,137 @@
+"""A snapshot holds the rows that keep the contract, each with its lineage, in the same bytes for the same log."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from skline.errors import SklineError
+from skline.feedback import LINEAGE, list_snapshots
+from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
+from skline.logs.records import to_us
+from skline.retraining.matured import Matured, select_matured
+from skline.retraining.snapshot import Content, build_content, clean_up, write_snapshot
+from skline.stages.declared import Declared
+from tests.fixtures import demo
+from tests.fixtures.sample_project import contract as module
+from tests.fixtures.sample_project.source import prepare_feedback
+from tests.skline.retraining.conftest import DAY, NOW, label, prediction
+
+DECLARED = Declared(demo.contract(), module.Labelled, prepare_feedback)
+INPUTS = {
+    "flight_date": "2013-07-04", "carrier": "UA", "origin": "EWR", "dest": "IAH", "distance": 1400,
+    "sched_dep_time": 515, "sched_arr_time": 819,
+}  # fmt: skip
+
+
+def matured(predictions: list[tuple[Any, ...]], labels: list[tuple[Any, ...]]) -> Matured:
+    tables = to_table(PREDICTION_SCHEMA, predictions).sort_by("time"), to_table(LABEL_SCHEMA, labels).sort_by("time")
+    return select_matured(*tables, DAY, None, NOW)
+
+
+def content(*predictions: tuple[Any, ...], value: object = True, coverage: float = 0.95) -> Content:
+    labels = [label(str(row[0]), NOW - 3 * DAY, value) for row in predictions]
+    return build_content(matured(list(predictions), labels), DECLARED, coverage)
+
+
+def row(name: str, minute: int = 0, **fields: Any) -> tuple[Any, ...]:
+    return prediction(name, NOW - 5 * DAY + minute * dt.timedelta(minutes=1), **{"inputs": INPUTS} | fields)
+
+
+def test_rows_have_the_columns_of_the_contract_as_ingest_stores_them() -> None:
+    [found] = content(row("p1")).rows[[each.name for each in demo.contract().columns]].to_dict("records")
+    assert found == {
+        **INPUTS,
+        "flight_date": pd.Timestamp("2013-07-04"),
+        "late": True,
+        "flight_id": "p1",
+        "departed_at": pd.Timestamp("2013-07-04 09:00"),
+        "month": 7,
+    }
+    dtypes = content(row("p1")).rows.dtypes.astype(str)
+    assert {each.name: dtypes[each.name] for each in demo.contract().columns} == {
+        each.name: each.storage for each in demo.contract().columns
+    }
+
+
+def test_rows_that_break_the_contract_are_left_out_and_counted() -> None:
+    broken = [
+        row("damaged", inputs='{"carrier": "U'),
+        row("no object", inputs="[1]"),
+        row("too far", inputs=INPUTS | {"distance": 99_999}),
+        row("lacks an input", inputs={name: value for name, value in INPUTS.items() if name != "origin"}),
+        row("no such local time", inputs=INPUTS | {"flight_date": "2013-11-03", "sched_dep_time": 130}),
+    ]
+    found = content(
+        row("p1"), *broken, row("null", inputs=INPUTS | {"distance": None}), row("more", inputs=INPUTS | {"x": 1})
+    )
+    assert found.rows["flight_id"].tolist() == ["p1", "null", "more"]
+    assert found.left_out == 5
+    assert found.broken_rules == [
+        "inputs or label do not keep the contract: 4 rows", "departed_at must not be missing: 1 rows",
+    ]  # fmt: skip
+    assert content(row("p1"), value="perhaps").left_out == 1
+
+
+def test_without_prepare_feedback_what_the_log_lacks_is_missing() -> None:
+    found = build_content(
+        matured([row("p1")], [label("p1", NOW - 3 * DAY)]), Declared(demo.contract(), module.Labelled, None), 0.95
+    )
+    assert (len(found.rows), found.left_out) == (0, 1)
+    assert found.broken_rules == ["month must not be missing: 1 rows"]
+
+
+def test_prepare_feedback_must_keep_rows_and_columns() -> None:
+    for wrong in (lambda rows: rows.iloc[1:], lambda rows: rows.drop(columns="log.review")):
+        declared = Declared(demo.contract(), module.Labelled, wrong)
+        with pytest.raises(SklineError, match=r"prepare_feedback\(\) in src/model/source.py has to return all rows"):
+            build_content(matured([row("p1")], [label("p1", NOW - 3 * DAY)]), declared, 0.95)
+
+
+def test_an_event_is_there_once_with_its_newest_label() -> None:
+    event = {"entity": "e" * 64, "event_time": to_us(NOW - 6 * DAY)}
+    predictions = [row("first", 0, **event), row("second", 1, **event), row("other", 2)]
+    labels = [label("first", NOW - 2 * DAY, False), label("second", NOW - 3 * DAY), label("other", NOW - 3 * DAY)]
+    found = build_content(matured(predictions, labels), DECLARED, 0.95)
+    assert found.rows["flight_id"].tolist() == ["first", "other"]
+    assert found.superseded == 1
+
+
+def test_selection_is_told_as_far_as_it_is_known() -> None:
+    predictions = [row(f"{kind}{n}", n, review=kind) for n in range(40) for kind in (0, 1, 2)]
+    some = [label(str(each[0]), NOW - 3 * DAY) for each in predictions if int(str(each[0])[1:]) % 2 == 0]
+    rows = build_content(matured(predictions, some), DECLARED, 0.95).rows
+    by_review = rows.groupby("log.review")["log.selected"].agg(lambda values: values.astype(object).unique().tolist())
+    assert [by_review[0][0] is None or pd.isna(by_review[0][0]), by_review[1], by_review[2]] == [True, [True], [False]]
+    sample = rows[rows["log.review"] == 2]
+    assert len(sample) == 20, "the random sample is kept whole"
+    assert sample["log.inclusion_probability"].mean() == pytest.approx(20 / 120, abs=0.01)
+    assert rows.loc[rows["log.review"] != 2, "log.inclusion_probability"].isna().all()
+    every = build_content(
+        matured(predictions, [label(str(each[0]), NOW - 3 * DAY) for each in predictions]), DECLARED, 0.95
+    )
+    assert every.rows["log.selected"].tolist() == [False] * 120
+
+
+def test_equal_logs_give_equal_bytes_and_the_next_snapshot_has_the_next_number(tmp_path: Path) -> None:
+    found = content(row("p1", review=2), row("p2", 1))
+    first = write_snapshot(tmp_path / "a", found, NOW - 5 * DAY, NOW)
+    again = write_snapshot(tmp_path / "b", content(row("p2", 1), row("p1", review=2)), NOW - 5 * DAY, NOW)
+    assert first.path.name == "0001-20260527T000000Z-20260601T000000Z.parquet"
+    assert first.path.read_bytes() == again.path.read_bytes()
+    second = write_snapshot(tmp_path / "a", content(row("p3")), NOW, NOW + DAY)
+    assert list_snapshots(tmp_path / "a") == [first, second]
+    assert set(LINEAGE) <= set(pq.read_schema(first.path).names)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = write_snapshot(tmp_path, content(row("p1")), NOW - 5 * DAY, NOW)
+    (tmp_path / f".{snapshot.path.name}.abc123").write_bytes(b"half")
+    tracked = []
+    monkeypatch.setattr("skline.retraining.snapshot.track_table", lambda root, path: tracked.append(path))
+    clean_up(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == [snapshot.path.name]
+    assert tracked == [snapshot.path]

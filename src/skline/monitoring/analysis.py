@@ -16,7 +16,7 @@ from skline.logs.records import REVIEW_SAMPLE, from_us, to_us
 from skline.monitoring import bias, concept, drift, estimate, kpis, performance, quality
 from skline.monitoring.clusters import Floats, entity_count
 from skline.monitoring.estimates import Estimate, mean_difference
-from skline.monitoring.reader import Rows, Summary
+from skline.monitoring.reader import Summary
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.result import (
     ArmResult,
@@ -33,6 +33,7 @@ from skline.monitoring.result import (
     ResidualDrift,
     SegmentResult,
 )
+from skline.monitoring.rows import Rows
 from skline.settings.monitor import Monitor
 
 #: Segments of a column that are reported at most, the largest first.

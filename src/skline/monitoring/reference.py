@@ -14,7 +14,7 @@ from skline.artifact import Artifact
 from skline.contract.spec import Column
 from skline.monitoring.clusters import Floats
 from skline.monitoring.estimates import Estimate, estimate
-from skline.monitoring.reader import JSON_TYPES
+from skline.monitoring.rows import JSON_TYPES
 
 SCORE = "(score)"
 DAY_US = 86_400e6

@@ -20,7 +20,7 @@ from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
-from skline.monitoring.reader import LogReader, Rows, Summary, remove_leftovers
+from skline.monitoring.reader import LogReader, Stretch, Summary, remove_leftovers
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
@@ -36,6 +36,7 @@ from skline.monitoring.result import (
     Window,
     WindowResult,
 )
+from skline.monitoring.rows import Rows
 from skline.monitoring.state import MonitorState, PastResult, monitor_lock, read_state, write_state
 from skline.monitoring.textfile import prometheus_text
 from skline.settings.monitor import Compare, Monitor, format_duration
@@ -90,10 +91,35 @@ class Job:
         ]
 
     @property
+    def matured(self) -> tuple[dt.datetime, dt.datetime]:
+        """The window, shifted by the label horizon."""
+        return self.start - self.settings.label_horizon, self.end - self.settings.label_horizon
+
+    @property
+    def labelled(self) -> tuple[dt.datetime, dt.datetime]:
+        """The windows of the stream of errors."""
+        start, end = self.matured
+        return start - (self.settings.concept.windows - 1) * self.settings.window, end
+
+    @property
+    def reference_starts(self) -> dict[Compare, dt.datetime]:
+        """Starts of the rows of the log that the window is compared with."""
+        starts: dict[Compare, dt.datetime] = {"season": self.season_starts[0]} if self.season_starts else {}
+        if self.settings.compare == "previous":
+            starts["previous"] = self.start - self.settings.window
+        return starts
+
+    @property
+    def stretches(self) -> list[Stretch]:
+        """The rows of the log that are read; others are counted only."""
+        references = [Stretch(start, start + self.settings.window) for start in self.reference_starts.values()]
+        window, matured = Stretch(self.start, self.end), Stretch(*self.matured)
+        return [window, matured, Stretch(*self.labelled, labelled=True), *references]
+
+    @property
     def needed_since(self) -> dt.datetime:
-        """Start of what is read from the log."""
-        matured = self.start - self.settings.label_horizon - (self.settings.concept.windows - 1) * self.settings.window
-        return min([matured, self.start - self.settings.window, *self.season_starts])
+        """Start of what is read or counted of the log."""
+        return min([self.labelled[0], self.start - self.settings.window, *self.season_starts])
 
 
 class Problems:
@@ -176,13 +202,12 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     settings, contract = job.settings, job.artifact.contract
     problems = Problems()
     reference = TrainingReference.of(job.artifact)
+    matured = job.matured
+    reader.sample(job.stretches, settings.max_rows)
     counts = reader.summarize(job.start, job.end)
     rows = reader.read(job.start, job.end, settings.max_rows)
-    matured = (job.start - settings.label_horizon, job.end - settings.label_horizon)
     old = reader.read(*matured, settings.max_rows)
-    stream = reader.read(
-        matured[0] - (settings.concept.windows - 1) * settings.window, matured[1], settings.max_rows, labelled=True
-    )
+    stream = reader.read(*job.labelled, settings.max_rows, labelled=True)
     described = _quality(job, reader, rows, counts, problems)
     drifted = _drift(job, reader, rows, reference, problems) if len(rows) else None
     measured = problems.attempt(
@@ -279,10 +304,10 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
 def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:
     """Compare with the reference that the settings name, and with the seasonal one as well."""
     settings = job.settings
-    starts: dict[Compare, dt.datetime] = {"season": job.season_starts[0]} if job.season_starts else {}
-    if settings.compare == "previous":
-        starts["previous"] = job.start - settings.window
-    others = {name: reader.read(start, start + settings.window, settings.max_rows) for name, start in starts.items()}
+    others = {
+        name: reader.read(start, start + settings.window, settings.max_rows)
+        for name, start in job.reference_starts.items()
+    }
 
     def compare(name: Compare) -> list[ColumnDrift]:
         if name == "training":

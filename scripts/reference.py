@@ -54,6 +54,8 @@ COMMANDS = """# Commands
 
 `uv run skline COMMAND --help` prints the same. Every command exits with status 0 if it succeeded, 1 after an error,
 which is one line on standard error, and 2 for a mistake in the command line; other statuses stand with their command.
+A command runs in the root of the project, which it finds from any folder inside it; paths that you give are relative to
+the folder that you are in.
 """
 CONTRACT = """# The contract
 

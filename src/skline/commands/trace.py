@@ -49,6 +49,12 @@ def add_parser(commands: Subparsers) -> None:
         metavar="ENTITY",
         help="report the predictions, labels, data and models that an entity went into; nothing is deleted",
     )
+    command.add_argument(
+        "--openlineage",
+        metavar="FILE|URL",
+        type=_file_or_url,
+        help="with --artifact: write or send the run events of the version's stages, as OpenLineage defines them",
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
     command.add_argument("--no-registry", action="store_true", help="do not ask MLflow")
     add_accept_option(command)
@@ -57,6 +63,8 @@ def add_parser(commands: Subparsers) -> None:
 
 def trace(arguments: argparse.Namespace) -> int:
     """Print what the options ask for."""
+    if arguments.openlineage is not None:
+        return _emit_events(arguments)
     if arguments.prediction_id is not None or arguments.ids is not None:
         return _trace_predictions(arguments)
     found, describe = _trace_other(arguments)
@@ -108,6 +116,32 @@ def _trace_other(arguments: argparse.Namespace) -> "tuple[Any, Callable[[Any], s
     return trace_entity(log, store, arguments.forget), other_text.entity_text
 
 
+def _emit_events(arguments: argparse.Namespace) -> int:
+    """Write or send the events of a registered version's stages."""
+    from skline.errors import SklineError
+    from skline.lineage.artifact_trace import find_digest
+    from skline.lineage.openlineage_events import send_events, version_events, write_events
+    from skline.redaction import redact
+
+    if arguments.artifact is None:
+        raise SklineError("--openlineage needs --artifact: the events are those of the stages that made a version")
+    store = _artifact_store(arguments)
+    digest = find_digest(store, arguments.artifact)
+    registered = store.registered(digest)
+    if not registered:
+        raise SklineError(
+            f"{store.releases.registered} does not list {digest[:12]}…; events are of registered versions"
+        )
+    events = version_events(Path(), registered[-1])
+    target: str | Path = arguments.openlineage
+    if isinstance(target, str):
+        send_events(target, events)
+    else:
+        write_events(target, events)
+    print(f"{len(events)} events of {registered[-1].model}/{registered[-1].version} to {redact(str(target))}")
+    return 0
+
+
 def _log_settings() -> "LogSettings | None":
     """Return the settings of the log; None, with a note, where there is none."""
     from skline.errors import SklineError
@@ -149,6 +183,11 @@ def _registry() -> "Registry | None":
 def _data(text: str) -> str:
     """Return a digest as it is, and the path of a file as seen from the root of the project."""
     return str(given_path(text)) if Path(text).expanduser().exists() else text
+
+
+def _file_or_url(text: str) -> Path | str:
+    """Return a URL as it is, and the path of a file as seen from the root of the project."""
+    return text if text.startswith(("http://", "https://")) else given_path(text)
 
 
 def _print(value: Any) -> None:

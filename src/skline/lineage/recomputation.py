@@ -63,9 +63,10 @@ class LoggedModel:
         self._parser = RowParser(artifact.contract)
         try:
             self._loaded, scoring = load_plan_or_pipeline(artifact)
-            self._reason = scoring.reason or ""
+            self._why_no_plan, self._problem = scoring.reason or "", ""
         except Exception as error:  # noqa: BLE001 - whatever verification raises, what the pipeline gives is asked
-            self._loaded, self._reason = artifact.load_pipeline(), f"{type(error).__name__}: {error}"
+            self._loaded = artifact.load_pipeline()
+            self._why_no_plan = self._problem = f"{type(error).__name__}: {error}"
 
     def recompute(self, logged: LoggedPrediction) -> Recomputation:
         """Compute a prediction again from its logged inputs, as a row of its own, and compare it with the logged one.
@@ -101,8 +102,10 @@ class LoggedModel:
             return plan.score_row(row), "bits" if exact else "ulp", ""
         by_plan = path == "plan"
         tolerance: Exactness = "bits" if by_plan and self.artifact.golden.exactness == "bits" else "ulp"
-        remark = f"a plan scored it, and the pipeline scores it here ({self._reason})" if by_plan else self._reason
-        return self._pipeline_scorer([row]).row(0), tolerance, remark if plan is None else ""
+        remark = self._problem
+        if by_plan:
+            remark = f"a plan scored it, and the pipeline scores it here ({self._why_no_plan})"
+        return self._pipeline_scorer([row]).row(0), tolerance, remark
 
     def _compare(self, logged: LoggedPrediction, scored: RowScore, tolerance: Exactness, remark: str) -> Recomputation:
         """Compare a score with the logged prediction."""

@@ -3,7 +3,7 @@
 import configparser
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,14 @@ class Snapshot:
     source : dict
         The content of reports/lineage.json there: address, sha256 and rows of the source; empty if it is not known.
     files : tuple of DataFile
+    stages : dict
+        The stages of dvc.lock there, by name.
     """
 
     commit: str | None
     source: Mapping[str, Any]
     files: tuple[DataFile, ...]
+    stages: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def md5(self, name: str) -> str | None:
         """Return the md5 of a file in dvc.lock."""
@@ -73,19 +76,20 @@ def read_snapshot(root: Path, digest: str, manifest: Manifest | None) -> Snapsho
     if commit is None:
         return Snapshot(None, {}, tuple(files))
     place = commit if commit == WORKING_TREE else f"commit {commit[:12]}"
-    source = _parse(_text(root, paths.LINEAGE.as_posix(), commit), json.loads)
+    source = parse_mapping(text_of(root, paths.LINEAGE.as_posix(), commit), json.loads)
     if isinstance(source.get("sha256"), str):
         files.append(DataFile(str(source.get("source")), source["sha256"], f"{paths.LINEAGE} of {place}"))
-    lock = _parse(_text(root, paths.DVC_LOCK.as_posix(), commit), yaml.safe_load)
-    files += [DataFile(name, md5, f"dvc.lock of {place}") for name, md5 in files_of_lock(lock).items()]
+    lock = parse_mapping(text_of(root, paths.DVC_LOCK.as_posix(), commit), yaml.safe_load)
+    stages = lock.get("stages") or {}
+    files += [DataFile(name, md5, f"dvc.lock of {place}") for name, md5 in files_of_stages(stages).items()]
     for each in [*files]:
         members = files_of_folder(root, each.digest)
         files += [DataFile(f"{each.name}/{name}", md5, each.recorded_in) for name, md5 in members.items()]
     for name in _pointers(root, commit):
-        outs = _parse(_text(root, name, commit), yaml.safe_load).get("outs", [])
+        outs = parse_mapping(text_of(root, name, commit), yaml.safe_load).get("outs", [])
         folder = name.rpartition("/")[0]
         files += [DataFile(f"{folder}/{out['path']}", out["md5"], f"{name} of {place}") for out in outs if "md5" in out]
-    return Snapshot(commit, source, tuple(dict.fromkeys(files)))
+    return Snapshot(commit, source, tuple(dict.fromkeys(files)), stages)
 
 
 def recording_commit(root: Path, digest: str) -> str | None:
@@ -99,13 +103,13 @@ def recording_commit(root: Path, digest: str) -> str | None:
     for commit in log.split():
         if (committed_text(root, name, commit) or "").strip() == digest:
             return commit
-    return WORKING_TREE if (_text(root, name, WORKING_TREE) or "").strip() == digest else None
+    return WORKING_TREE if (text_of(root, name, WORKING_TREE) or "").strip() == digest else None
 
 
-def files_of_lock(lock: Mapping[str, Any]) -> dict[str, str]:
-    """Return the md5 of each file and folder below data/ that dvc.lock names, by path."""
+def files_of_stages(stages: Mapping[str, Any]) -> dict[str, str]:
+    """Return the md5 of each file and folder below data/ that the stages of dvc.lock name, by path."""
     files = {}
-    for stage in (lock.get("stages") or {}).values():
+    for stage in stages.values():
         for each in [*stage.get("deps", []), *stage.get("outs", [])]:
             if each["path"].startswith("data/") and "md5" in each:
                 files[each["path"]] = each["md5"]
@@ -156,7 +160,7 @@ def _pointers(root: Path, commit: str) -> list[str]:
     return [name for name in names.splitlines() if name.endswith(".dvc")]
 
 
-def _text(root: Path, name: str, commit: str) -> str | None:
+def text_of(root: Path, name: str, commit: str) -> str | None:
     """Return the content of a file in a commit or in the working tree; None if it is not there."""
     if commit != WORKING_TREE:
         return committed_text(root, name, commit)
@@ -166,7 +170,7 @@ def _text(root: Path, name: str, commit: str) -> str | None:
         return None
 
 
-def _parse(text: str | None, load: Any) -> dict[str, Any]:
+def parse_mapping(text: str | None, load: Any) -> dict[str, Any]:
     """Return the mapping that a text holds; an empty one if it holds none."""
     try:
         value = load(text or "{}")

@@ -112,6 +112,7 @@ def test_artifact_that_is_gone_or_changed_is_not_comparable(project: Project) ->
     assert "is not here; it is demo/3 in the registry, which is not asked" in result.reason
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # MLflow and SQLAlchemy deprecate what MLflow uses
 def test_registered_version_that_is_not_here_is_fetched(logged: Project, tmp_path: Path) -> None:
     registered = make(tmp_path / "registry")

@@ -201,8 +201,10 @@ def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, m
     raised = is_worse(metric, limit) if labelled >= min_labels else None
     message = ""
     if raised:
-        against = "its floor" if rule == "floor" else "the test part less the margin"
-        worse = "below" if metric.better == "higher" else "above"
+        is_gain = metric.better == "higher"
+        bound, sign = ("floor", "less") if is_gain else ("maximum", "plus")
+        against = f"its {bound}" if rule == "floor" else f"that of the test part {sign} the margin"
+        worse = "below" if is_gain else "above"
         where = " of the review sample" if rule == "review_sample" else ""
         message = f"{metric.label}{where} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
     return Check.of(

@@ -5,6 +5,7 @@ A part or column that fails is reported as a problem, and the others are compute
 
 import datetime as dt
 import logging
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from skline.monitoring.clusters import entity_count
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.reader import LogReader, Stretch, Summary, remove_leftovers
-from skline.monitoring.reference import TrainingReference
+from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
@@ -166,8 +167,10 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
         history = select_history(state.windows, PastResult.of(result))
         page = render_page(PageContent(job.artifact.manifest.title, result, history, job.releases))
         write_result(result, page, reports, is_newest=is_newest, webhook_failures=state.webhook_failures)
-        state = state.with_result(result, job.settings.keep)
+        earlier, state = state, state.with_result(result, job.settings.keep)
         write_state(folder, state)
+        for name in earlier.names - state.names:
+            shutil.rmtree(reports / name, ignore_errors=True)  # of a window that the history no longer keeps
         if is_told:
             state = _notify(job, state, News.of_result(result), now)
             write_text(reports / TEXTFILE, prometheus_text(result, state.webhook_failures))
@@ -276,7 +279,8 @@ def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
     for each in drift.columns:
         if each.tested:
             unit = "KS distance" if each.measure == "ks_d" else "total variation"
-            message = f"{each.column} has drifted from {drift.reference}: {unit} {each.effect.value or 0.0:.2f}"
+            column = "the score" if each.column == SCORE else each.column
+            message = f"{column} has drifted from {drift.reference}: {unit} {each.effect.value or 0.0:.2f}"
             checks.append(
                 Check.of(
                     each.effect, part="drift", rule="effect", subject=each.column, raised=each.drifted,
@@ -335,7 +339,7 @@ def _compare(
                 ),
             )  # fmt: skip
             columns += [found] if found is not None else []
-    score = problems.attempt("drift", "(score)", lambda: analysis.score_drift(rows, reference, other))
+    score = problems.attempt("drift", SCORE, lambda: analysis.score_drift(rows, reference, other))
     return [*columns, score] if score is not None else columns
 
 

@@ -133,6 +133,11 @@ class MonitorState(BaseModel):
     notifications: dict[str, Notification] = {}
     webhook_failures: int = 0
 
+    @property
+    def names(self) -> set[str]:
+        """The names of the windows."""
+        return {each.name for each in self.windows}
+
     def comparable(self, length: str, artifact_digest: str) -> list[PastWindow]:
         """Return the earlier windows of the same length and artifact, whose reference is the same."""
         return [

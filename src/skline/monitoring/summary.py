@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from skline.monitoring.checks import PARTS, STATES, Check, Part, State, worst
+from skline.monitoring.reference import SCORE
 from skline.monitoring.result import Drift, WindowResult
 
 #: What to do first, by the part that is worst.
@@ -68,6 +69,8 @@ def _matters(serious: Sequence[Check], drift: Drift | None) -> str:
     parts = {check.part for check in serious}
     if parts & {"performance", "kpi", "bias"}:
         return "It matters: results on labels are affected."
+    if any(check.part == "drift" and check.subject == SCORE for check in serious):
+        return "It matters: the predictions themselves have shifted."
     if drift is None or drift.importance is None:
         return "Whether it matters is unknown."
     verdict = "It matters" if drift.importance >= MATTERS else "It hardly matters"

@@ -177,7 +177,9 @@ class Monitor(SettingsSection):
     )
     persist: Annotated[int, Field(ge=1)] = Field(default=2, description="Windows that must exceed a limit …")
     of_windows: Annotated[int, Field(ge=1)] = Field(default=3, description="… among so many, for an alarm")
-    keep: Annotated[int, Field(ge=3)] = Field(default=1_000, description="Windows that the history keeps")
+    keep: Annotated[int, Field(ge=3)] = Field(
+        default=1_000, description="Windows that the history keeps, with their reports"
+    )
     memory_mb: Annotated[int, Field(ge=256)] = Field(default=1_024, description="Memory of the query engine")
     quality: Quality = Quality()
     drift: Drift = Drift()

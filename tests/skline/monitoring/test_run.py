@@ -17,11 +17,12 @@ from skline.logs.records import to_us
 from skline.logs.rejections import RejectedCount
 from skline.logs.stores import open_store
 from skline.logs.writer import PredictionLog
+from skline.monitoring.checks import Check
 from skline.monitoring.rejections import describe_rejections, rejected_check
-from skline.monitoring.result import RejectedRule, WindowResult
+from skline.monitoring.result import Drift, RejectedRule, WindowResult
 from skline.monitoring.run import PAGE, TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, read_state
-from skline.monitoring.summary import table
+from skline.monitoring.summary import sentence, table
 from skline.monitoring.textfile import prometheus_text
 from skline.serving.observability.monitor_state import PREFIX, parse_state
 from tests.skline.monitoring.conftest import DAY, END
@@ -232,3 +233,23 @@ def test_season_with_rows_is_compared(fill: Callable[..., None], job: Job, tmp_p
     assert result.drift is not None
     assert (result.drift.reference, result.drift.obstacle) == ("season", None)
     assert result.states["drift"] == "ok"
+
+
+def test_folders_of_windows_that_the_history_drops_are_removed(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 16, 40)
+    reports = tmp_path / "reports"
+    (reports / "mine").mkdir(parents=True)
+    names = [
+        run(at(job, END - days * DAY, keep=3, window=2 * DAY), reports, NOW).window.name for days in (8, 6, 4, 2, 0)
+    ]
+    assert {path.name for path in reports.iterdir() if path.is_dir()} == {"mine", *names[2:]}
+
+
+def test_drift_of_the_score_matters_although_the_score_has_no_importance() -> None:
+    check = Check(
+        part="drift", rule="effect", subject="(score)", raised=True, state="alarm", message="the score has drifted"
+    )
+    drift = Drift(reference="training", reference_rows=800, importance=0.0, columns=())
+    assert "It matters: the predictions themselves have shifted." in sentence("alarm", [check], drift, 1000)

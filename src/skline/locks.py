@@ -11,8 +11,10 @@ POLL_SECONDS = 0.05
 
 
 @contextmanager
-def file_lock(path: Path, message: str, timeout: float = 0.0) -> Iterator[None]:
+def file_lock(path: Path, message: str, timeout: float = 0.0) -> Iterator[int]:
     """Hold the lock of a file, which is created if it is missing.
+
+    It yields the file's descriptor: a child process that inherits it keeps the lock if this process is killed.
 
     Parameters
     ----------
@@ -41,7 +43,7 @@ def file_lock(path: Path, message: str, timeout: float = 0.0) -> Iterator[None]:
                 time.sleep(POLL_SECONDS)
             else:
                 break
-        yield
+        yield file.fileno()
 
 
 def is_locked(path: Path) -> bool:

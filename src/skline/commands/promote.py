@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from skline.release.experiment import Design
     from skline.release.journal import Approval
     from skline.release.promotion import PromotionPlan
+    from skline.settings import Settings
 
 #: Which direction is better, by the KPI of an A/B test; for `label` the user has to state it.
 BETTER = {"correct": "higher", "brier": "lower", "absolute_error": "lower", "squared_error": "lower"}
@@ -42,24 +43,36 @@ def add_parser(commands: Subparsers) -> None:
 
 def promote(arguments: argparse.Namespace) -> None:
     """Publish the release and update the registry's aliases."""
-    from skline.commands._releases import open_registry, print_entry, report_services, update_aliases
-    from skline.release import promotion
-    from skline.release.store import ReleaseStore
     from skline.settings import Settings
 
     plan, approval, accepted = _read_plan(arguments), _read_approval(arguments), accepted_digest(arguments)
     if accepted is not None and not arguments.reason.strip():
         raise SklineError("--accept-digest needs --reason WHY: the journal records who accepted the digest, and why")
-    settings = Settings.load()
+    publish(Settings.load(), arguments.version, plan, approval, arguments.reason, accepted)
+
+
+def publish(
+    settings: "Settings",
+    requested: str | None,
+    plan: "PromotionPlan",
+    approval: "Approval | None",
+    why: str,
+    accepted: str | None = None,
+) -> None:
+    """Promote a version, print the release, and update the registry's aliases."""
+    from skline.commands._releases import open_registry, print_entry, report_services, update_aliases
+    from skline.release import promotion
+    from skline.release.store import ReleaseStore
+
     releases, registry = ReleaseStore(), open_registry(settings)
     previous = releases.current()
     entry, notes = promotion.promote(
         releases,
         registry,
-        arguments.version,
+        requested,
         plan,
         approval,
-        arguments.reason,
+        why,
         approval_required=settings.release.approval == "required",
         guards=settings.release.guards,
         accepted_digest=accepted,

@@ -1,4 +1,4 @@
-"""`skline retrain`: decide whether to train a new model."""
+"""`skline retrain`: decide whether to train a new model, and train it."""
 
 import argparse
 import datetime as dt
@@ -10,17 +10,27 @@ from skline.commands._moments import parse_moment
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skline.logs.settings import LogSettings
     from skline.retraining.decision import Evidence
+    from skline.retraining.journal import Training
+    from skline.retraining.training import Result
     from skline.settings import Settings
+
+#: Exit status of a training whose candidate failed a gate.
+REJECTED = 20
 
 
 def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
         "retrain",
-        help="decide from monitoring and the labels whether to train a new model",
-        description="Decide whether to train a new model, and write the decision to the journal beside the log.",
+        help="decide from monitoring and the labels whether to train a new model, and train it",
+        description="Decide whether to train a new model, and write the decision to the journal beside the log. If it "
+        "is yes, add the new labels to the training table, run `dvc repro`, and register the version as challenger if "
+        "it passed its gates. Nothing is committed. Exit status: 0 nothing to do or registered, 20 a gate failed, "
+        "1 error.",
     )
     command.add_argument(
         "action", nargs="?", choices=("hold", "resume", "history"),
@@ -33,22 +43,23 @@ def add_parser(commands: Subparsers) -> None:
     command.set_defaults(run=retrain)
 
 
-def retrain(arguments: argparse.Namespace) -> None:
-    """Decide, or change or list what is decided."""
+def retrain(arguments: argparse.Namespace) -> int:
+    """Decide and train, or change or list what is decided; return the exit status."""
     from skline.logs.settings import LogSettings
 
     _check_options(arguments)
     log, now = LogSettings.from_environment(), arguments.asof or dt.datetime.now(dt.UTC)
     if arguments.action == "history":
         print_history(log)
-    elif arguments.action is not None:
+        return 0
+    if arguments.action is not None:
         change_hold(arguments, log, now)
-    else:
-        decide(arguments, log, now)
+        return 0
+    return decide(arguments, log, now)
 
 
-def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) -> None:
-    """Decide, print the decision and write it to the journal."""
+def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) -> int:
+    """Decide, print the decision, write it to the journal, and train if it is yes; return the exit status."""
     from skline.locks import file_lock
     from skline.release.store import current_user
     from skline.retraining import decision, journal
@@ -57,11 +68,10 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
     settings = Settings.load()
     with ExitStack() as stack:
         try:
-            stack.enter_context(file_lock(log.folder / ".retrain.lock", "another process is retraining"))
-            is_locked = False
+            lock = stack.enter_context(file_lock(log.folder / ".retrain.lock", "another process is retraining"))
         except SklineError:
-            is_locked = True
-        evidence = read_evidence(settings, log, now, is_locked=is_locked)
+            lock = None
+        evidence = read_evidence(settings, log, now, is_locked=lock is None)
         policy = decision.Policy(settings.retrain, settings.monitor.persist)
         decided = decision.decide(evidence, policy, now, arguments.reason)
         entry = journal.Entry(
@@ -69,7 +79,63 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
             decision=decided, evidence=evidence,
         )  # fmt: skip
         journal.append_entry(log.folder, entry)
-        print(decided.sentence)
+        print(decided.sentence, flush=True)
+        if lock is None or not decided.retrain or arguments.dry_run:
+            return 0
+        return train(arguments, settings, log, now, decided.sentence, lock)
+
+
+def train(
+    arguments: argparse.Namespace, settings: "Settings", log: "LogSettings", now: dt.datetime, why: str, lock: int
+) -> int:
+    """Train, write the result to the journal, and promote if the settings say so; return the exit status."""
+    from skline.release.in_service import in_service
+    from skline.release.store import current_user
+    from skline.retraining import journal, training
+    from skline.retraining.matured import settled
+    from skline.stages.declared import read_declared
+
+    def record(result: journal.Training) -> None:
+        time = arguments.asof or dt.datetime.now(dt.UTC)
+        entry = journal.Entry(time=time, who=current_user(), kind="training", training=result)
+        journal.append_entry(log.folder, entry)
+        print(entry.sentence, flush=True)
+
+    until, served = settled(now), in_service().digest
+    try:
+        declared = read_declared(settings.source)
+        added = training.add_snapshot(settings, log, declared, until)
+        for line in [] if added is None else training.describe_snapshot(*added, declared, settings):
+            print(line, flush=True)
+        result = training.run_pipeline(settings, until, None if added is None else added[0], served, lock)
+    except SklineError as error:
+        record(journal.Training(outcome="failed", labels_until=until, message=str(error)))
+        raise
+    record(result.training)
+    if settings.retrain.auto_promote == "full":
+        promote(settings, result, why, record)
+    if changed := training.to_commit():
+        print(f"to commit: {' '.join(changed)}")
+    return REJECTED if result.training.outcome == "rejected" else 0
+
+
+def promote(
+    settings: "Settings", result: "Result", why: str, record: "Callable[[Training], None]"
+) -> None:  # fmt: skip
+    """Promote the version that a training registered, if every gate passed and it is not in service."""
+    from skline.commands.promote import publish
+    from skline.release.promotion import PromotionPlan
+    from skline.release.store import ReleaseStore
+
+    training, verdict = result
+    current = ReleaseStore().current()
+    if training.version is None or (current is not None and current.champion.sha256 == training.artifact_sha256):
+        return
+    if verdict.undecided_gates:
+        print(f"not promoted: undecided gates {', '.join(gate.gate for gate in verdict.undecided_gates)}")
+        return
+    publish(settings, training.version.rpartition("/")[2], PromotionPlan(), None, f"skline retrain: {why}")
+    record(training.model_copy(update={"outcome": "promoted"}))
 
 
 def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *, is_locked: bool) -> "Evidence":

@@ -1,7 +1,7 @@
 """The section `retrain` of params.yaml: when `skline retrain` trains a new model."""
 
 import datetime as dt
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -27,4 +27,7 @@ class Retrain(SettingsSection):
     max_age: Duration | None = Field(default=None, description="Reason: age of the model in service, such as 90d")
     new_labels: Count | None = Field(default=None, description="Reason: so many labels since the last training")
     min_labels: Count = Field(default=500, description="Labels since the last training that a new one requires")
+    auto_promote: Literal["never", "full"] = Field(
+        default="never", description="full: promote a new version that passed every gate, none of them undecided"
+    )
     cooldown: Duration = Field(default=dt.timedelta(days=1), description="Time between two trainings")

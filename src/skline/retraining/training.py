@@ -1,0 +1,145 @@
+"""Train: add a snapshot of the matured labels, run the pipeline, and read its verdict and the registered version.
+
+Each step can be repeated. A process that is killed leaves no half file: the next one finds the snapshot, and DVC runs
+the stages that have not run.
+"""
+
+import datetime as dt
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from skline import paths
+from skline.artifact import read_digest
+from skline.errors import SklineError
+from skline.feedback import Snapshot, list_snapshots
+from skline.files import read_json_lines
+from skline.logs.settings import LogSettings
+from skline.partition import PARTS, assign_parts
+from skline.release.registered import RegisteredVersion
+from skline.release.verdict import Verdict, read_verdict
+from skline.retraining.journal import Training
+from skline.retraining.matured import read_matured
+from skline.retraining.snapshot import Content, build_content, clean_up, write_snapshot
+from skline.settings import Settings
+from skline.stages.declared import Declared
+
+#: What a training changes, and git keeps.
+COMMITTED = (paths.FEEDBACK, paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.REPORTS, paths.REGISTERED)
+
+
+class Result(NamedTuple):
+    """The training, and the verdict on its candidate."""
+
+    training: Training
+    verdict: Verdict
+
+
+def add_snapshot(
+    settings: Settings, log: LogSettings, declared: Declared, until: dt.datetime
+) -> tuple[Snapshot, Content] | None:
+    """Add the labels that matured since the last snapshot; None if there are none.
+
+    Raises
+    ------
+    SklineError
+        If none of the rows keeps the contract, or the log cannot be read.
+    """
+    clean_up(paths.FEEDBACK)
+    snapshots = list_snapshots(paths.FEEDBACK)
+    since = snapshots[-1].until if snapshots else None
+    if since is not None and until <= since:
+        return None
+    matured = read_matured(log, settings.monitor.label_horizon, since, until)
+    if not matured.rows.num_rows:
+        return None
+    content = build_content(matured, declared, settings.monitor.performance.full_coverage)
+    if content.rows.empty:
+        raise SklineError(
+            f"none of {matured.rows.num_rows:,} labelled predictions keeps the contract: "
+            f"{'; '.join(content.broken_rules)}. prepare_feedback() in src/model/source.py can derive the columns that "
+            "the log lacks"
+        )
+    first = content.rows["log.predicted_at"].min().to_pydatetime().replace(microsecond=0)
+    snapshot = write_snapshot(paths.FEEDBACK, content, since or first, until)
+    clean_up(paths.FEEDBACK)
+    return snapshot, content
+
+
+def describe_snapshot(snapshot: Snapshot, content: Content, declared: Declared, settings: Settings) -> list[str]:
+    """Return what the snapshot holds, in which parts its rows are, and what was left out."""
+    parts = assign_parts(content.rows, declared.contract, settings.split)
+    counts = {name: int((parts == index).sum()) for index, name in enumerate(PARTS)}
+    lines = [
+        f"{snapshot.path}: {len(content.rows):,} rows, "
+        + ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
+    ]
+    if content.left_out:
+        lines.append(f"left out: {content.left_out:,} rows that break the contract ({'; '.join(content.broken_rules)})")
+    if content.superseded:
+        lines.append(f"left out: {content.superseded:,} rows of events that have a newer row")
+    if not counts["train"]:
+        lines.append("note: none of them is in the training part; the settings of split in params.yaml decide it")
+    return lines
+
+
+def run_pipeline(settings: Settings, until: dt.datetime, snapshot: Snapshot | None, served: str, lock: int) -> Result:
+    """Run `dvc repro`, and read what came of it.
+
+    The stages up to the verdict run first, so that a verdict that is read is that of this run.
+
+    Parameters
+    ----------
+    settings : Settings
+    until : datetime
+        The labels that matured until then are in the snapshots.
+    snapshot : Snapshot or None
+        The one that was added.
+    served : str
+        Digest of the artifact in service.
+    lock : int
+        Descriptor of the lock file: a pipeline that outlives this process keeps the lock.
+
+    Raises
+    ------
+    SklineError
+        If a stage fails.
+    """
+    name = None if snapshot is None else snapshot.path.name
+    _repro("assess", lock=lock)
+    verdict, digest = read_verdict(paths.VERDICT), read_digest(paths.CANDIDATE_DIGEST)
+    common = {"labels_until": until, "snapshot": name, "artifact_sha256": digest}
+    if not verdict.passed:
+        message = f"{verdict.summary()} {verdict.failures()}"
+        return Result(Training(outcome="rejected", message=message, **common), verdict)
+    _repro(lock=lock)
+    lines = read_json_lines(paths.REGISTERED, RegisteredVersion).values
+    line = next(each for each in reversed(lines) if each.artifact_sha256 == digest)
+    outcome = "unchanged" if digest == served else "registered"
+    version = f"{settings.project.name}/{line.version}"
+    return Result(
+        Training(outcome=outcome, version=version, message=verdict.summary(), **common),
+        verdict,
+    )
+
+
+def to_commit(root: Path = Path()) -> list[str]:
+    """Return the changed files of a training that git keeps; none outside of git."""
+    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", *map(str, COMMITTED)]
+    try:
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):
+        return []
+    return [line[3:] for line in done.stdout.splitlines()]
+
+
+def _repro(*arguments: str, lock: int) -> None:
+    """Run `dvc repro`, as a user does, with the programs of this environment; its output is this process's."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    command = [sys.executable, "-m", "dvc", "repro", *arguments]
+    sys.stdout.flush()
+    done = subprocess.run(command, env=os.environ | {"PATH": path}, pass_fds=(lock,), check=False)  # noqa: S603
+    if done.returncode:
+        raise SklineError(f"`{' '.join(('dvc', 'repro', *arguments))}` failed, for the reason above")

@@ -161,7 +161,8 @@ def _artifact_store(arguments: argparse.Namespace) -> "ArtifactStore":
     """Return where the project has its artifacts."""
     from skline.lineage.artifacts import ArtifactStore
 
-    registry = None if arguments.no_registry else _registry()
+    needs_no_registry = arguments.no_registry or arguments.data is not None or arguments.forget is not None
+    registry = None if needs_no_registry else _registry()
     return ArtifactStore(registry=registry, accepted=accepted_digest(arguments))
 
 
@@ -170,7 +171,7 @@ def _registry() -> "Registry | None":
     from importlib.util import find_spec
 
     from skline import paths
-    from skline.registry.versions import open_registry
+    from skline.commands._releases import open_registry
     from skline.settings import Settings
 
     if find_spec("mlflow") is None or not paths.PARAMS.exists():

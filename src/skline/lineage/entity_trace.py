@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from skline import paths
+from skline import artifact, paths
 from skline.contract.cells import read_cells
 from skline.contract.spec import CellFormat, Column, Contract
+from skline.files import read_json, sha256
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.data_trace import artifacts_with_data
 from skline.lineage.snapshots import find_part
@@ -19,16 +20,38 @@ from skline.lineage.usage import Usage, count_predictions
 from skline.logs.entity import EntityHasher
 from skline.logs.lookup import find_labels
 from skline.logs.settings import LogSettings
-from skline.partition import PARTS
+from skline.partition import FITTED_PARTS, PARTS
+
+#: Tables of the project that may hold rows of an entity, besides the parts.
+TABLES = {
+    "raw": paths.RAW,
+    "validated": paths.VALIDATED,
+    "unlabelled": paths.UNLABELLED,
+    "quarantine": paths.QUARANTINE,
+}
+#: The parts that an artifact is fitted or evaluated on.
+USED_PARTS = (*FITTED_PARTS, "test")
 
 
 @dataclass(frozen=True)
 class ModelRows:
-    """How many rows of an entity an artifact was made from, by part; None where the part's file is not here."""
+    """How many rows of an entity went into an artifact.
+
+    Attributes
+    ----------
+    artifact_digest : str
+    versions : tuple of str
+        Its registered versions, NAME/NUMBER.
+    rows : dict of int or None by str
+        By part; None where the part's file is not here.
+    stored : int or None
+        Rows that the artifact itself contains, among its reference and golden rows; None if it is not here.
+    """
 
     artifact_digest: str
     versions: tuple[str, ...]
     rows: dict[str, int | None]
+    stored: int | None
 
 
 @dataclass(frozen=True)
@@ -46,7 +69,7 @@ class EntityTrace:
     columns : tuple of str
         The columns of the source's table that may hold it; empty if there is none.
     rows : dict of int or None by str
-        Its rows in data/validated, and in each part of data/split; None where the file is not here.
+        Its rows in the tables below data/, and in each part; None where the file is not here.
     models : tuple of ModelRows
         The artifacts on record.
     """
@@ -89,17 +112,18 @@ def trace_entity(settings: LogSettings | None, store: ArtifactStore, entity: str
 
     @cache
     def count(path: Path | None) -> int | None:
-        return None if path is None or not path.is_file() else count_rows(path, columns, entity)
+        return None if path is None or not path.is_file() else count_rows(pq.read_table(path), columns, entity)
 
-    files = {"validated": root / paths.VALIDATED} | {name: root / paths.part(name) for name in PARTS}
-    models = [
-        ModelRows(
-            each.artifact_digest,
-            each.versions,
-            {name: count(find_part(root, each.snapshot, name)) for name in PARTS[:3]},
-        )
-        for each in (artifacts_with_data(store, root) if columns else ())
-    ]
+    current = {name: root / paths.part(name) for name in PARTS}
+    digests = {name: sha256(path) for name, path in current.items() if columns and path.is_file()}
+    models = []
+    for each in artifacts_with_data(store, root) if columns else ():
+        parts = {name: find_part(root, each.snapshot, name, digests.get(name)) for name in USED_PARTS}
+        folder = next(iter(store.locations(each.artifact_digest)), None)
+        stored = None if folder is None else count_stored_rows(folder, columns, entity)
+        rows = {name: count(path) for name, path in parts.items()}
+        models.append(ModelRows(each.artifact_digest, each.versions, rows, stored))
+    files = {name: root / path for name, path in TABLES.items()} | current
     names = tuple(column.name for column in columns)
     rows = {name: count(path) for name, path in files.items()} if columns else {}
     return EntityTrace(hashed, usages, labels, names, rows, tuple(models))
@@ -113,16 +137,23 @@ def entity_columns(contract: Path, entity_column: str | None) -> tuple[Column, .
     return tuple(column for column in columns if column.name == entity_column or column.role == "group")
 
 
-def count_rows(path: Path, columns: Sequence[Column], entity: str) -> int:
-    """Count the rows of a Parquet file in which one of the columns holds the entity; 12 and 12.0 are the same."""
-    names = set(pq.read_schema(path).names)
-    present = [column for column in columns if column.name in names]
-    table = pq.read_table(path, columns=[column.name for column in present])
-    found = pa.array([False] * table.num_rows)
-    for column in present:
-        cell_format = CellFormat(column.kind)
-        values, _ = read_cells(table[column.name].combine_chunks(), cell_format)
-        [wanted], _ = read_cells(pa.array([entity]), cell_format)
-        if wanted.is_valid:
-            found = pc.or_(found, pc.fill_null(pc.equal(values, wanted), False))
+def count_rows(table: pa.Table, columns: Sequence[Column], entity: str) -> int:
+    """Count the rows in which one of the columns holds the entity; 12 and 12.0 are the same."""
+    found = pa.array([False] * table.num_rows, type=pa.bool_())
+    for column in columns:
+        if column.name in table.column_names:
+            cell_format = CellFormat(column.kind)
+            values, _ = read_cells(table[column.name].combine_chunks(), cell_format)
+            [wanted], _ = read_cells(pa.array([entity]), cell_format)
+            if wanted.is_valid:
+                found = pc.or_(found, pc.fill_null(pc.equal(values, wanted), False))
     return int(pc.sum(found).as_py() or 0)
+
+
+def count_stored_rows(folder: Path, columns: Sequence[Column], entity: str) -> int:
+    """Count the rows of an entity among the reference and golden rows of an artifact, which have the inputs only."""
+    reference, golden = folder / artifact.REFERENCE, folder / artifact.GOLDEN
+    rows = count_rows(pq.read_table(reference), columns, entity) if reference.is_file() else 0
+    if golden.is_file():
+        rows += count_rows(pa.Table.from_pylist(read_json(golden)["rows"]), columns, entity)
+    return rows

@@ -12,7 +12,7 @@ NO_PREDICTIONS = ("predictions", "0 in the log")
 FORGET_NOTE = """\
 `skline log forget ENTITY` deletes the predictions and labels above, sealed or not. It does not reach:
 - the source's table, data/ and DVC's cache: remove the rows from the source, and run `dvc repro` and `dvc gc`;
-- models that were fitted on the rows: fit and promote another one, and delete the old versions;
+- models that were fitted on the rows, and the rows in their artifacts: fit and promote another model, and delete these;
 - exported files, backups, MLflow's runs, and the logs of other services."""
 
 
@@ -70,7 +70,8 @@ def entity_text(found: EntityTrace) -> str:
     for model in found.models:
         name = ", ".join(model.versions) or "not registered"
         counts = ", ".join(f"{part}{_use(part)} {_count(count)}" for part, count in model.rows.items())
-        pairs.append(("model", f"{model.artifact_digest[:12]} ({name}): {counts}"))
+        stored = "" if model.stored is None else f"; {model.stored:,} among the rows that the artifact contains"
+        pairs.append(("model", f"{model.artifact_digest[:12]} ({name}): {counts}{stored}"))
     return f"{aligned(pairs)}\n\n{FORGET_NOTE}"
 
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic_core import from_json
 
 from skline.logs.lookup import find_by_id, find_labels
@@ -83,7 +83,7 @@ def read_labels_of(
     """Read the labels of predictions, by prediction id, each list in the order of arrival."""
     by_id = find_labels(settings, "prediction_id", [each.prediction_id for each in predictions]).to_pylist()
     entities = sorted({each.entity for each in predictions if each.entity is not None and each.event_time is not None})
-    by_event = find_labels(settings, "entity", entities).filter(pa.compute.field("prediction_id").is_null())
+    by_event = find_labels(settings, "entity", entities).filter(pc.field("prediction_id").is_null())
     found: dict[object, list[tuple[dt.datetime, str, str]]] = {}
     for row in by_id:
         found.setdefault(row["prediction_id"], []).append((row["time"], row["label"], "prediction_id"))

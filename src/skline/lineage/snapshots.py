@@ -12,7 +12,7 @@ import yaml
 from skline import paths
 from skline.artifact import Manifest
 from skline.errors import SklineError
-from skline.files import read_json, sha256
+from skline.files import read_json
 from skline.registry.working_tree import committed_text, run_git
 
 #: Folder of the source's tables, and of the .dvc files that pin their versions.
@@ -142,11 +142,21 @@ def cache_folder(root: Path) -> Path:
     return folder / config.get("cache", "dir", fallback="cache")
 
 
-def find_part(root: Path, snapshot: Snapshot, name: str) -> Path | None:
-    """Return the file of a part of an artifact's data: the current one if it is the same, else that of DVC's cache."""
-    current, digests = root / paths.part(name), {each.digest for each in snapshot.files}
-    if current.is_file() and sha256(current) in digests:
-        return current
+def find_part(root: Path, snapshot: Snapshot, name: str, current_sha256: str | None) -> Path | None:
+    """Return the file of a part of an artifact's data: the current one if it is the same, else that of DVC's cache.
+
+    Parameters
+    ----------
+    root : Path
+        Root of the project.
+    snapshot : Snapshot
+    name : str
+        Of the part.
+    current_sha256 : str or None
+        Sha256 of the part's current file; None if there is none.
+    """
+    if current_sha256 is not None and current_sha256 in {each.digest for each in snapshot.files}:
+        return root / paths.part(name)
     md5 = snapshot.md5(paths.part(name).as_posix())
     return None if md5 is None else cached_file(root, md5)
 

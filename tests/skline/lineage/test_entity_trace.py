@@ -5,13 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from skline import artifact, paths
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Contract
 from skline.lineage.artifacts import ArtifactStore
-from skline.lineage.entity_trace import count_rows, trace_entity
+from skline.lineage.entity_trace import count_rows, count_stored_rows, trace_entity
 from skline.lineage.other_text import entity_text
 from skline.logs.labels import Label, LabelLog
 from skline.logs.settings import LogSettings
@@ -52,9 +53,13 @@ def test_rows_are_counted_by_part_and_by_model(packaged: demo.Packaged, tmp_path
     trace = trace_entity(None, store, "17", tmp_path)
     assert trace.entity_hash is None
     assert trace.columns == ("customer",)
-    assert trace.rows == {"validated": 3, "train": 2, "validation": None, "test": 0, "live": None}
-    assert [(model.versions, model.rows) for model in trace.models] == [
-        (("demo/3",), {"train": 2, "validation": None, "test": 0})
+    assert {name: count for name, count in trace.rows.items() if count is not None} == {
+        "validated": 3,
+        "train": 2,
+        "test": 0,
+    }
+    assert [(model.versions, model.rows, model.stored) for model in trace.models] == [
+        (("demo/3",), {"train": 2, "validation": None, "test": 0}, 0)
     ]
     text = entity_text(trace)
     assert "train (fitted on) 2, validation (fitted on) in a file that is not here" in text
@@ -71,12 +76,17 @@ def test_rows_are_counted_by_part_and_by_model(packaged: demo.Packaged, tmp_path
         ("datetime", [pd.Timestamp("2024-01-01"), pd.Timestamp("2024-01-02")], "2024-01-01", 1),
     ],
 )
-def test_entity_is_compared_as_the_columns_kind(
-    tmp_path: Path, kind: Any, values: list[Any], entity: str, count: int
-) -> None:
-    pd.DataFrame({"customer": values}).to_parquet(tmp_path / "t.parquet")
-    assert count_rows(tmp_path / "t.parquet", [Column(name="customer", kind=kind)], entity) == count
-    assert count_rows(tmp_path / "t.parquet", [Column(name="other", kind=kind)], entity) == 0
+def test_entity_is_compared_as_the_columns_kind(kind: Any, values: list[Any], entity: str, count: int) -> None:
+    table = pa.Table.from_pandas(pd.DataFrame({"customer": values}))
+    assert count_rows(table, [Column(name="customer", kind=kind)], entity) == count
+    assert count_rows(table, [Column(name="other", kind=kind)], entity) == 0
+
+
+def test_rows_that_an_artifact_contains_are_counted(packaged: demo.Packaged) -> None:
+    rows = Artifact.open(packaged.folder, packaged.digest).golden.rows
+    column, value = demo.contract()["carrier"], rows[0]["carrier"]
+    expected = sum(row["carrier"] == value for row in rows)
+    assert count_stored_rows(packaged.folder, [column], value) == expected > 0
 
 
 @pytest.fixture

@@ -171,6 +171,8 @@ def change_hold(arguments: argparse.Namespace, log: "LogSettings", now: dt.datet
     from skline.release.store import current_user
     from skline.retraining import journal
 
+    if arguments.until is not None and arguments.until <= now:
+        raise SklineError(f"--until {arguments.until:%Y-%m-%d %H:%M} is over; give a later moment (UTC)")
     if arguments.action == "resume" and journal.read_journal(log.folder).hold is None:
         raise SklineError("there is no hold; `skline retrain history` lists what there was")
     entry = journal.Entry(

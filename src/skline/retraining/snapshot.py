@@ -4,7 +4,7 @@ Rows that break the contract are left out and counted. Equal logs give equal byt
 """
 
 import datetime as dt
-from collections.abc import Callable
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -43,6 +43,8 @@ _LOGGED = {
     "labelled_at": "log.labelled_at", "label_revision": "log.label_revision", "review": "log.review",
 }  # fmt: skip
 HOOK = "prepare_feedback()"
+#: Faults of inputs and labels that a message lists.
+MAX_FAULTS = 5
 
 
 class Content(NamedTuple):
@@ -86,7 +88,7 @@ def build_content(matured: Matured, declared: Declared, full_coverage: float) ->
         If `prepare_feedback` fails, or returns other rows, or a column of another kind.
     """
     contract = declared.contract
-    inputs, labels, is_readable = _read_rows(matured.rows, contract)
+    inputs, labels, is_readable, faults = _read_rows(matured.rows, contract)
     frame = to_frame(contract.inputs, inputs)
     frame[contract.target.name] = to_storage(labels, contract.target.storage.replace("bool", "float64"))
     lineage = _lineage(matured, full_coverage)[is_readable].reset_index(drop=True)
@@ -96,11 +98,10 @@ def build_content(matured: Matured, declared: Declared, full_coverage: float) ->
     checked = validate(rows[[column.name for column in contract.columns]], unparsed, declared.labelled, contract)
     kept = ~rows.index.isin(checked.quarantined.index)
     accepted = pd.concat([checked.accepted, rows.loc[kept, list(LINEAGE)].reset_index(drop=True)], axis=1)
-    rules = [f"{each['column']} {each['rule']}: {each['rows']:,} rows" for each in checked.report["broken_rules"]]
-    unreadable = int((~is_readable).sum())
-    if unreadable:
-        rules.insert(0, f"inputs or label do not keep the contract: {unreadable:,} rows")
-    return Content(accepted, unreadable + int((~kept).sum()), len(frame) - len(rows), rules)
+    counts = [*faults.most_common(MAX_FAULTS)]
+    counts += [(f"{each['column']} {each['rule']}", each["rows"]) for each in checked.report["broken_rules"]]
+    left_out = int((~is_readable).sum()) + int((~kept).sum())
+    return Content(accepted, left_out, len(frame) - len(rows), [f"{fault}: {count:,} rows" for fault, count in counts])
 
 
 def to_parquet_table(rows: pd.DataFrame) -> pa.Table:
@@ -134,31 +135,42 @@ def clean_up(folder: Path) -> None:
             track_table(Path(), snapshot.path)
 
 
-def _read_rows(rows: pa.Table, contract: Contract) -> tuple[list[Row], list[Scalar], "np.ndarray[Any, Any]"]:
-    """Return inputs and labels of the rows that keep the contract, and which these are."""
+def _read_rows(
+    rows: pa.Table, contract: Contract
+) -> tuple[list[Row], list[Scalar], "np.ndarray[Any, Any]", Counter[str]]:
+    """Return inputs and labels of the rows that keep the contract, which these are, and the faults of the others."""
     parse, check = RowParser(contract).parse_row, label_validator(contract)
     inputs: list[Row] = []
     labels: list[Scalar] = []
     is_readable = np.zeros(rows.num_rows, dtype=bool)
+    faults: Counter[str] = Counter()
     for index, (text, label) in enumerate(zip(rows["inputs"].to_pylist(), rows["label"].to_pylist(), strict=True)):
-        read = _read_row(text, label, contract, parse, check)
-        if read is not None:
+        try:
+            read = parse(_known_inputs(text, contract)), check(orjson.loads(label))
+        except ValidationError as error:
+            faults.update({f"{each['loc'][0]} {each['msg']}" for each in error.errors() if each["loc"]})
+        except (TypeError, ValueError) as error:
+            faults[str(error)] += 1
+        else:
             inputs.append(read[0])
             labels.append(read[1])
             is_readable[index] = True
-    return inputs, labels, is_readable
+    return inputs, labels, is_readable, faults
 
 
-def _read_row(
-    text: str, label: str, contract: Contract, parse: Callable[[bytes], Row], check: Callable[[Any], Scalar]
-) -> tuple[Row, Scalar] | None:
-    """Return inputs and label of a row; None if they break the contract, or are damaged."""
+def _known_inputs(text: str, contract: Contract) -> bytes:
+    """Return the logged inputs that the contract has, as JSON; those that may be missing and are not there are null.
+
+    The contract may have had other inputs when the row was logged.
+    """
     try:
         logged = orjson.loads(text)
-        known = {each.name: logged.get(each.name) for each in contract.inputs if each.nullable or each.name in logged}
-        return parse(orjson.dumps(known)), check(orjson.loads(label))
-    except (ValidationError, ValueError, AttributeError):
-        return None
+    except orjson.JSONDecodeError:
+        raise ValueError("inputs are no JSON") from None
+    if not isinstance(logged, dict):
+        raise TypeError("inputs are no JSON object")
+    known = {each.name: logged.get(each.name) for each in contract.inputs if each.nullable or each.name in logged}
+    return orjson.dumps(known)
 
 
 def _lineage(matured: Matured, full_coverage: float) -> pd.DataFrame:

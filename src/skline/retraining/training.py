@@ -59,8 +59,8 @@ def add_snapshot(
     if content.rows.empty:
         raise SklineError(
             f"none of {matured.rows.num_rows:,} labelled predictions keeps the contract: "
-            f"{'; '.join(content.broken_rules)}. prepare_feedback() in src/model/source.py can derive the columns that "
-            "the log lacks"
+            f"{'; '.join(content.broken_rules)}. prepare_feedback() in src/model/source.py can derive columns that are "
+            "no inputs; an input has to be in the log"
         )
     first = content.rows["log.predicted_at"].min().to_pydatetime().replace(microsecond=0)
     snapshot = write_snapshot(paths.FEEDBACK, content, since or first, until)

@@ -288,9 +288,9 @@ class LabelReader:
 
 
 def parquet_of(cells: pa.Array, folder: Path, name: str = "x", other: str = "z") -> Path:
-    """Write one cell as the column of a Parquet file."""
+    """Write cells as the column of a Parquet file."""
     import pyarrow.parquet as pq
 
     path = folder / "table.parquet"
-    pq.write_table(pa.table({name: cells, other: ["other"]}), path)
+    pq.write_table(pa.table({name: cells, other: ["other"] * len(cells)}), path)
     return path

@@ -9,16 +9,16 @@ columns of the Parquet files once, or PostgreSQL copies the same columns of its 
 
 import argparse
 import datetime as dt
-import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import duckdb
 import numpy as np
@@ -36,7 +36,7 @@ from skline.logs.records import PredictionEncoder, StoredRow, to_us
 from skline.logs.schema import SCHEMA_VERSION
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
-from skline.monitoring.reader import COLUMNS
+from skline.monitoring.reader import COLUMNS, LogReader
 from skline.monitoring.run import Job, run
 from skline.settings.monitor import Monitor
 
@@ -128,9 +128,22 @@ def digest_of(folder: Path) -> str:
     return (folder / "models/candidate.sha256").read_text(encoding="utf-8").split()[0]
 
 
-def read_once(log: LogSettings) -> float:
-    """Return the seconds in which the columns that monitoring reads are read once."""
-    started = time.perf_counter()
+class Cost(NamedTuple):
+    """Seconds by the clock, and of the processor in this process."""
+
+    wall: float
+    processor: float
+
+    @classmethod
+    def of(cls, function: Callable[[], object]) -> "Cost":
+        """Call a function and return what it costs."""
+        wall, processor = time.perf_counter(), time.process_time()
+        function()
+        return cls(time.perf_counter() - wall, time.process_time() - processor)
+
+
+def read_once(log: LogSettings) -> None:
+    """Read the columns that monitoring reads once."""
     if log.is_postgres:
         import psycopg
 
@@ -141,16 +154,27 @@ def read_once(log: LogSettings) -> float:
     else:
         hashed = f"bit_xor(hash({', '.join(COLUMNS)}))"
         duckdb.sql(f"SELECT {hashed} FROM read_parquet('{log.partitions}/*.parquet')").fetchall()  # noqa: S608
-    return time.perf_counter() - started
 
 
-def monitor(folder: Path, log: LogSettings) -> dict[str, float]:
-    """Monitor the window; return seconds, and the peak of the process's memory in MB."""
+def read_for_monitoring(job: Job) -> None:
+    """Read what a run reads, labels included, and compute nothing."""
+    with LogReader(job.log, job.artifact.contract, job.needed_since, END, END) as reader:
+        reader.sample(job.stretches, job.settings.max_rows)
+        reader.summarize(job.start, job.end)
+        for stretch in job.stretches:
+            reader.read(*stretch[:2], job.settings.max_rows, labelled=stretch.labelled)
+
+
+def monitor(folder: Path, log: LogSettings) -> str:
+    """Monitor the window, and return what each step costs in a sentence, with the peak of the process's memory."""
     artifact = Artifact.open(folder / "models/candidate", digest_of(folder))
-    started = time.perf_counter()
-    result = run(Job(settings=Monitor(), artifact=artifact, log=log, end=END, floors={}), folder / "monitor", END)
+    job = Job(settings=Monitor(), artifact=artifact, log=log, end=END, floors={})
+    whole = Cost.of(lambda: run(job, folder / "monitor", END))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return {"rows": result.window.rows, "seconds": time.perf_counter() - started, "peak_mb": peak}
+    costs = {"reading once": Cost.of(lambda: read_once(log)), "reading for monitoring, with labels":
+             Cost.of(lambda: read_for_monitoring(job)), "the whole run": whole}  # fmt: skip
+    parts = [f"{name} {cost.wall:.1f} s ({cost.processor:.1f} s of processor)" for name, cost in costs.items()]
+    return f"{'; '.join(parts)}; peak {peak:,.0f} MB"
 
 
 @contextmanager
@@ -180,19 +204,15 @@ def main() -> None:
     options = parser.parse_args()
     if options.monitor is not None:
         folder, settings = options.monitor
-        print(json.dumps(monitor(Path(folder), LogSettings.model_validate_json(settings))))
+        print(monitor(Path(folder), LogSettings.model_validate_json(settings)))
         return
     with tempfile.TemporaryDirectory() as name, log_settings(Path(name), postgresql=options.postgresql) as log:
         folder = Path(name)
         train(folder)
         fill(folder, log, options.rows)
-        once = read_once(log)
         command = [sys.executable, "-m", "benchmarks.monitoring_scale", "--monitor", name, log.model_dump_json()]
-        measured = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-        print(
-            f"{options.rows:,} predictions, {measured['rows']:,} in the window: {measured['seconds']:.1f} s, "
-            f"{measured['seconds'] / once:.1f} × the {once:.1f} s of reading once; {measured['peak_mb']:,.0f} MB"
-        )
+        measured = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+        print(f"{options.rows:,} predictions: {measured}")
 
 
 if __name__ == "__main__":

@@ -183,7 +183,8 @@ class LogReader:
     def read(self, since: dt.datetime, until: dt.datetime, max_rows: int, *, labelled: bool = False) -> Rows:
         """Read the predictions of since ≤ time < until, at most about `max_rows`, with their labels.
 
-        With `labelled`, only rows that have a label are read.
+        With `labelled`, only rows that have a label are read. A stretch that `sample` or an earlier call has copied is
+        read from that copy.
         """
         stretch = Stretch(since, until, labelled)
         if stretch not in self._limits:

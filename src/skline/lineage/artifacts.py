@@ -118,7 +118,7 @@ class ArtifactStore:
             if version.artifact_sha256 == digest:
                 return fetch_version(registry, version.number, self.releases.registered, self.releases.artifacts)[1]
             problem = f"it has the digest {version.artifact_sha256[:12]}… there"
-        except SklineError as error:
+        except (SklineError, OSError) as error:  # such as a folder of releases that cannot be written
             problem = str(error)
         raise ArtifactUnavailable(f"{gone}, and cannot be fetched as {label}: {problem}")
 

@@ -12,6 +12,8 @@ from pydantic import ValidationError
 from skline.artifact import Artifact
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Row
+from skline.entrypoint import one_line
+from skline.errors import SklineError
 from skline.input_rows import describe
 from skline.lineage.predictions import LoggedPrediction
 from skline.scoring.equality import MAX_ULPS, arrays_equal
@@ -66,7 +68,7 @@ class LoggedModel:
             self._why_no_plan, self._problem = scoring.reason or "", ""
         except Exception as error:  # noqa: BLE001 - whatever verification raises, what the pipeline gives is asked
             self._loaded = artifact.load_pipeline()
-            self._why_no_plan = self._problem = f"{type(error).__name__}: {error}"
+            self._why_no_plan = self._problem = _describe(error)
 
     def recompute(self, logged: LoggedPrediction) -> Recomputation:
         """Compute a prediction again from its logged inputs, as a row of its own, and compare it with the logged one.
@@ -86,7 +88,7 @@ class LoggedModel:
         try:
             scored, tolerance, remark = self._score(logged.scoring_path, row)
         except Exception as error:  # noqa: BLE001 - whatever the model raises, there is no prediction now
-            return Recomputation("different", f"the model gives no prediction now: {type(error).__name__}: {error}")
+            return Recomputation("different", f"the model gives no prediction now: {_describe(error)}")
         return self._compare(logged, scored, tolerance, remark)
 
     def _read(self, logged: LoggedPrediction) -> Row:
@@ -157,6 +159,11 @@ def not_comparable(logged: LoggedPrediction, artifact: Artifact | None) -> str |
                 "SKLINE_LOG__ENTITY_COLUMN leave inputs out)"
             )
     return None
+
+
+def _describe(error: Exception) -> str:
+    """Return an error in one line; those of skline are written for people."""
+    return one_line(error) if isinstance(error, SklineError) else f"{type(error).__name__}: {one_line(error)}"
 
 
 def _is_equal(

@@ -22,13 +22,16 @@ from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.predictions import LoggedPrediction
 from skline.lineage.recomputation import LoggedModel
 from skline.lineage.trace import Trace, trace_predictions
+from skline.logs.settings import LogSettings
 from skline.registry.versions import Registry
 from skline.release.store import ReleaseStore
 from skline.scoring.golden_verification import parse_rows
 from skline.scoring.load import load_plan_or_pipeline
 from skline.testing.rows import random_rows
 from tests.fixtures import demo
-from tests.skline.lineage.conftest import NOW, Project
+from tests.fixtures.releases import ServedReleases, wait_for_release
+from tests.fixtures.service import logged_rows
+from tests.skline.lineage.conftest import NOW, Project, json_rows
 from tests.skline.release.project import make
 
 
@@ -130,6 +133,30 @@ def test_registered_version_that_is_not_here_is_fetched(logged: Project, tmp_pat
     assert find_digest(store, number) == logged.packaged.digest
 
 
+def test_champion_and_shadow_of_a_release_are_equal_each_by_its_artifact(
+    packaged: demo.Packaged, other_packaged: demo.Packaged, tmp_path: Path
+) -> None:
+    served = ServedReleases(tmp_path)
+    served.log = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days", batch_ms=10)
+    served.promote(packaged)
+    number = served.start_experiment(other_packaged, "shadow")
+    with served.serve() as client:
+        wait_for_release(client, number)
+        sent = client.post("/predict/batch", json=json_rows(12)).raise_for_status().json()["predictions"]
+        ids = [each["prediction_id"] + suffix for each in sent for suffix in ("", ".shadow")]
+        logged_rows(tmp_path, len(ids))
+    store = ArtifactStore(served.store, (), tmp_path / "none")
+    traces = [trace for trace in trace_predictions(served.log, store, ids, tmp_path).values() if trace is not None]
+    assert [trace.recomputation.outcome for trace in traces] == ["equal"] * 24
+    champion, shadow = traces[:2]
+    assert (champion.prediction.role, shadow.prediction.role) == ("champion", "shadow")
+    assert champion.model is not None
+    assert shadow.model is not None
+    assert champion.model.confirmed_by == (f"release {number - 1}, {number}",)
+    assert shadow.model.served_as == (f"challenger of release {number}",)
+    assert shadow.model.artifact_digest == other_packaged.digest
+
+
 class Payload:
     """A pickle of it writes a file when it is loaded."""
 
@@ -170,6 +197,27 @@ def test_replaced_artifact_is_not_deserialised(project: Project, other_packaged:
     result = trace_one(project, project.ids["single"][0]).recomputation
     assert result.outcome == "not comparable"
     assert "is not here" in result.reason
+
+
+def test_pipeline_that_no_longer_gives_its_golden_rows_says_what_it_gives(project: Project) -> None:
+    source = Artifact.open(project.packaged.folder, project.packaged.digest)
+    expected = [not prediction for prediction in source.golden.predictions]
+    golden = source.golden.model_copy(update={"predictions": expected})
+    files = {**source.content, artifact.GOLDEN: golden.model_dump_json().encode()}
+    del files[artifact.MANIFEST], files[artifact.PLAN]
+    metadata = source.manifest.model_dump(exclude={"files", "format"})
+    folder = project.folder / "artifact"
+    digest = artifact.write(folder, files, metadata)
+    (project.folder / "artifact.sha256").write_text(digest)
+    prediction_id = project.ids["single"][0]
+    project.change(prediction_id, artifact_digest=digest)
+    result = trace_one(project, prediction_id).recomputation
+    assert result.outcome == "equal"  # the pipeline still predicts what the plan predicted
+    assert "a plan scored it, and the pipeline scores it here (golden row 0 gets" in result.reason
+    project.change(prediction_id, prediction="null")
+    result = trace_one(project, prediction_id).recomputation
+    assert result.outcome == "different"
+    assert result.prediction in (True, False)
 
 
 def test_other_library_is_named_where_a_prediction_differs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,6 +265,8 @@ def test_any_row_of_the_contract_is_equal_and_one_changed_bit_is_not(packaged: d
 def test_pipeline_path_allows_the_last_bits_that_depend_on_the_batch(project: Project) -> None:
     model = LoggedModel(Artifact.open(project.packaged.folder, project.packaged.digest))
     logged = trace_one(project, project.ids["batch"][0]).prediction
+    by_fallback = dataclasses.replace(logged, scoring_path="previous")
+    assert model.recompute(by_fallback).outcome == "equal"
     by_pipeline = dataclasses.replace(logged, scoring_path="pipeline")
     assert model.recompute(by_pipeline).outcome == "equal"
     nearly = {name: float(np.nextafter(value, 2)) for name, value in logged.probabilities.items()}

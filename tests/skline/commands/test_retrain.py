@@ -5,12 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from skline import cli
+from skline import cli, paths
+from skline.commands.retrain import promote
 from skline.errors import SklineError
 from skline.locks import file_lock
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
-from skline.retraining.journal import read_journal
+from skline.release.manifest import Arm, Release, publish_manifest
+from skline.release.verdict import GateResult, Verdict
+from skline.retraining.journal import Training, read_journal
+from skline.retraining.training import Result
+from skline.settings import Settings
 from tests.fixtures import demo
 from tests.skline.retraining.conftest import DAY, label, prediction
 
@@ -84,3 +89,28 @@ def test_another_retraining_is_a_blocker(folder: Path, capsys: pytest.CaptureFix
 def test_options_that_do_not_belong_together_are_rejected(arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(SklineError, match=message):
         retrain(*arguments)
+
+
+def result(*, passed: bool | None) -> Result:
+    """Return a training with a version, and a verdict with one gate that passed and another one."""
+    gates = (GateResult(gate="floor", passed=True, reason=""), GateResult(gate="champion", passed=passed, reason=""))
+    training = Training(outcome="registered", labels_until=NOW, artifact_sha256="d" * 64, version="flights/4")
+    return Result(training, Verdict(artifact_sha256="d" * 64, gates=gates))
+
+
+@pytest.mark.parametrize(
+    ("passed", "served", "promoted"), [(True, None, True), (True, "c", True), (True, "d", False), (None, None, False)]
+)
+def test_version_is_promoted_if_every_gate_passed_and_it_is_not_in_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool | None, served: str | None, promoted: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if served is not None:
+        arm = Arm(name="champion", version="flights/3", artifact="artifacts/x", sha256=served * 64, weight=10_000)
+        publish_manifest(paths.RELEASE, Release(number=1, published_at=NOW, arms=(arm,)))
+    requested: list[str] = []
+    monkeypatch.setattr("skline.commands.promote.publish", lambda settings, version, *_: requested.append(version))
+    recorded: list[Training] = []
+    promote(Settings.load(demo.PARAMS), result(passed=passed), "performance", recorded.append)
+    assert requested == (["4"] if promoted else [])
+    assert [each.outcome for each in recorded] == (["promoted"] if promoted else [])

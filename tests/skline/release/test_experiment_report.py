@@ -47,7 +47,7 @@ def release(kind: Any, weight: int = 5000, design: Design | None = None) -> Rele
 
 def make_log(rows: list[dict[str, Any]]) -> Log:
     """Return predictions, one a second, and labels, which arrive a minute later; rows are given by what matters."""
-    defaults = {"inputs": "{}", "prediction": "1.0", "experiment": "e", "bucket": 1, "review": False, "latency_us": 100}
+    defaults = {"inputs": "{}", "prediction": "1.0", "experiment": "e", "bucket": 1, "review": 0, "latency_us": 100}
     full = [
         defaults
         | {"prediction_id": f"p{n}", "time": NOW + dt.timedelta(seconds=n), "role": row.get("arm", "champion")}

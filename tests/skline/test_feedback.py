@@ -133,7 +133,7 @@ def test_missing_snapshots_are_errors(tmp_path: Path) -> None:
         list_snapshots(tmp_path)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.lists(st.lists(st.tuples(st.integers(0, 30), st.booleans()), max_size=12), min_size=1, max_size=4),
     st.integers(0, 5),

@@ -33,6 +33,8 @@ from skline.logs.records import COMPARE_REQUEST_ID, StoredRow, from_us, to_us
 from skline.logs.schema import TABLES
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
+from skline.logs.stores.base import Store
+from skline.monitoring.csv_stream import read_batches
 from skline.monitoring.rows import JSON_TYPES, Rows, to_rows
 
 #: Columns of the predictions that monitoring reads; experiments stay in the log.
@@ -227,7 +229,7 @@ class LogReader:
         never, and the copies are removed.
         """
         with closing(open_store(settings)) as store:
-            copy = self._copy(store.read("predictions", since, until))
+            copy = self._copy(store, since, until)
             self._copy_labels(store.read("labels", None, asof + 1))
         first, last = from_us(since).date(), from_us(until).date()
         days = [path for day, path in sealed_days(settings.partitions).items() if first <= day <= last]
@@ -271,17 +273,18 @@ class LogReader:
             f"FROM {files}"
         )
 
-    def _copy(self, chunks: Iterator[list[StoredRow]]) -> Path:
+    def _copy(self, store: Store, since: int, until: int) -> Path:
         """Copy predictions of the database to a file; return its path."""
         path = Path(self._folder.name) / "stored.parquet"
-        names = list(TABLES["predictions"])
-        kept = [names.index(name) for name in COLUMNS]
         schema = _schema(COLUMNS)
+        blocks = store.read_csv(COLUMNS, since, until)
+        if blocks is None:
+            batches = _to_batches(store.read("predictions", since, until), schema)
+        else:
+            batches = read_batches(blocks, schema)
         with pq.ParquetWriter(path, schema, compression="zstd", compression_level=1) as writer:
-            for rows in chunks:
-                columns = list(zip(*rows, strict=True))
-                arrays = [pa.array(columns[index], type=field.type) for index, field in zip(kept, schema, strict=True)]
-                writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+            for batch in batches:
+                writer.write_batch(batch)
         return path
 
     def _copy_labels(self, chunks: Iterator[list[StoredRow]]) -> None:
@@ -331,6 +334,16 @@ def _logged_columns(settings: LogSettings, contract: Contract) -> list[Column]:
 def _between(since: dt.datetime, until: dt.datetime) -> str:
     # On the timestamp that the sealed files hold: those of other days are not opened.
     return f"p.moment >= make_timestamptz({to_us(since)}) AND p.moment < make_timestamptz({to_us(until)})"
+
+
+def _to_batches(chunks: Iterator[list[StoredRow]], schema: pa.Schema) -> Iterator[pa.RecordBatch]:
+    """Convert predictions to the columns of a schema."""
+    names = list(TABLES["predictions"])
+    kept = [names.index(name) for name in schema.names]
+    for rows in chunks:
+        columns = list(zip(*rows, strict=True))
+        arrays = [pa.array(columns[index], type=field.type) for index, field in zip(kept, schema, strict=True)]
+        yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
 def _schema(names: Sequence[str]) -> pa.Schema:

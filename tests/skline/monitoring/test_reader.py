@@ -1,13 +1,20 @@
 """Tests of what is read of a log: samples of large windows, and all counts."""
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from skline.logs import maintenance
+from skline.logs.schema import TABLES
+from skline.logs.settings import LogSettings
+from skline.logs.stores import open_store
+from skline.monitoring.csv_stream import read_batches
 from skline.monitoring.reader import LogReader, Stretch
 from skline.monitoring.run import Job
+from tests.fixtures.postgres import Server
 from tests.skline.monitoring.conftest import DAY, END
 
 WINDOW = (END - 7 * DAY, END)
@@ -31,6 +38,36 @@ def test_large_window_is_sampled_and_rare_labels_are_all_read(reader: LogReader)
     assert len(labelled) == everything.labelled.sum()
     assert np.isin(rows.times, everything.times).all()
     assert (np.diff(everything.times) >= 0).all()
+
+
+@pytest.mark.parametrize("size", [1, 7, 1_000])
+def test_csv_in_blocks_keeps_nulls_empty_texts_and_line_breaks(size: int) -> None:
+    text = b'"a","1",""\n"line\nbreak, ""quoted""","2",\n'
+    schema = pa.schema([("x", pa.string()), ("n", pa.int64()), ("y", pa.string())])
+    blocks = (text[start : start + size] for start in range(0, len(text), size))
+    rows = [row for batch in read_batches(blocks, schema) for row in batch.to_pylist()]
+    assert rows == [{"x": "a", "n": 1, "y": ""}, {"x": 'line\nbreak, "quoted"', "n": 2, "y": None}]
+    assert list(read_batches(iter([]), schema)) == []
+
+
+def test_postgresql_gives_the_same_rows(fill: Callable[..., None], job: Job, server: Server) -> None:
+    fill(END, 9, 60, entities=20, review=0.2)
+    other = LogSettings(database=server.database(), partitions=job.log.partitions)
+    with closing(open_store(job.log)) as source, closing(open_store(other)) as target:
+        for table in TABLES:
+            for rows in source.read(table):
+                target.write(table, rows)
+    read, counts = [], []
+    for log in (job.log, other):
+        with LogReader(log, job.artifact.contract, job.needed_since, END, END) as opened:
+            read.append(opened.read(*WINDOW, 1_000))
+            counts.append(opened.summarize(*WINDOW))
+    assert len(read[0]) == 420
+    assert counts[0] == counts[1]
+    for name in ("times", "truth", "scores", "reviews", "entities"):
+        np.testing.assert_array_equal(getattr(read[0], name), getattr(read[1], name), err_msg=name)
+    for name, values in read[0].inputs.items():
+        np.testing.assert_array_equal(values, read[1].inputs[name], err_msg=name)
 
 
 def test_counts_are_of_all_rows(reader: LogReader, job: Job) -> None:

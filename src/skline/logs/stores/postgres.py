@@ -75,6 +75,16 @@ class PostgresStore(Store):
             save(self._read_chunks(condition, bounds))
             return self._open_connection.execute(f"DELETE FROM predictions WHERE {condition}", bounds).rowcount  # noqa: S608
 
+    def read_csv(self, columns: Sequence[str], since: int, until: int) -> Iterator[bytes]:
+        """Let the server write CSV, which takes a tenth of the client's time that a tuple for each row takes."""
+        sql = (
+            f"COPY (SELECT {', '.join(columns)} FROM predictions WHERE time >= {since:d} AND time < {until:d}) "  # noqa: S608
+            "TO STDOUT (FORMAT csv, FORCE_QUOTE *)"
+        )
+        with self._translate_errors(), self._open_connection.cursor().copy(sql.encode()) as copy:
+            for block in copy:
+                yield bytes(block)
+
     def erase_deleted(self) -> None:
         """Free the space of deleted rows. Backups and the server's write-ahead log are up to its administrator."""
         with self._translate_errors():

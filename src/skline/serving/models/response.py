@@ -14,6 +14,8 @@ from skline.serving.errors import RequestError
 
 Content = dict[str, Any]
 
+#: NumPy's kinds of numbers and booleans; the others are texts.
+NUMERIC_KINDS = "biuf"
 #: Write a response, or any other JSON value, as bytes.
 to_json = orjson.dumps
 
@@ -129,7 +131,10 @@ def interval_half_width(artifact: Artifact) -> float | None:
 def check_row(scored: RowScore) -> None:
     """Reject a result that is not finite: JSON cannot hold it, and no caller should act on it."""
     prediction, probabilities = scored
-    finite = math.isfinite(prediction) if probabilities is None else all(map(math.isfinite, probabilities))
+    if probabilities is None:
+        finite = isinstance(prediction, str) or math.isfinite(prediction)
+    else:
+        finite = all(map(math.isfinite, probabilities))
     if not finite:
         raise not_finite(0)
 
@@ -137,6 +142,8 @@ def check_row(scored: RowScore) -> None:
 def check_rows(scores: Scores) -> None:
     """Reject results of which one is not finite."""
     numbers = scores.predictions if scores.probabilities is None else scores.probabilities
+    if numbers.dtype.kind not in NUMERIC_KINDS:
+        return
     finite = np.isfinite(numbers)
     if not finite.all():
         raise not_finite(int(np.flatnonzero(~finite.reshape(len(finite), -1).all(axis=1))[0]))
@@ -155,16 +162,21 @@ def not_scorable(error: ValueError) -> RequestError:
 
 
 def score_of(scored: RowScore) -> float:
-    """Return a row's score as one number: see `skline_score` in skline.serving.observability.metrics."""
+    """Return a row's score as one number: see `skline_score` in skline.serving.observability.metrics.
+
+    A class that is a text, of a classifier without probabilities, has no score: NaN.
+    """
     prediction, probabilities = scored
     if probabilities is None:
-        return float(prediction)
+        return math.nan if isinstance(prediction, str) else float(prediction)
     return probabilities[1] if len(probabilities) == 2 else max(probabilities)
 
 
 def scores_of(scores: Scores) -> FloatArray:
-    """Return the score of each of n rows as one number, float64 of shape (n,)."""
+    """Return the score of each of n rows as one number, float64 of shape (n,); see `score_of`."""
     probabilities = scores.probabilities
     if probabilities is None:
+        if scores.predictions.dtype.kind not in NUMERIC_KINDS:
+            return np.full(len(scores.predictions), np.nan)
         return np.asarray(scores.predictions, dtype=np.float64)
     return np.ascontiguousarray(probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1))

@@ -8,6 +8,7 @@ import collections
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
+from math import isnan
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -45,6 +46,7 @@ class BatchSummary(NamedTuple):
     predictions : mapping of class to int
         Rows per predicted class; empty for a regression.
     scores : float array of shape (n,)
+        NaN where there is no score.
     missing, unseen : mapping of str to int
         Rows per column in which it is missing, or has a category that the training data did not have.
     """
@@ -164,7 +166,7 @@ class Metrics:
         """Record the prediction of a single row."""
         if self._is_classifier:
             self._predictions_of(prediction).inc()
-        if self._scores is not None:
+        if self._scores is not None and not isnan(score):
             self._scores.observe(score)
         for name in self._nullable:
             if row[name] is None:
@@ -189,7 +191,7 @@ class Metrics:
         for prediction, count in summary.predictions.items():
             self._predictions_of(prediction).inc(count)
         if self._scores is not None:
-            self._scores.observe_many(summary.scores)
+            self._scores.observe_many(summary.scores[~np.isnan(summary.scores)])
         for counter, counts in ((self._missing, summary.missing), (self._unseen, summary.unseen)):
             for name, count in counts.items():
                 if count:

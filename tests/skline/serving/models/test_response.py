@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import Pipeline
+from sklearn.svm import LinearSVC
 
 from skline.artifact.tuning import Interval, Tuning
 from skline.contract.spec import Column, Contract
@@ -16,6 +17,7 @@ from skline.scoring.scores import Scores
 from skline.serving.errors import RequestError
 from skline.serving.models.response import ResponseBuilder, check_row, check_rows
 from tests.fixtures import demo
+from tests.fixtures.service import metric
 
 CONTRACT = Contract(
     title="Line",
@@ -36,6 +38,26 @@ def test_predicted_numbers_have_an_interval_if_the_artifact_is_tuned(
     batch = client.post("/predict/batch", json=[{"x": 0.0}, {"x": 1.0}]).json()
     assert [end for each in batch["predictions"] for end in each["interval"]] == pytest.approx([0.5, 1.5, 2.5, 3.5])
     assert '"interval"' in client.get("/openapi.json").text
+
+
+def test_classifier_without_probabilities_whose_classes_are_texts_is_served(
+    serve: Callable[..., httpx.Client], tmp_path: Path
+) -> None:
+    rows = [{"x": float(value)} for value in range(6)]
+    classes = ("high", "low", "middle")
+    target = Column(name="y", kind="string", role="target", choices=classes)
+    contract = Contract(title="Levels", columns=(CONTRACT.columns[0], target), task="multiclass", classes=classes)
+    fitted = Pipeline([("model", LinearSVC())]).fit(
+        pd.DataFrame(rows), ["low", "low", "middle", "middle", "high", "high"]
+    )
+    packaged = demo.package(tmp_path / "artifact", fitted, contract, rows[:1])
+    client = serve(packaged.folder, packaged.digest)
+    expected = fitted.predict(pd.DataFrame(rows)).tolist()
+    assert [client.post("/predict", json=row).json()["prediction"] for row in rows] == expected
+    batch = client.post("/predict/batch", json=rows).json()["predictions"]
+    assert [each["prediction"] for each in batch] == expected
+    assert "probabilities" not in batch[0]
+    assert metric(client, "skline_score_count") == 0
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,6 @@ import skline
 from benchmarks.pipeline import fresh_copy, timed
 from skline.artifact import Artifact
 from skline.contract.frames import to_json_rows
-from skline.ids import new_prediction_ids
 from skline.loading import Model
 from skline.logs.entity import EntityHasher
 from skline.logs.records import Prediction, PredictionEncoder, StoredRow, to_us
@@ -81,7 +80,9 @@ def encode(flights: pd.DataFrame, model: Model, encoder: PredictionEncoder) -> t
     probabilities = model.predict_proba(inputs)
     answers = model.predict(inputs)["prediction"].tolist()
     times = [to_us(moment.to_pydatetime()) for moment in flights["departed_at"]]
-    ids = new_prediction_ids(len(flights))
+    ids = [
+        f"{number:032x}" for number in flights.index
+    ]  # the order within an hour, and with it the result, is the same
     records = [
         Prediction(
             prediction_id=name, time=time, model_version=model.version, artifact_digest=model.artifact.digest,

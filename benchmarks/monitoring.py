@@ -21,7 +21,7 @@ from benchmarks.simulations import labels, windows
 
 PAGE = Path("docs/benchmarks/monitoring.md")
 SEED = 20261129
-#: Rows of a window → streams of six windows, the last four of which are judged.
+#: Rows of a window → streams of six windows, the last four of which count.
 NO_DRIFT = {100: 25, 300: 75, 1_000: 50, 10_000: 15, 100_000: 3}
 QUICK_NO_DRIFT = {300: 2}
 CHANGED_STREAMS = {300: 50, 100_000: 5}
@@ -35,18 +35,18 @@ uv run --group bench python -m benchmarks.monitoring
 
 Simulations with known truth (`benchmarks/simulations`), seed {seed}. A table has {columns} columns, its reference
 {reference:,} rows. The figures are shares of windows. `raised` is a limit that is exceeded in one window, which is a
-warning; `alarm` needs 2 of 3 windows, or a column that vanished. Windows come in sixes with one reference, and the last
-four count. The settings are the defaults: fewer than 300 rows are not judged.
+warning; `alarm` needs 2 of 3 windows, or a column that vanished. Six windows share one reference, and the last four of
+them count. The settings are the defaults: fewer than 300 rows are not tested.
 
-The other rules are what is commonly done: a p-value below 0.05 in any column (Kolmogorov-Smirnov, of categories
+The other rules are common ones: a p-value below 0.05 in any column (Kolmogorov-Smirnov, of categories
 chi-square), a population stability index above 0.1 in any column, and a p-value below 0.05 divided by the number of
 columns.
 
 ## Nothing changes
 
-At most 3 % of the windows should raise, and 1 % alarm. `open text` are columns of unique texts, of 2,000 categories,
-most of which are rare, and of 50 equal ones; the other kinds are in `benchmarks/simulations/windows.py`. Clustered:
-rows are of {entities} entities, and 70 % of them have the value of their entity.
+At most 3 % of the windows should raise, and 1 % alarm. `open text` has columns of unique texts, of 2,000 categories of
+which most are rare, and of 50 equally frequent ones; the other kinds are in `benchmarks/simulations/windows.py`.
+`clustered` means that the rows belong to {entities} entities, and 70 % of them have the value of their entity.
 
 {no_drift}
 

@@ -179,12 +179,11 @@ class Model:
 
     def _to_frame(self, scores: Scores, index: pd.Index | None) -> pd.DataFrame:
         columns: dict[str, Any] = {"prediction": scores.predictions}
-        tuning = self.artifact.manifest.tuning
+        half_width = self.artifact.interval_half_width
         if scores.probabilities is not None:
             names = self.contract.class_names or []
             columns |= {f"probability_{name}": scores.probabilities[:, i] for i, name in enumerate(names)}
-        elif tuning is not None and tuning.interval is not None:
-            half_width = tuning.interval.half_width
+        elif half_width is not None:
             columns |= {
                 "interval_low": scores.predictions - half_width,
                 "interval_high": scores.predictions + half_width,

@@ -180,6 +180,12 @@ class Artifact:
         """Training rows, as JSON, that explanations compare a prediction with. Empty if there are none."""
         return json.loads(self.content[BACKGROUND]) if BACKGROUND in self.content else []
 
+    @property
+    def interval_half_width(self) -> float | None:
+        """Half of the width of the prediction intervals; None for classifiers, or if no interval was tuned."""
+        tuning = self.manifest.tuning
+        return tuning.interval.half_width if tuning is not None and tuning.interval is not None else None
+
     def load_pipeline(self) -> Any:
         """Deserialise the fitted pipeline from the verified bytes.
 

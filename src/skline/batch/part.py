@@ -70,7 +70,8 @@ class PartScorer:
         self.string_columns = [column.name for column in contract.inputs if column.kind == "string"]
         self._validator = BatchValidator(contract)
         self._seen = seen_values(artifact.profile, contract)
-        self._score_fields = score_fields(contract)
+        self._half_width = artifact.interval_half_width
+        self._score_fields = score_fields(contract, has_interval=self._half_width is not None)
         reserved = {"row", *(field.name for field in self._score_fields)} & set(keep)
         if reserved:
             raise SklineError(
@@ -137,6 +138,10 @@ class PartScorer:
             arrays.append(pa.array(scores.predictions, self._score_fields[0].type))
             if scores.probabilities is not None:
                 arrays += [pa.array(np.ascontiguousarray(column)) for column in scores.probabilities.T]
+            elif self._half_width is not None:
+                arrays += [
+                    pa.array(scores.predictions + distance) for distance in (-self._half_width, self._half_width)
+                ]
         kept = _select_rows(batch.select(self.keep), rows)
         fields = [pa.field("row", pa.int64()), *self._score_fields, *kept.schema]
         metadata = {"skline.model_version": self.version}  # Parquet files keep it
@@ -153,10 +158,15 @@ class PartScorer:
         return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def score_fields(contract: Contract) -> list[pa.Field]:
-    """Return the columns of a score: the prediction, and the probability of each class under the API's name for it."""
+def score_fields(contract: Contract, *, has_interval: bool) -> list[pa.Field]:
+    """Return the columns of a score, those of `skline.loading.Model.predict`.
+
+    They are the prediction, the probability of each class under the API's name for it, and the ends of a regression's
+    prediction interval.
+    """
     if contract.class_names is None:
-        return [pa.field("prediction", pa.float64())]
+        ends = ["interval_low", "interval_high"] if has_interval else []
+        return [pa.field(name, pa.float64()) for name in ("prediction", *ends)]
     probabilities = [pa.field(f"probability_{name}", pa.float64()) for name in contract.class_names]
     return [pa.field("prediction", ARROW_TYPES[contract.target.kind]), *probabilities]
 

@@ -18,10 +18,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PowerTransformer
 
+from skline.artifact import Artifact
+from skline.artifact.tuning import Interval, Tuning
 from skline.batch.part import PartScorer
 from skline.batch.read import TableFormat, TableReader
 from skline.batch.run import score_table, thread_engine
@@ -29,6 +31,7 @@ from skline.contract.derive import derive
 from skline.contract.frames import to_json_rows
 from skline.contract.table import Table, column
 from skline.entrypoint import INTERRUPTED_STATUS
+from skline.loading import Model
 from tests.fixtures import demo
 
 INPUTS = demo.contract().input_names
@@ -260,6 +263,25 @@ def test_rows_that_the_model_rejects_are_rejected_alone(packaged_numbers: Any, t
     ordinary = ~scores["row"].isin([7, 300]).to_numpy()
     expected = np.delete(good, [7, 300], axis=0)
     np.testing.assert_allclose(scores.iloc[:, 2:].to_numpy()[ordinary], expected, rtol=1e-12)
+
+
+class Price(Numbers):
+    price: float = column("the price", role="target")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_regression_has_the_interval_of_skline_load(suffix: str, tmp_path: Path) -> None:
+    frame = pd.DataFrame(np.random.default_rng(0).normal(size=(90, 2)), columns=["a", "b"])
+    fitted = make_pipeline(LinearRegression()).fit(frame, frame["a"] * 3 - frame["b"])
+    tuning = Tuning(rows=90, interval=Interval(level=0.9, half_width=0.3, rows=90))
+    contract = derive(Numbers, Price, {})
+    packaged = demo.package(tmp_path / "artifact", fitted, contract, [{"a": 1.0, "b": 2.0}], tuning=tuning)
+    frame.to_parquet(tmp_path / "t.parquet")
+    score(packaged, tmp_path / "t.parquet", tmp_path / f"s.{suffix}")
+    scores = pd.read_csv(tmp_path / "s.csv") if suffix == "csv" else pd.read_parquet(tmp_path / "s.parquet")
+    expected = Model(Artifact.open(packaged.folder, packaged.digest)).predict(frame)
+    assert list(scores.columns) == ["row", "prediction", "interval_low", "interval_high"]
+    assert scores.drop(columns="row").to_numpy().tobytes() == expected.to_numpy().tobytes()
 
 
 @pytest.mark.parametrize(

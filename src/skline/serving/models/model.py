@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skline.artifact import Artifact
-from skline.serving.models.response import ResponseBuilder, interval_half_width
+from skline.serving.models.response import ResponseBuilder
 from skline.serving.models.scorers import Scorer, load_scorer
 
 
@@ -27,6 +27,6 @@ async def load_model(artifact: Artifact, on_batch: Callable[[int], None], batchi
         artifact.contract.classes,
         digest=artifact.digest,
         path=scorer.scoring.path,
-        half_width=interval_half_width(artifact),
+        half_width=artifact.interval_half_width,
     )
     return LoadedModel(artifact, scorer, builder)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import orjson
 
-from skline.artifact import Artifact
 from skline.contract.spec import Scalar, class_name
 from skline.scoring.scores import FloatArray, RowScore, Scores
 from skline.serving.errors import RequestError
@@ -120,12 +119,6 @@ def relabelled_batch(body: bytes, labels: Mapping[str, str]) -> bytes:
     """Return the response to /predict/batch with other names of the classes."""
     contents = orjson.loads(body)["predictions"]
     return to_json({"predictions": [relabelled(content, labels) for content in contents]})
-
-
-def interval_half_width(artifact: Artifact) -> float | None:
-    """Return half of the width of the artifact's prediction intervals; None for classifiers, or if it was not tuned."""
-    tuning = artifact.manifest.tuning
-    return tuning.interval.half_width if tuning is not None and tuning.interval is not None else None
 
 
 def check_row(scored: RowScore) -> None:

@@ -13,7 +13,7 @@ from skline.contract.spec import Contract, Row
 from skline.errors import SklineError
 from skline.scoring.scores import RowScore, Scores
 from skline.serving.errors import RequestError
-from skline.serving.models.response import ResponseBuilder, check_row, interval_half_width
+from skline.serving.models.response import ResponseBuilder, check_row
 from skline.serving.observability.metrics import Metrics
 from skline.serving.releases.manager import ModelManager
 from skline.serving.settings import FallbackSettings
@@ -114,7 +114,7 @@ def _previous(_: FallbackSettings, models: ModelManager) -> Fallback:
             model.artifact.contract.classes,
             digest=model.artifact.digest,
             path="previous",
-            half_width=interval_half_width(model.artifact),
+            half_width=model.artifact.interval_half_width,
             fallback="previous",
         )
 

@@ -183,7 +183,10 @@ def _registry() -> "Registry | None":
 
 def _data(text: str) -> str:
     """Return a digest as it is, and the path of a file as seen from the root of the project."""
-    return str(given_path(text)) if Path(text).expanduser().exists() else text
+    try:
+        return str(given_path(text)) if Path(text).expanduser().exists() else text
+    except (OSError, RuntimeError):  # too long for a name, or ~NAME of an unknown user
+        return text
 
 
 def _file_or_url(text: str) -> Path | str:
@@ -195,4 +198,7 @@ def _print(value: Any) -> None:
     """Print a text as it is, and any other value as JSON."""
     from pydantic_core import to_json
 
-    print(value if isinstance(value, str) else to_json(value, indent=2).decode())
+    from skline.lineage.text import visible
+
+    lines = [value] if isinstance(value, str) else map(visible, to_json(value, indent=2).decode().split("\n"))
+    print(*lines, sep="\n")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.models import read_artifact_manifest
@@ -104,15 +105,14 @@ def digests_of(requested: str) -> tuple[str, ...]:
     """
     if match := DIGEST.fullmatch(requested):
         return (match[1] or match[2],)
-    path = Path(requested).expanduser()
     try:
-        with path.open("rb") as file:
+        with Path(requested).expanduser().open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter for ~NAME of an unknown user
         raise SklineError(
-            f"{requested!r} is no file that can be read ({error.strerror}) and no digest; give a path, a sha256 or "
+            f"{requested!r} is no file that can be read ({one_line(error)}) and no digest; give a path, a sha256 or "
             "an md5"
         ) from None
     return sha256, md5

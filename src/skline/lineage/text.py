@@ -1,6 +1,7 @@
 """Traces as text for people: aligned pairs of a name and a value, and tables."""
 
 import json
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -78,7 +79,7 @@ def predictions_table(traces: Mapping[str, Trace | None]) -> str:
 
 def aligned(pairs: Iterable[tuple[str, str]]) -> str:
     """Return pairs of a name and a value, one a line, the values below each other; empty values are left out."""
-    shown = [(name, value) for name, value in pairs if value]
+    shown = [(name, visible(value)) for name, value in pairs if value]
     width = max((len(name) for name, _ in shown), default=0)
     lines, previous = [], None
     for name, value in shown:
@@ -89,10 +90,22 @@ def aligned(pairs: Iterable[tuple[str, str]]) -> str:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return rows of texts with a header, each column as wide as its widest cell."""
-    widths = [max(map(len, cells)) for cells in zip(header, *rows, strict=True)]
+    shown = [[visible(cell) for cell in row] for row in (header, *rows)]
+    widths = [max(map(len, cells)) for cells in zip(*shown, strict=True)]
     return "\n".join(
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (header, *rows)
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
+    )
+
+
+def visible(text: str) -> str:
+    """Return a text with its control and formatting characters escaped as in JSON.
+
+    Texts of the log are those of clients: a terminal must not obey them, and a line must not pass for two.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else json.dumps(char)[1:-1] for char in text
     )
 
 

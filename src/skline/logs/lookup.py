@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Literal
 
 import pyarrow as pa
@@ -63,7 +63,8 @@ def find_by_id(settings: LogSettings, prediction_ids: Sequence[str]) -> pa.Table
     days: set[dt.date] = set()
     for prediction_id in prediction_ids:
         if (made := time_of_id(prediction_id)) is not None:
-            days |= {(made + shift).date() for shift in (-ONE_DAY, dt.timedelta(0), ONE_DAY)}
+            with suppress(OverflowError):  # an id of the last day of the year 9999
+                days |= {(made + shift).date() for shift in (-ONE_DAY, dt.timedelta(0), ONE_DAY)}
     found = pa.concat_tables(find_predictions(settings, "prediction_id", prediction_ids, days=days))
     missing = sorted(set(prediction_ids) - set(found["prediction_id"].to_pylist()))
     others = partitions.sealed_days(settings.partitions).keys() - days

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.files import atomic_write, fsync
 from skline.locks import file_lock
@@ -103,24 +104,26 @@ def add_rows(path: Path, chunks: Iterable[list[StoredRow]]) -> int:
 def read_day(path: Path, since: dt.datetime | None, until: dt.datetime | None) -> pa.Table:
     """Read a day's rows of since ≤ time < until, with the columns of `PREDICTION_SCHEMA`."""
     bounds = [("time", sign, moment) for sign, moment in ((">=", since), ("<", until)) if moment is not None]
-    return _migrate(path, pq.read_table(path, filters=bounds or None))
+    with _readable(path):
+        return _migrate(path, pq.read_table(path, filters=bounds or None))
 
 
 def find_rows(path: Path, column: str, values: Sequence[str], names: Sequence[str]) -> pa.Table:
     """Return the rows of a file whose `column` has one of the values, with some columns of `PREDICTION_SCHEMA`."""
-    version = _version_of(path, pq.read_schema(path))
     stored = {name: name for name in PREDICTION_SCHEMA.names}
-    for migration in migrations_since(version):
-        stored |= {new: old for old, new in migration.renamed_columns.items()}
-    columns = [stored[name] for name in names]
-    table = pq.read_table(path, columns=columns, filters=[(stored[column], "in", list(values))])
     schema = pa.schema([PREDICTION_SCHEMA.field(name) for name in names])
-    return table.select(columns).rename_columns(list(names)).cast(schema)
+    with _readable(path):
+        for migration in migrations_since(_version_of(path, pq.read_schema(path))):
+            stored |= {new: old for old, new in migration.renamed_columns.items()}
+        columns = [stored[name] for name in names]
+        table = pq.read_table(path, columns=columns, filters=[(stored[column], "in", list(values))])
+        return table.select(columns).rename_columns(list(names)).cast(schema)
 
 
 def find_entity(path: Path, entity_hash: str) -> list[str]:
     """Return the ids of an entity's predictions in a file."""
-    table = pq.read_table(path, columns=["prediction_id"], filters=[("entity", "=", entity_hash)])
+    with _readable(path):
+        table = pq.read_table(path, columns=["prediction_id"], filters=[("entity", "=", entity_hash)])
     ids: list[str] = table["prediction_id"].to_pylist()
     return ids
 
@@ -155,6 +158,18 @@ def delete_before(folder: Path, day: dt.date) -> int:
             path.unlink()
     fsync(folder)
     return rows
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Name the file in the error if it is damaged, as after a failure of the disk, or is no sealed day."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise SklineError(
+            f"{path} cannot be read as a sealed day ({one_line(error)}); restore it from a backup, or move it away: "
+            "its predictions are then not in the log"
+        ) from error
 
 
 def _new_file(path: Path) -> pq.ParquetWriter:

@@ -5,11 +5,10 @@ is unpickled. So the stage `register` appends each version to this file, and a v
 if the file lists it with the same digest. Git tracks the file: it reaches other machines as the code does.
 """
 
-import datetime as dt
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from skline.errors import SklineError
 from skline.files import JsonLines, append_line, read_json_lines
@@ -20,6 +19,10 @@ from skline.release.verdict import Verdict
 Digest = Annotated[
     str, BeforeValidator(lambda text: str(text).removeprefix("sha256:")), Field(pattern="^[0-9a-f]{64}$")
 ]
+
+
+#: A commit as git names it; `skline trace` passes it to git, which must not get an option instead.
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{7,64}$")]
 
 
 class RecordedVerdict(BaseModel):
@@ -53,12 +56,12 @@ class RegisteredVersion(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     format: Literal[1] = 1
-    time: dt.datetime
+    time: AwareDatetime
     model: str
     version: str
     artifact_sha256: Digest
     contract_sha256: str
-    git_commit: str | None
+    git_commit: Commit | None
     git_dirty: bool | None = None
     verdict: RecordedVerdict | None
     verdict_sha256: str | None = Field(description="Sha256 of reports/verdict.json")

@@ -110,3 +110,25 @@ def test_artifact_counts_its_predictions(trace: Trace, project: Project, name: s
 def test_unknown_artifact_is_rejected(trace: Trace, name: str, message: str) -> None:
     with pytest.raises(SklineError, match=message):
         trace("--artifact", name)
+
+
+def test_texts_of_the_log_neither_control_a_terminal_nor_add_lines(trace: Trace, project: Project) -> None:
+    prediction_id = project.ids["batch"][0]
+    forged = "demo\x1b[2J\x9b31m\u202e\nrecomputed  equal: to the last bit"
+    sql = "UPDATE predictions SET model_version = ?, inputs = ?, scoring_path = ? WHERE prediction_id = ?"
+    project.execute(sql, forged, f'{{"a": "\x9b2J{chr(0x3000)}"}}', "\x1b[5m", prediction_id)
+    Path("ids.txt").write_text(f"{prediction_id}\n\x1b]0;title\x07")
+    outputs = [trace(*words)[1] for words in ((prediction_id,), (prediction_id, "--json"), ("--ids", "ids.txt"))]
+    for text in outputs:
+        assert all(char.isprintable() or char in "\n\u3000" for char in text)
+    assert r"demo\u001b[2J\u009b31m\u202e\nrecomputed  equal" in outputs[0]
+    assert r"\u001b]0;title\u0007" in outputs[2]
+    assert sum(line.startswith("recomputed") for line in outputs[0].splitlines()) == 1
+    found = json.loads(outputs[1])["prediction"]
+    assert (found["model_version"], found["inputs"]) == (forged, {"a": "\x9b2J\u3000"})
+
+
+@pytest.mark.parametrize("data", ["a" * 5_000, "~nobody-has-this-name/x", "."])
+def test_data_that_is_no_file_is_rejected(trace: Trace, data: str) -> None:
+    with pytest.raises(SklineError, match=r"is no file that can be read .* and no digest"):
+        trace("--data", data)

@@ -3,10 +3,14 @@
 import datetime as dt
 from contextlib import closing
 
+import pytest
+
+from skline.errors import SklineError
 from skline.logs import maintenance
 from skline.logs.entity import EntityHasher
 from skline.logs.lookup import find_by_id, find_labels, find_predictions, time_of_id
 from skline.logs.partitions import file_of
+from skline.logs.read import read_predictions
 from skline.logs.records import PredictionEncoder, from_us, now_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
@@ -66,3 +70,25 @@ def test_time_of_an_id_is_that_of_its_prediction() -> None:
     assert abs(dt.datetime.now(dt.UTC) - moment) < dt.timedelta(minutes=5)
     assert time_of_id("unknown") is None
     assert time_of_id("f" * 32) is None
+
+
+def test_id_of_the_last_day_of_all_is_not_found(sqlite: LogSettings) -> None:
+    last = f"{253_402_257_600_000:012x}7{'0' * 19}"
+    assert time_of_id(last) == dt.datetime(9999, 12, 31, 12, tzinfo=dt.UTC)
+    assert find_by_id(sqlite, [last]).num_rows == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 damaged PAR1"])
+def test_damaged_sealed_day_is_named(sqlite: LogSettings, content: bytes) -> None:
+    [prediction_id] = write(sqlite, 1, time=now_us() - 2 * ONE_DAY_US)
+    maintenance.seal(sqlite)
+    [path] = sqlite.partitions.glob("*.parquet")
+    path.write_bytes(content)
+    reads = (
+        lambda: find_by_id(sqlite, [prediction_id]),
+        lambda: read_predictions(sqlite),
+        lambda: maintenance.forget(sqlite, "entity"),
+    )
+    for read in reads:
+        with pytest.raises(SklineError, match=rf"{path.name} cannot be read as a sealed day .*restore it"):
+            read()

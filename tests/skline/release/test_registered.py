@@ -125,3 +125,11 @@ def test_git_tracks_the_record_and_a_merge_keeps_the_lines_of_both_sides(tmp_pat
     git("merge", "-q", "-m", "both", "other")
     assert {each.version for each in read_json_lines(record, RegisteredVersion).values} == {"1", "2", "3"}
     assert read_json_lines(record, RegisteredVersion).damaged_lines == ()
+
+
+@pytest.mark.parametrize("change", [{"git_commit": "--output=victim"}, {"time": "2026-01-01T00:00:00"}])
+def test_line_with_an_option_for_git_or_without_a_time_zone_is_damaged(tmp_path: Path, change: dict[str, str]) -> None:
+    path = tmp_path / "registered.jsonl"
+    values = json.loads(line().model_dump_json())
+    path.write_text(json.dumps(values) + "\n" + json.dumps(values | change) + "\n")
+    assert read_json_lines(path, RegisteredVersion).damaged_lines == (2,)

@@ -159,10 +159,10 @@ def read_once(log: LogSettings) -> None:
 def read_for_monitoring(job: Job) -> None:
     """Read what a run reads, labels included, and compute nothing."""
     with LogReader(job.log, job.artifact.contract, job.needed_since, END, END) as reader:
-        reader.sample(job.stretches, job.settings.max_rows)
+        reader.sample(job.periods, job.settings.max_rows)
         reader.summarize(job.start, job.end)
-        for stretch in job.stretches:
-            reader.read(*stretch[:2], job.settings.max_rows, labelled=stretch.labelled)
+        for period in job.periods:
+            reader.read(*period[:2], job.settings.max_rows, labelled=period.labelled)
 
 
 def monitor(folder: Path, log: LogSettings) -> str:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from skline.evaluation.resampling import BinarySample
 from skline.monitoring.concept import detect_rises
-from skline.monitoring.performance import inclusion_stretches, metric_estimates, score_bands
+from skline.monitoring.performance import inclusion_periods, metric_estimates, score_bands
 from skline.settings.monitor import Monitor
 
 Flags = npt.NDArray[np.bool_]
@@ -78,7 +78,7 @@ WAYS: dict[str, tuple[bool, Callable[[Rows], Flags], Callable[[Rows], Any]]] = {
     ),
     "the same labels as they are": (False, lambda rows: rows.labelled, lambda _: None),
     "labels missing by their value, review sample reweighted by its inclusion probability": (
-        True, lambda rows: rows.drawn, lambda rows: inclusion_stretches(rows.drawn),
+        True, lambda rows: rows.drawn, lambda rows: inclusion_periods(rows.drawn),
     ),
     "the same labels, all of them, reweighted by score": (
         True, lambda rows: rows.labelled, lambda rows: score_bands(rows.scores),

@@ -6,7 +6,7 @@ In `postgresql://user:password/database`, where the host was forgotten, the pass
 from urllib.parse import urlsplit
 
 INVALID_HOST = (
-    "the host or the port of the address is not valid; a port is a number up to 65535, an IPv6 address stands in "
+    "the host or the port of the address is not valid; a port is a number up to 65535, an IPv6 address is in "
     "brackets, and special characters of the user and the password are percent-encoded (@ is %40, / is %2F). The "
     "address is not shown, because it may hold a password"
 )

@@ -1,4 +1,4 @@
-"""Options that are a moment."""
+"""Parse options whose value is a moment in time."""
 
 import argparse
 import datetime as dt

@@ -89,7 +89,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
         end=arguments.asof or now.replace(microsecond=0),
         floors=floors,
         releases=release_marks(ReleaseStore().history()),
-        is_told=arguments.asof is None,
+        posts_changes=arguments.asof is None,
     )
     result = run(job, paths.MONITOR, now)
     print_result(result)

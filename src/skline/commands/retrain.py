@@ -44,7 +44,7 @@ def add_parser(commands: Subparsers) -> None:
 
 
 def retrain(arguments: argparse.Namespace) -> int:
-    """Decide and train, or change or list what is decided; return the exit status."""
+    """Decide and train, begin or end a hold, or list the journal; return the exit status."""
     from skline.logs.settings import LogSettings
 
     _check_options(arguments)
@@ -172,9 +172,9 @@ def change_hold(arguments: argparse.Namespace, log: "LogSettings", now: dt.datet
     from skline.retraining import journal
 
     if arguments.until is not None and arguments.until <= now:
-        raise SklineError(f"--until {arguments.until:%Y-%m-%d %H:%M} is over; give a later moment (UTC)")
+        raise SklineError(f"--until {arguments.until:%Y-%m-%d %H:%M} is in the past; give a later moment (UTC)")
     if arguments.action == "resume" and journal.read_journal(log.folder).hold is None:
-        raise SklineError("there is no hold; `skline retrain history` lists what there was")
+        raise SklineError("there is no hold; `skline retrain history` lists earlier ones")
     entry = journal.Entry(
         time=now, who=current_user(), kind=arguments.action, reason=arguments.reason or "", until=arguments.until
     )

@@ -56,7 +56,7 @@ def add_parser(commands: Subparsers) -> None:
         help="with --artifact: write or send the run events of the version's stages, as OpenLineage defines them",
     )
     command.add_argument("--json", action="store_true", help="print JSON")
-    command.add_argument("--no-registry", action="store_true", help="do not ask MLflow")
+    command.add_argument("--no-registry", action="store_true", help="do not contact MLflow")
     add_accept_option(command)
     command.set_defaults(run=trace)
 
@@ -158,7 +158,7 @@ def _log_settings() -> "LogSettings | None":
 
 
 def _artifact_store(arguments: argparse.Namespace) -> "ArtifactStore":
-    """Return where the project has its artifacts."""
+    """Return the artifacts of the project, with its registry if the options need one."""
     from skline.lineage.artifacts import ArtifactStore
 
     needs_no_registry = arguments.no_registry or arguments.data is not None or arguments.forget is not None

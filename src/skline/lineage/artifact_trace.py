@@ -1,4 +1,4 @@
-"""Trace an artifact: what is recorded of it, where it is, and which predictions and labels the log holds of it."""
+"""Trace an artifact: what is recorded about it, where it is, and which predictions and labels the log holds."""
 
 import dataclasses
 import re
@@ -63,19 +63,21 @@ def find_digest(store: ArtifactStore, requested: str) -> str:
     """
     if requested in ALIASES:
         if store.registry is None:
-            raise SklineError(f"{requested} is an alias of the registry, which is not asked; give a number or a digest")
+            raise SklineError(
+                f"{requested} is an alias of the registry, which is not used here; give a number or a digest"
+            )
         return store.registry.find(requested).artifact_sha256
     if match := NUMBER.fullmatch(requested):
         model, number = match["model"], match["number"]
         lines = [each for each in store.registered() if each.version == number and model in (None, each.model)]
         found = tuple(dict.fromkeys(line.artifact_sha256 for line in lines))
-        if len(found) > 1 and store.registry is not None:  # registries number their versions each for itself
+        if len(found) > 1 and store.registry is not None:  # each registry has version numbers of its own
             found = (dataclasses.replace(store.registry, model=lines[-1].model).find(number).artifact_sha256,)
     elif match := DIGEST.fullmatch(requested):
         beginning = match[1]
         found = tuple(each for each in store.known_digests() if each.startswith(beginning))
         if len(beginning) == 64:
-            return beginning  # the log may have predictions of an artifact that nothing else names any more
+            return beginning  # the log may hold predictions of an artifact that nothing else names any more
     else:
         raise SklineError(
             f"{requested!r} names no artifact; give the number of a registered version, one of {', '.join(ALIASES)}, "

@@ -38,7 +38,7 @@ class ArtifactStore:
     digest_file : Path
         The file with the digest of the artifact that passed its gates.
     registry : Registry or None
-        From which a registered version is fetched; None: it is not asked.
+        From which a registered version is fetched; None: no registry is used.
     accepted : str or None
         A digest that a person accepts.
     """
@@ -111,7 +111,7 @@ class ArtifactStore:
             raise ArtifactUnavailable(f"{gone}, and {self.releases.registered} does not list it: restore its folder")
         label = f"{lines[-1].model}/{lines[-1].version}"
         if self.registry is None:
-            raise ArtifactUnavailable(f"{gone}; it is {label} in the registry, which is not asked")
+            raise ArtifactUnavailable(f"{gone}; it is {label} in the registry, which is not used here")
         registry = dataclasses.replace(self.registry, model=lines[-1].model)
         try:
             version = registry.find(lines[-1].version)

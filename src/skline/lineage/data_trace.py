@@ -47,7 +47,7 @@ class DataTrace:
         Of the data: sha256 and md5 of a file, or the digest that was given.
     found : tuple of VersionOfData
     unknown : tuple of str
-        Registered versions of whose data nothing is recorded here.
+        Registered versions whose data are not recorded here.
     """
 
     digests: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What is another here than when an artifact was made: libraries, the engine's code, the project's code."""
+"""What is different here from when an artifact was made: libraries, the engine's code, the project's code."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version

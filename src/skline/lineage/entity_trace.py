@@ -56,7 +56,7 @@ class ModelRows:
 
 @dataclass(frozen=True)
 class EntityTrace:
-    """What is recorded of an entity.
+    """What is recorded about an entity.
 
     Attributes
     ----------

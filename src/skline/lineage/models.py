@@ -1,4 +1,4 @@
-"""What is recorded of an artifact: its manifest, the registered versions, MLflow's run, and where it is now."""
+"""What is recorded about an artifact: its manifest, the registered versions, MLflow's run, and where it is now."""
 
 import dataclasses
 import hashlib
@@ -17,7 +17,7 @@ from skline.release.registered import RegisteredVersion
 
 @dataclass(frozen=True)
 class RegistryEntry:
-    """A version as the registry describes it now: its run and its aliases; or why the registry does not tell."""
+    """A version as the registry describes it now: its run and its aliases; or why the registry cannot be read."""
 
     label: str
     run_id: str | None = None
@@ -27,7 +27,7 @@ class RegistryEntry:
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What is recorded of one artifact.
+    """What is recorded about one artifact.
 
     Attributes
     ----------
@@ -41,7 +41,7 @@ class ModelRecord:
     registered : tuple of RegisteredVersion
         Its lines in the record of registered versions, in order.
     registry : RegistryEntry or None
-        None if it is not registered, or the registry is not asked.
+        None if it is not registered, or no registry is used.
     manifest : Manifest or None
         Verified by the digest; None if the artifact is not here.
     """
@@ -61,7 +61,7 @@ class ModelRecord:
 
 
 def read_model(store: ArtifactStore, digest: str) -> ModelRecord:
-    """Collect what is recorded of an artifact; nothing is deserialised but JSON."""
+    """Collect what is recorded about an artifact; nothing is deserialised but JSON."""
     folders, registered = store.locations(digest), store.registered(digest)
     release = read_manifest(store.releases.manifest)
     arms = [] if release is None else [arm for arm in release.arms if arm.sha256 == digest]
@@ -97,7 +97,7 @@ def _ask_registry(store: ArtifactStore, registered: Sequence[RegisteredVersion])
     try:
         version = registry.find(line.version)
         if version.artifact_sha256 != line.artifact_sha256:
-            problem = f"{label} is another artifact there, {version.artifact_sha256[:12]}…: it is another registry"
+            problem = f"{label} is another artifact there, {version.artifact_sha256[:12]}…: it is of another registry"
             return RegistryEntry(label, problem=problem)
         aliases = registry.aliases()
     except SklineError as error:

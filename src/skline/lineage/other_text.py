@@ -51,12 +51,12 @@ def data_text(found: DataTrace) -> str:
         pairs += [pair for usage in version.usages for pair in usage_pairs(usage)] or [NO_PREDICTIONS]
     if not found.found:
         pairs.append(("artifact", "none on record was made from it"))
-    pairs += [("not known", f"nothing is recorded here of the data of {label}") for label in found.unknown]
+    pairs += [("not known", f"the data of {label} are not recorded here") for label in found.unknown]
     return aligned(pairs)
 
 
 def entity_text(found: EntityTrace) -> str:
-    """Return what is recorded of an entity, and what deletes it."""
+    """Return what is recorded about an entity, and what deletes it."""
     pairs: Pairs = [("entity", found.entity_hash or "not in the log: there is no log, or no entity key")]
     pairs += [pair for usage in found.usages for pair in usage_pairs(usage)] or [NO_PREDICTIONS]
     pairs.append(("labels", f"{found.labels:,} that name the entity"))

@@ -66,7 +66,7 @@ class LoggedModel:
         try:
             self._loaded, scoring = load_plan_or_pipeline(artifact)
             self._why_no_plan, self._problem = scoring.reason or "", ""
-        except Exception as error:  # noqa: BLE001 - whatever verification raises, what the pipeline gives is asked
+        except Exception as error:  # noqa: BLE001 - whatever verification raises, the pipeline scores
             self._loaded = artifact.load_pipeline()
             self._why_no_plan = self._problem = _describe(error)
 
@@ -74,7 +74,7 @@ class LoggedModel:
         """Compute a prediction again from its logged inputs, as a row of its own, and compare it with the logged one.
 
         Predictions and probabilities must have the same bits. Where the last bits of a row depend on the other rows of
-        its batch, which the log does not tell, MAX_ULPS units in the last place are allowed.
+        its batch, which the log does not record, MAX_ULPS units in the last place are allowed.
         """
         if reason := not_comparable(logged, self.artifact):
             return Recomputation("not comparable", reason)

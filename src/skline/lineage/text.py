@@ -43,7 +43,7 @@ def prediction_text(trace: Trace) -> str:
 
 
 def model_pairs(model: ModelRecord) -> Pairs:
-    """Return what is recorded of an artifact."""
+    """Return what is recorded about an artifact."""
     confirmed = ", ".join(model.confirmed_by) or "nothing but the log"
     pairs: Pairs = [
         ("artifact", f"{model.artifact_digest}, named by {confirmed}"),

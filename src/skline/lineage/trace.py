@@ -22,7 +22,7 @@ NOTHING_DIFFERS = (
 
 @dataclass(frozen=True)
 class Trace:
-    """One prediction with all that is recorded of it.
+    """One prediction with all that is recorded about it.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Trace:
         None if no artifact made the prediction.
     recomputation : Recomputation
     differences : tuple of str
-        If it differs: what is another here than when the artifact was made.
+        If the recomputed prediction differs: what is different here from when the artifact was made.
     """
 
     prediction: LoggedPrediction

@@ -28,7 +28,7 @@ class Usage:
         The digest is empty for a fallback without an artifact.
     predictions : int
     first, last : datetime or None
-        Of their times, UTC.
+        Times of the first and the last prediction, UTC.
     by_role, by_scoring_path : dict of int by str
     labelled : int
         Predictions with at least one label.

@@ -95,7 +95,7 @@ def join_labels(predictions: pa.Table, labels: pa.Table, deadlines: Sequence[int
     labels : Table
         As `read_labels` returns them.
     deadlines : sequence of int, optional
-        For each prediction, labels that arrived later do not exist; in microseconds since 1970, UTC.
+        For each prediction, labels that arrived later are ignored; in microseconds since 1970, UTC.
 
     Returns
     -------

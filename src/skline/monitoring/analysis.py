@@ -38,7 +38,7 @@ from skline.settings.monitor import Monitor
 
 #: Segments of a column that are reported at most, the largest first.
 MAX_SEGMENTS = 12
-#: Stretches of the prequential curve.
+#: Periods of the prequential curve.
 CURVE_POINTS = 20
 #: Resamples for segments and arms: there are many.
 SEGMENT_RESAMPLES = 100
@@ -197,12 +197,12 @@ def review_sample_estimates(
     if len(known) < 2 or (contract.task != "regression" and len(np.unique(known.truth)) < 2):
         return {}
     sample = make_sample(known, contract, threshold)
-    stretches = performance.inclusion_stretches(drawn)
-    return performance.metric_estimates(sample, drawn, stretches, rows.entities, n_resamples, SEED)
+    periods = performance.inclusion_periods(drawn)
+    return performance.metric_estimates(sample, drawn, periods, rows.entities, n_resamples, SEED)
 
 
 def prequential_curve(known: Rows, contract: Contract, threshold: float, metric: str) -> list[CurvePoint]:
-    """Return the metric of stretches of equal count, in the order of time; those without a value are left out."""
+    """Return the metric of periods of equal count, in the order of time; those without a value are left out."""
     points = []
     for part in np.array_split(np.arange(len(known)), min(CURVE_POINTS, max(len(known) // 50, 1))):
         chosen = known.take(part)

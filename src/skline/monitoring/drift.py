@@ -1,8 +1,8 @@
 """Data drift of a column: how far its distribution is from the reference, and whether that can be chance.
 
-A column has drifted if both keys hold: the effect is at least `effect`, and the p-value, adjusted for all columns, is
-below `alpha`. With the p-value alone, large windows alarm at differences that nobody cares about; with the effect
-alone, small windows alarm at chance. Missing values and categories that the reference lacks are values of their own.
+A column has drifted if two conditions hold: the effect is at least `effect`, and the p-value, adjusted for all columns,
+is below `alpha`. With the p-value alone, large windows alarm at differences that do not matter; with the effect alone,
+small windows alarm at chance. Missing values and categories that the reference lacks are values of their own.
 
 References: Kolmogorov-Smirnov two-sample test (Hodges 1958); chi-square test of homogeneity with the correction of Rao
 and Scott 1981; false discovery rate (Benjamini and Hochberg 1995); population stability index (Siddiqi 2006).

@@ -4,10 +4,10 @@ Labels that arrive late, or only for reviewed predictions, are no random sample.
 its score alone, weighting each labelled row by rows / labelled rows of its band of scores makes the labelled rows
 represent all (post-stratification; Holt and Smith 1979). It cannot repair labels that are missing because of their
 value. A random sample for review can: its rows were drawn whatever their score and label, with one probability in each
-stretch of time, and are weighted by its inverse (Horvitz and Thompson 1952); labels of other rows are left out.
+period, and are weighted by its inverse (Horvitz and Thompson 1952); labels of other rows are left out.
 
-The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that their chance is in the
-interval; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
+The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that the interval covers the
+randomness of the weights; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
 """
 
 from collections.abc import Iterator
@@ -31,8 +31,8 @@ COPIES = 4
 MAX_DRAW = 200_000
 #: Bins of the calibration curve.
 CALIBRATION_BINS = 10
-#: Labels of the review sample on average in each stretch of time whose probability of inclusion is estimated.
-STRETCH_LABELS = 20
+#: Labels of the review sample on average in each period whose probability of inclusion is estimated.
+PERIOD_LABELS = 20
 #: Metrics whose resamples need independent rows; a reweighted or clustered draw repeats rows.
 UNCLUSTERED = ("ece",)
 
@@ -127,10 +127,10 @@ def draw_weighted(
         yield np.minimum(np.searchsorted(cumulative, steps, side="right"), len(positions) - 1)[None, :]
 
 
-def inclusion_stretches(sampled: npt.NDArray[np.bool_]) -> Codes:
-    """Return the stretch of time of each row, within which rows were drawn for review with one probability.
+def inclusion_periods(sampled: npt.NDArray[np.bool_]) -> Codes:
+    """Return the period of each row, within which rows were drawn for review with one probability.
 
-    The log does not hold the probability, which is a setting and may change: in each of the stretches, of equal count
+    The log does not hold the probability, which is a setting and may change: in each of the periods, of equal count
     of rows, the share of drawn rows estimates it.
 
     Parameters
@@ -139,8 +139,8 @@ def inclusion_stretches(sampled: npt.NDArray[np.bool_]) -> Codes:
         Which rows were drawn and have a label, in the order of time.
     """
     n = len(sampled)
-    stretches = max(int(sampled.sum()) // STRETCH_LABELS, 1)
-    return np.arange(n, dtype=np.int64) * stretches // max(n, 1)
+    periods = max(int(sampled.sum()) // PERIOD_LABELS, 1)
+    return np.arange(n, dtype=np.int64) * periods // max(n, 1)
 
 
 def uncovered_share(labelled: npt.NDArray[np.bool_], strata: Codes) -> float:

@@ -98,7 +98,7 @@ def quality_checks(quality: Quality, digest: str, allowances: Allowances, min_ro
         Of the artifact whose contract is expected.
     allowances : Quality of the settings
     min_rows, sampled : int
-        Columns are not judged on fewer rows.
+        `sampled` is the number of tested rows; with fewer than `min_rows`, columns are not checked.
     """
     checks = [_rows_check(quality, allowances)]
     total = sum(quality.by_contract.values())

@@ -1,12 +1,12 @@
-"""Read a stretch of the log with bounded memory: DuckDB over the sealed days and a copy of the database's rows.
+"""Read a period of the log with bounded memory: DuckDB over the sealed days and a copy of the database's rows.
 
 SQLite and PostgreSQL are read through the stores, in chunks, into a temporary file: DuckDB's own readers of them are
 extensions that it downloads. Everything is then read twice, once to count and once to copy the rows that are compared:
 of a large window a sample by the hash of the prediction id. Broken rows are counted and left out.
 
 The sealed files are read several times. They are linked into the temporary folder first: one that is replaced or
-deleted meanwhile stays as it was. The folder is next to the log, where there is room, and where the next run finds what
-a killed one has left.
+deleted meanwhile stays as it was. The folder is next to the log, where there is room, and where the next run finds the
+files of a killed one.
 """
 
 import datetime as dt
@@ -49,7 +49,7 @@ HASH_BUCKETS = 1_000_000
 VALID = "json_valid(inputs) AND json_valid(prediction) AND (probabilities IS NULL OR json_valid(probabilities))"
 
 
-class Stretch(NamedTuple):
+class Period(NamedTuple):
     """The predictions of since ≤ time < until, all of them or those that have a label."""
 
     since: dt.datetime
@@ -59,7 +59,7 @@ class Stretch(NamedTuple):
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of all rows of a stretch, which is not sampled."""
+    """Counts of all rows of a period, which is not sampled."""
 
     rows: int
     broken: int
@@ -80,11 +80,11 @@ class LogReader:
     contract : Contract
         Of the artifact, by which inputs and predictions are read.
     since, until : datetime
-        The stretch that is needed, since ≤ time < until.
+        The period that is needed, since ≤ time < until.
     asof : datetime
-        Labels that arrived later do not exist.
+        Labels that arrived later are ignored.
     memory_mb : int
-        Limit of the query engine.
+        Limit of the memory of the query engine, in MB.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class LogReader:
         self._columns = _logged_columns(settings, contract)
         require_log(settings)
         settings.folder.mkdir(parents=True, exist_ok=True)
-        self._limits: dict[Stretch, int] = {}
+        self._limits: dict[Period, int] = {}
         self._folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=settings.folder)
         self._db = duckdb.connect(config={"memory_limit": f"{memory_mb}MB", "temp_directory": self._folder.name})
         try:
@@ -167,30 +167,30 @@ class LogReader:
                         if value is not None},
         )  # fmt: skip
 
-    def sample(self, stretches: Sequence[Stretch], max_rows: int) -> None:
-        """Copy the rows that `read` returns for some stretches, in one pass over the log."""
-        for stretch, rows in zip(stretches, self._count_at_most(stretches), strict=True):
-            self._limits[stretch] = min(HASH_BUCKETS * max_rows // max(rows, 1), HASH_BUCKETS)
+    def sample(self, periods: Sequence[Period], max_rows: int) -> None:
+        """Copy the rows that `read` returns for some periods, in one pass over the log."""
+        for period, rows in zip(periods, self._count_at_most(periods), strict=True):
+            self._limits[period] = min(HASH_BUCKETS * max_rows // max(rows, 1), HASH_BUCKETS)
         bucket = f"hash(prediction_id) % {HASH_BUCKETS}"
-        limit = max(self._limits[stretch] for stretch in stretches)
+        limit = max(self._limits[period] for period in periods)
         self._db.execute(
             "CREATE OR REPLACE TABLE sampled AS SELECT * FROM ("  # noqa: S608
             f"SELECT p.*, {bucket} AS bucket, "
             "CASE WHEN coalesce(i.n, -1) >= coalesce(e.n, -1) THEN i.label ELSE e.label END AS label "
             f"FROM (SELECT * FROM predictions WHERE {bucket} < {limit}) p LEFT JOIN by_id i USING (prediction_id) "
             "LEFT JOIN by_event e ON p.entity = e.entity AND p.event_time = e.event_time"
-            f") p WHERE {' OR '.join(f'({self._condition(stretch)})' for stretch in stretches)}"
+            f") p WHERE {' OR '.join(f'({self._condition(period)})' for period in periods)}"
         )
 
     def read(self, since: dt.datetime, until: dt.datetime, max_rows: int, *, labelled: bool = False) -> Rows:
         """Read the predictions of since ≤ time < until, at most about `max_rows`, with their labels.
 
-        With `labelled`, only rows that have a label are read. A stretch that `sample` or an earlier call has copied is
+        With `labelled`, only rows that have a label are read. A period that `sample` or an earlier call has copied is
         read from that copy.
         """
-        stretch = Stretch(since, until, labelled)
-        if stretch not in self._limits:
-            self.sample([*self._limits, stretch], max_rows)
+        period = Period(since, until, labelled)
+        if period not in self._limits:
+            self.sample([*self._limits, period], max_rows)
         structure = json.dumps({column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns})
         classes = json.dumps(dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
         probabilities = f"json_transform(probabilities, {_quote(classes)})" if self._contract.classes else "NULL"
@@ -198,23 +198,23 @@ class LogReader:
             "SELECT time, coalesce(arm, role) AS arm, artifact_digest, entity, prediction, "  # noqa: S608
             f"coalesce(review, 0) AS review, json_transform(inputs, {_quote(structure)}) AS inputs, "
             f"{probabilities} AS probabilities, label FROM sampled p "
-            f"WHERE {self._condition(stretch)} AND {VALID} ORDER BY time, prediction_id"
+            f"WHERE {self._condition(period)} AND {VALID} ORDER BY time, prediction_id"
         ).to_arrow_table()
         return to_rows(table, self._contract, self._columns)
 
-    def _condition(self, stretch: Stretch) -> str:
-        """Return the condition of the rows of a stretch among those of `sampled`."""
-        condition = f"{_between(stretch.since, stretch.until)} AND bucket < {self._limits[stretch]}"
-        return f"{condition} AND label IS NOT NULL" if stretch.labelled else condition
+    def _condition(self, period: Period) -> str:
+        """Return the condition of the rows of a period among those of `sampled`."""
+        condition = f"{_between(period.since, period.until)} AND bucket < {self._limits[period]}"
+        return f"{condition} AND label IS NOT NULL" if period.labelled else condition
 
-    def _count_at_most(self, stretches: Sequence[Stretch]) -> list[int]:
-        """Return how many rows stretches have at most: with labels, not more than labels arrived since their start."""
-        filters = ", ".join(f"count(*) FILTER ({_between(each.since, each.until)})" for each in stretches)
-        whole = _between(min(each.since for each in stretches), max(each.until for each in stretches))
+    def _count_at_most(self, periods: Sequence[Period]) -> list[int]:
+        """Return how many rows periods have at most: with labels, not more than labels arrived since their start."""
+        filters = ", ".join(f"count(*) FILTER ({_between(each.since, each.until)})" for each in periods)
+        whole = _between(min(each.since for each in periods), max(each.until for each in periods))
         (counts,) = self._fetch(f"SELECT {filters} FROM predictions p WHERE {whole}")  # noqa: S608
         return [
             min(int(rows), self._count_labels(each.since)) if each.labelled else int(rows)
-            for each, rows in zip(stretches, counts, strict=True)
+            for each, rows in zip(periods, counts, strict=True)
         ]
 
     def _count_labels(self, since: dt.datetime) -> int:

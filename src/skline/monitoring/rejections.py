@@ -19,7 +19,7 @@ MINUTE = dt.timedelta(minutes=1)
 def read_rejections(settings: LogSettings, since: dt.datetime, until: dt.datetime) -> list[RejectedRule]:
     """Return the rejected requests of the minutes that begin in since ≤ time < until, the most rows first.
 
-    That of rule ALL is of all requests.
+    The entry of the rule ALL counts all requests.
     """
     requests: Counter[tuple[str, str]] = Counter()
     rows: Counter[tuple[str, str]] = Counter()

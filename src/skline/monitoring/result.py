@@ -23,7 +23,7 @@ class Window(Model):
     start, end : datetime
         start ≤ time of a prediction < end.
     asof : datetime
-        Labels that arrived later do not exist.
+        Labels that arrived later are ignored.
     length : str
         Such as 7d.
     compare : str
@@ -33,7 +33,7 @@ class Window(Model):
     rows, sampled_rows : int
         Predictions of the window, and those that are tested: fewer where the window is sampled.
     entities : int or None
-        Distinct entities among the sampled rows; None where the log holds none, and rows are taken for independent.
+        Distinct entities among the sampled rows; None where the log holds none, and rows are taken to be independent.
     """
 
     name: str
@@ -81,7 +81,6 @@ class Quality(Model):
 
     Attributes
     ----------
-    rows : int
     expected_rows : float or None
         Mean of the same hours of earlier seasons; None without any.
     rows_ratio : Estimate
@@ -94,7 +93,6 @@ class Quality(Model):
         Predictions with labels that contradict each other; the last one is used.
     rejected : Estimate
         Share of rows that were rejected, among these and the predictions; its interval is that of the requests.
-    rejected_requests, rejected_rows : int
     rejections : tuple of RejectedRule
         The most rows first; a request counts for each rule and column that it breaks.
     """
@@ -129,7 +127,7 @@ class ColumnDrift(Model):
     importance : float or None
         Share of the model's permutation importance.
     drifted : bool or None
-        Both keys hold: effect and adjusted p-value; None with too few rows.
+        Whether both effect and adjusted p-value reach their limits; None with too few rows.
     tested : bool
         False for dates and ignored columns, which never alarm.
     bins : tuple of str
@@ -167,13 +165,11 @@ class Drift(Model):
     ----------
     reference : str
         training, season or previous.
-    reference_rows : int
     importance : float or None
-        Does it matter: the share of the model's permutation importance that drifted columns have, each weighted by
-        its effect; 0 is not at all, 1 is everything. None if the artifact holds no importances.
+        The share of the model's permutation importance that drifted columns have, each weighted by its effect, from 0
+        to 1: whether the drift matters. None if the artifact holds no importances.
     obstacle : str or None
         Why nothing was compared; None if something was.
-    columns : tuple of ColumnDrift
     seasonal : tuple of ColumnDrift
         The same against the seasonal reference, for readers; empty if there is none, or it is the reference.
     """
@@ -191,7 +187,6 @@ class MetricResult(Model):
 
     Attributes
     ----------
-    name, label : str
     better : {"higher", "lower", None}
     estimate : Estimate
         Reweighted where `Performance.weighted`.
@@ -201,7 +196,6 @@ class MetricResult(Model):
         Of the reviewed predictions that were drawn at random.
     reference : Estimate
         On the test part, from the artifact.
-    floor : float or None
     """
 
     name: str
@@ -242,7 +236,7 @@ class CalibrationBin(Model):
 
 
 class CurvePoint(Model):
-    """The metric of a stretch of labelled predictions (prequential curve)."""
+    """The metric of a period of labelled predictions (prequential curve)."""
 
     start: dt.datetime
     rows: int
@@ -263,7 +257,7 @@ class Performance(Model):
     weighted : bool
         Labels are reweighted to the scores of all predictions, because too few have one.
     uncovered : float
-        Share of the predictions in score bands without any label, which nothing is known about.
+        Share of the predictions in score bands without any label; nothing is known about them.
     entities : int or None
         Where given, intervals are drawn by entity.
     sampled : int
@@ -369,19 +363,16 @@ class Problem(Model):
 
 
 class WindowResult(Model):
-    """All of a window.
+    """The whole result of a window.
 
     Attributes
     ----------
-    schema_version : int
     state : State
         The worst of the checks; insufficient_data if there are too few predictions to tell anything.
     sentence : str
-        What changed, since when, does it matter, what to do.
-    states : dict of Part to State
+        What changed, since when, whether it matters, and what to do.
     checks : tuple of Check
         The serious ones first.
-    problems : tuple of Problem
     """
 
     schema_version: int = SCHEMA_VERSION

@@ -21,7 +21,7 @@ from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
-from skline.monitoring.reader import LogReader, Stretch, Summary, remove_leftovers
+from skline.monitoring.reader import LogReader, Period, Summary, remove_leftovers
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
@@ -64,8 +64,8 @@ class Job:
         Minimum of each metric, or maximum for losses.
     releases : tuple of ReleaseMark
         For the page.
-    is_told : bool
-        Whether the webhook of the settings is told about changes.
+    posts_changes : bool
+        Whether changes are posted to the webhook of the settings.
     """
 
     settings: Monitor
@@ -74,7 +74,7 @@ class Job:
     end: dt.datetime
     floors: Mapping[str, float]
     releases: tuple[ReleaseMark, ...] = ()
-    is_told: bool = True
+    posts_changes: bool = True
 
     @property
     def start(self) -> dt.datetime:
@@ -111,11 +111,11 @@ class Job:
         return starts
 
     @property
-    def stretches(self) -> list[Stretch]:
+    def periods(self) -> list[Period]:
         """The rows of the log that are read; others are counted only."""
-        references = [Stretch(start, start + self.settings.window) for start in self.reference_starts.values()]
-        window, matured = Stretch(self.start, self.end), Stretch(*self.matured)
-        return [window, matured, Stretch(*self.labelled, labelled=True), *references]
+        references = [Period(start, start + self.settings.window) for start in self.reference_starts.values()]
+        window, matured = Period(self.start, self.end), Period(*self.matured)
+        return [window, matured, Period(*self.labelled, labelled=True), *references]
 
     @property
     def needed_since(self) -> dt.datetime:
@@ -154,14 +154,14 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
         remove_leftovers(folder)
         state = read_state(folder)
         is_newest = state.is_newest(job.end, now)
-        is_told = is_newest and job.is_told and job.settings.webhook.is_on
+        posts_changes = is_newest and job.posts_changes and job.settings.webhook.is_on
         try:
             with LogReader(
                 job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
             ) as reader:
                 result = monitor_window(job, reader, state, now)
         except Exception as error:
-            if is_told:
+            if posts_changes:
                 _notify(job, state, News.of_failure(error, job.artifact.version), now)
             raise
         history = select_history(state.windows, PastResult.of(result))
@@ -171,14 +171,14 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
         write_state(folder, state)
         for name in earlier.names - state.names:
             shutil.rmtree(reports / name, ignore_errors=True)  # of a window that the history no longer keeps
-        if is_told:
+        if posts_changes:
             state = _notify(job, state, News.of_result(result), now)
             write_text(reports / TEXTFILE, prometheus_text(result, state.webhook_failures))
     return result
 
 
 def _notify(job: Job, state: MonitorState, news: News, now: dt.datetime) -> MonitorState:
-    """Tell the webhook; if that cannot be remembered, nothing is told."""
+    """Post changes to the webhook; if that cannot be stored, post nothing."""
     manifest, length = job.artifact.manifest, format_duration(job.settings.window)
     try:
         return notify(job.log.folder, state, length, news, manifest.title or manifest.name, job.settings.webhook, now)
@@ -206,7 +206,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     problems = Problems()
     reference = TrainingReference.of(job.artifact)
     matured = job.matured
-    reader.sample(job.stretches, settings.max_rows)
+    reader.sample(job.periods, settings.max_rows)
     counts = reader.summarize(job.start, job.end)
     rows = reader.read(job.start, job.end, settings.max_rows)
     old = reader.read(*matured, settings.max_rows)

@@ -1,4 +1,4 @@
-"""What monitoring remembers between runs: the earlier windows, and what a webhook was told.
+"""What monitoring remembers between runs: the earlier windows, and what was posted to the webhook.
 
 One versioned JSON file in the folder of the log, written atomically under a lock: a monitor that is killed leaves the
 old state or the new one, and two monitors take turns.
@@ -78,27 +78,27 @@ class PastResult(BaseModel):
         )
 
 
-#: A state that a webhook is told; failed: monitoring itself failed.
-ToldState = State | Literal["failed"]
+#: A state as it is posted to a webhook; failed: monitoring itself failed.
+PostedState = State | Literal["failed"]
 
 
 class Message(BaseModel):
-    """A message that is about to be posted: its id, and the states that it tells, by part and of `all`."""
+    """A message that is about to be posted: its id, and its states, by part and of `all`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     id: str
     created_at: dt.datetime
-    states: dict[str, ToldState]
+    states: dict[str, PostedState]
 
 
 class Notification(BaseModel):
-    """What a webhook was told about the windows of one length.
+    """What was posted to the webhook about the windows of one length.
 
     Attributes
     ----------
-    states : dict of str to ToldState
-        By part and of `all`, as last told.
+    states : dict of str to PostedState
+        By part and of `all`, as posted last.
     told_at : datetime or None
         None before the first message.
     pending : Message or None
@@ -108,13 +108,13 @@ class Notification(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    states: dict[str, ToldState] = {}
+    states: dict[str, PostedState] = {}
     told_at: dt.datetime | None = None
     pending: Message | None = None
 
 
 class MonitorState(BaseModel):
-    """All that is remembered.
+    """All that monitoring remembers.
 
     Attributes
     ----------
@@ -123,7 +123,7 @@ class MonitorState(BaseModel):
     notifications : dict of str to Notification
         By the length of the windows.
     webhook_failures : int
-        Messages that were not delivered, or perhaps not, since there is this file.
+        Messages whose delivery failed or is unknown, since the file was created.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -151,7 +151,7 @@ class MonitorState(BaseModel):
         return all(each.end <= end for each in self.windows if each.end <= now)
 
     def with_notification(self, length: str, notification: Notification, failures: int = 0) -> "MonitorState":
-        """Return the state with what was told about the windows of a length, and with more failures."""
+        """Return the state with what was posted about the windows of one length, and with more failures."""
         return self.model_copy(
             update={
                 "version": STATE_VERSION,

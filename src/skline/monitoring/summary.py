@@ -9,7 +9,7 @@ from skline.monitoring.result import Drift, WindowResult
 #: What to do first, by the part that is worst.
 ADVICE: dict[Part, str] = {
     "performance": "compare the segments, and retrain or roll back",
-    "concept": "look at the latest errors, and consider to retrain",
+    "concept": "look at the latest errors, and consider retraining",
     "quality": "ask the sender of the data",
     "drift": "look at the columns' histograms; retrain if the metric falls too",
     "bias": "recalibrate or retrain",

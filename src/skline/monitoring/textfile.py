@@ -38,7 +38,7 @@ class ResultCollector(Collector):
         yield _value("problems", "Parts or columns that could not be computed", len(result.problems))
         yield CounterMetricFamily(
             "skline_monitor_webhook_failures",
-            "Messages to the webhook that were not delivered, or perhaps not",
+            "Messages to the webhook whose delivery failed or is unknown",
             self._webhook_failures,
         )
         yield _value("rejected_share", "Share of rows that were rejected", result.quality.rejected.value)

@@ -77,7 +77,7 @@ def read_address(settings: Webhook) -> Address:
 def deliver(
     address: Address, text: str, message_id: str, settings: Webhook, sleep: Callable[[float], None] = time.sleep
 ) -> Delivery:
-    """Post a text until it is delivered, its fate is unknown, or the attempts are used up; never raises.
+    """Post a text until it is delivered, its delivery is unknown, or the attempts are used up; never raises.
 
     Parameters
     ----------

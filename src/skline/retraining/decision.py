@@ -1,6 +1,6 @@
 """Decide whether to train again: a pure function of the evidence, the policy and the time.
 
-A reason is needed, and a blocker always wins. More evidence of harm never turns yes into no.
+A reason is needed, and a blocker always wins. More evidence that the model is worse never turns yes into no.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from skline.settings.retrain import Retrain
 ReasonKind = Literal["person", "performance", "concept", "drift", "age", "labels"]
 BlockerKind = Literal["lock", "hold", "experiment", "quality", "labels", "cooldown"]
 #: Blockers that a person's reason overrides: what a person knows, such as a corrected table, shows in no count. The
-#: others protect the data, a running comparison, another training, or the word of another person.
+#: others protect the data, a running comparison, another training, or the decision of another person.
 OVERRIDDEN: tuple[BlockerKind, ...] = ("labels", "cooldown")
 
 
@@ -25,7 +25,7 @@ class _Value(BaseModel):
 
 
 class WindowEvidence(_Value):
-    """What monitoring found in a window.
+    """The findings of monitoring in a window.
 
     Attributes
     ----------
@@ -163,7 +163,7 @@ def _reasons(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[R
         yield Reason(kind="concept", message=f"concept drift is an alarm in {windows[0].name}")
     limit = settings.drift
     if limit is not None and (count := persists(lambda each: each.drift is not None and each.drift >= limit)):
-        yield Reason(kind="drift", message=f"drift that matters reaches {limit:g} in {count} of {total} windows")
+        yield Reason(kind="drift", message=f"importance-weighted drift reaches {limit:g} in {count} of {total} windows")
     if settings.max_age is not None and evidence.model_since is not None:
         age = now - evidence.model_since
         if age >= settings.max_age:
@@ -181,7 +181,10 @@ def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[
         hold = evidence.hold
         yield Blocker(kind="hold", message=f"{hold.who} holds it until {hold.until:%Y-%m-%d %H:%M} ({hold.reason})")
     if evidence.experiment is not None:
-        yield Blocker(kind="experiment", message=f"{evidence.experiment} is running, and compares with the champion")
+        yield Blocker(
+            kind="experiment",
+            message=f"{evidence.experiment} is running, and compares its challenger with the champion",
+        )
     if evidence.quality_alarm:
         yield Blocker(kind="quality", message="data quality is an alarm: a model would learn from broken data")
     if evidence.new_labels < settings.min_labels:

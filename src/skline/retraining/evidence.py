@@ -11,7 +11,7 @@ from skline.retraining.decision import Evidence, WindowEvidence
 from skline.retraining.journal import Journal
 from skline.settings.monitor import Monitor, format_duration
 
-#: Windows that ended longer ago than so many of their lengths say nothing about now: monitoring has stopped.
+#: Windows that ended more than this many of their lengths ago say nothing about now: monitoring has stopped.
 MAX_WINDOWS_AGO = 2
 
 
@@ -27,7 +27,7 @@ def gather(
     *,
     is_locked: bool,
 ) -> Evidence:
-    """Collect the evidence; whatever is later than `now` does not exist.
+    """Collect the evidence; whatever is later than `now` is ignored.
 
     Parameters
     ----------

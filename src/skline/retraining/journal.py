@@ -1,7 +1,7 @@
 """The journal of retraining: every decision with its evidence, every training with its result, and people's holds.
 
 `retraining.jsonl` is in the folder of the log, beside what monitoring remembers, and not in `releases/`. Both the
-evidence and the next decision are about this log, whoever of several machines serves from it; a daily decision in git
+evidence and the next decision are about this log, whichever of several machines serves from it; a daily decision in git
 would change the working tree of a project in which nothing changed, and DVC would assess the model again. What other
 clones need of a training is in git: the snapshots' `.dvc` files, `dvc.lock`, and `releases/registered.jsonl`.
 
@@ -20,7 +20,7 @@ from skline.retraining.decision import Decision, Evidence, Hold
 
 FILE_NAME = "retraining.jsonl"
 #: registered: a new challenger; promoted: it serves; unchanged: the same artifact as before; rejected: a gate failed;
-#: failed: the pipeline ended with an error, so that the training is no training.
+#: failed: the pipeline ended with an error, so that it does not count as a training.
 Outcome = Literal["registered", "promoted", "unchanged", "rejected", "failed"]
 
 

@@ -36,7 +36,7 @@ class Matured(NamedTuple):
 
 
 def settled(asof: dt.datetime) -> dt.datetime:
-    """Return up to when the labels are complete at a moment, in whole seconds."""
+    """Return the time up to which all labels are in the log at a moment, in whole seconds."""
     return (asof - SETTLING).replace(microsecond=0)
 
 

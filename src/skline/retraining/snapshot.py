@@ -25,7 +25,7 @@ from skline.files import atomic_write
 from skline.init.project import track_table
 from skline.logs.labels import label_validator
 from skline.logs.records import REVIEW_SAMPLE
-from skline.monitoring.performance import inclusion_stretches
+from skline.monitoring.performance import inclusion_periods
 from skline.retraining.matured import Matured
 from skline.stages.declared import Declared
 from skline.stages.ingest import call_prepare, conform
@@ -187,9 +187,9 @@ def _lineage(matured: Matured, full_coverage: float) -> pd.DataFrame:
     columns["log.review"] = review
     columns["log.selected"] = selected
     drawn = (reviews == REVIEW_SAMPLE) & is_labelled
-    stretches = inclusion_stretches(drawn)
-    shares = np.bincount(stretches, weights=drawn) / np.maximum(np.bincount(stretches), 1) if len(drawn) else drawn
-    by_id = dict(zip(predictions["prediction_id"].to_pylist(), shares[stretches].tolist(), strict=True))
+    periods = inclusion_periods(drawn)
+    shares = np.bincount(periods, weights=drawn) / np.maximum(np.bincount(periods), 1) if len(drawn) else drawn
+    by_id = dict(zip(predictions["prediction_id"].to_pylist(), shares[periods].tolist(), strict=True))
     probabilities = np.array([by_id[each] for each in rows["prediction_id"].to_pylist()], dtype=np.float64)
     columns["log.inclusion_probability"] = np.where(review == REVIEW_SAMPLE, probabilities, np.nan)
     return pd.DataFrame({name: columns[name] for name in LINEAGE})

@@ -86,7 +86,7 @@ def describe_snapshot(snapshot: Snapshot, content: Content, declared: Declared, 
 
 
 def run_pipeline(settings: Settings, until: dt.datetime, snapshot: Snapshot | None, served: str, lock: int) -> Result:
-    """Run `dvc repro`, and read what came of it.
+    """Run `dvc repro`, and read its result.
 
     The stages up to the verdict run first, so that a verdict that is read is that of this run.
 

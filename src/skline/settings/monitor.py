@@ -57,7 +57,7 @@ class Quality(SettingsSection):
 
 
 class Drift(SettingsSection):
-    """When a column has drifted: the effect is large enough and cannot be chance."""
+    """When a column has drifted: the effect is large enough, and chance does not explain it."""
 
     effect: Share = Field(
         default=0.1, description="Smallest Kolmogorov-Smirnov distance or total variation that counts"
@@ -126,7 +126,7 @@ class Operations(SettingsSection):
 class Webhook(SettingsSection):
     """Where changes of the states are posted: JSON with the key `text`, as Slack's incoming webhooks take it.
 
-    The address is a secret, so it stands in a variable or a file, and never in params.yaml. If it is put there by
+    The address is a secret, so it is in a variable or a file, and never in params.yaml. If it is put there by
     mistake, no error shows it (`repr=False`).
     """
 
@@ -138,7 +138,8 @@ class Webhook(SettingsSection):
         default=5.0, description="Seconds to wait for the connection, and for the response"
     )
     attempts: Annotated[int, Field(ge=1, le=5)] = Field(
-        default=3, description="Attempts to post a message that the receiver did not take, 1, 2, 4 and 8 seconds apart"
+        default=3,
+        description="Attempts to post a message that the receiver did not accept, 1, 2, 4 and 8 seconds apart",
     )
     cooldown: Duration = Field(
         default=dt.timedelta(hours=1), description="Time between two messages; a new alarm or failure is posted at once"
@@ -175,8 +176,10 @@ class Monitor(SettingsSection):
     max_rows: Annotated[int, Field(ge=1_000)] = Field(
         default=100_000, description="Rows that are tested; of a larger window, a sample by the hash of the id"
     )
-    persist: Annotated[int, Field(ge=1)] = Field(default=2, description="Windows that must exceed a limit …")
-    of_windows: Annotated[int, Field(ge=1)] = Field(default=3, description="… among so many, for an alarm")
+    persist: Annotated[int, Field(ge=1)] = Field(
+        default=2, description="Windows that must exceed a limit for an alarm, among the last of_windows"
+    )
+    of_windows: Annotated[int, Field(ge=1)] = Field(default=3, description="Windows among which persist are counted")
     keep: Annotated[int, Field(ge=3)] = Field(
         default=1_000, description="Windows that the history keeps, with their reports"
     )
@@ -192,7 +195,7 @@ class Monitor(SettingsSection):
         description="Cost of a prediction by true class (row) and predicted class (column), in the order of the "
         "contract's classes; gains are negative",
     )
-    kpis: tuple[Kpi, ...] = Field(default=(), description="Figures of the business, computed from each window")
+    kpis: tuple[Kpi, ...] = Field(default=(), description="Business figures, computed from each window")
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -12,11 +12,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class Retrain(SettingsSection):
-    """Reasons to train again, and what is required for it. A reason that is null or false is never given."""
+    """Reasons to train again, and what a training requires. A reason that is null or false is off."""
 
     performance: bool = Field(
         default=True,
-        description="Reason: a metric is beyond its limit, with its whole interval, in monitor.persist of the last "
+        description="Reason: the whole interval of a metric is beyond its limit in monitor.persist of the last "
         "monitor.of_windows windows",
     )
     concept: bool = Field(default=True, description="Reason: concept drift is an alarm of the newest window")
@@ -24,9 +24,13 @@ class Retrain(SettingsSection):
         default=None,
         description="Reason: drift, weighted by the importance of the columns, reaches this in as many windows",
     )
-    max_age: Duration | None = Field(default=None, description="Reason: age of the model in service, such as 90d")
-    new_labels: Count | None = Field(default=None, description="Reason: so many labels since the last training")
-    min_labels: Count = Field(default=500, description="Labels since the last training that a new one requires")
+    max_age: Duration | None = Field(
+        default=None, description="Reason: the model in service is older than this, such as 90d"
+    )
+    new_labels: Count | None = Field(
+        default=None, description="Reason: this many labels have matured since the last training"
+    )
+    min_labels: Count = Field(default=500, description="Matured labels since the last training that a new one requires")
     auto_promote: Literal["never", "full"] = Field(
         default="never", description="full: promote a new version that passed every gate, none of them undecided"
     )

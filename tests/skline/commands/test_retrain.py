@@ -79,7 +79,7 @@ def test_another_retraining_is_a_blocker(folder: Path, capsys: pytest.CaptureFix
     ("arguments", "message"),
     [
         (("hold", "--until", "2099-01-01"), "a hold needs --reason"),
-        (("hold", "--until", "2020-01-01", "--reason", "audit"), "--until 2020-01-01 00:00 is over"),
+        (("hold", "--until", "2020-01-01", "--reason", "audit"), "--until 2020-01-01 00:00 is in the past"),
         (("hold", "--reason", "audit"), "needs --until"),
         (("--until", "2099-01-01"), "needs --until TIME, and nothing else takes it"),
         (("--reason", " "), "--reason is empty"),

@@ -112,7 +112,7 @@ def test_artifact_that_is_gone_or_changed_is_not_comparable(project: Project) ->
     shutil.rmtree(folder)
     result = trace_one(project, prediction_id).recomputation
     assert result.outcome == "not comparable"
-    assert "is not here; it is demo/3 in the registry, which is not asked" in result.reason
+    assert "is not here; it is demo/3 in the registry, which is not used here" in result.reason
 
 
 @pytest.mark.slow

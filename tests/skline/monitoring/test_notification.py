@@ -190,7 +190,7 @@ def test_run_tells_about_the_newest_window_and_exports_failures(
 
 def test_failure_of_monitoring_is_told_once_with_its_end(receiver: Receiver, job: Job, tmp_path: Path) -> None:
     told = dataclasses.replace(job, settings=job.settings.model_copy(update={"webhook": SETTINGS}))
-    for each in (dataclasses.replace(told, is_told=False), told, told):
+    for each in (dataclasses.replace(told, posts_changes=False), told, told):
         with pytest.raises(SklineError, match="there is no prediction log"):
             run(each, tmp_path, NOW)
     tell(job.log.folder, ALARM)

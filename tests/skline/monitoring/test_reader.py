@@ -12,7 +12,7 @@ from skline.logs.schema import TABLES
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.monitoring.csv_stream import read_batches
-from skline.monitoring.reader import LogReader, Stretch
+from skline.monitoring.reader import LogReader, Period
 from skline.monitoring.run import Job
 from tests.fixtures.postgres import Server
 from tests.skline.monitoring.conftest import DAY, END
@@ -30,7 +30,7 @@ def reader(fill: Callable[..., None], job: Job) -> Iterator[LogReader]:
 
 
 def test_large_window_is_sampled_and_rare_labels_are_all_read(reader: LogReader) -> None:
-    reader.sample([Stretch(*WINDOW), Stretch(*WINDOW, labelled=True)], 1_000)
+    reader.sample([Period(*WINDOW), Period(*WINDOW, labelled=True)], 1_000)
     rows, labelled = reader.read(*WINDOW, 1_000), reader.read(*WINDOW, 1_000, labelled=True)
     assert 850 < len(rows) < 1_150
     everything = reader.read(END - 7 * DAY, END - DAY / 2**30, 100_000)

@@ -16,7 +16,7 @@ from skline.monitoring.concept import detect_rises
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
-from skline.monitoring.performance import draw_weighted, inclusion_stretches, metric_estimates, score_bands
+from skline.monitoring.performance import draw_weighted, inclusion_periods, metric_estimates, score_bands
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks, rows_ratio
 from skline.monitoring.result import Quality
@@ -198,7 +198,7 @@ def test_review_sample_holds_where_labels_are_missing_because_of_their_value(ran
         sample = BinarySample(truth[rows], scores[rows], 0.5)
         return metric_estimates(sample, rows, strata, None, 100, 1, only="brier")["brier"]
 
-    reviewed = brier(drawn, inclusion_stretches(drawn))
+    reviewed = brier(drawn, inclusion_periods(drawn))
     assert (reviewed.low or 1) < everything < (reviewed.high or 0)
     assert (brier(labelled, score_bands(scores)).low or 0) > everything
 

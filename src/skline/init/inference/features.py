@@ -30,7 +30,7 @@ AMOUNT_WORDS = {
     "distance", "length", "width", "height", "weight", "size", "duration", "population", "volume", "wage", "rent",
     "fare", "mileage", "horsepower", "speed", "sqft", "surface",
 }  # fmt: skip
-#: Of things that are counted, or measured in whole units by custom.
+#: Words in names of things that are counted, or usually measured in whole units.
 COUNT_WORDS = {
     "count", "counts", "number", "num", "n", "nr", "no", "qty", "quantity", "visits", "calls", "orders", "items",
     "children", "kids", "dependents", "siblings", "rooms", "bedrooms", "bathrooms", "pages", "clicks", "purchases",
@@ -38,7 +38,7 @@ COUNT_WORDS = {
     "tenure", "population", "rank", "score", "points", "views", "votes", "seats", "doors", "cylinders", "floor",
     "floors", "rating", "week", "weeks", "time", "size", "steps",
 }  # fmt: skip
-#: Of things that are measured.
+#: Words in names of things that are measured.
 MEASURE_WORDS = {
     "weight", "height", "length", "width", "depth", "temperature", "temp", "pressure", "glucose", "insulin",
     "cholesterol", "distance", "speed", "voltage", "current", "power", "energy", "humidity", "rainfall",
@@ -116,7 +116,7 @@ def is_measurement(name: str) -> bool:
 
 
 def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
-    """Name the inputs that are whole numbers in this table and are likely measurements; none if there are no such."""
+    """Name the inputs that are whole numbers in this table and are likely measurements; empty if there are none."""
     names = [guess.name for guess in guesses if guess.role == "input" and _may_have_fractions(guess)]
     if not names:
         return []

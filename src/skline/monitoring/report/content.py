@@ -50,15 +50,15 @@ class PageContent:
 def select_history(windows: Iterable[PastResult], newest: PastResult) -> tuple[PastResult, ...]:
     """Return the windows of the same length that end before the newest, and the newest, oldest first.
 
-    Of more than MAX_WINDOWS, the last of each of as many equal stretches of time is returned.
+    Of more than MAX_WINDOWS, the last of each of as many equal periods is returned.
     """
     earlier = [each for each in windows if each.length == newest.length and each.end < newest.end]
     chosen = [*sorted(earlier, key=lambda each: each.end), newest]
     if len(chosen) <= MAX_WINDOWS:
         return tuple(chosen)
     first, span = chosen[0].end, newest.end - chosen[0].end
-    by_stretch = {int((MAX_WINDOWS - 1) * ((each.end - first) / span)): each for each in chosen}
-    return tuple(by_stretch.values())
+    by_period = {int((MAX_WINDOWS - 1) * ((each.end - first) / span)): each for each in chosen}
+    return tuple(by_period.values())
 
 
 def release_marks(entries: Iterable[Entry]) -> tuple[ReleaseMark, ...]:

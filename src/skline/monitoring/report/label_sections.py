@@ -93,11 +93,11 @@ def _release_list(content: PageContent) -> str:
 
 
 def _curve(measured: Performance) -> str:
-    """Return the main metric of stretches within the window."""
+    """Return the main metric of periods within the window."""
     if len(measured.curve) < 2:
         return ""
     name = label_of(measured.metric)
-    caption = f"<b>{escape(name)} within the window</b>, of stretches of about {measured.curve[0].rows:,} labels."
+    caption = f"<b>{escape(name)} within the window</b>, of periods of about {measured.curve[0].rows:,} labels."
     moments = [Moment(each.start, each.value) for each in measured.curve]
     return over_time(moments, f"{name} within the window", caption, height=HEIGHT)
 

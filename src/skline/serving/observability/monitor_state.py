@@ -22,7 +22,7 @@ log = logging.getLogger("skline.serving")
 
 #: A state of 1,000 columns has 100 kB; parsing this much takes a quarter of a second, in a thread.
 MAX_BYTES = 2**20
-#: A scrape waits so long for a changed file, and exports the earlier state meanwhile.
+#: A scrape waits this long for a changed file; after that it exports the earlier state.
 WAIT_SECONDS = 1.0
 PREFIX = "skline_monitor_"
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
@@ -107,10 +107,10 @@ def parse_state(content: bytes) -> list[Metric]:
         for sample in family.samples:
             key = (sample.name, *sorted(sample.labels.items()))
             if sample.name != name or key in seen or not all(map(NAME.fullmatch, sample.labels)):
-                raise ValueError(f"a sample of {family.name} stands twice, or has another name or an invalid label")
+                raise ValueError(f"a sample of {family.name} occurs twice, or has another name or an invalid label")
             if sample.timestamp is not None or not math.isfinite(sample.value):
                 raise ValueError(f"a sample of {family.name} has a time, or is no finite number")
             seen.add(key)
     if len({family.name for family in families}) < len(families):
-        raise ValueError("a family stands twice")
+        raise ValueError("a family occurs twice")
     return families

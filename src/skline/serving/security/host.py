@@ -35,7 +35,7 @@ class HostCheck:
             if scope["http_version"] == "1.1":
                 raise errors.invalid_host("the header Host is missing; send it once")
         elif (number := _count(scope["headers"])) > 1:
-            raise errors.invalid_host(f"the header Host is there {number} times; send it once")
+            raise errors.invalid_host(f"the header Host occurs {number} times; send it once")
         elif not HOST.fullmatch(host):
             raise errors.invalid_host("the header Host is no name or address with an optional port, as in host:8000")
         else:

@@ -35,6 +35,7 @@ class Verdict(BaseModel):
     """The results of all gates for one artifact, compared with one champion or none.
 
     `improved` is True if the model is better than the champion beyond chance, and None if nothing was compared.
+    `warnings` are what a reader must know besides; they stop nothing.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -44,6 +45,7 @@ class Verdict(BaseModel):
     champion_version: str | None = None
     improved: bool | None = None
     gates: tuple[GateResult, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:

@@ -13,6 +13,7 @@ from skline.evaluation.champion import Comparison, compare_with_champion, open_c
 from skline.evaluation.champion_rows import NotComparable, find_comparable_rows
 from skline.evaluation.frame_scorers import artifact_scorer
 from skline.evaluation.runtime_costs import ROUNDS, Costs, measure_costs
+from skline.evaluation.warnings import find_warnings
 from skline.release.verdict import Verdict
 from skline.settings.evaluation import Evaluate, Gates
 
@@ -24,6 +25,7 @@ def assess(
     load_table: LoadTable,
     metrics: dict[str, Any],
     details: dict[str, Any],
+    parts: dict[str, Any],
     costs: Costs,
     evaluate: Evaluate,
     limits: Gates,
@@ -38,6 +40,7 @@ def assess(
         champion_version=comparison and comparison.version,
         improved=gates.is_improved(result, artifact.digest),
         gates=gates.evaluate_gates(limits, metrics, details, result, costs, artifact.digest),
+        warnings=find_warnings(metrics, details, parts),
     )
     return verdict, comparison
 
@@ -118,7 +121,7 @@ def main() -> None:
 
     settings = Settings.load()
     artifact = Artifact.open(paths.CANDIDATE, read_digest(paths.CANDIDATE_DIGEST))
-    metrics, details = read_json(paths.METRICS), read_json(paths.EVALUATION)
+    metrics, details, parts = (read_json(path) for path in (paths.METRICS, paths.EVALUATION, paths.SPLIT_REPORT))
     costs = measure_costs(artifact, paths.CANDIDATE)
     write_json(paths.COSTS, {"artifact_sha256": artifact.digest} | costs.model_dump())
     verdict, comparison = assess(
@@ -126,6 +129,7 @@ def main() -> None:
         lambda: read_table(paths.VALIDATED),
         metrics,
         details,
+        parts,
         costs,
         settings.evaluate,
         settings.gates,
@@ -144,13 +148,15 @@ def main() -> None:
             details=details,
             plots=plots,
             lineage=read_json(paths.LINEAGE),
-            parts=read_json(paths.SPLIT_REPORT),
+            parts=parts,
         ),
     )
     print(verdict.summary())
     for result in verdict.gates:
         outcome = result.outcome.upper() if result.passed is False else result.outcome
         print(f"{outcome}  {result.gate}: {result.reason}")
+    for warning in verdict.warnings:
+        print(f"WARNING  {warning}")
     print(
         f"on this machine a row takes {costs.latency_ms:g} ms of processor time ({costs.latency_low_ms:g} to "
         f"{costs.latency_high_ms:g} in {ROUNDS} rounds), and the model {costs.memory_mb:g} MB of memory"

@@ -38,3 +38,5 @@ def main() -> None:
     artifact.copy(candidate, paths.ARTIFACT)
     write_text(paths.ARTIFACT_DIGEST, candidate.digest + "\n")
     print(f"{verdict.summary()} {paths.ARTIFACT} is {candidate.version}")
+    for warning in verdict.warnings:
+        print(f"WARNING  {warning}")

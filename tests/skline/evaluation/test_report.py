@@ -64,7 +64,7 @@ def html(packaged: demo.Packaged) -> str:
         GateResult(gate="gap error", passed=None, reason="undecided on these rows"),
         GateResult(gate="floor r2", passed=False, reason="0.1"),
     )
-    verdict = Verdict(artifact_sha256=artifact.digest, gates=gates)
+    verdict = Verdict(artifact_sha256=artifact.digest, gates=gates, warnings=("R² is < 0",))
     return render_report(
         settings, artifact, verdict, None, metrics=result.metrics, details=result.details, plots=result.plots,
         lineage={"source": "flats.csv", "rows": 2_100}, parts=describe_parts(parts, CONTRACT),
@@ -84,8 +84,13 @@ def test_report_compares_groups_of_a_sensitive_column(html: str) -> None:
 
 
 def test_gates_that_cannot_tell_stand_between_those_that_failed_and_those_that_passed(html: str) -> None:
-    tags = re.findall(r'<li class="(\w+)"><span class="tag">([^<]+)</span>', html)
+    tags = re.findall(r'<li class="(\w+)"><span class="tag">([^<]+)</span><b>', html)
     assert tags == [("no", "failed"), ("undecided", "undecided"), ("yes", "passed")]
+
+
+def test_warnings_follow_the_verdict(html: str) -> None:
+    header = html.split("</header>", maxsplit=1)[0]
+    assert header.endswith('<span class="tag">warning</span><span>R² is &lt; 0.</span></li></ul>\n')
 
 
 def test_report_fits_a_phone(html: str, tmp_path: Path) -> None:

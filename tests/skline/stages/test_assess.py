@@ -55,7 +55,7 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
 
 def assess_artifact(artifact: Artifact, evaluated: evaluate.Evaluated, limits: Gates = LIMITS) -> Any:
     details = json.loads(json.dumps(evaluated.details))
-    return assess.assess(artifact, demo.validated, evaluated.metrics, details, COSTS, SETTINGS, limits, seed=1)
+    return assess.assess(artifact, demo.validated, evaluated.metrics, details, {}, COSTS, SETTINGS, limits, seed=1)
 
 
 def release(artifact: str, digest: str) -> None:

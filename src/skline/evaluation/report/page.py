@@ -82,7 +82,12 @@ def _banner(verdict: Verdict) -> str:
     conclusion, _, rest = verdict.summary().partition(": ")
     kind = "verdict" if verdict.passed else "verdict no"
     head = "May be released" if verdict.passed else "Must not be released"
-    return f'<div class="{kind}"><p><strong>{head}</strong> {escape(conclusion)}: {escape(rest)}</p></div>'
+    warnings = "".join(
+        f'<li class="warning"><span class="tag">warning</span><span>{escape(warning)}.</span></li>'
+        for warning in verdict.warnings
+    )
+    banner = f'<div class="{kind}"><p><strong>{head}</strong> {escape(conclusion)}: {escape(rest)}</p></div>'
+    return banner + (f'<ul class="gates warnings">{warnings}</ul>' if warnings else "")
 
 
 def _gates(verdict: Verdict) -> str:

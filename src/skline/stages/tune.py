@@ -25,6 +25,7 @@ from skline.scoring.golden_verification import (
     predict_golden_rows,
 )
 from skline.scoring.planning import ScoringChoice, choose_scoring
+from skline.scoring.row_independence import find_row_dependence
 from skline.settings import Settings
 from skline.tuning.tune import tune
 
@@ -68,9 +69,19 @@ def write_model(
     Returns
     -------
     How the pipeline is scored: by a plan or by itself.
+
+    Raises
+    ------
+    SklineError
+        If the prediction for a row depends on the other rows of its batch.
     """
-    golden_rows = predict_golden_rows(contract, pipeline, golden)
-    choice, plan = choose_scoring(pipeline, contract.inputs, parse_rows(contract, golden))
+    golden_rows, parsed = predict_golden_rows(contract, pipeline, golden), parse_rows(contract, golden)
+    choice, plan = choose_scoring(pipeline, contract.inputs, parsed)
+    if plan is None and (dependence := find_row_dependence(pipeline, contract.inputs, parsed)):
+        raise SklineError(
+            f"tune: {dependence}, so a client would get other predictions than the evaluation measured. Let the step "
+            "learn such values in fit (a scikit-learn transformer), or compute them in src/model/source.py"
+        )
     if choice.exactness == "ulp":
         golden_rows = add_single_row_predictions(contract, pipeline, golden_rows)
     write_joblib(paths.MODEL, pipeline)

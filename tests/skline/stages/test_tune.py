@@ -4,8 +4,11 @@ import hashlib
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skline import paths
 from skline.artifact import GoldenRows
@@ -79,3 +82,16 @@ def test_fit_that_predicts_differently_in_another_process_is_not_tuned(project: 
     write_text(paths.FITTED_ROWS, stored.model_copy(update={"probabilities": shifted}).model_dump_json())
     with pytest.raises(SklineError, match=r"models/fitted.joblib does not predict as when it was fitted: golden row 0"):
         run(0.3)
+
+
+def test_pipeline_whose_predictions_depend_on_the_other_rows_is_rejected(project: Path) -> None:
+    frame = demo.parts()["train"].head(500)
+    steps = [("relative", FunctionTransformer(relative_distance)), *demo.pipeline().steps]
+    fitted = Pipeline(steps).fit(frame[demo.contract().input_names], frame[demo.contract().target.name])
+    with pytest.raises(SklineError, match="the step 'relative' computes a row from other rows of the batch"):
+        stage.write_model(fitted, demo.contract(), rows(8))
+    assert not paths.MODEL.exists()
+
+
+def relative_distance(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(distance=frame["distance"] / frame["distance"].mean())

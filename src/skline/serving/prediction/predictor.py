@@ -66,7 +66,8 @@ class Predictor:
     async def predict_row(
         self, release: ActiveRelease | None, row: Row, context: RequestContext | None, *, explain: bool = False
     ) -> Content:
-        """Predict for a validated row by a release; raises as `predict_json` does."""
+        """Predict for a validated row by a release, by the current one if it is None; raises as `predict_json` does."""
+        release = release or self._current_release()
         model, experiment = (None, None) if release is None else release
         if model is not None and experiment is not None:
             return await self._router.predict_row(model, experiment, row, context, explain=explain)

@@ -205,6 +205,7 @@ class ModelManager:
 
     async def _serve_artifact(self, artifact: Artifact) -> bool:
         """Serve an artifact without a release; return False if it is rejected."""
+        log.info("loading %s", artifact.version)
         try:
             self._activate(ActiveRelease(await self._load(artifact)))
         except InvalidArtifact as error:

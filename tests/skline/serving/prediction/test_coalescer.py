@@ -301,3 +301,13 @@ def test_client_that_disconnects_while_waiting_does_no_harm(
         unblock.set()
     assert sync_service.client.post("/predict", json=ROW).status_code == 200
     assert not caplog.records
+
+
+def test_request_before_the_model_is_loaded_gets_the_same_503_on_every_way(packaged: demo.Packaged) -> None:
+    with service_of(packaged) as service:
+        service.service.app.state.container.models.current = None
+        [(status, _, response)] = service.send_together(json.dumps(ROWS[0]).encode())
+        batch = service.client.post("/predict/batch", json=ROWS[:1])
+    assert (status, batch.status_code) == (503, 503)
+    assert response["detail"] == batch.json()["detail"]
+    assert response["detail"][0]["msg"] == "the model is not loaded; see /health/ready"

@@ -176,9 +176,15 @@ class ReleaseStore:
             entry = journal.entry(entry.restores) if entry.restores is not None else _previous(journal, entry)
             if entry is not None and entry.release.champion.sha256 != current.champion.sha256:
                 return entry
+        champion = current.champion
+        undone = next(
+            (each.release for each in self.history() if each.release.champion.sha256 != champion.sha256), None
+        )
+        if undone is None:
+            raise SklineError(f"{champion.version} is the only champion so far, so there is nothing to roll back to")
         raise SklineError(
-            f"no release before {current.number} had another champion than {current.champion.version}; "
-            "choose a release with --to, `skline releases` lists them"
+            f"{champion.version} is the first champion, and the releases after it were rolled back; to serve "
+            f"{undone.champion.version} again, run `skline rollback --to {undone.number}`"
         )
 
 

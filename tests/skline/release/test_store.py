@@ -82,12 +82,20 @@ def test_a_rollback_ends_an_experiment_first_and_a_second_rollback_goes_further_
     assert (first.release.champion.version, first.release.experiment) == ("demo/2", None)
     second = releases.rollback(None, "")
     assert second.release.champion.version == "demo/1"
-    with pytest.raises(SklineError, match="no release before 5 had another champion"):
+    with pytest.raises(SklineError, match="to serve demo/2 again, run `skline rollback --to 4`"):
         releases.rollback(None, "")
     with pytest.raises(SklineError, match="has no release 77; its releases are 1, 2, 3, 4, 5"):
         releases.rollback(77, "")
     with pytest.raises(SklineError, match="serves demo/1 already, as release 1 did"):
         releases.rollback(1, "")
+
+
+def test_without_another_champion_there_is_nothing_to_roll_back_to(
+    releases: ReleaseStore, packaged: demo.Packaged
+) -> None:
+    promote(releases, packaged.digest, "demo/1")
+    with pytest.raises(SklineError, match="demo/1 is the only champion so far"):
+        releases.rollback(None, "")
 
 
 def test_a_rollback_to_a_changed_artifact_changes_nothing(releases: ReleaseStore, packaged: demo.Packaged) -> None:

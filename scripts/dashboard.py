@@ -143,7 +143,7 @@ PANELS: dict[str, tuple[Panel, ...]] = {
             f"max(skline_monitor_window_rows{MONITOR})",
         ),
         stat(
-            "Age of monitoring", "Since `skline monitor` last succeeded; the states are those of then",
+            "Age of monitoring", "Since `skline monitor` last succeeded; the states are of that time",
             f"time() - max(skline_monitor_run_timestamp_seconds{MONITOR})", "s",
             limits=((0, "green"), (2 * 86_400, "red")),
         ),

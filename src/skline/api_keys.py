@@ -33,6 +33,10 @@ KEY_FILE = Path("keys.json")
 _LIFETIME = re.compile(r"([1-9][0-9]{0,4})d", re.ASCII)
 
 
+class UnreadableKeyFile(SklineError):
+    """The key file cannot be read now: its content may be valid."""
+
+
 class Key(BaseModel):
     """A key as the file stores it: its hash and metadata, not the key itself."""
 
@@ -99,16 +103,22 @@ def parse(content: str | bytes, source: str) -> KeyFile:
 
 
 def read(path: Path) -> KeyFile:
-    """Read a key file; SklineError if it is missing or not valid.
+    """Read a key file.
 
-    A pipe is rejected: reading it would wait for a writer, and stop a service that follows the file.
+    Raises
+    ------
+    UnreadableKeyFile
+        If it is missing, or cannot be read.
+    SklineError
+        If it is not valid, or a pipe: reading one would wait for a writer, and stop a service that follows the file.
     """
     if path.exists() and not path.is_file():
         raise SklineError(f"{path} is no regular file; create one with `skline key new`")
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise SklineError(f"{path} cannot be read ({error.strerror}); create one with `skline key new`") from None
+        message = f"{path} cannot be read ({error.strerror}); create one with `skline key new`"
+        raise UnreadableKeyFile(message) from None
     return parse(content, str(path))
 
 

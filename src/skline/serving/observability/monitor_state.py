@@ -34,13 +34,13 @@ class MonitorState(Collector):
     Attributes
     ----------
     failures : int
-        Changes of the file after which it could not be read. A missing file is no failure.
+        Refreshes that could not read the file, and changes after which it was damaged. A missing file is no failure.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._families: list[Metric] = []
-        self._signature: tuple[int, int, int] | None = None
+        self._signature: tuple[int, ...] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._logger = ThrottledLogger(log)
         self.failures = 0
@@ -64,7 +64,7 @@ class MonitorState(Collector):
         """Read the file if it has changed; never raises."""
         try:
             found = self._path.stat()
-            signature = (found.st_mtime_ns, found.st_size, found.st_ino)
+            signature = (found.st_mtime_ns, found.st_ctime_ns, found.st_size, found.st_ino)
             if signature == self._signature:
                 return
             self._signature = signature
@@ -77,6 +77,8 @@ class MonitorState(Collector):
         except Exception as error:  # noqa: BLE001 - prometheus_client's parser raises anything on damaged text
             self._families = []
             self.failures += 1
+            if isinstance(error, OSError):  # the next refresh reads it again
+                self._signature = None
             reason = str(error) if isinstance(error, ValueError | OSError) else type(error).__name__
             self._logger.log(logging.WARNING, f"/metrics lacks the state of monitoring: {self._path}: {reason}"[:500])
 

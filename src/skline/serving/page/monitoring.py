@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
@@ -38,6 +39,11 @@ def make_router(path: Path, *, tls: bool = False) -> APIRouter:
     return router
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a file that this process may look at; in Python before 3.14, `Path.is_file` may raise."""
+    return os.path.isfile(path)  # noqa: PTH113
+
+
 def read_page(path: Path) -> bytes:
     """Read the page.
 
@@ -46,7 +52,7 @@ def read_page(path: Path) -> bytes:
     RequestError
         404 if there is none, 503 if it cannot be read, or is too large to be one.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise RequestError(
             404,
             "there is no page of monitoring; run `skline monitor`, and set SKLINE_MONITOR_FOLDER where its results are "

@@ -8,6 +8,7 @@ from pathlib import Path
 from fastapi import APIRouter, HTTPException, Request, Response
 
 from skline.artifact import Artifact
+from skline.serving.page.monitoring import is_file
 from skline.serving.page.render import render_page
 from skline.serving.security.headers import page_headers
 
@@ -45,7 +46,7 @@ def make_router(
     async def index(request: Request) -> Response:
         """Return the page."""
         artifact = current_artifact(request)
-        is_monitored = monitor_page is not None and await asyncio.to_thread(monitor_page.is_file)
+        is_monitored = monitor_page is not None and await asyncio.to_thread(is_file, monitor_page)
         key = (artifact.digest, is_monitored)
         if key not in cache:
             cache.clear()

@@ -14,6 +14,7 @@ from secrets import compare_digest
 from skline import api_keys
 from skline.errors import SklineError
 from skline.serving import errors
+from skline.throttled_logger import Throttle, ThrottledLogger
 
 log = logging.getLogger("skline.security")
 
@@ -88,6 +89,7 @@ class KeyStore:
         self._wall_clock = wall_clock
         self._inline = () if inline is None else api_keys.parse(inline, "SKLINE_SECURITY__API_KEYS").keys
         self._key_required = inline is not None
+        self._logger, self._throttle = ThrottledLogger(log), Throttle()
         self._keys: dict[bytes, _StoredKey] = {}
         self._signature = self._file_signature()
         self._install(api_keys.read(file).keys if file is not None and self._signature is not None else None)
@@ -153,27 +155,32 @@ class KeyStore:
     def reload_if_changed(self) -> None:
         """Load the file if it has changed; a broken or missing file leaves the last valid keys in force.
 
-        Until it is loaded, the previous keys are in force.
+        Until it is loaded, the previous keys are in force. A file that could not be read is read again at the next
+        call: it may say that a key is revoked.
         """
         signature = self._file_signature()
         if signature == self._signature or self.file is None:
             return
-        self._signature = signature
         try:
             self._install(api_keys.read(self.file).keys)
         except SklineError as error:
             self.reload_failures += 1
-            log.error("the changed key file is not used, the previous keys stay in force: %s", error)  # noqa: TRY400
+            message = f"the changed key file is not used, the previous keys stay in force: {error}"
+            self._logger.log(logging.ERROR, message)
+            if isinstance(error, api_keys.UnreadableKeyFile) and signature is not None:
+                return
         else:
             self.reloads += 1
             log.info("the key file has changed: %d keys are valid", self.valid_keys)
+        self._signature = signature
 
     def _follow(self) -> None:
         while not self._closed.wait(RELOAD_SECONDS):
             try:
                 self.reload_if_changed()
             except Exception:
-                log.exception("the key file could not be checked for changes; the previous keys stay in force")
+                if self._throttle.admit("failure") is not None:
+                    log.exception("the key file could not be checked for changes; the previous keys stay in force")
 
     def _install(self, file_keys: tuple[api_keys.Key, ...] | None) -> None:
         """Put the keys of the file (None if there is no file) and of the setting in force."""
@@ -182,13 +189,13 @@ class KeyStore:
         self._keys = keys
         self._key_required = self._key_required or file_keys is not None
 
-    def _file_signature(self) -> tuple[int, int, int] | None:
+    def _file_signature(self) -> tuple[int, ...] | None:
         """Return what changes with the file's content; None if there is no file."""
         try:
             stat = self.file.stat() if self.file is not None else None
         except OSError:
             return None
-        return stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        return stat and (stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
 
 
 def _stored_key(key: api_keys.Key) -> _StoredKey:

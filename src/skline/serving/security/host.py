@@ -12,6 +12,19 @@ from skline.serving.security.headers import RawHeader
 HOST = re.compile(
     rb"(?:\[([A-Za-z0-9:.%_~!$&'()*+,;=-]+)\]|((?:[A-Za-z0-9._~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})*))(?::[0-9]*)?"
 )
+#: The authority of a request target in absolute form; targets in other forms begin with / or are * or HOST:PORT.
+AUTHORITY = re.compile(rb"[A-Za-z][A-Za-z0-9+.-]*://([^/?#]*)")
+
+
+def use_host_of_target(headers: list[RawHeader], target: bytes) -> None:
+    """Replace the Host of a request by that of its target, if this is in absolute form (RFC 9112, 3.2.2).
+
+    A request without exactly one Host stays as it is, and is rejected later.
+    """
+    authority = AUTHORITY.match(target)
+    if authority is not None and _count(headers) == 1:
+        position = next(index for index, (name, _) in enumerate(headers) if name == b"host")
+        headers[position] = (b"host", authority[1])
 
 
 class HostCheck:
@@ -26,13 +39,14 @@ class HostCheck:
         Raises
         ------
         RequestError
-            400 if there is more than one Host, none in a request of HTTP/1.1, or one that is not valid.
+            400 if there is more than one Host, none in a request of another version than HTTP/1.0, or one that is not
+            valid.
         """
         host = context.headers.get(b"host")
         if host == self._valid:
             return
         if host is None:
-            if scope["http_version"] == "1.1":
+            if scope["http_version"] != "1.0":
                 raise errors.invalid_host("the header Host is missing; send it once")
         elif (number := _count(scope["headers"])) > 1:
             raise errors.invalid_host(f"the header Host occurs {number} times; send it once")

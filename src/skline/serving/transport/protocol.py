@@ -17,6 +17,7 @@ from typing import Any
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from skline.serving.security.host import use_host_of_target
 from skline.serving.transport.coalescing import CoalescingTransport
 from skline.serving.transport.connections import (
     MAX_HEAD_BYTES,
@@ -208,6 +209,7 @@ class FastPathProtocol(HttpToolsProtocol):
             self.scope["method"] = "POST"
             self.headers = []
         elif not self._upgrade_requested():
+            use_host_of_target(self.headers, self.url)
             super().on_headers_complete()
             self.headers = []
 

@@ -177,3 +177,25 @@ def test_page_needs_a_key_of_scope_admin(packaged: demo.Packaged, folder: Path, 
     with running(create_app(settings)) as client:
         headers = ({}, *({"X-API-Key": keys[scope]} for scope in ("predict", "admin")))
         assert [client.get("/monitor", headers=each).status_code for each in headers] == [401, 403, 200]
+
+
+def test_state_that_could_not_be_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.prom"
+    path.write_text(STATE)
+    state = MonitorState(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        state.read()
+    assert (state.failures, state.is_exported) == (1, False)
+    state.read()
+    assert (state.failures, state.is_exported) == (1, True)
+
+
+def test_folder_that_cannot_be_searched_leaves_the_pages(packaged: demo.Packaged, tmp_path: Path) -> None:
+    """Its name is too long for the file system, which fails as a folder without permission does, also for root."""
+    settings = ServiceSettings(
+        artifact=packaged.folder, artifact_digest=packaged.digest, monitor_folder=tmp_path / ("a" * 300)
+    )
+    with running(create_app(settings)) as client:
+        wait_until_loaded(client)
+        assert [client.get(path).status_code for path in ("/", "/monitor", "/metrics")] == [200, 404, 200]

@@ -300,3 +300,49 @@ def test_a_broken_key_file_or_setting_is_an_error_at_start(file: Path) -> None:
 def test_no_auth_admits_every_caller_although_there_are_keys(file: Path) -> None:
     api_keys.add(file, "first", ["predict"])
     assert KeyStore(file, no_auth=True).authorize(b"", b"", "admin") is ANONYMOUS
+
+
+def test_file_that_could_not_be_read_is_read_again(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    key, token = api_keys.add(file, "first", ["predict"])
+    keys = KeyStore(file)
+    api_keys.revoke(file, key.id)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda _: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
+        for _ in range(3):
+            keys.reload_if_changed()
+            assert keys.authorize(b"", token.encode(), "predict").name == "first"
+    assert keys.reload_failures == 3
+    assert len(caplog.records) == 1
+    keys.reload_if_changed()
+    assert rejection(keys, api_key=token.encode()).status == 401
+    keys.reload_if_changed()
+    assert (keys.reloads, keys.reload_failures) == (1, 3)
+
+
+def test_change_in_place_that_keeps_size_and_time_is_noticed(file: Path) -> None:
+    _, token = api_keys.add(file, "first", ["predict"])
+    os.utime(file, ns=(1, 1))
+    keys = KeyStore(file)
+    content = json.loads(file.read_text())
+    content["keys"][0]["sha256"] = "0" * 64
+    with file.open("r+") as opened:
+        opened.write(json.dumps(content, indent=2) + "\n")
+    os.utime(file, ns=(1, 1))
+    keys.reload_if_changed()
+    assert rejection(keys, api_key=token.encode()).status == 401
+
+
+def test_keys_follow_a_link_that_is_swapped(tmp_path: Path) -> None:
+    tokens = {}
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+        _, tokens[name] = api_keys.add(tmp_path / name / "keys.json", name, ["predict"])
+    (tmp_path / "data").symlink_to("old")
+    keys = KeyStore(tmp_path / "data" / "keys.json")
+    (tmp_path / "next").symlink_to("new")
+    (tmp_path / "next").rename(tmp_path / "data")
+    keys.reload_if_changed()
+    assert keys.authorize(b"", tokens["new"].encode(), "predict").name == "new"
+    assert rejection(keys, api_key=tokens["old"].encode()).status == 401

@@ -26,6 +26,7 @@ from skline.registry.record import (
 )
 from skline.registry.reproducibility import describe, differing_outputs
 from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
+from skline.release.manifest import Release, read_manifest
 from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from skline.release.verdict import Verdict, read_verdict
 from skline.search.result import NO_SEARCH, SearchResult
@@ -132,6 +133,22 @@ def build_line(
     )
 
 
+def describe_service(release: Release | None, version: str, digest: str) -> str | None:
+    """Return which version the service serves, if it is another one than the registered; None if it is this one.
+
+    Parameters
+    ----------
+    release : Release or None
+        The release in force; without one, the service serves what the gates admitted last.
+    version, digest : str
+        The number of the registered version, and the digest of its artifact.
+    """
+    if release is None or release.champion.sha256 == digest:
+        return None
+    served = f"{release.champion.version} is in service (release {release.number})"
+    return f"{served}; `skline promote {version}` serves this one"
+
+
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Flatten nested mappings: {"train": {"seed": 1}} → {"train.seed": 1}."""
     flat: dict[str, Any] = {}
@@ -178,6 +195,8 @@ def main() -> None:
     details = f"; {registered.provenance}" if registered.provenance else ""
     recorded_as = f"{manifest.registered_model} version {registered.version}"
     print(f"{recorded_as}, {state} run {registered.run_id}{details}; {line.made_from}")
+    if served := describe_service(read_manifest(paths.RELEASE), registered.version, artifact.digest):
+        print(served)
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
     if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
         print(describe(differing))

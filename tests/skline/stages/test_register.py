@@ -3,9 +3,10 @@
 import datetime as dt
 
 from skline.artifact import Artifact
+from skline.release.manifest import Arm, Release
 from skline.release.registered import RecordedVerdict
 from skline.release.verdict import GateResult, Verdict
-from skline.stages.register import build_line, verdict_tags
+from skline.stages.register import build_line, describe_service, verdict_tags
 from tests.fixtures import demo
 
 NOW = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
@@ -34,3 +35,12 @@ def test_line_of_the_record_has_the_verdict_only_if_it_is_about_the_artifact(pac
     line = build_line(manifest, packaged.digest, "3", (None, None), other, "f" * 64, NOW)
     assert (line.verdict, line.verdict_sha256) == (None, None)
     assert line.made_from == "outside of git"
+
+
+def test_register_says_which_version_is_in_service_if_it_is_another() -> None:
+    champion = Arm(name="champion", version="demo/3", artifact="artifacts/a", sha256="a" * 64, weight=10_000)
+    release = Release(number=2, published_at=NOW, arms=(champion,))
+    expected = "demo/3 is in service (release 2); `skline promote 4` serves this one"
+    assert describe_service(release, "4", "b" * 64) == expected
+    assert describe_service(release, "3", "a" * 64) is None
+    assert describe_service(None, "4", "b" * 64) is None

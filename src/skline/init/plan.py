@@ -23,10 +23,17 @@ from skline.init.inference.features import describe_input, whole_number_remarks
 from skline.init.inference.gates import choose_gates
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
-from skline.init.inference.roles import assign_ids, exclude_useless, find_group, find_time, is_complete
+from skline.init.inference.roles import (
+    assign_ids,
+    doubt_random_split,
+    exclude_useless,
+    find_group,
+    find_time,
+    is_complete,
+)
 from skline.init.inference.split import choose_split, training_part
 from skline.init.inference.table import InspectedTable, inspect_table
-from skline.init.inference.task import TaskChoice, choose_task
+from skline.init.inference.task import TaskChoice, choose_task, rare_class_remark
 from skline.paths import PARAMS
 from skline.sources import sql
 
@@ -136,7 +143,8 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         project.PIPELINE: render_pipeline(contract, choice.estimator),
         PARAMS: render_params(name, title, table.source, split, gates, test_rows, contract.task),
     }
-    remarks = [*table.remarks, *remarks, *([doubt] if doubt else []), *whole_number_remarks(guesses)]
+    rare = rare_class_remark(rows[contract.target.name], contract)
+    remarks = [*table.remarks, *remarks, *filter(None, (doubt, rare)), *whole_number_remarks(guesses)]
     return InitPlan(
         files,
         guesses,
@@ -253,7 +261,11 @@ def _assign_roles(
             f"no column is left to predict {target.name!r} from ({others or 'the table has no other column'}); add "
             "columns whose values are known before the target is"
         )
-    return time if (time is not None and time.role == "input" and group is None) or options.time else None
+    if options.time or (time is not None and time.role == "input" and group is None):
+        return time
+    if group is None:
+        doubt_random_split(guesses)
+    return None
 
 
 def _event_time_column(guesses: list[ColumnGuess], time: ColumnGuess | None) -> ColumnGuess | None:

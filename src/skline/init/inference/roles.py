@@ -17,6 +17,8 @@ NUMBER_SUFFIX = re.compile(r"((^|[\W_])(no|nr|num|number)|[^\W\d_]{3,}nr|nummer)
 MAX_P_VALUE = 1e-8
 #: A date may be missing in this share of the rows and still split them by time: these rows go to quarantine.
 MAX_MISSING_TIMES = 0.005
+#: A date with fewer distinct values is no time of the rows.
+MIN_TIMES = 20
 #: Words for entities that several rows may be about.
 ENTITY_WORDS = {
     "patient", "customer", "user", "subject", "client", "household", "person", "member", "account", "device",
@@ -187,21 +189,39 @@ def _alike_within(key: ColumnGuess, guesses: list[ColumnGuess]) -> str | None:
 
 def find_time(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess | None:
     """Find the column with the time of each row: the requested one, or else a date by its order or its name."""
-    dates = [g for g in guesses if g.kind in ("date", "datetime")]
     if requested is not None:
-        return next((g for g in dates if g.name == requested), None)
-    dates = [g for g in dates if g.role == "input" and is_complete(g) and not name_tokens(g.name) & OTHER_DATE_WORDS]
+        return next((g for g in guesses if g.name == requested and g.kind in ("date", "datetime")), None)
+    dates = [guess for guess in guesses if _may_be_time(guess)]
     for guess in dates:
         stamps = guess.values.dropna()
-        distinct = stamps.nunique()
         in_order = bool(stamps.is_monotonic_increasing or stamps.is_monotonic_decreasing)
-        if in_order and distinct >= 20:
+        if in_order and stamps.nunique() >= MIN_TIMES:
             guess.doubts.append("the rows are sorted by it, so the split is by time: the test part has the latest rows")
             return guess
     named = [g for g in dates if name_tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
-    if len(named) == 1 and named[0].values.nunique() >= 20:
+    if len(named) == 1 and named[0].values.nunique() >= MIN_TIMES:
         named[0].doubts.append(
             "the only date, so the split is by time: the test part has the latest rows; is it the time of the row?"
         )
         return named[0]
     return None
+
+
+def doubt_random_split(guesses: list[ColumnGuess]) -> None:
+    """Say of every input that may be the time of the row that the split is not by it, and how it would be."""
+    for guess in guesses:
+        if _may_be_time(guess) and guess.values.nunique() >= MIN_TIMES:
+            guess.doubts.append(
+                f"a {guess.kind}, but the split is random; if it is the time of the row, --time {guess.name!r} splits "
+                "by it"
+            )
+
+
+def _may_be_time(guess: ColumnGuess) -> bool:
+    """Whether an input can be the time of the row: a date in every row that is not, by its name, one of a person."""
+    return (
+        guess.role == "input"
+        and guess.kind in ("date", "datetime")
+        and is_complete(guess)
+        and not name_tokens(guess.name) & OTHER_DATE_WORDS
+    )

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
-from skline.contract.spec import Task
+from skline.contract.spec import Contract, Task, class_name
 from skline.errors import SklineError
 from skline.init.inference.column_guess import ColumnGuess
 
@@ -13,6 +13,8 @@ MIN_CLASS_ROWS = 5
 #: A target of whole numbers with more distinct values is a number; with fewer, each value is a class.
 MAX_INTEGER_CLASSES = 10
 MAX_CLASSES = 200
+#: Where one of two classes has a smaller share of the rows, few probabilities of it reach a threshold of 0.5.
+RARE_SHARE = 0.3
 
 
 class TaskChoice(NamedTuple):
@@ -66,6 +68,21 @@ def choose_task(target: ColumnGuess, requested: str | None = None) -> TaskChoice
             + _near_miss(target)
         )
     return choice
+
+
+def rare_class_remark(target: pd.Series, contract: Contract) -> str | None:
+    """Say that the threshold is 0.5 although one of two classes has a small share of the rows; None if it has not."""
+    if contract.task != "binary":
+        return None
+    shares = target.value_counts(normalize=True)
+    if (share := float(shares.min())) >= RARE_SHARE:
+        return None
+    rare = class_name(shares.index.tolist()[-1])
+    percent = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
+    return (
+        f"{percent} of the rows have {contract.target.name} = {rare}, and the threshold is 0.5: `skline threshold` shows "
+        "what others give, once the pipeline has run"
+    )
 
 
 def _near_miss(target: ColumnGuess) -> str:

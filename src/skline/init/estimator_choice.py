@@ -6,6 +6,7 @@ error of a difference is corrected for the overlap of training parts as Nadeau a
 """
 
 import math
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ from skline.init.codegen.estimators import FAMILIES, Estimator, Family, TargetSu
 from skline.init.codegen.libraries import require_library
 from skline.init.codegen.pipeline_source import render_pipeline
 from skline.init.dry_run import imported_source
+from skline.stages.progress import show_elapsed
 from skline.stages.train import set_params
 
 Positions = npt.NDArray[np.int64]
@@ -94,7 +96,10 @@ def choose_estimator(
     sample = draw(rows, contract, split["kind"])
     started = time.monotonic()
     folds = make_folds(sample, contract, split["kind"])
-    n_folds = measure(candidates, sample, contract, folds, started + seconds)
+    announcement = f"comparing {len(candidates)} estimators on {len(folds)} folds; no fit starts after {seconds:g} s …"
+    print(announcement, file=sys.stderr, flush=True)
+    with show_elapsed("comparing estimators"):
+        n_folds = measure(candidates, sample, contract, folds, started + seconds)
     best = min(candidates, key=lambda candidate: candidate.loss)
     if not n_folds:
         lines = (f"estimator: {default.describe()} (the comparison did not end within {seconds:g} seconds)",)

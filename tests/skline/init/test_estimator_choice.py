@@ -68,9 +68,10 @@ def test_nothing_is_compared_without_seconds_or_with_few_rows() -> None:
     assert few.lines == ("estimator: boosting, small trees (not compared: the training part has 40 rows)",)
 
 
-def test_a_comparison_that_does_not_end_is_said_to() -> None:
+def test_a_comparison_that_does_not_end_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
     rows = linear_rows()
     choice = choose_estimator(rows, contract_of(rows), RANDOM, seconds=1e-9)
+    assert capsys.readouterr().err == "comparing 4 estimators on 5 folds; no fit starts after 1e-09 s …\n"
     assert choice.lines == ("estimator: boosting, small trees (the comparison did not end within 1e-09 seconds)",)
 
 

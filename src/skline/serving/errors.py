@@ -74,11 +74,20 @@ def validation_details(error: ValidationError, first_index: int = 0) -> list[dic
 
     `first_index` is the index in the body of the first item that was validated, if it is a list.
     """
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    return [
-        {"loc": ["body", *_shifted(detail["loc"], first_index)], "msg": detail["msg"], "type": detail["type"]}
-        for detail in details[:MAX_ERRORS]
-    ]
+    details = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
+    missing = {_folded(detail["loc"]): detail["loc"] for detail in details if detail["type"] == "missing"}
+    listed = []
+    for detail in details:
+        loc, message = detail["loc"], detail["msg"]
+        if detail["type"] == "extra_forbidden" and (meant := missing.get(_folded(loc))):
+            message += f"; did you mean {meant[-1]!r}?"
+        listed.append({"loc": ["body", *_shifted(loc, first_index)], "msg": message, "type": detail["type"]})
+    return listed
+
+
+def _folded(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    """Return a location whose field is without case, blanks and punctuation, in which attributes of Python differ."""
+    return (*location[:-1], "".join(filter(str.isalnum, str(location[-1]).casefold()))) if location else ()
 
 
 def _shifted(location: tuple[int | str, ...], by: int) -> tuple[int | str, ...]:

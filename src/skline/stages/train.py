@@ -4,7 +4,8 @@ Calibration, threshold and interval are set by the next stage, tune: other value
 """
 
 import difflib
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -51,7 +52,8 @@ def train(
     Raises
     ------
     SklineError
-        If the pipeline is none for this task, a parameter is unknown, or scikit-learn rejects a value.
+        If the pipeline is none for this task, a parameter is unknown, scikit-learn rejects a value, or a step looks up
+        a column by a name that is not its own.
     """
     pipeline = build(contract)
     require_estimator_of_task(pipeline, contract)
@@ -65,6 +67,14 @@ def train(
     try:
         with show_elapsed("fit"):
             pipeline.fit(rows[contract.input_names], rows[contract.target.name].to_numpy())
+    except KeyError as error:
+        if (misnamed := misnamed_column(error, contract.input_names)) is None:
+            raise
+        name, column = misnamed
+        raise SklineError(
+            f"src/model/pipeline.py uses {name!r}; the column is called {column!r} (where src/model/contract.py gives "
+            "an `alias`, that is the name)"
+        ) from error
     except ValueError as error:
         raise SklineError(
             f"the pipeline of src/model/pipeline.py cannot be fitted on {len(rows)} rows: {error}"
@@ -100,6 +110,15 @@ def unused_inputs(pipeline: Pipeline, contract: Contract) -> dict[str, list[str]
         taken.update(columns)
     groups = contract.feature_groups()
     return {group: names for group, names in groups.items() if not taken & set(names)}
+
+
+def misnamed_column(error: KeyError, names: Sequence[str]) -> tuple[str, str] | None:
+    """Return the name that pandas looked up in vain, and the column in `names` that it resembles, if there is one."""
+    folded = {name.casefold(): name for name in names}
+    for name in re.findall("'([^']*)'", str(error)):
+        if name not in names and (similar := difflib.get_close_matches(name.casefold(), folded, n=1)):
+            return name, folded[similar[0]]
+    return None
 
 
 def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None:

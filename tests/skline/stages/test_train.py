@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import Ridge
 from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.tree import DecisionTreeClassifier
 
 from skline.contract.spec import Contract
@@ -126,3 +127,26 @@ def test_equal_fits_give_equal_plans() -> None:
 def test_pipeline_of_another_task_is_rejected_before_it_is_fitted(build: Any, message: str) -> None:
     with pytest.raises(SklineError, match=message):
         train(demo.parts()["train"].head(50), demo.contract(), build, {}, 0)
+
+
+def by_subscript(X: pd.DataFrame) -> pd.DataFrame:
+    return X[["distance"]].assign(miles=X["Distanz"])
+
+
+@pytest.mark.parametrize("select", [by_subscript, lambda X: X[["Distanz"]]])
+def test_column_under_the_name_of_its_attribute_is_an_error_of_one_line(select: Any) -> None:
+    rows = demo.parts()["train"]
+    message = "pipeline.py uses 'Distanz'; the column is called 'distance'"
+    with pytest.raises(SklineError, match=message):
+        train(
+            rows, demo.contract(), lambda _: make_pipeline(FunctionTransformer(select), DummyClassifier()), {}, seed=1
+        )
+
+
+def test_other_key_error_keeps_its_traceback() -> None:
+    def look_up(X: pd.DataFrame) -> pd.DataFrame:
+        return X.assign(weight={"JFK": 1.0}["nowhere"])
+
+    build = lambda _: make_pipeline(FunctionTransformer(look_up), DummyClassifier())  # noqa: E731
+    with pytest.raises(KeyError, match="nowhere"):
+        train(demo.parts()["train"], demo.contract(), build, {}, seed=1)

@@ -24,9 +24,12 @@ HEADER = '''"""The columns of the table: what a request to /predict contains, an
 
 Validation, the API and its documentation, batch scoring, drift profiles and tests are derived from these two
 classes. Only source.py names columns too, where it computes one.
-"""
+{aliases}"""
 
 '''
+ALIASES = """
+The name of a column is its `alias`, in pipeline.py, source.py, tables and requests; the attribute is used nowhere else.
+"""
 LEAKS_COMMENT = "#: Source columns that must not be inputs, because they reveal the target, with the evidence.\n"
 
 
@@ -49,7 +52,7 @@ def render_contract(guesses: list[ColumnGuess], target: ColumnGuess, event_time:
         [guess.name for guess in [*inputs, target, *others]] + ([event_time.name] if event_time else [])
     )
     inputs_text = f"The columns of {table} that are known when {target.name} is predicted."
-    lines = [HEADER]
+    lines = [HEADER.format(aliases=ALIASES if any(name != attribute for name, attribute in names.items()) else "")]
     if any(guess.kind in ("date", "datetime") for guess in [*inputs, *others]):
         lines.append("import datetime as dt\n\n")
     if any(set(DEFAULT_MISSING) <= set(guess.missing or ()) for guess in [*inputs, target, *others]):

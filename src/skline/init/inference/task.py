@@ -80,8 +80,8 @@ def rare_class_remark(target: pd.Series, contract: Contract) -> str | None:
     rare = class_name(shares.index.tolist()[-1])
     percent = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
     return (
-        f"{percent} of the rows have {contract.target.name} = {rare}, and the threshold is 0.5: `skline threshold` shows "
-        "what others give, once the pipeline has run"
+        f"{percent} of the rows have {contract.target.name} = {rare}, and the threshold is 0.5: `skline threshold` "
+        "shows what others give, once the pipeline has run"
     )
 
 

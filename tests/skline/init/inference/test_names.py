@@ -2,6 +2,8 @@
 
 import keyword
 
+import pandas as pd
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -40,11 +42,16 @@ def test_literal_evaluates_to_its_text(text: str) -> None:
 @given(NAMES)
 @example(["a\x00b\x1b", "c"])
 def test_rendered_contract_keeps_column_names(names: list[str]) -> None:
-    import pandas as pd
-
     guesses = [ColumnGuess(name, "integer", pd.Series([1, 2, 3]), ["whole numbers"]) for name in names]
     guesses[0].role = "target"
     with imported_source(render_contract(guesses, guesses[0], None, "t.csv")) as module:
         contract = derive_module(module)
     assert contract.input_names == names[1:]
     assert contract.target.name == names[0]
+
+
+@pytest.mark.parametrize(("name", "said"), [("Monatsbeitrag", True), ("monatsbeitrag", False)])
+def test_contract_says_which_name_counts_where_attributes_have_others(name: str, said: bool) -> None:
+    guesses = [ColumnGuess(each, "integer", pd.Series([1, 2, 3]), ["whole numbers"]) for each in ("y", name)]
+    guesses[0].role = "target"
+    assert ("The name of a column is its `alias`" in render_contract(guesses, guesses[0], None, "t.csv")) == said

@@ -103,6 +103,13 @@ def test_missing_field_is_named(client: httpx.Client, example: dict[str, Any]) -
     }
 
 
+def test_field_under_another_spelling_of_its_name_gets_the_name(client: httpx.Client, example: dict[str, Any]) -> None:
+    example["Sched Dep-Time"] = example.pop("sched_dep_time")
+    for path, body in (("/predict", example), ("/predict/batch", [example])):
+        messages = [detail["msg"] for detail in client.post(path, json=body).json()["detail"]]
+        assert messages == ["Field required", "Extra inputs are not permitted; did you mean 'sched_dep_time'?"]
+
+
 @pytest.mark.parametrize(
     "body",
     [

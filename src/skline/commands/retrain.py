@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from skline.logs.settings import LogSettings
     from skline.retraining.decision import Evidence
     from skline.retraining.journal import Training
-    from skline.retraining.training import Result
+    from skline.retraining.training import TrainingResult
     from skline.settings import Settings
 
 #: Exit status of a training whose candidate failed a gate.
@@ -92,7 +92,7 @@ def train(
     from skline.release.in_service import in_service
     from skline.release.store import current_user
     from skline.retraining import journal, training
-    from skline.retraining.matured import settled
+    from skline.retraining.matured import labels_complete_until
     from skline.stages.declared import read_declared
 
     def record(result: journal.Training) -> None:
@@ -101,7 +101,7 @@ def train(
         journal.append_entry(log.folder, entry)
         print(entry.sentence, flush=True)
 
-    until, served = settled(now), in_service().digest
+    until, served = labels_complete_until(now), in_service().digest
     try:
         declared = read_declared(settings.source)
         added = training.add_snapshot(settings, log, declared, until)
@@ -114,13 +114,13 @@ def train(
     record(result.training)
     if settings.retrain.auto_promote == "full":
         promote(settings, result, why, record)
-    if changed := training.to_commit():
+    if changed := training.files_to_commit():
         print(f"to commit: {' '.join(changed)}")
     return REJECTED if result.training.outcome == "rejected" else 0
 
 
 def promote(
-    settings: "Settings", result: "Result", why: str, record: "Callable[[Training], None]"
+    settings: "Settings", result: "TrainingResult", why: str, record: "Callable[[Training], None]"
 ) -> None:  # fmt: skip
     """Promote the version that a training registered, if every gate passed and it is not in service."""
     from skline.commands.promote import publish
@@ -147,13 +147,13 @@ def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *,
     from skline.release.registered import RegisteredVersion
     from skline.release.store import ReleaseStore
     from skline.retraining import journal
-    from skline.retraining.evidence import gather
-    from skline.retraining.matured import read_matured, settled
+    from skline.retraining.evidence import gather_evidence
+    from skline.retraining.matured import labels_complete_until, read_matured
 
     entries = journal.read_journal(log.folder)
     since = entries.up_to(now).labels_until
-    matured = read_matured(log, settings.monitor.label_horizon, since, settled(now))
-    return gather(
+    matured = read_matured(log, settings.monitor.label_horizon, since, labels_complete_until(now))
+    return gather_evidence(
         read_state(log.folder),
         settings.monitor,
         in_service().digest,

@@ -46,8 +46,8 @@ class Recomputation:
     probabilities: Mapping[str, float] | None = None
 
 
-class LoggedModel:
-    """Scores logged rows by one artifact, whose plan or pipeline it deserialises.
+class Recomputer:
+    """Computes logged predictions of one artifact again, whose plan or pipeline it deserialises.
 
     Parameters
     ----------
@@ -169,7 +169,7 @@ def _describe(error: Exception) -> str:
 def _is_equal(
     logged: LoggedPrediction, prediction: Any, probabilities: Mapping[str, float] | None, exactness: Exactness
 ) -> bool:
-    """Return whether the logged prediction is this one."""
+    """Return whether a prediction equals the logged one."""
     if (probabilities is None) != (logged.probabilities is None):
         return False
     if probabilities is None:

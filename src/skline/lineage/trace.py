@@ -11,7 +11,7 @@ from skline.lineage.artifacts import ArtifactStore, ArtifactUnavailable
 from skline.lineage.differences import describe_differences
 from skline.lineage.models import ModelRecord, read_model
 from skline.lineage.predictions import LoggedLabel, LoggedPrediction, read_labels_of, read_logged
-from skline.lineage.recomputation import LoggedModel, Recomputation, not_comparable
+from skline.lineage.recomputation import Recomputation, Recomputer, not_comparable
 from skline.logs.settings import LogSettings
 
 NOTHING_DIFFERS = (
@@ -91,7 +91,7 @@ class _Tracer:
                 logged, labels, self._model(digest) if digest else None, Recomputation("not comparable", reason)
             )
         loaded = self._loaded(digest)
-        if not isinstance(loaded, LoggedModel):
+        if not isinstance(loaded, Recomputer):
             return Trace(logged, labels, self._model(digest), loaded)
         result = loaded.recompute(logged)
         differences = self._differences(digest) if result.outcome == "different" else ()
@@ -99,10 +99,10 @@ class _Tracer:
             result = replace(result, reason=describe_values(result))
         return Trace(logged, labels, self._model(digest), result, differences)
 
-    def _load(self, digest: str) -> LoggedModel | Recomputation:
+    def _load(self, digest: str) -> Recomputer | Recomputation:
         """Load an artifact, or say why nothing can be compared."""
         try:
-            return LoggedModel(self._store.open(digest))
+            return Recomputer(self._store.open(digest))
         except (ArtifactUnavailable, InvalidArtifact) as error:
             return Recomputation("not comparable", str(error))
 

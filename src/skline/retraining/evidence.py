@@ -15,7 +15,7 @@ from skline.settings.monitor import Monitor, format_duration
 MAX_WINDOWS_AGO = 2
 
 
-def gather(
+def gather_evidence(
     state: MonitorState,
     monitor: Monitor,
     digest: str,

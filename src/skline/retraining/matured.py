@@ -35,7 +35,7 @@ class Matured(NamedTuple):
     predictions: pa.Table
 
 
-def settled(asof: dt.datetime) -> dt.datetime:
+def labels_complete_until(asof: dt.datetime) -> dt.datetime:
     """Return the time up to which all labels are in the log at a moment, in whole seconds."""
     return (asof - SETTLING).replace(microsecond=0)
 
@@ -69,7 +69,7 @@ def select_matured(
 ) -> Matured:
     """Select what matured at since < time ≤ until; the tables are those of the log up to then, or longer."""
     labels = labels.filter(pc.less_equal(labels["time"], _time(until)))
-    predictions = _of_users(predictions.filter(pc.less_equal(predictions["time"], _time(until - horizon))))
+    predictions = _returned_to_users(predictions.filter(pc.less_equal(predictions["time"], _time(until - horizon))))
     joined = join_labels(predictions, labels)
     reached = pc.add(joined["time"], pa.scalar(horizon, pa.duration("us")))
     is_row = pc.is_valid(joined["label"])
@@ -87,8 +87,8 @@ def _time(moment: dt.datetime) -> pa.Scalar:
     return pa.scalar(moment, pa.timestamp("us", tz="UTC"))
 
 
-def _of_users(predictions: pa.Table) -> pa.Table:
-    """Return the predictions that users got."""
+def _returned_to_users(predictions: pa.Table) -> pa.Table:
+    """Return the predictions that were returned to users: neither shadow scoring nor `skline compare`."""
     is_compared = pc.fill_null(pc.starts_with(predictions["request_id"], COMPARE_REQUEST_ID), False)
     is_shadow = pc.fill_null(pc.equal(predictions["role"], "shadow"), False)
     return predictions.filter(pc.invert(pc.or_(is_compared, is_shadow)))

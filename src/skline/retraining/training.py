@@ -30,7 +30,7 @@ from skline.stages.declared import Declared
 COMMITTED = (paths.FEEDBACK, paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.REPORTS, paths.REGISTERED)
 
 
-class Result(NamedTuple):
+class TrainingResult(NamedTuple):
     """The training, and the verdict on its candidate."""
 
     training: Training
@@ -85,7 +85,9 @@ def describe_snapshot(snapshot: Snapshot, content: Content, declared: Declared, 
     return lines
 
 
-def run_pipeline(settings: Settings, until: dt.datetime, snapshot: Snapshot | None, served: str, lock: int) -> Result:
+def run_pipeline(
+    settings: Settings, until: dt.datetime, snapshot: Snapshot | None, served: str, lock: int
+) -> TrainingResult:
     """Run `dvc repro`, and read its result.
 
     The stages up to the verdict run first, so that a verdict that is read is that of this run.
@@ -113,19 +115,19 @@ def run_pipeline(settings: Settings, until: dt.datetime, snapshot: Snapshot | No
     common = {"labels_until": until, "snapshot": name, "artifact_sha256": digest}
     if not verdict.passed:
         message = f"{verdict.summary()} {verdict.failures()}"
-        return Result(Training(outcome="rejected", message=message, **common), verdict)
+        return TrainingResult(Training(outcome="rejected", message=message, **common), verdict)
     _repro(lock=lock)
     lines = read_json_lines(paths.REGISTERED, RegisteredVersion).values
     line = next(each for each in reversed(lines) if each.artifact_sha256 == digest)
     outcome = "unchanged" if digest == served else "registered"
     version = f"{settings.project.name}/{line.version}"
-    return Result(
+    return TrainingResult(
         Training(outcome=outcome, version=version, message=verdict.summary(), **common),
         verdict,
     )
 
 
-def to_commit(root: Path = Path()) -> list[str]:
+def files_to_commit(root: Path = Path()) -> list[str]:
     """Return the changed files of a training that git keeps; none outside of git."""
     command = ["git", "status", "--porcelain", "--untracked-files=all", "--", *map(str, COMMITTED)]
     try:

@@ -1,7 +1,7 @@
 """Check that the prediction for a row does not depend on the other rows of its batch.
 
-A step that divides a column by its mean over the rows it is given predicts otherwise for a row alone than for the same
-row in a batch, and otherwise again in an evaluation on thousands of rows. No plan supports such a step, so only
+With a step that divides a column by its mean over the rows it is given, a row alone gets another prediction than the
+same row in a batch, and yet another in an evaluation on thousands of rows. No plan supports such a step, so only
 pipelines without a plan need this check.
 """
 

@@ -14,7 +14,7 @@ from skline.logs.stores import open_store
 from skline.release.manifest import Arm, Release, publish_manifest
 from skline.release.verdict import GateResult, Verdict
 from skline.retraining.journal import Training, read_journal
-from skline.retraining.training import Result
+from skline.retraining.training import TrainingResult
 from skline.settings import Settings
 from tests.fixtures import demo
 from tests.skline.retraining.conftest import DAY, label, prediction
@@ -91,11 +91,11 @@ def test_options_that_do_not_belong_together_are_rejected(arguments: tuple[str, 
         retrain(*arguments)
 
 
-def result(*, passed: bool | None) -> Result:
+def result(*, passed: bool | None) -> TrainingResult:
     """Return a training with a version, and a verdict with one gate that passed and another one."""
     gates = (GateResult(gate="floor", passed=True, reason=""), GateResult(gate="champion", passed=passed, reason=""))
     training = Training(outcome="registered", labels_until=NOW, artifact_sha256="d" * 64, version="flights/4")
-    return Result(training, Verdict(artifact_sha256="d" * 64, gates=gates))
+    return TrainingResult(training, Verdict(artifact_sha256="d" * 64, gates=gates))
 
 
 @pytest.mark.parametrize(

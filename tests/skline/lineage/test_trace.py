@@ -20,7 +20,7 @@ from skline.ids import new_prediction_id
 from skline.lineage.artifact_trace import find_digest
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.predictions import LoggedPrediction
-from skline.lineage.recomputation import LoggedModel
+from skline.lineage.recomputation import Recomputer
 from skline.lineage.trace import Trace, trace_predictions
 from skline.logs.settings import LogSettings
 from skline.registry.versions import Registry
@@ -230,13 +230,13 @@ def test_other_library_is_named_where_a_prediction_differs(project: Project, mon
 
 
 @cache
-def load(packaged: demo.Packaged) -> tuple[LoggedModel, Any]:
+def load(packaged: demo.Packaged) -> tuple[Recomputer, Any]:
     """Return the model, and the plan that the service scores by."""
     opened = Artifact.open(packaged.folder, packaged.digest)
-    return LoggedModel(opened), load_plan_or_pipeline(opened)[0]
+    return Recomputer(opened), load_plan_or_pipeline(opened)[0]
 
 
-def logged_prediction(model: LoggedModel, row: dict[str, Any], scored: Any, path: str = "plan") -> LoggedPrediction:
+def logged_prediction(model: Recomputer, row: dict[str, Any], scored: Any, path: str = "plan") -> LoggedPrediction:
     """Return the logged prediction of a row, as it is read from the log."""
     names = model.artifact.contract.class_names or []
     prediction, probabilities = scored
@@ -263,7 +263,7 @@ def test_any_row_of_the_contract_is_equal_and_one_changed_bit_is_not(packaged: d
 
 
 def test_pipeline_path_allows_the_last_bits_that_depend_on_the_batch(project: Project) -> None:
-    model = LoggedModel(Artifact.open(project.packaged.folder, project.packaged.digest))
+    model = Recomputer(Artifact.open(project.packaged.folder, project.packaged.digest))
     logged = trace_one(project, project.ids["batch"][0]).prediction
     by_fallback = dataclasses.replace(logged, scoring_path="previous")
     assert model.recompute(by_fallback).outcome == "equal"

@@ -7,7 +7,7 @@ from skline.monitoring.state import MonitorState, PastResult
 from skline.release.manifest import Release
 from skline.release.registered import RegisteredVersion
 from skline.retraining.decision import Evidence
-from skline.retraining.evidence import gather
+from skline.retraining.evidence import gather_evidence
 from skline.retraining.journal import Journal
 from skline.settings.monitor import Monitor
 from tests.skline.retraining.conftest import DAY, NOW
@@ -31,7 +31,7 @@ def evidence(*windows: PastResult, now: dt.datetime = NOW, **fields: Any) -> Evi
         "state": MonitorState(windows=windows), "monitor": Monitor(), "digest": DIGEST, "release": None,
         "registered": (), "journal": Journal(), "new_labels": 0, "now": now, "is_locked": False,
     }  # fmt: skip
-    return gather(**values | fields)
+    return gather_evidence(**values | fields)
 
 
 BAD, GOOD = {"performance/floor/roc_auc": True, "performance/floor/brier": False}, {"performance/floor/brier": False}

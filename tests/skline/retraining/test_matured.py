@@ -13,7 +13,7 @@ from skline.errors import SklineError
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.read import values
 from skline.logs.settings import LogSettings
-from skline.retraining.matured import SETTLING, read_matured, select_matured, settled
+from skline.retraining.matured import SETTLING, labels_complete_until, read_matured, select_matured
 from tests.skline.retraining.conftest import DAY, NOW, Write, label, prediction
 
 HORIZON = 2 * DAY
@@ -69,7 +69,7 @@ def test_predictions_are_those_since_the_oldest_row_that_reached_the_horizon(log
 
 
 def test_labels_of_the_last_minute_are_left_for_later() -> None:
-    assert settled(NOW + dt.timedelta(microseconds=7)) == NOW - SETTLING
+    assert labels_complete_until(NOW + dt.timedelta(microseconds=7)) == NOW - SETTLING
 
 
 def test_without_a_log_there_is_an_error_and_no_file(log: LogSettings) -> None:

@@ -1,11 +1,13 @@
 """Transformers and estimators for the steps of a Pipeline; they depend on scikit-learn and NumPy only.
 
-The names are imported on first use: a stored plan needs only `skline.features.time`, and must not import scikit-learn.
+The names are imported on first use: a stored plan needs only `skline.features.time` and
+`skline.features.arithmetic`, and must not import scikit-learn.
 """
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from skline.features.arithmetic import difference, ratio
     from skline.features.boosting import BoostingClassifier, BoostingRegressor
     from skline.features.time import PARTS, minutes_of_day, time_part
     from skline.features.transformers import TextFeatures, TimeFeatures, TimePart
@@ -17,7 +19,9 @@ __all__ = [
     "TextFeatures",
     "TimeFeatures",
     "TimePart",
+    "difference",
     "minutes_of_day",
+    "ratio",
     "time_part",
 ]
 
@@ -26,7 +30,9 @@ _MODULES = {
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",
     "PARTS": "time",
+    "difference": "arithmetic",
     "minutes_of_day": "time",
+    "ratio": "arithmetic",
     "time_part": "time",
 }
 

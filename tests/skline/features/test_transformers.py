@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skline.features import PARTS, TextFeatures, TimeFeatures, minutes_of_day, time_part
+from skline.features import PARTS, TextFeatures, TimeFeatures, difference, minutes_of_day, ratio, time_part
 from skline.features.text import char_ngrams
 
 STAMPS = st.lists(st.datetimes(dt.datetime(1, 1, 2), dt.datetime(9999, 12, 30)), min_size=1, max_size=20)
@@ -109,3 +109,11 @@ def test_column_without_words_gives_no_features() -> None:
     assert features.get_feature_names_out().tolist() == ["u_0", "u_1"]
     with pytest.raises(ValueError, match="fitted on 2 columns, got 1"):
         features.transform(empty[["u"]])
+
+
+def test_ratio_and_difference_of_two_columns() -> None:
+    values = [[6, 3], [1, 0], [0, 0], [np.nan, 2], [2, np.nan], [-1, 4]]
+    np.testing.assert_equal(ratio(values), [[2], [np.nan], [np.nan], [np.nan], [np.nan], [-0.25]])
+    np.testing.assert_equal(difference(values), [[3], [1], [0], [np.nan], [np.nan], [-5]])
+    with pytest.raises(ValueError, match="takes two columns"):
+        ratio([[1, 2, 3]])

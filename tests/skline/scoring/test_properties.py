@@ -35,7 +35,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column
-from skline.features import TimeFeatures, minutes_of_day
+from skline.features import TimeFeatures, difference, minutes_of_day, ratio
 
 from .tables import Row, assert_planned
 
@@ -162,6 +162,8 @@ def pipelines(draw: Any, task: str) -> Any:
             draw(st.sampled_from([["a", "b"], ["a", "c", "d"], ["b", "d"]])),
         ),
         ("clock", make_pipeline(FunctionTransformer(minutes_of_day), SimpleImputer()), ["c", "d"]),
+        ("ratio", make_pipeline(FunctionTransformer(ratio), draw(IMPUTERS)), ["a", "d"]),
+        ("difference", make_pipeline(FunctionTransformer(difference), SimpleImputer()), ["c", "b"]),
         ("missing", MissingIndicator(error_on_new=False), ["a", "d"]),
         ("one_hot", draw(ONE_HOT), draw(st.sampled_from([["f", "g"], ["g", "e"], ["f"]]))),
         ("ordinal", draw(ORDINAL), draw(st.sampled_from([["f", "g"], ["g"], ["d", "g"]]))),

@@ -26,7 +26,7 @@ from sklearn.preprocessing import (
 from sklearn.tree import DecisionTreeRegressor
 
 from skline.contract.spec import Column
-from skline.features import TextFeatures, TimeFeatures, minutes_of_day
+from skline.features import TextFeatures, TimeFeatures, difference, minutes_of_day, ratio
 from skline.scoring.planning import build_plan
 from skline.scoring.scores import RowRejected, UnsupportedStep
 
@@ -215,6 +215,21 @@ def test_minutes_of_day_equals_its_pipeline() -> None:
     step = apply_to(FunctionTransformer(minutes_of_day), ["whole", "number", "count", "flag"])
     assert_planned(fit(make_pipeline(step, TREES)))
     assert_planned(fit(make_pipeline(step, SimpleImputer(), StandardScaler(), Ridge()), "regression"))
+
+
+@pytest.mark.parametrize("function", [ratio, difference], ids=lambda function: function.__name__)
+@pytest.mark.parametrize("pair", [["number", "count"], ["whole", "number"], ["constant", "flag"], ["maybe", "flag"]])
+def test_arithmetic_of_two_columns_equals_its_pipeline(function: Any, pair: list[str]) -> None:
+    step = apply_to(FunctionTransformer(function), pair)
+    zeros = [{**row, pair[1]: 0 if pair[1] != "flag" else False} for row in make_rows(4, 7)]
+    assert_planned(fit(make_pipeline(step, TREES)), [*zeros, *make_rows(9, 7)])
+    if (function, pair) != (ratio, ["whole", "number"]):  # it overflows to infinity, which Ridge rejects
+        assert_planned(fit(make_pipeline(step, SimpleImputer(), StandardScaler(), Ridge()), "regression"), zeros)
+
+
+def test_arithmetic_of_other_than_two_columns_has_no_plan() -> None:
+    with pytest.raises(ValueError, match="ratio takes two columns, and gets an array of shape"):
+        fit(make_pipeline(apply_to(FunctionTransformer(ratio), NUMBERS), TREES))
 
 
 @pytest.mark.parametrize("function", [np.sqrt, np.log1p, np.exp, np.abs, None], ids=str)

@@ -1,4 +1,4 @@
-"""Plans of TimeFeatures, and of FunctionTransformer with functions that compute each value from itself alone."""
+"""Plans of TimeFeatures, and of FunctionTransformer with functions that compute a row's values from that row alone."""
 
 import datetime as dt
 from functools import partial
@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
+from skline.features.arithmetic import difference, divide, ratio
 from skline.features.time import CYCLES, encode_part, minutes_of_day, time_part
 from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression, TableIndex
 from skline.scoring.datetimes import EPOCH_ORDINAL
@@ -20,7 +21,7 @@ UFUNCS = (np.sqrt, np.log1p, np.log, np.exp, np.expm1, np.abs, np.log2, np.log10
 
 
 def read_function_transformer(checks: RowChecks, step: Any, matrix: Matrix) -> Matrix:
-    """Read a FunctionTransformer whose `func` is minutes_of_day, one of UFUNCS or None."""
+    """Read a FunctionTransformer whose `func` is one of skline.features, one of UFUNCS or None."""
     if step.kw_args:
         raise UnsupportedStep(f"plans do not support FunctionTransformer(kw_args={step.kw_args})")
     if step.validate:
@@ -34,12 +35,14 @@ def read_function_transformer(checks: RowChecks, step: Any, matrix: Matrix) -> M
         raise UnsupportedStep("FunctionTransformer gets a sparse matrix; set sparse_threshold=0 before it")
     if func is minutes_of_day:
         return Matrix(tuple(map(_minutes_of_day, as_floats(matrix, step, allow_float32=True))), "array")
+    if func is ratio or func is difference:
+        return Matrix((_pair(as_floats(matrix, step, allow_float32=True), func, step),), "array")
     matches = [ufunc for ufunc in UFUNCS if func is ufunc]
     if not matches or not matrix.dtypes <= {"float64"}:
         raise UnsupportedStep(
             f"FunctionTransformer applies {getattr(func, '__name__', func)!r} to columns of {sorted(matrix.dtypes)}; "
-            f"plans support minutes_of_day, and of NumPy {', '.join(ufunc.__name__ for ufunc in UFUNCS)} on float64, "
-            "which a column is that the contract declares as float"
+            "plans support ratio, difference and minutes_of_day of skline.features, and on columns that the contract "
+            f"declares as float NumPy's {', '.join(ufunc.__name__ for ufunc in UFUNCS)}"
         )
     expressions = tuple(_apply_ufunc(expression, matches[0]) for expression in matrix.expressions)
     return Matrix(expressions, matrix.container, matrix.names)
@@ -80,6 +83,48 @@ class MinutesOfDay(Elementwise):
     def emit(self, writer: CodeWriter) -> str:
         hhmm, hours = writer.emit(self.argument), writer.emit(self.hours)
         return writer.assign(f"{hours} * 60.0 + ({hhmm} - {hours} * 100.0)")
+
+
+def _pair(columns: tuple[Expression, ...], func: Any, step: Any) -> Expression:
+    """Return the ratio or the difference of two columns."""
+    if len(columns) != 2:
+        raise UnsupportedStep(f"{type(step).__name__}({func.__name__}) takes two columns, and gets {len(columns)}")
+    return Ratio(*columns) if func is ratio else Difference(*columns)
+
+
+class Ratio(Expression):
+    """A float64 divided by another one; NaN where that is 0."""
+
+    dtype = "float64"
+
+    def __init__(self, first: Expression, second: Expression) -> None:
+        self.first, self.second = first, second
+
+    @override
+    def emit(self, writer: CodeWriter) -> str:
+        first, second = writer.emit(self.first), writer.emit(self.second)
+        return writer.assign(f"nan if {second} == 0.0 else {first} / {second}")
+
+    @override
+    def evaluate(self, batch: BatchContext) -> Array:
+        return divide(batch.evaluate(self.first), batch.evaluate(self.second))
+
+
+class Difference(Expression):
+    """A float64 less another one."""
+
+    dtype = "float64"
+
+    def __init__(self, first: Expression, second: Expression) -> None:
+        self.first, self.second = first, second
+
+    @override
+    def emit(self, writer: CodeWriter) -> str:
+        return writer.assign(f"{writer.emit(self.first)} - {writer.emit(self.second)}")
+
+    @override
+    def evaluate(self, batch: BatchContext) -> Any:
+        return batch.evaluate(self.first) - batch.evaluate(self.second)
 
 
 def read_time_features(checks: RowChecks, step: Any, matrix: Matrix) -> Matrix:  # noqa: ARG001

@@ -233,7 +233,7 @@ class LogReader:
             self._copy_labels(store.read("labels", None, asof + 1))
         first, last = from_us(since).date(), from_us(until).date()
         days = [path for day, path in sealed_days(settings.partitions).items() if first <= day <= last]
-        paths = [str(link) for path in days if (link := snapshot(path, Path(self._folder.name))) is not None]
+        paths = [str(link) for path in days if (link := link_or_copy(path, Path(self._folder.name))) is not None]
         selected = ", ".join(COLUMNS)
         parts = [f"SELECT {selected}, make_timestamptz(time) AS moment FROM read_parquet({_quote(str(copy))})"]  # noqa: S608
         if paths:
@@ -307,7 +307,7 @@ class LogReader:
         return rows
 
 
-def snapshot(path: Path, folder: Path) -> Path | None:
+def link_or_copy(path: Path, folder: Path) -> Path | None:
     """Link a file into a folder, or copy it where links are not possible; None if it was deleted."""
     link = folder / path.name
     try:

@@ -93,12 +93,12 @@ class Job:
 
     @property
     def matured(self) -> tuple[dt.datetime, dt.datetime]:
-        """The window, shifted by the label horizon."""
+        """Start and end of the window, shifted by the label horizon."""
         return self.start - self.settings.label_horizon, self.end - self.settings.label_horizon
 
     @property
     def labelled(self) -> tuple[dt.datetime, dt.datetime]:
-        """The windows of the stream of errors."""
+        """Start and end of the labelled predictions whose errors make the stream of concept drift."""
         start, end = self.matured
         return start - (self.settings.concept.windows - 1) * self.settings.window, end
 
@@ -209,33 +209,37 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     reader.sample(job.periods, settings.max_rows)
     counts = reader.summarize(job.start, job.end)
     rows = reader.read(job.start, job.end, settings.max_rows)
-    old = reader.read(*matured, settings.max_rows)
+    matured_rows = reader.read(*matured, settings.max_rows)
     stream = reader.read(*job.labelled, settings.max_rows, labelled=True)
-    described = _quality(job, reader, rows, counts, problems)
-    drifted = _drift(job, reader, rows, reference, problems) if len(rows) else None
+    data_quality = _quality(job, reader, rows, counts, problems)
+    data_drift = _drift(job, reader, rows, reference, problems) if len(rows) else None
     measured = problems.attempt(
         "performance", "all",
-        lambda: analysis.describe_performance(old, contract, reference, settings, job.floors, matured),
+        lambda: analysis.describe_performance(matured_rows, contract, reference, settings, job.floors, matured),
     )  # fmt: skip
-    changes = problems.attempt(
+    concept_drift = problems.attempt(
         "concept", "all", lambda: analysis.describe_concept(stream, matured[0], contract, settings)
     )
-    estimates = problems.attempt("performance", "estimate", lambda: analysis.estimate_metrics(old, contract, reference))
-    arms = problems.attempt("bias", "all", lambda: analysis.arm_results(old, contract)) or []
-    figures = problems.attempt("kpi", "all", lambda: analysis.kpi_results(old, contract, settings)) or []
+    estimates = problems.attempt(
+        "performance", "estimate", lambda: analysis.estimate_metrics(matured_rows, contract, reference)
+    )
+    arms = problems.attempt("bias", "all", lambda: analysis.arm_results(matured_rows, contract)) or []
+    figures = problems.attempt("kpi", "all", lambda: analysis.kpi_results(matured_rows, contract, settings)) or []
     problems.found += [
         Problem(part="kpi", subject=each.name, message=each.error) for each in figures if each.error is not None
     ]
-    served = operations.describe_operations(counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms)
+    operation_figures = operations.describe_operations(
+        counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms
+    )
     checks = [
-        rejected_check(described, settings.quality.rejected, settings.min_rows),
-        *quality.quality_checks(described, job.artifact.digest, settings.quality, settings.min_rows, len(rows)),
-        *drift_checks(drifted, settings),
-        *_label_checks(measured, changes, settings),
+        rejected_check(data_quality, settings.quality.rejected, settings.min_rows),
+        *quality.quality_checks(data_quality, job.artifact.digest, settings.quality, settings.min_rows, len(rows)),
+        *drift_checks(data_drift, settings),
+        *_label_checks(measured, concept_drift, settings),
         *(bias.bias_checks(arms, settings.performance.bias, settings.performance.min_labels)
           if contract.task == "binary" else ()),
         *kpis.kpi_checks(settings.kpis, figures, settings.min_rows),
-        *operations.operations_checks(served, settings.operations, counts.rows, settings.min_rows),
+        *operations.operations_checks(operation_figures, settings.operations, counts.rows, settings.min_rows),
     ]  # fmt: skip
     checks = _with_states(checks, job, state)
     states = summary.part_states(checks)
@@ -245,17 +249,17 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         written_at=now,
         window=_window(job, counts.rows, rows),
         state=overall,
-        sentence=summary.sentence(overall, checks, drifted, counts.rows),
+        sentence=summary.sentence(overall, checks, data_drift, counts.rows),
         states=states,
         checks=tuple(checks),
-        quality=described,
-        drift=drifted,
+        quality=data_quality,
+        drift=data_drift,
         performance=measured,
-        concept=changes,
+        concept=concept_drift,
         estimates=tuple(each.model_copy(update={"realized": realized.get(each.name)}) for each in estimates or ()),
         arms=tuple(arms),
         kpis=tuple(figures),
-        operations=served,
+        operations=operation_figures,
         problems=tuple(problems.found),
     )
 
@@ -326,7 +330,7 @@ def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference
 def _compare(
     job: Job, rows: Rows, reference: TrainingReference, other: Rows | None, problems: Problems
 ) -> list[ColumnDrift]:
-    """Compare each input, and the score, with other rows, which are some, or with those of training."""
+    """Compare each input, and the score, with `other` rows, at least one, or with those of training."""
     known = reference.inputs if other is None else other.inputs
     entities = None if other is None else other.entities
     columns: list[ColumnDrift] = []

@@ -68,7 +68,7 @@ class Evidence(_Value):
     model_since : datetime or None
         When the model in service was registered.
     last_training : datetime or None
-        When the last training ended, whatever its result.
+        When the last training with a verdict ended; one that failed with an error does not count.
     experiment : str or None
         Name of the running canary, ramp, A/B test or shadow.
     hold : Hold or None
@@ -179,7 +179,9 @@ def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[
         yield Blocker(kind="lock", message="another process is retraining")
     if evidence.hold is not None and now < evidence.hold.until:
         hold = evidence.hold
-        yield Blocker(kind="hold", message=f"{hold.who} holds it until {hold.until:%Y-%m-%d %H:%M} ({hold.reason})")
+        yield Blocker(
+            kind="hold", message=f"{hold.who} put it on hold until {hold.until:%Y-%m-%d %H:%M} ({hold.reason})"
+        )
     if evidence.experiment is not None:
         yield Blocker(
             kind="experiment",
@@ -188,7 +190,9 @@ def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[
     if evidence.quality_alarm:
         yield Blocker(kind="quality", message="data quality is an alarm: a model would learn from broken data")
     if evidence.new_labels < settings.min_labels:
-        message = f"there are {evidence.new_labels:,} labels since the last training, of {settings.min_labels:,}"
+        message = (
+            f"there are {evidence.new_labels:,} labels since the last training; {settings.min_labels:,} are required"
+        )
         yield Blocker(kind="labels", message=message)
     if evidence.last_training is not None and now < (end := evidence.last_training + settings.cooldown):
         yield Blocker(

@@ -47,7 +47,7 @@ HOOK = "prepare_feedback()"
 MAX_FAULTS = 5
 
 
-class Content(NamedTuple):
+class SnapshotContent(NamedTuple):
     """The rows of a snapshot, and how many were left out.
 
     Attributes
@@ -68,7 +68,7 @@ class Content(NamedTuple):
     broken_rules: list[str]
 
 
-def build_content(matured: Matured, declared: Declared, full_coverage: float) -> Content:
+def build_content(matured: Matured, declared: Declared, full_coverage: float) -> SnapshotContent:
     """Return the rows of a snapshot.
 
     Columns that the log lacks are filled: an id of kind string by the prediction's id, a time by the event's time, else
@@ -101,7 +101,9 @@ def build_content(matured: Matured, declared: Declared, full_coverage: float) ->
     counts = [*faults.most_common(MAX_FAULTS)]
     counts += [(f"{each['column']} {each['rule']}", each["rows"]) for each in checked.report["broken_rules"]]
     left_out = int((~is_readable).sum()) + int((~kept).sum())
-    return Content(accepted, left_out, len(frame) - len(rows), [f"{fault}: {count:,} rows" for fault, count in counts])
+    return SnapshotContent(
+        accepted, left_out, len(frame) - len(rows), [f"{fault}: {count:,} rows" for fault, count in counts]
+    )
 
 
 def to_parquet_table(rows: pd.DataFrame) -> pa.Table:
@@ -117,7 +119,7 @@ def to_parquet_table(rows: pd.DataFrame) -> pa.Table:
     return table.replace_schema_metadata(None)
 
 
-def write_snapshot(folder: Path, content: Content, since: dt.datetime, until: dt.datetime) -> Snapshot:
+def write_snapshot(folder: Path, content: SnapshotContent, since: dt.datetime, until: dt.datetime) -> Snapshot:
     """Write the next snapshot, atomically. Call it while holding the lock of `skline retrain`."""
     number = len(list_snapshots(folder)) + 1
     path = snapshot_path(folder, number, since, until)
@@ -138,7 +140,7 @@ def clean_up(folder: Path) -> None:
 def _read_rows(
     rows: pa.Table, contract: Contract
 ) -> tuple[list[Row], list[Scalar], "np.ndarray[Any, Any]", Counter[str]]:
-    """Return inputs and labels of the rows that keep the contract, which these are, and the faults of the others."""
+    """Return inputs and labels of the rows that keep the contract, a mask of them, and counts of the others' faults."""
     parse, check = RowParser(contract).parse_row, label_validator(contract)
     inputs: list[Row] = []
     labels: list[Scalar] = []

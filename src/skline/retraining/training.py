@@ -22,7 +22,7 @@ from skline.release.registered import RegisteredVersion
 from skline.release.verdict import Verdict, read_verdict
 from skline.retraining.journal import Training
 from skline.retraining.matured import read_matured
-from skline.retraining.snapshot import Content, build_content, clean_up, write_snapshot
+from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
 from skline.settings import Settings
 from skline.stages.declared import Declared
 
@@ -39,7 +39,7 @@ class TrainingResult(NamedTuple):
 
 def add_snapshot(
     settings: Settings, log: LogSettings, declared: Declared, until: dt.datetime
-) -> tuple[Snapshot, Content] | None:
+) -> tuple[Snapshot, SnapshotContent] | None:
     """Add the labels that matured since the last snapshot; None if there are none.
 
     Raises
@@ -68,7 +68,9 @@ def add_snapshot(
     return snapshot, content
 
 
-def describe_snapshot(snapshot: Snapshot, content: Content, declared: Declared, settings: Settings) -> list[str]:
+def describe_snapshot(
+    snapshot: Snapshot, content: SnapshotContent, declared: Declared, settings: Settings
+) -> list[str]:
     """Return what the snapshot holds, in which parts its rows are, and what was left out."""
     parts = assign_parts(content.rows, declared.contract, settings.split)
     counts = {name: int((parts == index).sum()) for index, name in enumerate(PARTS)}

@@ -8,7 +8,7 @@ from skline.logs.labels import LabelLog
 from skline.logs.writer import PredictionLog
 from skline.serving.api.collector import RuntimeCollector
 from skline.serving.observability.metrics import Metrics
-from skline.serving.observability.monitor_state import MonitorState
+from skline.serving.observability.monitor_state import MonitorStateCollector
 from skline.serving.observability.rejections import RejectedRequests
 from skline.serving.prediction.coalescer import RequestCoalescer
 from skline.serving.prediction.experiment_router import ExperimentRouter
@@ -42,7 +42,7 @@ class Container:
     #: The artifact that the service was started with; `models.artifact` is the one that it serves now.
     artifact: Artifact
     metrics: Metrics
-    monitor_state: MonitorState
+    monitor_state: MonitorStateCollector
     guard: Guard
     permissions: Permissions
     rejections: RejectedRequests
@@ -81,7 +81,7 @@ def build(settings: ServiceSettings) -> Container:
     )
     metrics.registry.register(rejections)
     parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
-    monitor_state = MonitorState(settings.monitor_folder / paths.MONITOR_STATE.name)
+    monitor_state = MonitorStateCollector(settings.monitor_folder / paths.MONITOR_STATE.name)
     metrics.registry.register(monitor_state)
     recorder = Recorder(models, review_sampler, metrics, prediction_log)
     scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)

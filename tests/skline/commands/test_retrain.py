@@ -60,7 +60,7 @@ def test_decision_is_written_whatever_it_says(folder: Path, capsys: pytest.Captu
 def test_hold_stops_it_until_a_person_resumes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     retrain("hold", "--until", "2099-01-01", "--reason", "audit")
     retrain("--dry-run", "--reason", "the table was corrected")
-    assert "holds it until 2099-01-01 00:00 (audit)" in capsys.readouterr().out
+    assert "put it on hold until 2099-01-01 00:00 (audit)" in capsys.readouterr().out
     retrain("resume")
     retrain("--dry-run", "--reason", "the table was corrected")
     assert "Train: a person asks for it (the table was corrected)" in capsys.readouterr().out

@@ -13,7 +13,7 @@ from skline.feedback import LINEAGE, list_snapshots
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.records import to_us
 from skline.retraining.matured import Matured, select_matured
-from skline.retraining.snapshot import Content, build_content, clean_up, write_snapshot
+from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
 from skline.stages.declared import Declared
 from tests.fixtures import demo
 from tests.fixtures.sample_project import contract as module
@@ -32,7 +32,7 @@ def matured(predictions: list[tuple[Any, ...]], labels: list[tuple[Any, ...]]) -
     return select_matured(*tables, DAY, None, NOW)
 
 
-def content(*predictions: tuple[Any, ...], value: object = True, coverage: float = 0.95) -> Content:
+def content(*predictions: tuple[Any, ...], value: object = True, coverage: float = 0.95) -> SnapshotContent:
     labels = [label(str(row[0]), NOW - 3 * DAY, value) for row in predictions]
     return build_content(matured(list(predictions), labels), DECLARED, coverage)
 

@@ -6,7 +6,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from skline.logs.writer import PredictionLog
-from skline.serving.observability.monitor_state import MonitorState
+from skline.serving.observability.monitor_state import MonitorStateCollector
 from skline.serving.prediction.explanations import ExplanationService
 from skline.serving.prediction.review import ReviewSampler
 from skline.serving.releases.manager import ModelManager
@@ -29,7 +29,7 @@ class RuntimeCollector(Collector):
         prediction_log: PredictionLog,
         review_sampler: ReviewSampler,
         explanations: ExplanationService,
-        monitor_state: MonitorState,
+        monitor_state: MonitorStateCollector,
     ) -> None:
         self._guard, self._limiters, self._bodies, self._connections = guard, limiters, bodies, connections
         self._models, self._log, self._review_sampler = models, prediction_log, review_sampler

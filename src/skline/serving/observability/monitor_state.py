@@ -28,7 +28,7 @@ PREFIX = "skline_monitor_"
 NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_]*", re.ASCII)
 
 
-class MonitorState(Collector):
+class MonitorStateCollector(Collector):
     """Yields the metrics of the textfile at a path as they were at the last refresh; nothing if they cannot be read.
 
     Attributes

@@ -37,7 +37,7 @@ RULES = {
 TYPE_ENDINGS = ("_type", "_parsing", "_format", "_from_float", "_parsing_size")
 
 
-class Broken(NamedTuple):
+class BrokenRule(NamedTuple):
     """A rule that a request breaks, and the column; OTHER if it is none of the contract."""
 
     rule: str
@@ -61,9 +61,9 @@ class RejectedRequests(Collector):
         self, columns: Sequence[str], version: Callable[[], str], put: Callable[[Sequence[RejectedCount]], None]
     ) -> None:
         self._columns, self._version, self._put = frozenset(columns), version, put
-        self._totals: Counter[Broken] = Counter()
+        self._totals: Counter[BrokenRule] = Counter()
         #: Requests and rows by minute, version, rule and column, since the last flush.
-        self._minutes: dict[tuple[int, str], dict[Broken, list[int]]] = {}
+        self._minutes: dict[tuple[int, str], dict[BrokenRule, list[int]]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -94,9 +94,9 @@ class RejectedRequests(Collector):
         self._totals.update(broken)
         now = now_us()
         minute = self._minutes.setdefault((now - now % MINUTE_US, self._version()), {})
-        for each in (Broken(ALL, ALL), *broken):
+        for each in (BrokenRule(ALL, ALL), *broken):
             known = each in minute or len(minute) <= MAX_PAIRS
-            counts = minute.setdefault(each if known else Broken(OTHER, OTHER), [0, 0])
+            counts = minute.setdefault(each if known else BrokenRule(OTHER, OTHER), [0, 0])
             counts[0] += 1
             counts[1] += rows
         if self._timer is None:
@@ -117,14 +117,14 @@ class RejectedRequests(Collector):
             self._put(counts)
 
 
-def broken_rule(detail: Mapping[str, Any], columns: frozenset[str]) -> Broken:
+def broken_rule(detail: Mapping[str, Any], columns: frozenset[str]) -> BrokenRule:
     """Return the rule and the column of an error; few values of each, whatever the request holds."""
     kind, location = str(detail["type"]), detail["loc"]
     column = next((part for part in location[1:] if isinstance(part, str) and part in columns), OTHER)
     if location and location[0] == "query":
-        return Broken("parameter", OTHER)
+        return BrokenRule("parameter", OTHER)
     if kind in RULES:
-        return Broken(RULES[kind], column)
+        return BrokenRule(RULES[kind], column)
     if column == OTHER:
-        return Broken("malformed", OTHER)
-    return Broken("type" if kind.endswith(TYPE_ENDINGS) else OTHER, column)
+        return BrokenRule("malformed", OTHER)
+    return BrokenRule("type" if kind.endswith(TYPE_ENDINGS) else OTHER, column)

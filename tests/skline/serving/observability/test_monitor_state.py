@@ -14,7 +14,7 @@ import pytest
 from skline import api_keys, paths
 from skline.serving.app import create_app
 from skline.serving.observability import monitor_state
-from skline.serving.observability.monitor_state import MAX_BYTES, MonitorState, parse_state
+from skline.serving.observability.monitor_state import MAX_BYTES, MonitorStateCollector, parse_state
 from skline.serving.security.headers import CSP_REPORT
 from skline.serving.settings import SecuritySettings, ServiceSettings
 from tests.conftest import running, wait_until_loaded
@@ -109,7 +109,7 @@ def test_folder_and_pipe_in_place_of_the_file_are_failures(folder: Path) -> None
     for make in (os.mkdir, os.mkfifo):
         path = folder / make.__name__
         make(path)
-        state = MonitorState(path)
+        state = MonitorStateCollector(path)
         state.read()
         assert (state.failures, list(state.collect())) == (1, [])
 
@@ -182,7 +182,7 @@ def test_page_needs_a_key_of_scope_admin(packaged: demo.Packaged, folder: Path, 
 def test_state_that_could_not_be_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "state.prom"
     path.write_text(STATE)
-    state = MonitorState(path)
+    state = MonitorStateCollector(path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "open", lambda *_: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
         state.read()

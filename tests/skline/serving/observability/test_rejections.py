@@ -12,7 +12,7 @@ import pytest
 from skline.logs.rejections import ALL, OTHER, RejectedCount
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
-from skline.serving.observability.rejections import MAX_PAIRS, Broken, RejectedRequests, broken_rule
+from skline.serving.observability.rejections import MAX_PAIRS, BrokenRule, RejectedRequests, broken_rule
 from skline.serving.security.headers import CSP_NONE
 from tests.fixtures import demo
 from tests.fixtures.clients import wait_until
@@ -109,7 +109,7 @@ def test_rejected_requests_are_in_the_metrics_and_in_the_log(
     for each in rows:
         requests, count = sums.get((each.rule, each.column_name), (0, 0))
         sums[each.rule, each.column_name] = requests + each.requests, count + each.row_count
-    assert sums == expected | {Broken(ALL, ALL): (6, 27)}
+    assert sums == expected | {BrokenRule(ALL, ALL): (6, 27)}
 
 
 def test_counts_are_passed_to_the_log_while_the_service_runs(

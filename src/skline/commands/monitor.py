@@ -89,6 +89,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
         end=arguments.asof or now.replace(microsecond=0),
         floors=floors,
         releases=release_marks(ReleaseStore().history()),
+        known_versions=ReleaseStore().known_versions(),
         posts_changes=arguments.asof is None,
     )
     result = run(job, paths.MONITOR, now)

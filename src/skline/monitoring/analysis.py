@@ -1,6 +1,7 @@
 """The parts of a window's result, each from rows and a reference; no part reads a file or a clock."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -59,14 +60,33 @@ def column_quality(column: Column, rows: Rows, artifact: Artifact) -> ColumnQual
     )
 
 
-def describe_quality(summary: Summary, earlier: Sequence[int], columns: Sequence[ColumnQuality]) -> Quality:
-    """Return the quality of a window; `earlier` are the rows of the same hours of earlier seasons."""
+def describe_quality(
+    summary: Summary, earlier: Sequence[int], columns: Sequence[ColumnQuality], known: Mapping[str, str]
+) -> Quality:
+    """Return the quality of a window.
+
+    Parameters
+    ----------
+    summary : Summary
+    earlier : sequence of int
+        Rows of the same hours of earlier seasons.
+    columns : sequence of ColumnQuality
+    known : mapping of str to str
+        Version by digest of the monitored artifact, and of those that were released or registered here.
+    """
+    by_version: Counter[str] = Counter()
+    for digest, rows in summary.by_digest.items():
+        if digest in known:
+            by_version[known[digest]] += rows
+    unknown = {digest: rows for digest, rows in summary.by_digest.items() if digest and digest not in known}
     expected, ratio = quality.rows_ratio(summary.rows, earlier)
     return Quality(
         rows=summary.rows,
         expected_rows=expected,
         rows_ratio=ratio,
         by_contract=summary.by_digest,
+        by_version=dict(by_version),
+        by_unknown=unknown,
         broken_rows=summary.broken,
         conflicting_labels=summary.conflicting_labels,
         columns=tuple(columns),

@@ -21,6 +21,8 @@ from skline.settings.monitor import Quality as Allowances
 #: A column that was filled at least to this share in training, and is empty now, has vanished.
 FILLED = 0.5
 PERCENT = 100
+#: Unknown artifacts that a message names.
+MAX_DIGESTS = 3
 
 
 def column_quality(
@@ -88,24 +90,22 @@ def rows_ratio(rows: int, earlier: Sequence[int]) -> tuple[float | None, Estimat
     return expected, estimate(ratio, max(ratio - half_width, 0.0), ratio + half_width)
 
 
-def quality_checks(quality: Quality, digest: str, allowances: Allowances, min_rows: int, sampled: int) -> list[Check]:
+def quality_checks(quality: Quality, allowances: Allowances, min_rows: int, sampled: int) -> list[Check]:
     """Return the checks of the quality of a window.
 
     Parameters
     ----------
     quality : Quality
-    digest : str
-        Of the artifact whose contract is expected.
     allowances : Quality of the settings
     min_rows, sampled : int
         `sampled` is the number of tested rows; with fewer than `min_rows`, columns are not checked.
     """
     checks = [_rows_check(quality, allowances)]
     total = sum(quality.by_contract.values())
-    other = total - quality.by_contract.get(digest, 0)
+    other = sum(quality.by_unknown.values())
     if total:
         check = _check("other_contract", "rows", wilson(other / total, total), allowances.other_contract)
-        message = f"{other:,} of {total:,} rows are of another artifact" if other else ""
+        message = f"{other:,} of {total:,} rows are of {describe_unknown(quality)}" if other else ""
         raised = bool(check.raised and total >= min_rows and other)
         checks.append(check.model_copy(update={"severity": "warning", "message": message, "raised": raised}))
     if quality.broken_rows:
@@ -118,6 +118,13 @@ def quality_checks(quality: Quality, digest: str, allowances: Allowances, min_ro
     for column in quality.columns:
         checks += _column_checks(column, allowances, judged=sampled >= min_rows)
     return checks
+
+
+def describe_unknown(quality: Quality) -> str:
+    """Return the digests of the artifacts that were neither released nor registered here, as text."""
+    digests = [f"{digest[:12]}…" for digest in quality.by_unknown]
+    listed = ", ".join(digests[:MAX_DIGESTS]) + (" and more" if len(digests) > MAX_DIGESTS else "")
+    return f"an artifact that was neither released nor registered here ({listed})"
 
 
 def _rows_check(quality: Quality, allowances: Allowances) -> Check:

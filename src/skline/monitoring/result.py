@@ -6,6 +6,8 @@ Floats are finite or None. Intervals are of 95 %. Shares are between 0 and 1. Ti
 import datetime as dt
 from typing import Literal
 
+from pydantic import Field
+
 from skline.monitoring.checks import Check, Part, State
 from skline.monitoring.estimates import Estimate, Model
 
@@ -86,7 +88,11 @@ class Quality(Model):
     rows_ratio : Estimate
         rows / expected_rows.
     by_contract : dict of str to int
-        Rows by artifact digest.
+        Rows by artifact digest; "" of fallbacks without an artifact.
+    by_version : dict of str to int
+        Rows by version, of the monitored artifact and of those that were released or registered here.
+    by_unknown : dict of str to int
+        Rows by digest, of all other artifacts.
     broken_rows : int
         Rows whose inputs or prediction cannot be read; they are left out.
     conflicting_labels : int
@@ -101,6 +107,8 @@ class Quality(Model):
     expected_rows: float | None
     rows_ratio: Estimate
     by_contract: dict[str, int]
+    by_version: dict[str, int] = Field(default_factory=dict)
+    by_unknown: dict[str, int] = Field(default_factory=dict)
     broken_rows: int
     conflicting_labels: int
     rejected: Estimate = Estimate()

@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,6 +40,7 @@ from skline.monitoring.result import (
 from skline.monitoring.rows import Rows
 from skline.monitoring.state import MonitorState, PastResult, monitor_lock, read_state, write_state
 from skline.monitoring.textfile import prometheus_text
+from skline.monitoring.undecided import with_reason
 from skline.settings.monitor import Compare, Monitor, format_duration
 
 log = logging.getLogger("skline.monitoring")
@@ -64,6 +65,8 @@ class Job:
         Minimum of each metric, or maximum for losses.
     releases : tuple of ReleaseMark
         For the page.
+    known_versions : mapping of str to str
+        Version by digest of the artifacts that were released or registered here.
     posts_changes : bool
         Whether changes are posted to the webhook of the settings.
     """
@@ -74,6 +77,7 @@ class Job:
     end: dt.datetime
     floors: Mapping[str, float]
     releases: tuple[ReleaseMark, ...] = ()
+    known_versions: Mapping[str, str] = field(default_factory=dict)
     posts_changes: bool = True
 
     @property
@@ -233,7 +237,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
     )
     checks = [
         rejected_check(data_quality, settings.quality.rejected, settings.min_rows),
-        *quality.quality_checks(data_quality, job.artifact.digest, settings.quality, settings.min_rows, len(rows)),
+        *quality.quality_checks(data_quality, settings.quality, settings.min_rows, len(rows)),
         *drift_checks(data_drift, settings),
         *_label_checks(measured, concept_drift, settings),
         *(bias.bias_checks(arms, settings.performance.bias, settings.performance.min_labels)
@@ -241,6 +245,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         *kpis.kpi_checks(settings.kpis, figures, settings.min_rows),
         *operations.operations_checks(operation_figures, settings.operations, counts.rows, settings.min_rows),
     ]  # fmt: skip
+    checks = [with_reason(check, counts.rows, measured, settings) for check in checks]
     checks = _with_states(checks, job, state)
     states = summary.part_states(checks)
     overall = summary.overall_state(states, counts.rows, settings.min_rows)
@@ -304,7 +309,8 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
             columns += [found] if found is not None else []
     length = job.settings.window
     earlier = [reader.count(start, start + length) for start in job.season_starts]
-    described = analysis.describe_quality(counts, [each for each in earlier if each], columns)
+    known = {**job.known_versions, job.artifact.digest: job.artifact.version}
+    described = analysis.describe_quality(counts, [each for each in earlier if each], columns, known)
     rejected = problems.attempt("quality", "rejected", lambda: read_rejections(job.log, job.start, job.end))
     return described if rejected is None else describe_rejections(described, rejected)
 

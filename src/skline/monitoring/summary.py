@@ -16,6 +16,10 @@ ADVICE: dict[Part, str] = {
     "kpi": "look at the segments of the figure",
     "operations": "look at the service's logs",
 }
+#: What to do first where a rule of the part asks for something else.
+ADVICE_BY_RULE = {
+    "other_contract": "find the service that writes to this log, or get its line of releases/registered.jsonl"
+}
 #: The most telling part first.
 ORDER: tuple[Part, ...] = ("performance", "quality", "concept", "bias", "kpi", "drift", "operations")
 #: From this share of the importance on, drift is said to matter.
@@ -62,7 +66,7 @@ def sentence(state: State, checks: Sequence[Check], drift: Drift | None, rows: i
         text += f", since {first.since:%Y-%m-%d %H:%M}"
     if others:
         text += f" (and {others} more {'finding' if others == 1 else 'findings'})"
-    return f"{text}. {_matters(serious, drift)} Next: {ADVICE[first.part]}."
+    return f"{text}. {_matters(serious, drift)} Next: {ADVICE_BY_RULE.get(first.rule, ADVICE[first.part])}."
 
 
 def _matters(serious: Sequence[Check], drift: Drift | None) -> str:
@@ -78,8 +82,8 @@ def _matters(serious: Sequence[Check], drift: Drift | None) -> str:
 
 
 def table(result: WindowResult) -> str:
-    """Return the parts with their states, and the most serious findings, as text."""
-    lines = [f"{part:<12} {state}" for part, state in result.states.items()]
+    """Return the parts with their states, why they are undecided, and the most serious findings, as text."""
+    lines = [f"{part:<12} {state}{_why_undecided(result, part)}" for part, state in result.states.items()]
     raised = [check for check in result.checks if check.raised]
     if raised:
         lines.append("")
@@ -88,10 +92,22 @@ def table(result: WindowResult) -> str:
     ]
     if len(raised) > MAX_LINES:
         lines.append(f"… and {len(raised) - MAX_LINES} more, in metrics.json")
-    lines += [
-        f"undecided {check.part}/{check.subject}: {check.message}"
-        for check in result.checks
-        if check.raised is None and check.message
-    ]
+    if other := describe_other_versions(result):
+        lines += ["", other]
     lines += [f"problem  {each.part}/{each.subject}: {each.message}" for each in result.problems]
     return "\n".join(lines)
+
+
+def describe_other_versions(result: WindowResult) -> str:
+    """Return how many rows other versions of the project predicted, as before a release; empty if none did."""
+    others = {name: rows for name, rows in result.quality.by_version.items() if name != result.window.model_version}
+    listed = ", ".join(f"{rows:,} by {name}" for name, rows in others.items())
+    return f"{sum(others.values()):,} rows were predicted by other versions of the model: {listed}" if others else ""
+
+
+def _why_undecided(result: WindowResult, part: Part) -> str:
+    """Return why nothing was decided about a part, after a colon; empty if something was."""
+    if result.states[part] != "insufficient_data":
+        return ""
+    reasons = dict.fromkeys(check.message for check in result.checks if check.part == part and check.message)
+    return ": " + "; ".join(reasons) if reasons else ""

@@ -16,9 +16,11 @@ from typing import Any
 from skline import paths
 from skline.artifact import Artifact
 from skline.errors import SklineError
+from skline.files import read_json_lines
 from skline.release.experiment import BUCKETS
 from skline.release.journal import Action, Entry, Journal, append_entry, exclusive_lock, read_journal
 from skline.release.manifest import Arm, Flags, Release, is_pending, publish_manifest, read_manifest
+from skline.release.registered import RegisteredVersion
 
 #: Returns the fields of the new release, given the release in force.
 BuildRelease = Callable[[Release | None], dict[str, Any]]
@@ -73,6 +75,13 @@ class ReleaseStore:
         while entry is not None:
             yield entry
             entry = _previous(journal, entry)
+
+    def known_versions(self) -> dict[str, str]:
+        """Return the version of each artifact that was registered or released, by digest."""
+        lines = read_json_lines(self.registered, RegisteredVersion).values
+        known = {line.artifact_sha256: f"{line.model}/{line.version}" for line in lines}
+        entries = read_journal(self.journal).entries
+        return known | {arm.sha256: arm.version for entry in entries for arm in entry.release.arms}
 
     def publish(self, action: Action, what: str, build: BuildRelease, **fields: Any) -> Entry:
         """Put a release in force.

@@ -53,7 +53,9 @@ class Quality(SettingsSection):
     rejected: Share = Field(
         default=0.05, description="Allowed share of rows that the service rejected because they break the contract"
     )
-    other_contract: Share = Field(default=0.0, description="Allowed share of rows of another artifact's contract")
+    other_contract: Share = Field(
+        default=0.0, description="Allowed share of rows of artifacts that were neither released nor registered here"
+    )
 
 
 class Drift(SettingsSection):

@@ -1,8 +1,11 @@
 """Tests of a whole window on a real log: states, persistence, and what must not end the report."""
 
+import contextlib
 import dataclasses
 import datetime as dt
 import json
+import re
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -221,10 +224,46 @@ def test_reference_without_rows_is_an_undecided_check_and_is_said(
     check = next(check for check in result.checks if check.part == "drift")
     assert (check.key, check.raised, check.message) == ("drift/effect/all", None, reason)
     assert result.states["drift"] == "insufficient_data"
-    assert f"undecided drift/all: {reason}" in table(result)
+    assert re.search(rf"^drift +insufficient_data: {re.escape(reason)}$", table(result), re.MULTILINE)
     page = (tmp_path / PAGE).read_text()
     assert f"Nothing was compared: {reason}." in page
     assert not result.problems
+
+
+def test_rows_of_other_versions_are_told_and_rows_of_unknown_artifacts_are_a_finding(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 7, 80)
+    database = sqlite3.connect(job.log.database)
+    with contextlib.closing(database), database:
+        sql = "UPDATE predictions SET artifact_digest = ? WHERE rowid % 40 = ?"
+        database.executemany(sql, [("a" * 64, 0), ("", 1)])  # a fallback without an artifact has none
+    known = run(dataclasses.replace(job, known_versions={"a" * 64: "demo/1"}), tmp_path, NOW)
+    text = "14 rows were predicted by other versions of the model: 14 by demo/1"
+    assert text in table(known)
+    assert text in (tmp_path / PAGE).read_text()
+    assert other_contract(known).raised is False
+    unknown = run(job, tmp_path, NOW)
+    assert other_contract(unknown).raised is True
+    assert other_contract(unknown).message.endswith("neither released nor registered here (aaaaaaaaaaaa…)")
+    assert unknown.sentence.endswith("Next: find the service that writes to this log, or get its line of "
+                                     "releases/registered.jsonl.")  # fmt: skip
+
+
+def other_contract(result: WindowResult) -> Check:
+    return next(check for check in result.checks if check.rule == "other_contract")
+
+
+def test_undecided_parts_say_why(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 1, 412)
+    new = table(run(at(job, END), tmp_path, NOW))
+    assert re.search(r"^performance +insufficient_data: 0 of 412 predictions are older than ", new, re.MULTILINE)
+    fill(END - 7 * DAY, 1, 500, labels=0.1)
+    few = table(run(at(job, END - 6 * DAY), tmp_path, NOW))
+    assert re.search(
+        r"^bias +insufficient_data: \d+ of 500 predictions that are older than monitor\.label_horizon \(1d\) have a "
+        r"label; monitor\.performance\.min_labels is 200$", few, re.MULTILINE,
+    )  # fmt: skip
 
 
 def test_season_with_rows_is_compared(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:

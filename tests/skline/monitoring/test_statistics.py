@@ -109,7 +109,7 @@ def test_categories_that_occur_once_in_training_make_unseen_ones_usual() -> None
         rows=300, expected_rows=None, rows_ratio=Estimate(), by_contract={}, broken_rows=0, conflicting_labels=0,
         columns=(quality,),
     )  # fmt: skip
-    checks = {each.rule: each.raised for each in quality_checks(described, "digest", Monitor().quality, 300, 300)}
+    checks = {each.rule: each.raised for each in quality_checks(described, Monitor().quality, 300, 300)}
     assert checks["unseen"] is False
 
 

@@ -5,11 +5,13 @@ from html import escape
 
 from skline.evaluation.metrics import label_of
 from skline.monitoring.estimates import Estimate
+from skline.monitoring.quality import describe_unknown
 from skline.monitoring.report.charts import Moment, histograms, over_time, states_over_time
 from skline.monitoring.report.content import PageContent
 from skline.monitoring.report.label_sections import format_ends
 from skline.monitoring.result import ColumnDrift, ColumnQuality, Drift, WindowResult
 from skline.monitoring.state import PastResult
+from skline.monitoring.summary import describe_other_versions
 from skline.reporting import html
 from skline.reporting.format import format_number
 
@@ -104,9 +106,10 @@ def quality(result: WindowResult) -> list[str]:
     if found.expected_rows is not None:
         text += f", {found.expected_rows:,.0f} are usual in these hours"
     text += f". {found.broken_rows:,} rows cannot be read; {found.conflicting_labels:,} labels contradict each other."
-    other = sum(found.by_contract.values()) - found.by_contract.get(result.window.artifact_digest, 0)
-    if other:
-        text += f" {other:,} rows are of another artifact."
+    if other := describe_other_versions(result):
+        text += f" {other}."
+    if found.by_unknown:
+        text += f" {sum(found.by_unknown.values()):,} rows are of {describe_unknown(found)}."
     if found.rejected_rows:
         text += (
             f" {found.rejected_rows:,} rows were rejected in {found.rejected_requests:,} requests, "

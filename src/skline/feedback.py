@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from skline.contract.spec import Column, Contract
+from skline.entrypoint import one_line
 from skline.errors import SklineError
 
 #: Column of a snapshot → what it says about the row. The prefix keeps them apart from the contract's columns.
@@ -32,6 +33,10 @@ LINEAGE = {
 }
 PREDICTION_ID, LABELLED_AT, PREDICTED_AT = "log.prediction_id", "log.labelled_at", "log.predicted_at"
 EVENT = ["log.entity", "log.event_time"]
+RESTORE = (
+    "restore the snapshots with git and `dvc checkout`, or delete all snapshots: `skline retrain` makes a new one from "
+    "the log"
+)
 _NAME = re.compile(r"(\d{4,})-(\d{8}T\d{6}Z)-(\d{8}T\d{6}Z)\.parquet")
 _TIME = "%Y%m%dT%H%M%SZ"
 
@@ -74,10 +79,7 @@ def list_snapshots(folder: Path) -> list[Snapshot]:
     for number, path in enumerate(tables, 1):
         match = _NAME.fullmatch(path.name)
         if match is None or int(match[1]) != number:
-            raise SklineError(
-                f"{path} is not snapshot {number:04} of the feedback; restore {folder} with git and `dvc checkout`, or "
-                "delete all snapshots: `skline retrain` makes a new one from the log"
-            )
+            raise SklineError(f"{path} is not snapshot {number:04} of the feedback; {RESTORE}")
         since, until = (dt.datetime.strptime(text, _TIME).replace(tzinfo=dt.UTC) for text in match.groups()[1:])
         snapshots.append(Snapshot(number, path, since, until))
     return snapshots
@@ -91,10 +93,20 @@ def read_feedback(folder: Path, contract: Contract) -> pd.DataFrame:
     DataFrame
         The contract's columns and those of `LINEAGE`, in the order of the snapshots; no rows without snapshots. A
         column that the contract has and a snapshot lacks is missing in its rows.
+
+    Raises
+    ------
+    SklineError
+        If a snapshot is missing, or cannot be read.
     """
     frames = []
     for snapshot in list_snapshots(folder):
-        frame = pd.read_parquet(snapshot.path)
+        try:
+            frame = pd.read_parquet(snapshot.path)
+        except (OSError, ValueError) as error:  # pyarrow's errors are among these
+            raise SklineError(f"{snapshot.path} cannot be read ({one_line(error)}); {RESTORE}") from error
+        if lost := sorted(LINEAGE.keys() - set(frame.columns)):
+            raise SklineError(f"{snapshot.path} lacks {', '.join(lost)}, which every snapshot has; {RESTORE}")
         columns = {column.name: _stored(frame, column) for column in contract.columns}
         frames.append(pd.DataFrame(columns | {name: frame[name] for name in LINEAGE}))
     if not frames:

@@ -158,3 +158,16 @@ def test_row_is_in_one_part_and_keeps_it_while_the_feedback_grows(
         now = dict(zip(rows["id"], assign_parts(rows, CONTRACT, split).tolist(), strict=True))
         assert {name: now[name] for name in parts} == parts, "in training before, and in the test part now"
         parts = now
+
+
+@pytest.mark.parametrize("damage", ["truncated", "another table"])
+def test_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
+    path = write(tmp_path, 1, feedback({"log.prediction_id": "a"}))
+    if damage == "truncated":
+        path.write_bytes(path.read_bytes()[:-100])
+    else:
+        pd.DataFrame({"x": [1]}).to_parquet(path)
+    with pytest.raises(
+        SklineError, match=rf"{path.name} (cannot be read|lacks log.artifact_digest, ).*restore the snap"
+    ):
+        read_feedback(tmp_path, CONTRACT)

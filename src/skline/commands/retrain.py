@@ -48,7 +48,10 @@ def retrain(arguments: argparse.Namespace) -> int:
     from skline.logs.settings import LogSettings
 
     _check_options(arguments)
-    log, now = LogSettings.from_environment(), arguments.asof or dt.datetime.now(dt.UTC)
+    log, now = LogSettings.from_environment(), dt.datetime.now(dt.UTC)
+    if arguments.asof is not None and arguments.asof > now:
+        raise SklineError(f"--asof {arguments.asof:%Y-%m-%d %H:%M} is in the future; give an earlier moment (UTC)")
+    now = arguments.asof or now
     if arguments.action == "history":
         print_history(log)
         return 0
@@ -71,6 +74,8 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
             lock = stack.enter_context(file_lock(log.folder / ".retrain.lock", "another process is retraining"))
         except SklineError:
             lock = None
+        if damaged := journal.read_journal(log.folder).damaged_lines:
+            print(f"note: {describe_damage(damaged)}: a hold in one of them is not known")
         evidence = read_evidence(settings, log, now, is_locked=lock is None)
         policy = decision.Policy(settings.retrain, settings.monitor.persist)
         decided = decision.decide(evidence, policy, now, arguments.reason)
@@ -191,7 +196,12 @@ def print_history(log: "LogSettings") -> None:
         kind = f"{each.kind} (dry run)" if each.dry_run else each.kind
         print(f"{each.time:%Y-%m-%d %H:%M}  {each.who:<24} {kind:<20} {each.sentence}")
     if history.damaged_lines:
-        print(f"unreadable lines: {', '.join(map(str, history.damaged_lines))}")
+        print(describe_damage(history.damaged_lines))
+
+
+def describe_damage(lines: tuple[int, ...]) -> str:
+    """Say which lines of the journal cannot be read."""
+    return f"unreadable lines: {', '.join(map(str, lines))}"
 
 
 def _check_options(arguments: argparse.Namespace) -> None:

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
+from skline.errors import SklineError
 from skline.files import append_line, read_json_lines
 from skline.retraining.decision import Decision, Evidence, Hold
 
@@ -45,7 +46,7 @@ class Training(_Value):
     """
 
     outcome: Outcome
-    labels_until: dt.datetime
+    labels_until: AwareDatetime
     snapshot: str | None = None
     artifact_sha256: str | None = None
     version: str | None = None
@@ -68,12 +69,12 @@ class Entry(_Value):
     """
 
     format: Literal[1] = 1
-    time: dt.datetime
+    time: AwareDatetime
     who: str
     kind: Literal["decision", "training", "hold", "resume"]
     reason: str = ""
     dry_run: bool = False
-    until: dt.datetime | None = None
+    until: AwareDatetime | None = None
     decision: Decision | None = None
     evidence: Evidence | None = None
     training: Training | None = None
@@ -89,6 +90,12 @@ class Entry(_Value):
         if self.until is not None:
             return f"no training before {self.until:%Y-%m-%d %H:%M} ({self.reason})"
         return f"the hold ends ({self.reason})" if self.reason else "the hold ends"
+
+
+class _Format(BaseModel):
+    """The format of any line, also of a later engine."""
+
+    format: int = 1
 
 
 class Journal(_Value):
@@ -127,9 +134,14 @@ def read_journal(folder: Path) -> Journal:
     Raises
     ------
     SklineError
-        If the file cannot be read.
+        If the file cannot be read, or a line has a newer format: it may be a hold.
     """
-    lines = read_json_lines(folder / FILE_NAME, Entry)
+    path = folder / FILE_NAME
+    lines = read_json_lines(path, Entry)
+    formats = read_json_lines(path, _Format).values if lines.damaged_lines else ()
+    newest = max((each.format for each in formats), default=1)
+    if newest > 1:
+        raise SklineError(f"{path} has lines of format {newest}, and this version of skline reads 1; upgrade skline")
     return Journal(entries=lines.values, damaged_lines=lines.damaged_lines)
 
 

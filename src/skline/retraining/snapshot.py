@@ -4,6 +4,7 @@ Rows that break the contract are left out and counted. Equal logs give equal byt
 """
 
 import datetime as dt
+import hashlib
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -129,12 +130,29 @@ def write_snapshot(folder: Path, content: SnapshotContent, since: dt.datetime, u
 
 
 def clean_up(folder: Path) -> None:
-    """Remove what a killed process has left, and let DVC keep the snapshots that it does not know yet."""
+    """Remove what a killed process has left, and let DVC keep the snapshots that it does not know yet.
+
+    Raises
+    ------
+    SklineError
+        If a snapshot that DVC keeps was changed: `dvc repro` would train on it, and record it as the valid one.
+    """
     for temporary in folder.glob(".*.parquet.*"):
         temporary.unlink()
     for snapshot in list_snapshots(folder):
-        if not snapshot.path.with_name(f"{snapshot.path.name}.dvc").exists():
+        record = snapshot.path.with_name(f"{snapshot.path.name}.dvc")
+        if not record.exists():
             track_table(Path(), snapshot.path)
+        elif _md5(snapshot.path) not in record.read_text(encoding="utf-8"):
+            raise SklineError(
+                f"{snapshot.path} was changed after it was made: {record.name} records another file. Restore it with "
+                f"`dvc checkout --force {record}`"
+            )
+
+
+def _md5(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
 
 
 def _read_rows(

@@ -13,7 +13,7 @@ from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.release.manifest import Arm, Release, publish_manifest
 from skline.release.verdict import GateResult, Verdict
-from skline.retraining.journal import Training, read_journal
+from skline.retraining.journal import FILE_NAME, Training, read_journal
 from skline.retraining.training import TrainingResult
 from skline.settings import Settings
 from tests.fixtures import demo
@@ -68,6 +68,12 @@ def test_hold_stops_it_until_a_person_resumes(folder: Path, capsys: pytest.Captu
         retrain("resume")
 
 
+def test_half_line_of_the_journal_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / FILE_NAME).write_text('{"format":1,"kind":"hold","ti')
+    retrain("--dry-run", "--asof", "2026-06-01")
+    assert capsys.readouterr().out.startswith("note: unreadable lines: 1: a hold in one of them is not known\nTrain: ")
+
+
 def test_another_retraining_is_a_blocker(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with file_lock(folder / ".retrain.lock", "busy"):
         retrain("--dry-run", "--asof", "2026-06-01")
@@ -84,6 +90,8 @@ def test_another_retraining_is_a_blocker(folder: Path, capsys: pytest.CaptureFix
         (("--until", "2099-01-01"), "needs --until TIME, and nothing else takes it"),
         (("--reason", " "), "--reason is empty"),
         (("history", "--dry-run"), "--dry-run is for the decision"),
+        (("--asof", "2099-01-01"), "--asof 2099-01-01 00:00 is in the future"),
+        (("hold", "--asof", "2099-01-01", "--until", "2099-02-01", "--reason", "audit"), "is in the future"),
     ],
 )
 def test_options_that_do_not_belong_together_are_rejected(arguments: tuple[str, ...], message: str) -> None:

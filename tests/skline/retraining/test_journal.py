@@ -1,8 +1,12 @@
 """The journal keeps every line, leaves out half ones, and tells of the last training and the hold in force."""
 
 import datetime as dt
+import json
 from pathlib import Path
 
+import pytest
+
+from skline.errors import SklineError
 from skline.retraining.decision import Decision
 from skline.retraining.journal import FILE_NAME, Entry, Outcome, Training, append_entry, read_journal
 from tests.skline.retraining.conftest import DAY, NOW
@@ -51,3 +55,20 @@ def test_hold_is_the_last_one_that_was_not_ended(tmp_path: Path) -> None:
     append_entry(tmp_path, Entry(time=NOW, who="eve", kind="resume"))
     assert read_journal(tmp_path).hold is None
     assert read_journal(tmp_path).up_to(NOW - dt.timedelta(seconds=1)).hold is not None
+
+
+def test_line_of_a_newer_format_is_an_error_because_it_may_be_a_hold(tmp_path: Path) -> None:
+    append_entry(tmp_path, training(1, "registered"))
+    with (tmp_path / FILE_NAME).open("a") as file:
+        file.write(json.dumps({"format": 2, "kind": "hold", "until": {"date": "2099-01-01"}}) + "\n")
+    with pytest.raises(SklineError, match="lines of format 2, and this version of skline reads 1; upgrade skline"):
+        read_journal(tmp_path)
+
+
+def test_line_with_a_time_without_a_zone_is_damaged(tmp_path: Path) -> None:
+    values = json.loads(held(3, until=1).model_dump_json(exclude_none=True))
+    for name in ("time", "until"):
+        with (tmp_path / FILE_NAME).open("a") as file:
+            file.write(json.dumps(values | {name: "2026-05-01T00:00:00"}) + "\n")
+    journal = read_journal(tmp_path)
+    assert (journal.up_to(NOW).hold, journal.damaged_lines) == (None, (1, 2))

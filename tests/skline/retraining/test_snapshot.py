@@ -1,6 +1,7 @@
 """A snapshot holds the rows that keep the contract, each with its lineage, in the same bytes for the same log."""
 
 import datetime as dt
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -139,3 +140,14 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pyte
     clean_up(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [snapshot.path.name]
     assert tracked == [snapshot.path]
+
+
+def test_snapshot_that_was_changed_is_rejected(tmp_path: Path) -> None:
+    snapshot = write_snapshot(tmp_path, content(row("p1")), NOW - 9 * DAY, NOW)
+    digest = hashlib.md5(snapshot.path.read_bytes(), usedforsecurity=False).hexdigest()
+    record = snapshot.path.with_name(f"{snapshot.path.name}.dvc")
+    record.write_text(f"outs:\n- md5: {digest}\n  path: {snapshot.path.name}\n")
+    clean_up(tmp_path)
+    write_snapshot(tmp_path / "other", content(row("p2")), NOW - 9 * DAY, NOW).path.replace(snapshot.path)
+    with pytest.raises(SklineError, match=r"parquet was changed after it was made.*dvc checkout --force .*\.dvc`"):
+        clean_up(tmp_path)

@@ -1,6 +1,5 @@
-"""Check of the contract: it describes the data that the pipeline read, and the source has its columns."""
+"""Check of src/model: the contract describes the data, the source has its columns, and the pipeline can be built."""
 
-import contextlib
 import importlib
 import importlib.util
 from pathlib import Path
@@ -21,7 +20,7 @@ MODEL = Path("src/model")
 
 
 def check() -> list[Finding]:
-    """Compare src/model/contract.py with data/contract.json and with the columns of the source."""
+    """Compare the contract with data/contract.json and with the columns of the source; build the pipeline for it."""
     from skline.contract.derive import derive_module
 
     modules: list[ModuleType] = []
@@ -30,7 +29,7 @@ def check() -> list[Finding]:
             modules.append(importlib.import_module(f"model.{name}"))
         except Exception as error:  # noqa: BLE001 (the user's own module may raise anything)
             return [Finding("broken", f"{MODEL}/{name}.py cannot be imported: {_one_line(error)}", "correct it")]
-    contract_module, source_module = modules[0], modules[1]
+    contract_module, source_module, pipeline_module = modules
     if MODEL.resolve() not in Path(contract_module.__file__ or "").resolve().parents:
         message = f"this environment imports {contract_module.__file__}, not the code of this folder"
         return [Finding("broken", message, "run this in the project's root, without PYTHONPATH")]
@@ -38,10 +37,29 @@ def check() -> list[Finding]:
         contract = derive_module(contract_module)
     except SklineError as error:
         return [Finding("broken", str(error), f"correct it in {MODEL}/contract.py")]
-    with contextlib.suppress(SklineError):  # reported by the check of params.yaml
-        contract = with_source_format(contract, Settings.load().source)
-    findings = [*_check_data(contract), *_check_source(contract, source_module)]
+    pipeline_findings = _check_pipeline(contract, pipeline_module)
+    try:
+        source = Settings.load().source
+    except SklineError:  # reported by the check of params.yaml
+        message = f"the contract is valid; it is not compared with the data, because {paths.PARAMS} is not valid"
+        return pipeline_findings or [Finding("ok", message)]
+    contract = with_source_format(contract, source)
+    findings = [*pipeline_findings, *_check_data(contract), *_check_source(contract, source, source_module)]
     return findings or [Finding("ok", "the contract describes the data, and the source has its columns")]
+
+
+def _check_pipeline(contract: Contract, module: ModuleType) -> list[Finding]:
+    """Build the unfitted pipeline, as the stage train does: names inside a function are looked up only when it runs."""
+    from skline.stages.train import require_estimator_of_task
+
+    try:
+        require_estimator_of_task(module.build_pipeline(contract), contract)
+    except SklineError as error:
+        return [Finding("broken", str(error), f"correct it in {MODEL}")]
+    except Exception as error:  # noqa: BLE001 (the user's own function may raise anything)
+        message = f"build_pipeline() in {MODEL}/pipeline.py fails: {_one_line(error)}"
+        return [Finding("broken", message, "correct it")]
+    return []
 
 
 def _one_line(error: Exception) -> str:
@@ -55,17 +73,13 @@ def _check_data(contract: Contract) -> list[Finding]:
     return [Finding("warning", f"{MODEL}/contract.py has changed since the data were read", "uv run dvc repro")]
 
 
-def _check_source(contract: Contract, source_module: ModuleType) -> list[Finding]:
+def _check_source(contract: Contract, settings: SourceSettings, source_module: ModuleType) -> list[Finding]:
     """Run the source's columns through ingest, without rows: it rejects a source that lacks a column."""
     from skline.contract.table import KINDS
     from skline.settings.source import POSTGRESQL
     from skline.sources.locate import PACKAGE, local_file
     from skline.stages.ingest import ingest
 
-    try:
-        settings = Settings.load().source
-    except SklineError:
-        return []  # reported by the check of params.yaml
     if settings.uri.startswith(POSTGRESQL) and importlib.util.find_spec("adbc_driver_postgresql") is None:
         message = "the source is PostgreSQL, but its driver is not installed"
         return [Finding("broken", message, "uv add --group train 'skline[sql]'")]

@@ -35,6 +35,16 @@ def prepare(source):
     """Keep the table."""
     return source
 '''
+PIPELINE = '''"""The pipeline."""
+
+from sklearn.dummy import DummyRegressor
+from sklearn.pipeline import make_pipeline
+
+
+def build_pipeline(contract):
+    """Predict the mean."""
+    return make_pipeline(DummyRegressor())
+'''
 PARAMS = """project: {name: prices, title: Prices, intended_use: Predicts prices.}
 source: {uri: data/source/prices.csv}
 validate: {}
@@ -79,7 +89,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         "src/model/__init__.py": "",
         "src/model/contract.py": CONTRACT,
         "src/model/source.py": SOURCE,
-        "src/model/pipeline.py": "",
+        "src/model/pipeline.py": PIPELINE,
         "data/source/prices.csv": "size,price,other\n1,2,3\n",
         ".dvc/config": "[core]\n    analytics = false\n",
         ".copier-answers.yml": "_commit: v1.0.0\n_src_path: https://example.invalid/skline.git\n",

@@ -2,6 +2,7 @@
 
 import hashlib
 import http.server
+import importlib
 import json
 import os
 import re
@@ -17,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from skline import engine
-from skline.contract.derive import derive
+from skline.contract.derive import derive, derive_module
 from skline.doctor import artifact as artifact_check
 from skline.doctor import contract as contract_check
 from skline.doctor import (
@@ -37,6 +38,8 @@ from skline.doctor import (
 from skline.doctor.findings import Finding
 from skline.doctor.run import CHECKS
 from skline.release.verdict import GateResult, Verdict
+from skline.settings import Settings
+from skline.settings.source import with_source_format
 from tests.fixtures import demo
 from tests.skline.doctor.conftest import edit, git, write
 
@@ -114,6 +117,18 @@ PROBLEMS: dict[str, Problem] = {
         lambda: edit("src/model/contract.py", ', role="target"', ""),
         contract_check.check, "broken", "exactly one column", "contract.py",
     ),
+    "typo in the pipeline": (
+        lambda: edit("src/model/pipeline.py", "(DummyRegressor", "(DumyRegressor"),
+        contract_check.check, "broken", "build_pipeline() in src/model/pipeline.py fails: NameError", "correct it",
+    ),
+    "classifier for a number": (
+        lambda: edit("src/model/pipeline.py", "DummyRegressor", "DummyClassifier"),
+        contract_check.check, "broken", "DummyClassifier in src/model/pipeline.py is no regressor", "src/model",
+    ),
+    "no pipeline": (
+        lambda: write("src/model/pipeline.py", ""),
+        contract_check.check, "broken", "has no attribute 'build_pipeline'", "correct it",
+    ),
     "missing column of the source": (
         lambda: write("data/source/prices.csv", "sise,price\n1,2\n"),
         contract_check.check, "broken", "'size' (it has 'sise')", "the source",
@@ -163,7 +178,7 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "MLflow server with an invalid host": (
         lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: 'http://u:secret@[::1'}"),
-        mlflow_check.check, "broken", "an IPv6 address stands in brackets", "correct MLFLOW_TRACKING_URI",
+        mlflow_check.check, "broken", "an IPv6 address is in brackets", "correct MLFLOW_TRACKING_URI",
     ),
     "record of registered versions with a cut line": (
         lambda: write("releases/registered.jsonl", '{"format": 1'),
@@ -228,6 +243,18 @@ def test_reports_problem_with_its_remedy(case: str) -> None:
     findings = check()
     assert any(f.level == level and message in f.message and remedy in f.remedy for f in findings), findings
     assert "secret" not in str(findings)
+
+
+@pytest.mark.usefixtures("project")
+def test_invalid_params_are_no_fault_of_the_contract() -> None:
+    edit("params.yaml", "prices.csv}", "prices.csv, missing: [none]}")
+    contract = with_source_format(derive_module(importlib.import_module("model.contract")), Settings.load().source)
+    write("data/contract.json", contract.to_json())
+    assert contract_check.check()[0].message.startswith("the contract describes the data")
+    edit("params.yaml", "seed", "sed")
+    [finding] = contract_check.check()
+    assert finding.level == "ok"
+    assert "params.yaml is not valid" in finding.message
 
 
 @pytest.mark.usefixtures("project")

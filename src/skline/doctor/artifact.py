@@ -35,11 +35,19 @@ def _check_verdict() -> list[Finding]:
     return [Finding("warning", message, remedy)]
 
 
+def _explain_missing() -> list[Finding]:
+    """Say what it means that there is no artifact/; nothing if the check of DVC reports it."""
+    if paths.RELEASE.is_file():
+        message = f"there is no {paths.ARTIFACT}/; the service does not need it: {paths.RELEASE} is in force"
+        return [Finding("ok", message)]
+    was_made = paths.ARTIFACT_DIGEST.is_file() and paths.DVC_LOCK.is_file()
+    return [] if was_made else [Finding("warning", "there is no artifact to serve yet", "uv run dvc repro")]
+
+
 def _check_artifact() -> list[Finding]:
     """Verify the artifact, and compare the libraries that wrote it with the installed ones."""
     if not paths.ARTIFACT.is_dir():
-        was_made = paths.ARTIFACT_DIGEST.is_file() and paths.DVC_LOCK.is_file()  # the check of DVC reports it
-        return [] if was_made else [Finding("warning", "there is no artifact to serve yet", "uv run dvc repro")]
+        return _explain_missing()
     try:
         artifact = Artifact.open(paths.ARTIFACT, read_digest(paths.ARTIFACT_DIGEST))
     except InvalidArtifact as error:

@@ -95,7 +95,15 @@ def check_dvc() -> list[Finding]:
 
 
 def diagnose(changes: Sequence[Change], *, has_remote: bool) -> Finding:
-    """Return the one cause of all that `dvc status` lists: a later stage is out of date because an earlier one is."""
+    """Return the one cause of all that `dvc status` lists: a later stage is out of date because an earlier one is.
+
+    Another release is no fault: `skline promote` and `rollback` make one, and the verdict on the model was right then.
+    """
+    model_changes = [change for change in changes if change.name != paths.RELEASES.as_posix()]
+    if changes and not model_changes:
+        message = "dvc.lock is up to date but for the release: the next `dvc repro` compares with its champion"
+        return Finding("ok", message)
+    changes = model_changes
     causes = [change for change in changes if not change.is_output]
     if causes:
         by_stage: dict[str, list[str]] = {}
@@ -103,6 +111,11 @@ def diagnose(changes: Sequence[Change], *, has_remote: bool) -> Finding:
             by_stage.setdefault(change.stage, []).append(f"{change.name} {change.state}".strip())
         stale = [f"{stage} ({join_first(reasons, 2)})" for stage, reasons in by_stage.items()]
         return Finding("warning", f"dvc.lock is out of date: {join_first(stale, 3)}", "uv run dvc repro")
+    return _diagnose_outputs(changes, has_remote=has_remote)
+
+
+def _diagnose_outputs(changes: Sequence[Change], *, has_remote: bool) -> Finding:
+    """Return what is wrong with the outputs, where every stage is that of dvc.lock."""
     names = {
         state: list(dict.fromkeys(change.name for change in changes if change.state == state))
         for state in dict.fromkeys(change.state for change in changes)

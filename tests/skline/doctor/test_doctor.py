@@ -347,6 +347,7 @@ CLONE = {
     "train": [{"changed deps": {"data/raw": "deleted"}}, {"changed outs": {"model.txt": "deleted"}}],
     "register": [{"changed deps": {"model.txt": "deleted"}}, {"changed outs": {"models/registered.sha256": "deleted"}}],
 }
+RELEASED = [{"changed deps": {"releases": "modified"}}]
 
 
 @pytest.mark.parametrize(
@@ -363,6 +364,12 @@ CLONE = {
             CLONE | {"train": [{"changed deps": {"data/raw": "deleted", "engine.json": {"stages.train": "modified"}}}]},
             "dvc.lock is out of date: train (stages.train modified)", "uv run dvc repro",
         ),
+        ({"assess": RELEASED}, "dvc.lock is up to date but for the release", ""),
+        (
+            {"assess": RELEASED, "gate": [{"changed outs": {"artifact": "deleted"}}]},
+            "outputs that dvc.lock records are not here, as in a new clone: artifact", "uv run dvc pull",
+        ),
+        ({"assess": RELEASED, "train": ["changed command"]}, "dvc.lock is out of date: train (changed", "uv run dvc"),
         ({"train": ["changed command"]}, "dvc.lock is out of date: train (changed command)", "uv run dvc repro"),
         ({"train": [{"changed outs": {"model.txt": "not in cache"}}]}, "outputs are not in DVC's", "uv run dvc repro"),
     ],
@@ -380,6 +387,9 @@ def test_artifact_that_is_not_here_is_reported_with_the_other_outputs_only(proje
     write("artifact.sha256", "0" * 64)
     write("dvc.lock", "stages: {}")
     assert artifact_check.check() == []
+    write("releases/release.json", "{}")
+    [finding] = artifact_check.check()
+    assert (finding.level, finding.message[:24]) == ("ok", "there is no artifact/; t")
 
 
 def test_compares_artifact_with_its_digest_and_the_installed_libraries(project: Path) -> None:

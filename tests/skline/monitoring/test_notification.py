@@ -1,4 +1,4 @@
-"""A webhook is told about each change of the states once: after failures, kills, and by two monitors at a time."""
+"""Each change of the states is posted to the webhook once: after failures, kills, and by two monitors at a time."""
 
 import dataclasses
 import datetime as dt
@@ -75,7 +75,7 @@ def test_changes_are_told_once_with_recovery(receiver: Receiver, tmp_path: Path)
     assert all(text.endswith(f"message {key[:8]}") for text, key in zip(receiver.texts, receiver.ids, strict=True))
 
 
-def test_other_part_is_told_too(receiver: Receiver, tmp_path: Path) -> None:
+def test_other_part_is_posted_too(receiver: Receiver, tmp_path: Path) -> None:
     tell(tmp_path, ALARM)
     tell(tmp_path, result_of("alarm", drift="alarm", performance="alarm"))
     assert receiver.texts[1].startswith("Demo: still alarm, and its parts have changed")
@@ -188,7 +188,7 @@ def test_run_tells_about_the_newest_window_and_exports_failures(
     assert "skline_monitor_webhook_failures_total 1.0" in (tmp_path / TEXTFILE).read_text()
 
 
-def test_failure_of_monitoring_is_told_once_with_its_end(receiver: Receiver, job: Job, tmp_path: Path) -> None:
+def test_failure_of_monitoring_is_posted_once_with_its_end(receiver: Receiver, job: Job, tmp_path: Path) -> None:
     told = dataclasses.replace(job, settings=job.settings.model_copy(update={"webhook": SETTINGS}))
     for each in (dataclasses.replace(told, posts_changes=False), told, told):
         with pytest.raises(SklineError, match="there is no prediction log"):
@@ -199,5 +199,5 @@ def test_failure_of_monitoring_is_told_once_with_its_end(receiver: Receiver, job
     assert "there is no prediction log" in receiver.texts[0]
 
 
-def test_unexpected_error_is_told_without_its_message() -> None:
+def test_unexpected_error_is_posted_without_its_message() -> None:
     assert "secret" not in News.of_failure(ValueError("secret"), "demo@1").sentence

@@ -105,7 +105,7 @@ def test_an_event_is_there_once_with_its_newest_label() -> None:
     assert found.superseded == 1
 
 
-def test_selection_is_told_as_far_as_it_is_known() -> None:
+def test_selection_is_recorded_as_far_as_it_is_known() -> None:
     predictions = [row(f"{kind}{n}", n, review=kind) for n in range(40) for kind in (0, 1, 2)]
     some = [label(str(each[0]), NOW - 3 * DAY) for each in predictions if int(str(each[0])[1:]) % 2 == 0]
     rows = build_content(matured(predictions, some), DECLARED, 0.95).rows

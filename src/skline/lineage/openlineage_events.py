@@ -114,7 +114,7 @@ def send_events(url: str, events: Sequence[RunEvent]) -> None:
         for event in events:
             transport.emit(event)
     except (RequestException, ValueError) as error:
-        raise SklineError(redact(f"{url} did not take the events: {one_line(error)}; send them again")) from None
+        raise SklineError(redact(f"{url} did not accept the events: {one_line(error)}; send them again")) from None
 
 
 def _events(

@@ -43,7 +43,7 @@ MAX_SEGMENTS = 12
 CURVE_POINTS = 20
 #: Resamples for segments and arms: there are many.
 SEGMENT_RESAMPLES = 100
-#: Numbers with fewer distinct values in the reference are still numbers; dates and times are reported, never tested.
+#: Drift of dates and times is reported, never tested: they differ from training's by themselves.
 UNTESTED_KINDS = ("date", "datetime")
 SEED = 17
 
@@ -300,7 +300,10 @@ def describe_concept(stream: Rows, start: dt.datetime, contract: Contract, setti
 
 
 def row_errors(rows: Rows, contract: Contract) -> Floats:
-    """Return the error of each labelled row: the Brier score of probabilities, else the absolute error."""
+    """Return the error of each labelled row, float64 of shape (n,).
+
+    The squared error of the probability (binary), 0 or 1 (multiclass), or the absolute error (regression).
+    """
     if contract.task == "binary":
         squares: Floats = (rows.scores - rows.truth) ** 2
         return squares
@@ -319,7 +322,7 @@ def estimate_metrics(rows: Rows, contract: Contract, reference: TrainingReferenc
 
 
 def arm_results(rows: Rows, contract: Contract) -> list[ArmResult]:
-    """Return the figures of each arm; of more than two classes there is no bias."""
+    """Return the figures of each arm; empty with more than two classes, for which there is no bias."""
     if contract.task == "multiclass":
         return []
     positive = rows.predicted == 1 if contract.task == "binary" else None

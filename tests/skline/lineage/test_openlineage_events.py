@@ -76,7 +76,7 @@ def test_events_are_sent_to_a_server_and_a_rejection_is_an_error() -> None:
         assert emit(server.url) == 0
         assert len(server.bodies) == 6
         server.responses = [422]
-        with pytest.raises(SklineError, match="did not take the events: 422 Client Error"):
+        with pytest.raises(SklineError, match="did not accept the events: 422 Client Error"):
             emit(server.url)
 
 

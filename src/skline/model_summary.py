@@ -9,6 +9,7 @@ from skline.artifact.provenance import describe_libraries
 from skline.contract.spec import Column
 from skline.reporting import html
 from skline.reporting.format import format_number
+from skline.scoring.equality import describe_exactness
 
 #: The summary has the colours of the page around it, light or dark.
 STYLE = """\
@@ -29,7 +30,7 @@ STYLE = """\
 
 def describe_scoring(scoring: Scoring) -> str:
     """Return in words how a model is scored."""
-    exactness = "to the last bit" if scoring.exactness == "bits" else "within 64 units in the last place"
+    exactness = describe_exactness(scoring.exactness)
     return f"a plan that equals the pipeline {exactness}" if scoring.path == "plan" else "the pipeline"
 
 

@@ -75,6 +75,7 @@ def trace(arguments: argparse.Namespace) -> int:
 def _trace_predictions(arguments: argparse.Namespace) -> int:
     """Print one prediction, or a table of several, and whether they are the same now."""
     from skline.errors import SklineError
+    from skline.lineage.artifact_trace import names_artifact
     from skline.lineage.id_file import read_ids
     from skline.lineage.text import prediction_text, predictions_table
     from skline.lineage.trace import trace_predictions
@@ -88,6 +89,11 @@ def _trace_predictions(arguments: argparse.Namespace) -> int:
     if arguments.ids is not None:
         _print(traces if arguments.json else predictions_table(traces))
     elif (found := traces[arguments.prediction_id]) is None:
+        if names_artifact(arguments.prediction_id):
+            raise SklineError(
+                f"{arguments.prediction_id} is no prediction id but names an artifact; run `skline trace --artifact "
+                f"{arguments.prediction_id}`"
+            )
         raise SklineError(
             f"the log at {settings.redacted_database} and in {settings.partitions} has no prediction "
             f"{arguments.prediction_id!r}: it is not written yet, was deleted, or is in another log, which "

@@ -19,6 +19,7 @@ from skline.evaluation.gaps import count_pairs, gap_interval, groups_of
 from skline.evaluation.metrics import lower_is_better
 from skline.evaluation.runtime_costs import ROUNDS, Costs
 from skline.evaluation.segments import NO_SEGMENTS
+from skline.paths import COSTS
 from skline.release.verdict import GateResult
 from skline.reporting.format import format_interval, format_number
 from skline.settings.evaluation import Gates
@@ -282,7 +283,8 @@ def _without_measurement(result: GateResult, what: str) -> GateResult:
     """
     if not result.passed:
         return result
-    return GateResult(gate=result.gate, passed=True, limit=result.limit, reason=f"{what}: at most {result.limit:g}")
+    reason = f"{what}: at most {result.limit:g}; {COSTS} has the value"
+    return GateResult(gate=result.gate, passed=True, limit=result.limit, reason=reason)
 
 
 def _at_least(gate: str, value: Any, limit: float, reason: str) -> GateResult:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skline.errors import SklineError
+from skline.ids import PREDICTION_ID_LENGTH
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.models import ModelRecord, read_model
 from skline.lineage.snapshots import Snapshot, read_snapshot
@@ -51,6 +52,12 @@ def trace_artifact(
     model = read_model(store, digest)
     usages = [] if settings is None else count_predictions(settings, "artifact_digest", [digest])
     return ArtifactTrace(model, read_snapshot(root, digest, model.manifest), tuple(usages))
+
+
+def names_artifact(text: str) -> bool:
+    """Whether a text that is no prediction id looks like a version or the digest of an artifact."""
+    is_digest = DIGEST.fullmatch(text) is not None and len(text) != PREDICTION_ID_LENGTH
+    return text in ALIASES or is_digest or NUMBER.fullmatch(text) is not None
 
 
 def find_digest(store: ArtifactStore, requested: str) -> str:

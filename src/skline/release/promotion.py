@@ -3,6 +3,7 @@
 import datetime as dt
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -94,7 +95,7 @@ def promote(
     version = registry.find(requested)
     require_new(current, version, plan)
     registered = confirm_digest(releases.registered, version, accepted_digest)
-    verdict, undecided = check_verdict(version, registered, current, approval)
+    verdict, undecided = check_verdict(version, registered, current, approval, releases.known_versions())
     digest = version.artifact_sha256
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
     notes = check_compatibility(releases, current, artifact, plan)
@@ -159,9 +160,13 @@ def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> boo
 
 
 def check_verdict(
-    version: Version, registered: RegisteredVersion | None, current: Release | None, approval: Approval | None
+    version: Version,
+    registered: RegisteredVersion | None,
+    current: Release | None,
+    approval: Approval | None,
+    known_versions: Mapping[str, str],
 ) -> tuple[PromotionVerdict, str]:
-    """Return the verdict on a version, and the undecided gates, as text.
+    """Return the verdict on a version, and the undecided gates, as text; `known_versions` are versions by digest.
 
     A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
 
@@ -179,9 +184,10 @@ def check_verdict(
     champion, compared_with = "" if current is None else current.champion.sha256, verdict.champion_sha256
     stale = bool(champion) and compared_with != champion
     if stale and approval is None:
-        compared = f"the champion {compared_with[:12]}" if compared_with else "no champion"
+        now, then = (known_versions.get(digest or "", (digest or "")[:12]) for digest in (champion, compared_with))
+        compared = f"the champion {then}" if then else "no champion"
         raise SklineError(
-            f"{version.label} was compared with {compared}, and the champion is {champion[:12]} now; run `dvc repro` "
+            f"{version.label} was compared with {compared}, and the champion is {now} now; run `dvc repro` "
             "to assess it again, or approve it with --approve NAME --reason WHY"
         )
     checked = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with, stale=stale)

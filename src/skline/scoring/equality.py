@@ -13,6 +13,11 @@ from skline.scoring.scores import Exactness, FloatArray, Scores
 MAX_ULPS = 64
 
 
+def describe_exactness(exactness: Exactness) -> str:
+    """Return how equal scores are, as the end of a sentence."""
+    return "to the last bit" if exactness == "bits" else f"within {MAX_ULPS} units in the last place"
+
+
 def scores_equal(expected: Scores | None, actual: Scores | None, exactness: Exactness) -> bool:
     """Return whether two sets of scores are equal.
 

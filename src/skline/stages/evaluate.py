@@ -29,6 +29,7 @@ from skline.evaluation.plots import CONFUSION_TEMPLATE, plot_tables
 from skline.evaluation.resampling import Sample, make_sample
 from skline.evaluation.rounding import round_metrics, round_significant
 from skline.evaluation.segments import segment_metrics
+from skline.scoring.equality import describe_exactness
 from skline.scoring.golden_verification import compare_pipeline
 from skline.scoring.reference import score_frame
 from skline.scoring.scores import Scores
@@ -270,6 +271,6 @@ def main() -> None:
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
     write_text(paths.PLOTS / CONFUSION_TEMPLATE.name, CONFUSION_TEMPLATE.read_text(encoding="utf-8"))
-    print(f"{len(golden.rows)} golden rows equal in a new process, to the {golden.exactness}")
+    print(f"{len(golden.rows)} golden rows equal in a new process, {describe_exactness(golden.exactness)}")
     for name, value in metrics["model"].items():  # those of the file, so that the report shows the same digits
         print(f"{name} {format_number(value)}, {format_optional_interval(details['intervals']['model'][name])}")

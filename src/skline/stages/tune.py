@@ -18,6 +18,7 @@ from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import write_bytes, write_joblib, write_json, write_text
 from skline.scoring import plan_storage
+from skline.scoring.equality import describe_exactness
 from skline.scoring.golden_verification import (
     add_single_row_predictions,
     compare_pipeline,
@@ -98,7 +99,7 @@ def write_model(
 def describe_scoring(choice: ScoringChoice) -> str:
     """Return by what rows are scored; without a plan, why, what it costs, and how the pipeline gets one."""
     if choice.path == "plan":
-        return f"scored by the plan, exact to the {choice.exactness}"
+        return f"scored by the plan, which equals the pipeline {describe_exactness(choice.exactness)}"
     return (
         f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {choice.reason}. To "
         "have a plan, use the steps that docs/scoring.md of skline lists; a column derived in another way can be "

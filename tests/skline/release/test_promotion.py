@@ -72,7 +72,7 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     assert "demo/3 failed its gates (roc_auc)" in project.error_of("promote", "3")
     assert "demo/4 has no verdict of the gates" in project.error_of("promote", "4")
     stale = project.error_of("promote", "5")
-    assert "demo/5 was compared with no champion" in stale
+    assert "demo/5 was compared with no champion, and the champion is demo/1 now" in stale
     assert "--approve NAME --reason WHY" in stale
     assert "has no '77' of the model 'demo'" in project.error_of("promote", "77")
     assert len(entries_of(project)) == 1

@@ -37,8 +37,8 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
     ),
     "gate": ("artifact", "contract/spec.py", "release/__init__.py", "release/verdict.py", "stages/gate.py"),
     "register": (
-        "artifact", "contract/spec.py", "registry", "release/__init__.py", "release/registered.py",
-        "release/verdict.py", "search/result.py", "stages/register.py",
+        "artifact", "contract/spec.py", "registry", "release/__init__.py", "release/experiment.py",
+        "release/manifest.py", "release/registered.py", "release/verdict.py", "search/result.py", "stages/register.py",
     ),
 }  # fmt: skip
 REMEDY = "run `skline sync`, then `dvc repro`"

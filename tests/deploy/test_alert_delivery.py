@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from skline.monitoring.checks import State
+from skline.monitoring.prometheus import read_counts
 from skline.monitoring.run import TEXTFILE
 from skline.monitoring.textfile import prometheus_text
 from tests.deploy.exported import window_result
@@ -107,6 +108,10 @@ def test_faults_and_their_end_reach_the_webhook(packaged: demo.Packaged, tmp_pat
             for query in queries():  # of the dashboard
                 response = httpx.get(f"http://{database}/api/v1/query", params={"query": query}, trust_env=False)
                 assert response.json()["status"] == "success", (query, response.text)
+            now = dt.datetime.now(dt.UTC)
+            counts = read_counts(f"http://{database}", "skline", now - dt.timedelta(minutes=5), now)
+            assert (counts.requests or 0.0) >= 0.0
+            assert counts.logged == 0.0, "the service has logged nothing"
     assert {name for name, _ in told(receiver)} == {"SklineMonitorAlarm", "SklineDown"}
     alerts = {alert["labels"]["alertname"]: alert for body in receiver.bodies for alert in body["alerts"]}
     down = alerts["SklineDown"]

@@ -353,13 +353,27 @@ class KpiResult(Model):
 
 
 class Operations(Model):
-    """Figures of the service, from the log."""
+    """Figures of the service: the first five from the log, the others from Prometheus, if the settings name a server.
+
+    Attributes
+    ----------
+    requests : float or None
+        Number of requests in the window, estimated by Prometheus.
+    errors, client_errors : Estimate
+        Shares of the requests with status 5xx and 4xx.
+    log_drops : Estimate
+        Share of the predictions that were not written to the log.
+    """
 
     latency_ms: dict[str, float]
     by_path: dict[str, int]
     fallbacks: Estimate
     reviews: Estimate
     by_version: dict[str, int]
+    requests: float | None = None
+    errors: Estimate = Estimate()
+    client_errors: Estimate = Estimate()
+    log_drops: Estimate = Estimate()
 
 
 class Problem(Model):

@@ -21,6 +21,7 @@ from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
+from skline.monitoring.prometheus import RequestCounts, read_counts
 from skline.monitoring.reader import LogReader, Period, Summary, remove_leftovers
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
@@ -233,7 +234,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         Problem(part="kpi", subject=each.name, message=each.error) for each in figures if each.error is not None
     ]
     operation_figures = operations.describe_operations(
-        counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms
+        counts.by_path, counts.by_version, counts.reviewed, counts.latency_ms, _request_counts(job, problems)
     )
     checks = [
         rejected_check(data_quality, settings.quality.rejected, settings.min_rows),
@@ -267,6 +268,15 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         operations=operation_figures,
         problems=tuple(problems.found),
     )
+
+
+def _request_counts(job: Job, problems: Problems) -> RequestCounts | None:
+    """Return the counts of requests, if the settings name a Prometheus server that has them."""
+    limits = job.settings.operations
+    address = limits.prometheus
+    if address is None:
+        return None
+    return problems.attempt("operations", "prometheus", lambda: read_counts(address, limits.job, job.start, job.end))
 
 
 def _with_states(checks: Sequence[Check], job: Job, state: MonitorState) -> list[Check]:

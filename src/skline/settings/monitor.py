@@ -116,13 +116,24 @@ class Kpi(SettingsSection):
 
 
 class Operations(SettingsSection):
-    """Limits of the service's figures in the log; None: reported only."""
+    """Limits of the service's figures, in the log and in Prometheus; None: reported only."""
 
     latency_p99_ms: Positive | None = Field(
         default=None, description="Time that 99 % of predictions may take, in milliseconds"
     )
     fallbacks: Share | None = Field(default=0.05, description="Share that a fallback predicted")
     reviews: Share | None = Field(default=None, description="Share that was sent to review")
+    prometheus: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@]+$",
+        description="Address of a Prometheus server that scrapes the service, such as http://localhost:9090",
+    )
+    job: str = Field(default="skline", pattern=r"^[A-Za-z0-9_./-]+$", description="Label `job` of the service there")
+    errors: Share | None = Field(default=0.01, description="Share of requests with status 5xx, by Prometheus")
+    client_errors: Share | None = Field(default=None, description="Share of requests with status 4xx, by Prometheus")
+    log_drops: Share | None = Field(
+        default=0.001, description="Share of predictions that were not written to the log, by Prometheus"
+    )
 
 
 class Webhook(SettingsSection):

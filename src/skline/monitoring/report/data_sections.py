@@ -163,10 +163,17 @@ def _share(figure: Estimate) -> str:
 def operations(result: WindowResult) -> list[str]:
     """Return latency, fallbacks and reviews, and the rows by path and version."""
     served = result.operations
-    if served is None or not served.by_path:
+    if served is None or not (served.by_path or served.requests):
         return []
     figures = {f"Latency {name}": f"{value:.3g} ms" for name, value in served.latency_ms.items()}
     figures |= {"Fallbacks": _share(served.fallbacks), "Reviews": _share(served.reviews)}
+    if served.requests is not None:
+        figures |= {
+            "Requests": f"{served.requests:,.0f}",
+            "Server errors": _share(served.errors),
+            "Client errors": _share(served.client_errors),
+            "Dropped log rows": _share(served.log_drops),
+        }
     large = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(text)}</dd></div>" for name, text in figures.items())
     rows = [{"by": "scoring path", "value": name, "rows": f"{count:,}"} for name, count in served.by_path.items()]
     rows += [{"by": "version", "value": name, "rows": f"{count:,}"} for name, count in served.by_version.items()]

@@ -86,7 +86,7 @@ def validation_details(error: ValidationError, first_index: int = 0) -> list[dic
 
 
 def _folded(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a location whose field is without case, blanks and punctuation, in which attributes of Python differ."""
+    """Return a location whose field has no case, blanks or punctuation: equal for a column and its Python attribute."""
     return (*location[:-1], "".join(filter(str.isalnum, str(location[-1]).casefold()))) if location else ()
 
 

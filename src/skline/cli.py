@@ -1,7 +1,10 @@
 """The command line `skline`: one command for each task in a project."""
 
 import argparse
+import difflib
 import platform
+import re
+from typing import NoReturn
 
 from skline.commands import (
     abort,
@@ -66,7 +69,7 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Build the parser; the attribute `run` of what it returns is the function of the command."""
-    root = argparse.ArgumentParser(prog="skline", description="Turn a table into a served scikit-learn model.")
+    root = SuggestingParser(prog="skline", description="Turn a table into a served scikit-learn model.")
     root.add_argument(
         "--version",
         action=PrintVersion,
@@ -78,6 +81,17 @@ def parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     return root
+
+
+class SuggestingParser(argparse.ArgumentParser):
+    """A parser that suggests the closest of the choices; its subparsers do so, too."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print usage and message, with a suggestion if a choice was mistyped, and exit with status 2."""
+        if match := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
+            close = difflib.get_close_matches(match[1], re.findall(r"[\w-]+", match[2]), n=1)
+            message = message.replace(" (choose", f"; did you mean {close[0]!r}? (choose") if close else message
+        super().error(message)
 
 
 class PrintVersion(argparse.Action):

@@ -55,5 +55,21 @@ def test_help_lists_the_commands(tmp_path: Path) -> None:
     assert [name for name in COMMAND_FILES if f"\n    {name}" not in done.stdout] == []
 
 
+@pytest.mark.parametrize(
+    ("words", "suggestion"),
+    [(["sevre"], "'serve'"), (["stage", "trian"], "'train'"), (["init", "t.csv", "--task", "binry"], "'binary'")],
+)
+def test_close_choice_is_suggested(words: list[str], suggestion: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.parser().parse_args(words)
+    assert f"; did you mean {suggestion}? (choose from " in capsys.readouterr().err
+
+
+def test_far_choice_has_no_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        cli.parser().parse_args(["xyz"])
+    assert "invalid choice: 'xyz' (choose from " in capsys.readouterr().err
+
+
 def test_functions_of_commands_get_the_arguments_of_their_own_parser_only() -> None:
     assert set(vars(cli.parser().parse_args(["stage", "ingest"]))) == {"name", "run"}

@@ -100,9 +100,10 @@ def require_columns(table: TableReader, scorer: PartScorer) -> None:
     if missing:
         similar = {name: get_close_matches(name, table.columns, n=1) for name in missing}
         described = [f"{name!r}" + (f" (it has {similar[name][0]!r})" if similar[name] else "") for name in missing]
+        other_delimiter = "" if set(scorer.columns) & set(table.columns) else ", or give the --delimiter"
         raise SklineError(
             f"{table.path.name} lacks the columns {', '.join(described)}; it has "
-            f"{', '.join(table.columns[:MAX_LISTED_COLUMNS])}; rename or add them, or give the --delimiter"
+            f"{', '.join(table.columns[:MAX_LISTED_COLUMNS])}; rename or add them{other_delimiter}"
         )
 
 

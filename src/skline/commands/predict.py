@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import shlex
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
 
 if TYPE_CHECKING:
+    from skline.contract.spec import Contract
     from skline.loading import Model
 
 
@@ -38,14 +40,16 @@ def predict(arguments: argparse.Namespace) -> None:
     from skline.artifact import Artifact
     from skline.loading import Model
 
-    body = read_body(arguments.row)
     source = selected_model(arguments)
     model = Model(Artifact.open(source.folder, source.digest))
+    body = read_body(arguments.row, model.contract)
     print(json.dumps(respond(model, body, explain=arguments.explain), indent=2, ensure_ascii=False))
 
 
-def read_body(words: Sequence[str]) -> str:
+def read_body(words: Sequence[str], contract: "Contract") -> str:
     """Return the row as JSON text.
+
+    `contract` has the columns that an error takes its example from.
 
     Raises
     ------
@@ -62,7 +66,9 @@ def read_body(words: Sequence[str]) -> str:
     for word in words:
         name, equals, value = word.partition("=")
         if not equals or not name:
-            raise SklineError(f"{word!r} is neither COLUMN=VALUE nor a JSON object; write distance=1400")
+            column = next((column for column in contract.inputs if column.example is not None), contract.inputs[0])
+            example = shlex.quote(f"{column.name}={'VALUE' if column.example is None else column.example}")
+            raise SklineError(f"{word!r} is neither COLUMN=VALUE nor a JSON object; write {example}, and so on")
         if name in row:
             raise SklineError(f"the column {name!r} is given twice, as {row[name]!r} and as {value!r}; give it once")
         row[name] = value

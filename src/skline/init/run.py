@@ -36,7 +36,8 @@ def init(root: Path, options: InitOptions) -> None:
     if (root / paths.PYPROJECT).read_bytes() != declared:
         actions += pyproject.update_lock(root)
     actions += project.set_readme_title(root, plan.title)
-    actions += engine.sync(root / paths.ENGINE)
+    if engine.sync(root / paths.ENGINE):
+        actions.append(f"recorded in {paths.ENGINE} that skline {engine.version()} makes the results")
     actions += project.prepare_repository(root)
     if copy is not None:
         actions += project.track_table(root, copy)

@@ -70,7 +70,7 @@ class RegisteredVersion(BaseModel):
     def made_from(self) -> str:
         """The commit that the artifact was registered from, in words."""
         if self.git_commit is None:
-            return "outside of git"
+            return "from no commit"
         changes = " with uncommitted changes" if self.git_dirty else ""
         return f"from commit {self.git_commit[:12]}{changes}"
 

@@ -194,7 +194,8 @@ def main() -> None:
     state = "new" if registered.created else "existing"
     details = f"; {registered.provenance}" if registered.provenance else ""
     recorded_as = f"{manifest.registered_model} version {registered.version}"
-    print(f"{recorded_as}, {state} run {registered.run_id}{details}; {line.made_from}")
+    advice = "" if line.git_commit else " (commit, and the next version names it)"
+    print(f"{recorded_as}, {state} run {registered.run_id}{details}; {line.made_from}{advice}")
     if served := describe_service(read_manifest(paths.RELEASE), registered.version, artifact.digest):
         print(served)
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)

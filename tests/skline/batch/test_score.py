@@ -31,6 +31,7 @@ from skline.contract.derive import derive
 from skline.contract.frames import to_json_rows
 from skline.contract.table import Table, column
 from skline.entrypoint import INTERRUPTED_STATUS
+from skline.errors import SklineError
 from skline.loading import Model
 from tests.fixtures import demo
 
@@ -284,10 +285,17 @@ def test_regression_has_the_interval_of_skline_load(suffix: str, tmp_path: Path)
     assert scores.drop(columns="row").to_numpy().tobytes() == expected.to_numpy().tobytes()
 
 
+def test_column_to_keep_that_the_table_lacks_is_no_question_of_the_delimiter(
+    packaged: demo.Packaged, parquet: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(SklineError, match=r"flights.parquet lacks the columns 'foo'; it has .*; rename or add them$"):
+        score(packaged, parquet, tmp_path / "s.csv", keep="foo")
+
+
 @pytest.mark.parametrize(
     ("content", "more", "message"),
     [
-        ("a,b\n1,2\n", [], "lacks the columns 'flight_date'"),
+        ("a,b\n1,2\n", [], "lacks the columns 'flight_date'.*, or give the --delimiter"),
         ("a,a\n1,2\n", [], "more than one column called"),
         ("", [], "t.csv is empty"),
         ("a,b\n", [], "lacks the columns"),

@@ -73,7 +73,7 @@ def test_empty_value_is_missing(predict: Callable[..., Any], example: dict[str, 
         ((*PAIRS, "gate=7"), "gate: Extra inputs are not permitted (got '7')"),
         (('{"carrier": ',), "Invalid JSON: EOF while parsing a value at line 1 column 12 (got '{\"carrier\": ')"),
         ((*PAIRS, "carrier=AA"), "the column 'carrier' is given twice, as 'UA' and as 'AA'; give it once"),
-        (("UA",), "'UA' is neither COLUMN=VALUE nor a JSON object; write distance=1400"),
+        (("UA",), "'UA' is neither COLUMN=VALUE nor a JSON object; write flight_date=2013-07-04, and so on"),
     ],
 )
 def test_error_names_field_and_rule(predict: Callable[..., Any], words: tuple[str, ...], message: str) -> None:

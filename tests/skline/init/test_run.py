@@ -39,7 +39,7 @@ def test_init_names_the_project_and_records_the_engine(project: Path, capsys: py
     options = InitOptions(table(project.parent), "sold")
     init(project, options)
     printed = capsys.readouterr().out
-    assert f"engine.json: no engine → skline {engine.version()}" in printed
+    assert f"recorded in engine.json that skline {engine.version()} makes the results" in printed
     assert "set the name in pyproject.toml to house-sales" in printed
     assert engine.read_record(project / "engine.json") == engine.current_record()
     content = tomllib.loads((project / "pyproject.toml").read_text())
@@ -51,7 +51,7 @@ def test_init_names_the_project_and_records_the_engine(project: Path, capsys: py
     record = engine.current_record()
     engine.write_record(record.model_copy(update={"version": "0.0.1"}), project / "engine.json")
     init(project, options)
-    assert f"engine.json: skline 0.0.1 → skline {engine.version()}" in capsys.readouterr().out
+    assert f"recorded in engine.json that skline {engine.version()} makes" in capsys.readouterr().out
 
 
 def test_edited_file_or_other_table_is_rejected_before_estimators_are_compared(

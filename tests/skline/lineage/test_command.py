@@ -36,7 +36,7 @@ def test_one_prediction_as_text_and_as_json(trace: Trace, project: Project) -> N
     assert lines["prediction_id"] == prediction_id
     assert lines["artifact"] == f"{digest}, named by releases/registered.jsonl"
     assert lines["folder"] == f"releases/artifacts/{digest}"
-    assert lines["registered"] == "demo/3 at 2026-11-01 00:00:00 outside of git"
+    assert lines["registered"] == "demo/3 at 2026-11-01 00:00:00 from no commit"
     assert lines["verdict"] == "passed; undecided: worst segment"
     assert lines["recomputed"] == "equal: to the last bit"
     assert "corrected later" in lines["label"]

@@ -34,7 +34,7 @@ def test_line_of_the_record_has_the_verdict_only_if_it_is_about_the_artifact(pac
     other = verdict.model_copy(update={"artifact_sha256": "a" * 64})
     line = build_line(manifest, packaged.digest, "3", (None, None), other, "f" * 64, NOW)
     assert (line.verdict, line.verdict_sha256) == (None, None)
-    assert line.made_from == "outside of git"
+    assert line.made_from == "from no commit"
 
 
 def test_register_says_which_version_is_in_service_if_it_is_another() -> None:

@@ -117,16 +117,18 @@ def is_measurement(name: str) -> bool:
 
 def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
     """Name the inputs that are whole numbers in this table and are likely measurements; empty if there are none."""
-    names = [guess.name for guess in guesses if guess.role == "input" and _may_have_fractions(guess)]
-    if not names:
+    likely = [guess for guess in guesses if guess.role == "input" and _may_have_fractions(guess)]
+    if not likely:
         return []
+    names, values = [guess.name for guess in likely], likely[0].values.dropna()
+    example = min(int(values.median()), int(values.max()) - 1) + 0.5  # within the bounds, as all values are
     listed = ", ".join(map(repr, names[:MAX_NAMED])) + (
         f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
     )
     verb = "has" if len(names) == 1 else "have"
     remark = (
-        f"{listed} {verb} whole numbers only, and requests with a fraction, such as 127.5, are rejected; where one is "
-        "possible, write `float` in place of `int` in src/model/contract.py"
+        f"{listed} {verb} whole numbers only, and requests with a fraction, such as {example}, are rejected; where one "
+        "is possible, write `float` in place of `int` in src/model/contract.py"
     )
     return [remark]
 

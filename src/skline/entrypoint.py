@@ -1,9 +1,11 @@
 """How a stage or a command starts and ends: exit statuses, and one line on stderr for an error that has a remedy."""
 
 import errno
+import json
 import os
 import select
 import sys
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
@@ -97,6 +99,18 @@ def is_out_of_space(error: BaseException | None) -> bool:
 def one_line(error: BaseException) -> str:
     """Return the message of an error in one line of at most 300 characters."""
     return " ".join(str(error).split())[:300]
+
+
+def visible(text: str) -> str:
+    """Return a text with its control and formatting characters escaped as in JSON.
+
+    Texts of the log are those of clients: a terminal must not obey them, and a line must not pass for two.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() or unicodedata.category(char) == "Zs" else json.dumps(char)[1:-1] for char in text
+    )
 
 
 def _stdout_reader_closed() -> bool:

@@ -204,7 +204,7 @@ def _print(value: Any) -> None:
     """Print a text as it is, and any other value as JSON."""
     from pydantic_core import to_json
 
-    from skline.lineage.text import visible
+    from skline.entrypoint import visible
 
     lines = [value] if isinstance(value, str) else map(visible, to_json(value, indent=2).decode().split("\n"))
     print(*lines, sep="\n")

@@ -1,11 +1,11 @@
 """Traces as text for people: aligned pairs of a name and a value, and tables."""
 
 import json
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from skline.artifact.provenance import describe_libraries
+from skline.entrypoint import visible
 from skline.lineage.models import ModelRecord
 from skline.lineage.predictions import LoggedLabel
 from skline.lineage.trace import Trace, format_prediction
@@ -94,18 +94,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(map(len, cells)) for cells in zip(*shown, strict=True)]
     return "\n".join(
         "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in shown
-    )
-
-
-def visible(text: str) -> str:
-    """Return a text with its control and formatting characters escaped as in JSON.
-
-    Texts of the log are those of clients: a terminal must not obey them, and a line must not pass for two.
-    """
-    if text.isprintable():
-        return text
-    return "".join(
-        char if char.isprintable() or unicodedata.category(char) == "Zs" else json.dumps(char)[1:-1] for char in text
     )
 
 

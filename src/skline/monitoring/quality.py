@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skline.entrypoint import visible
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes
 from skline.monitoring.estimates import Z95, Estimate, estimate, share_estimate, wilson
@@ -122,7 +123,7 @@ def quality_checks(quality: Quality, allowances: Allowances, min_rows: int, samp
 
 def describe_unknown(quality: Quality) -> str:
     """Return the digests of the artifacts that were neither released nor registered here, as text."""
-    digests = [f"{digest[:12]}…" for digest in quality.by_unknown]
+    digests = [f"{visible(digest[:12])}…" for digest in quality.by_unknown]
     listed = ", ".join(digests[:MAX_DIGESTS]) + (" and more" if len(digests) > MAX_DIGESTS else "")
     return f"an artifact that was neither released nor registered here ({listed})"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from skline.entrypoint import visible
 from skline.monitoring.checks import PARTS, STATES, Check, Part, State, worst
 from skline.monitoring.reference import SCORE
 from skline.monitoring.result import Drift, WindowResult
@@ -101,7 +102,7 @@ def table(result: WindowResult) -> str:
 def describe_other_versions(result: WindowResult) -> str:
     """Return how many rows other versions of the project predicted, as before a release; empty if none did."""
     others = {name: rows for name, rows in result.quality.by_version.items() if name != result.window.model_version}
-    listed = ", ".join(f"{rows:,} by {name}" for name, rows in others.items())
+    listed = ", ".join(f"{rows:,} by {visible(name)}" for name, rows in others.items())
     return f"{sum(others.values()):,} rows were predicted by other versions of the model: {listed}" if others else ""
 
 

@@ -15,7 +15,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import IO, Any, Literal
 from urllib.parse import urlsplit
 
 from skline.errors import SklineError
@@ -121,7 +121,7 @@ def _exchange(request: urllib.request.Request, host: str, timeout: float) -> Del
         return Delivery("failed", f"{host} responded with status {error.code}", is_retried=error.code in RETRIED)
     except urllib.error.URLError as error:  # there was no connection, or it ended before the request was sent
         return Delivery("failed", f"{host} cannot be reached: {_describe(error.reason)}", is_retried=True)
-    except UnicodeError:  # such as an empty label, host..example.org
+    except (UnicodeError, http.client.InvalidURL):  # such as an empty label, host..example.org
         return Delivery("failed", f"{host} is no name of a host")
     except (OSError, http.client.HTTPException) as error:
         return Delivery("unknown", f"{host} sent no valid response: {_describe(error)}")
@@ -130,8 +130,12 @@ def _exchange(request: urllib.request.Request, host: str, timeout: float) -> Del
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     """A redirect is an error: the message is for the address that the settings name, and for no other."""
 
-    def redirect_request(self, *_: Any) -> None:
-        """Follow no redirect."""
+    def http_error_302(
+        self, req: urllib.request.Request, fp: IO[bytes], code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> None:
+        """Follow no redirect, and do not read where it leads, which may be no valid address."""
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
 
 
 def _describe(error: object) -> str:

@@ -114,6 +114,14 @@ def test_names_and_categories_are_escaped(result: WindowResult) -> None:
     assert not re.search(r"<b></text>|plan & <i>", page)
 
 
+def test_digests_that_the_log_names_are_escaped(result: WindowResult) -> None:
+    quality = result.quality.model_copy(update={"by_unknown": {"<b>\x1b[2J\n": 3}, "by_version": {"<i>": 2}})
+    page = page_of(result.model_copy(update={"quality": quality}))
+    assert r"(&lt;b&gt;\u001b[2J\n…)" in page
+    assert "2 by &lt;i&gt;" in page
+    assert not re.search(r"<b>\\u|<i>|\x1b", page)
+
+
 def test_page_without_rows_and_labels_says_so(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
     fill(END - 60 * DAY, 1, 10)
     run(job, tmp_path, NOW)

@@ -64,7 +64,7 @@ def test_refused_connection_is_tried_again() -> None:
     assert "Connection refused" in delivery.reason
 
 
-@pytest.mark.parametrize("host", ["host..example.org", "a" * 64 + ".org"])
+@pytest.mark.parametrize("host", ["host..example.org", "a" * 64 + ".org", "host%00"])
 def test_name_that_no_host_can_have_is_a_failure(host: str) -> None:
     assert send(f"http://{host}/SECRET").outcome == "failed"
 
@@ -75,6 +75,12 @@ def test_redirect_is_not_followed(receiver: Receiver, status: int) -> None:
         receiver.responses, receiver.location = [status], other.url
         assert send(receiver.url).outcome == "failed"
         assert (len(receiver.ids), other.ids) == (1, [])
+
+
+@pytest.mark.parametrize("location", ["http://[::1/SECRET", "file:///etc/passwd", "http://host:SECRET/"])
+def test_redirect_to_no_valid_address_is_a_failure(receiver: Receiver, location: str) -> None:
+    receiver.responses, receiver.location = [302], location
+    assert send(receiver.url) == Delivery("failed", "127.0.0.1 responded with status 302")
 
 
 @pytest.mark.parametrize("response", [400, 500, "hang", 302])

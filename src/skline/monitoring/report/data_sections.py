@@ -47,7 +47,7 @@ def _small(
     if not moments:
         return ""
     text = f"{name}, now {format_number(moments[-1].value)}"
-    return over_time(moments, f"{text}, in {len(moments)} windows", f"<b>{name}.</b>", from_zero=from_zero)
+    return over_time(moments, f"{text}, in {len(moments)} windows", f"<b>{escape(name)}.</b>", from_zero=from_zero)
 
 
 def drift(result: WindowResult) -> list[str]:
@@ -115,7 +115,7 @@ def quality(result: WindowResult) -> list[str]:
             f" {found.rejected_rows:,} rows were rejected in {found.rejected_requests:,} requests, "
             f"{_share(found.rejected)} of all rows."
         )
-    blocks = [f"<p>{text}</p>"]
+    blocks = [f"<p>{escape(text)}</p>"]
     if found.rejections:
         rejected = [
             {"rule": each.rule, "column": each.column, "requests": f"{each.requests:,}", "rows": f"{each.rows:,}"}

@@ -15,11 +15,11 @@ import pyarrow as pa
 from skline.artifact.data_profile import profile
 from skline.contract.spec import Column, Contract
 from skline.monitoring.checks import Check
+from skline.monitoring.data_results import ColumnDrift, Drift, Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, quantile_edges
 from skline.monitoring.estimates import Estimate
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks
-from skline.monitoring.result import ColumnDrift, Drift, Quality
 from skline.monitoring.run import drift_checks
 from skline.settings.monitor import Monitor
 

@@ -8,17 +8,10 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from skline.monitoring.data_results import ColumnDrift, Drift, Quality
 from skline.monitoring.estimates import Estimate
-from skline.monitoring.result import (
-    ColumnDrift,
-    Drift,
-    KpiResult,
-    MetricResult,
-    Performance,
-    Quality,
-    Window,
-    WindowResult,
-)
+from skline.monitoring.label_results import MetricResult, Performance
+from skline.monitoring.result import KpiResult, Window, WindowResult
 from skline.monitoring.textfile import prometheus_text
 
 #: A metric, and its selector if it has one.

@@ -16,24 +16,21 @@ from skline.evaluation.resampling import BinarySample, MulticlassSample, Regress
 from skline.logs.records import REVIEW_SAMPLE, from_us, to_us
 from skline.monitoring import bias, concept, drift, estimate, kpis, performance, quality
 from skline.monitoring.clusters import Floats, entity_count
+from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.estimates import Estimate, mean_difference
-from skline.monitoring.reader import Summary
-from skline.monitoring.reference import SCORE, TrainingReference
-from skline.monitoring.result import (
+from skline.monitoring.label_results import (
     ArmResult,
-    ColumnDrift,
-    ColumnQuality,
     Concept,
     CurvePoint,
-    Drift,
     EstimatedMetric,
-    KpiResult,
     MetricResult,
     Performance,
-    Quality,
     ResidualDrift,
     SegmentResult,
 )
+from skline.monitoring.reader import Summary
+from skline.monitoring.reference import SCORE, TrainingReference
+from skline.monitoring.result import KpiResult
 from skline.monitoring.rows import Rows
 from skline.settings.monitor import Monitor
 

@@ -6,7 +6,7 @@ import numpy.typing as npt
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes, Floats
 from skline.monitoring.estimates import Estimate, finite, mean_estimate, share_estimate
-from skline.monitoring.result import ArmResult
+from skline.monitoring.label_results import ArmResult
 
 
 def arm_result(

@@ -12,8 +12,8 @@ import numpy as np
 
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import Floats
+from skline.monitoring.label_results import Concept, MetricResult
 from skline.monitoring.performance import is_worse
-from skline.monitoring.result import Concept, MetricResult
 
 
 class Detection(NamedTuple):

@@ -17,8 +17,8 @@ import numpy.typing as npt
 
 from skline.monitoring.categories import MISSING, count_categories
 from skline.monitoring.clusters import Codes, Floats, design_effect, entity_count, share_design_effect
+from skline.monitoring.data_results import ColumnDrift
 from skline.monitoring.estimates import Estimate, estimate, finite, normal_estimate
-from skline.monitoring.result import ColumnDrift
 
 #: Bins of the histograms of numbers: quantiles of the reference.
 BINS = 20

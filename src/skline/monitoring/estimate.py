@@ -11,7 +11,7 @@ from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.resampling import average_precision, roc_auc
 from skline.monitoring.clusters import Floats
 from skline.monitoring.estimates import estimate
-from skline.monitoring.result import EstimatedMetric
+from skline.monitoring.label_results import EstimatedMetric
 
 RESAMPLES = 100
 

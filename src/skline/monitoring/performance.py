@@ -21,7 +21,7 @@ from skline.evaluation.resampling import Draws, Sample
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes, Floats, compact
 from skline.monitoring.estimates import Estimate, estimate
-from skline.monitoring.result import CalibrationBin, Coverage, MetricResult, Performance
+from skline.monitoring.label_results import CalibrationBin, Coverage, MetricResult, Performance
 
 #: Bands of equal count by score within which labels are weighted.
 BANDS = 20

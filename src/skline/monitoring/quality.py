@@ -15,8 +15,8 @@ import numpy.typing as npt
 from skline.entrypoint import visible
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes
+from skline.monitoring.data_results import ColumnQuality, Quality
 from skline.monitoring.estimates import Z95, Estimate, estimate, share_estimate, wilson
-from skline.monitoring.result import ColumnQuality, Quality
 from skline.settings.monitor import Quality as Allowances
 
 #: A column that was filled at least to this share in training, and is empty now, has vanished.

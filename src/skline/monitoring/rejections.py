@@ -10,8 +10,8 @@ from skline.logs.rejections import ALL, RejectedCount
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.monitoring.checks import Check, is_beyond
+from skline.monitoring.data_results import Quality, RejectedRule
 from skline.monitoring.estimates import Estimate, wilson
-from skline.monitoring.result import Quality, RejectedRule
 
 MINUTE = dt.timedelta(minutes=1)
 

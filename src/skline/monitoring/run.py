@@ -19,6 +19,8 @@ from skline.logs.settings import LogSettings
 from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
 from skline.monitoring.checks import STATES, Check, Part
 from skline.monitoring.clusters import entity_count
+from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
+from skline.monitoring.label_results import Concept, Performance
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.prometheus import RequestCounts, read_counts
@@ -27,17 +29,7 @@ from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
-from skline.monitoring.result import (
-    ColumnDrift,
-    ColumnQuality,
-    Concept,
-    Drift,
-    Performance,
-    Problem,
-    Quality,
-    Window,
-    WindowResult,
-)
+from skline.monitoring.result import Problem, Window, WindowResult
 from skline.monitoring.rows import Rows
 from skline.monitoring.state import MonitorState, PastResult, monitor_lock, read_state, write_state
 from skline.monitoring.textfile import prometheus_text

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from skline.entrypoint import visible
 from skline.monitoring.checks import PARTS, STATES, Check, Part, State, worst
+from skline.monitoring.data_results import Drift
 from skline.monitoring.reference import SCORE
-from skline.monitoring.result import Drift, WindowResult
+from skline.monitoring.result import WindowResult
 
 #: What to do first, by the part that is worst.
 ADVICE: dict[Part, str] = {

@@ -1,7 +1,7 @@
 """Why a check is undecided: too few predictions, labels that are too new or too few, nothing to compare with."""
 
 from skline.monitoring.checks import Check
-from skline.monitoring.result import Performance
+from skline.monitoring.label_results import Performance
 from skline.settings.monitor import Monitor, format_duration
 
 #: Parts that are decided by labels.

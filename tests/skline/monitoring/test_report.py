@@ -14,10 +14,11 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from skline.monitoring.data_results import Drift
 from skline.monitoring.drift import adjust, category_drift, numeric_drift
 from skline.monitoring.report.content import MAX_WINDOWS, PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
-from skline.monitoring.result import Drift, WindowResult
+from skline.monitoring.result import WindowResult
 from skline.monitoring.run import PAGE, TEXTFILE, Job, run
 from skline.monitoring.state import FILE_NAME, STATE_VERSION, PastResult, read_state
 from skline.settings.monitor import Monitor

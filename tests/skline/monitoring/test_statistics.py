@@ -13,13 +13,13 @@ from skline.evaluation.resampling import BinarySample
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import design_effect, share_design_effect
 from skline.monitoring.concept import detect_rises
+from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
 from skline.monitoring.performance import draw_weighted, inclusion_periods, metric_estimates, score_bands
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks, rows_ratio
-from skline.monitoring.result import Quality
 from skline.settings.monitor import Monitor
 
 FLOATS = st.floats(-1e6, 1e6, width=32)

@@ -7,8 +7,8 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from skline.monitoring.checks import State
+from skline.monitoring.data_results import ColumnDrift
 from skline.monitoring.report.content import ReleaseMark
-from skline.monitoring.result import ColumnDrift
 from skline.reporting.charts import BOTTOM, GREY, INK, LEFT, RIGHT, TOP, WIDTH, Axes, figure
 from skline.reporting.format import format_tick
 

@@ -4,12 +4,13 @@ from collections.abc import Callable
 from html import escape
 
 from skline.evaluation.metrics import label_of
+from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift
 from skline.monitoring.estimates import Estimate
 from skline.monitoring.quality import describe_unknown
 from skline.monitoring.report.charts import Moment, histograms, over_time, states_over_time
 from skline.monitoring.report.content import PageContent
 from skline.monitoring.report.label_sections import format_ends
-from skline.monitoring.result import ColumnDrift, ColumnQuality, Drift, WindowResult
+from skline.monitoring.result import WindowResult
 from skline.monitoring.state import PastResult
 from skline.monitoring.summary import describe_other_versions
 from skline.reporting import html

@@ -6,9 +6,10 @@ from itertools import groupby
 
 from skline.evaluation.metrics import label_of
 from skline.monitoring.estimates import Estimate
+from skline.monitoring.label_results import CalibrationBin, Coverage, MetricResult, Performance, SegmentResult
 from skline.monitoring.report.charts import Moment, over_time
 from skline.monitoring.report.content import PageContent
-from skline.monitoring.result import CalibrationBin, Coverage, MetricResult, Performance, SegmentResult, WindowResult
+from skline.monitoring.result import WindowResult
 from skline.reporting import charts, html
 from skline.reporting.charts import Axes, IntervalRow
 from skline.reporting.format import format_interval, format_number

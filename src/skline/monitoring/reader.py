@@ -252,7 +252,7 @@ class LogReader:
             condition = "prediction_id IS NOT NULL" if view == "by_id" else "prediction_id IS NULL"
             self._db.execute(
                 f"CREATE TABLE {view} AS SELECT {keys}, max(n) AS n, arg_max(label, n) AS label, max(time) AS arrived, "  # noqa: S608
-                f"count(DISTINCT label) > 1 AS contradictory FROM stored_labels "
+                f"min(label) <> max(label) AS contradictory FROM stored_labels "
                 f"WHERE {condition} AND json_valid(label) GROUP BY {keys}"
             )
 

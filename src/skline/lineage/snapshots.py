@@ -96,14 +96,21 @@ def recording_commit(root: Path, digest: str) -> str | None:
     """Return the first commit whose artifact.sha256 is this digest, whose dvc.lock is that of the artifact.
 
     An artifact is registered before its results are committed, so this is not the commit it was registered from.
-    WORKING_TREE if the results are not committed yet; None if no commit has them, or outside git.
+    WORKING_TREE if the results are not committed yet; None if no commit has them, or outside git. The first commit of a
+    shallow clone is none: all files appear in it, and dvc.lock may be that of a later run, whose model was rejected.
     """
     name = paths.ARTIFACT_DIGEST.as_posix()
-    log = run_git(root, "log", "--format=%H", "--reverse", f"-S{digest}", "--", name) or ""
-    for commit in log.split():
+    log = run_git(root, "log", "--format=%H %P", "--reverse", f"-S{digest}", "--", name) or ""
+    for line in log.splitlines():
+        commit, *parents = line.split()
         if (committed_text(root, name, commit) or "").strip() == digest:
-            return commit
+            return commit if parents or not _is_shallow(root) else None
     return WORKING_TREE if (text_of(root, name, WORKING_TREE) or "").strip() == digest else None
+
+
+def _is_shallow(root: Path) -> bool:
+    """Whether the history of the repository is cut off."""
+    return (run_git(root, "rev-parse", "--is-shallow-repository") or "").strip() == "true"
 
 
 def files_of_stages(stages: Mapping[str, Any]) -> dict[str, str]:

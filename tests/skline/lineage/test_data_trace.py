@@ -100,3 +100,11 @@ def test_what_is_neither_file_nor_digest_is_rejected(project: Project, requested
 
 def test_unknown_data_leads_to_nothing(history: Project) -> None:
     assert trace_data(None, history.store, SHA256, history.folder).found == ()
+
+
+def test_first_commit_of_a_shallow_clone_says_nothing_of_older_results(history: Project, tmp_path: Path) -> None:
+    commit_results(history, "2" * 64, "a" * 32)  # of a run whose model was rejected
+    for name, depth in (("shallow", "1"), ("deep", "9")):
+        git(tmp_path, "clone", "-q", "--depth", depth, history.folder.as_uri(), name)
+    assert recording_commit(tmp_path / "shallow", "2" * 64) is None
+    assert recording_commit(tmp_path / "deep", "2" * 64) == git(history.folder, "rev-parse", "HEAD~1")

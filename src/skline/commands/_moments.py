@@ -1,13 +1,39 @@
-"""Parse options whose value is a moment in time."""
+"""Options that are a moment."""
 
 import argparse
 import datetime as dt
 
+from skline.errors import SklineError
+
+#: Logs and releases have no earlier moment, and periods before a later one can be computed.
+EARLIEST = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
 
 def parse_moment(text: str) -> dt.datetime:
-    """Parse a moment, ISO 8601; without a zone it is UTC."""
+    """Parse a moment since 1970, ISO 8601; without a zone it is UTC.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none.
+    """
     try:
         moment = dt.datetime.fromisoformat(text)
-    except ValueError:
+        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no date or time; write it as 2026-11-01T00:00") from None
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    if moment < EARLIEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is before 1970")
+    return moment
+
+
+def require_past(asof: dt.datetime | None) -> None:
+    """Reject an --asof in the future: what is written as of then would hide what is written before.
+
+    Raises
+    ------
+    SklineError
+        If it is in the future.
+    """
+    if asof is not None and asof > dt.datetime.now(dt.UTC):
+        raise SklineError(f"--asof {asof:%Y-%m-%d %H:%M} is in the future; give an earlier moment (UTC)")

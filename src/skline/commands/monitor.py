@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
-from skline.commands._moments import parse_moment
+from skline.commands._moments import parse_moment, require_past
 
 if TYPE_CHECKING:
     from skline.monitoring.result import WindowResult
@@ -42,6 +42,7 @@ def monitor(arguments: argparse.Namespace) -> int:
     if arguments.action == "history":
         print_history()
         return 0
+    require_past(arguments.asof)
     if arguments.watch is None:
         return monitor_once(arguments)
     if arguments.asof is not None:

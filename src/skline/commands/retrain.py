@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
-from skline.commands._moments import parse_moment
+from skline.commands._moments import parse_moment, require_past
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ def retrain(arguments: argparse.Namespace) -> int:
     from skline.logs.settings import LogSettings
 
     _check_options(arguments)
-    log, now = LogSettings.from_environment(), dt.datetime.now(dt.UTC)
-    if arguments.asof is not None and arguments.asof > now:
-        raise SklineError(f"--asof {arguments.asof:%Y-%m-%d %H:%M} is in the future; give an earlier moment (UTC)")
-    now = arguments.asof or now
+    require_past(arguments.asof)
+    log, now = LogSettings.from_environment(), arguments.asof or dt.datetime.now(dt.UTC)
     if arguments.action == "history":
         print_history(log)
         return 0
@@ -189,12 +187,13 @@ def change_hold(arguments: argparse.Namespace, log: "LogSettings", now: dt.datet
 
 def print_history(log: "LogSettings") -> None:
     """Print a line for each entry of the journal."""
+    from skline.entrypoint import visible
     from skline.retraining import journal
 
     history = journal.read_journal(log.folder)
     for each in history.entries:
         kind = f"{each.kind} (dry run)" if each.dry_run else each.kind
-        print(f"{each.time:%Y-%m-%d %H:%M}  {each.who:<24} {kind:<20} {each.sentence}")
+        print(f"{each.time:%Y-%m-%d %H:%M}  {each.who:<24} {kind:<20} {visible(each.sentence)}")
     if history.damaged_lines:
         print(describe_damage(history.damaged_lines))
 

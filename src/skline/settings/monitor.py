@@ -10,6 +10,8 @@ from skline.settings.base import NonNegative, Positive, SettingsSection, Share
 
 #: Units of a duration such as 7d, in seconds.
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+#: The moment that lies a longer one ago may be none that Python can represent.
+MAX_DURATION = dt.timedelta(days=36_500)
 Compare = Literal["previous", "season", "training"]
 
 
@@ -37,7 +39,10 @@ def format_duration(duration: dt.timedelta) -> str:
 
 
 Duration = Annotated[
-    dt.timedelta, Field(gt=dt.timedelta(0)), BeforeValidator(parse_duration), PlainSerializer(format_duration)
+    dt.timedelta,
+    Field(gt=dt.timedelta(0), le=MAX_DURATION),
+    BeforeValidator(parse_duration),
+    PlainSerializer(format_duration),
 ]
 
 

@@ -68,6 +68,13 @@ def test_hold_stops_it_until_a_person_resumes(folder: Path, capsys: pytest.Captu
         retrain("resume")
 
 
+def test_entry_is_one_line_of_the_history(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    retrain("hold", "--until", "2099-01-01", "--reason", "audit\x1b[2J\nforged")
+    capsys.readouterr()
+    retrain("history")
+    assert capsys.readouterr().out.endswith(r"no training before 2099-01-01 00:00 (audit\u001b[2J\nforged)" + "\n")
+
+
 def test_half_line_of_the_journal_is_reported(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / FILE_NAME).write_text('{"format":1,"kind":"hold","ti')
     retrain("--dry-run", "--asof", "2026-06-01")

@@ -29,6 +29,7 @@ def test_duration_without_number_or_unit_is_rejected(text: str) -> None:
     ("values", "message"),
     [
         ({"persist": 4}, "persist is 4 of 3"),
+        ({"window": "36501d"}, "less than or equal to 36500 days"),
         ({"kpis": [{"name": "a", "expression": "1"}] * 2}, "not unique"),
         ({"costs": [[0, 1]]}, "as many columns as rows"),
         ({"kpis": [{"name": "A", "expression": "1"}]}, "pattern"),

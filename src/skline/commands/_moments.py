@@ -28,7 +28,7 @@ def parse_moment(text: str) -> dt.datetime:
 
 
 def require_past(asof: dt.datetime | None) -> None:
-    """Reject an --asof in the future: what is written as of then would hide what is written before.
+    """Reject an --asof in the future: a snapshot of the labels until then would be the last one until then.
 
     Raises
     ------

@@ -29,9 +29,7 @@ def test_moment_that_cannot_be_computed_with_is_rejected(text: str, message: str
         parse_moment(text)
 
 
-def test_monitoring_as_of_the_future_is_rejected_because_its_page_would_stay_the_newest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_monitoring_as_of_the_future_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = cli.parser().parse_args(["monitor", "--asof", "2099-01-01"])
     with pytest.raises(SklineError, match="--asof 2099-01-01 00:00 is in the future"):

@@ -10,9 +10,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skline import artifact, paths
+from skline.artifact import Artifact
 from skline.contract.cells import read_cells
 from skline.contract.spec import CellFormat, Column, Contract
-from skline.files import read_json, sha256
+from skline.files import sha256
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.data_trace import artifacts_with_data
 from skline.lineage.snapshots import find_part
@@ -98,7 +99,7 @@ def trace_entity(settings: LogSettings | None, store: ArtifactStore, entity: str
     Raises
     ------
     SklineError
-        If the log cannot be read.
+        If the log cannot be read, or an artifact here was changed: what it contains is then not known.
     """
     has_key = settings is not None and (settings.entity_key is not None or settings.key_file.exists())
     hashed: str | None = None
@@ -119,8 +120,8 @@ def trace_entity(settings: LogSettings | None, store: ArtifactStore, entity: str
     models = []
     for each in artifacts_with_data(store, root) if columns else ():
         parts = {name: find_part(root, each.snapshot, name, digests.get(name)) for name in USED_PARTS}
-        folder = next(iter(store.locations(each.artifact_digest)), None)
-        stored = None if folder is None else count_stored_rows(folder, columns, entity)
+        is_here = bool(store.locations(each.artifact_digest))
+        stored = count_stored_rows(store.open(each.artifact_digest), columns, entity) if is_here else None
         rows = {name: count(path) for name, path in parts.items()}
         models.append(ModelRows(each.artifact_digest, each.versions, rows, stored))
     files = {name: root / path for name, path in TABLES.items()} | current
@@ -150,10 +151,8 @@ def count_rows(table: pa.Table, columns: Sequence[Column], entity: str) -> int:
     return int(pc.sum(found).as_py() or 0)
 
 
-def count_stored_rows(folder: Path, columns: Sequence[Column], entity: str) -> int:
+def count_stored_rows(made: Artifact, columns: Sequence[Column], entity: str) -> int:
     """Count the rows of an entity among the reference and golden rows of an artifact, which have the inputs only."""
-    reference, golden = folder / artifact.REFERENCE, folder / artifact.GOLDEN
-    rows = count_rows(pq.read_table(reference), columns, entity) if reference.is_file() else 0
-    if golden.is_file():
-        rows += count_rows(pa.Table.from_pylist(read_json(golden)["rows"]), columns, entity)
-    return rows
+    reference = made.content.get(artifact.REFERENCE)
+    rows = 0 if reference is None else count_rows(pq.read_table(pa.BufferReader(reference)), columns, entity)
+    return rows + count_rows(pa.Table.from_pylist(made.golden.rows), columns, entity)

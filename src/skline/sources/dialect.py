@@ -21,7 +21,7 @@ from skline.sources.preamble import (
     table_width,
 )
 from skline.sources.scan import TAIL_BYTES, last_lines
-from skline.sources.tables import opened_data
+from skline.sources.tables import opened_data, translated_errors
 
 #: In the order of preference if two fit equally well.
 DELIMITERS = ",;\t|"
@@ -53,10 +53,11 @@ def detect_dialect(path: Path, given: Mapping[str, Any] | None = None) -> Dialec
     """
     settings = dict(given or {})
     source = Source.model_validate({"uri": str(path)} | settings)
-    kind = file_format(path, source)
+    with translated_errors(path):
+        kind = file_format(path, source)
     if kind == "parquet":
         return Dialect({}, [])
-    with opened_data(path, source) as (data, declared):
+    with translated_errors(path), opened_data(path, source) as (data, declared):
         remarks = _settle_text(data, settings, path.name) if kind == "text" else []
         known: dict[str, Any] = {
             name: settings[name] for name in ("encoding", "delimiter") if name in settings and kind == "text"

@@ -134,3 +134,10 @@ def test_texts_of_the_log_neither_control_a_terminal_nor_add_lines(trace: Trace,
 def test_data_that_is_no_file_is_rejected(trace: Trace, data: str) -> None:
     with pytest.raises(SklineError, match=r"is no file that can be read .* and no digest"):
         trace("--data", data)
+
+
+@pytest.mark.parametrize("name", ["ids.csv.gz", "ids.zip"])
+def test_damaged_file_of_ids_is_rejected(trace: Trace, name: str) -> None:
+    Path(name).write_bytes(b"PK\x03\x04junk" if name.endswith("zip") else b"junk")
+    with pytest.raises(SklineError, match=rf"cannot read {name}: .*is the file complete"):
+        trace("--ids", name)

@@ -11,6 +11,7 @@ import pytest
 from skline import artifact, paths
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Contract
+from skline.errors import SklineError
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.entity_trace import count_rows, count_stored_rows, trace_entity
 from skline.lineage.other_text import entity_text
@@ -61,6 +62,9 @@ def test_rows_are_counted_by_part_and_by_model(packaged: demo.Packaged, tmp_path
     assert [(model.versions, model.rows, model.stored) for model in trace.models] == [
         (("demo/3",), {"train": 2, "validation": None, "test": 0}, 0)
     ]
+    (store.releases.artifacts / made.digest / artifact.GOLDEN).write_text('{"rows": []}')
+    with pytest.raises(SklineError, match=r"golden.json does not have the sha256 of the manifest"):
+        trace_entity(None, store, "17", tmp_path)
     text = entity_text(trace)
     assert "train (fitted on) 2, validation (fitted on) in a file that is not here" in text
     assert "skline log forget" in text
@@ -83,10 +87,11 @@ def test_entity_is_compared_as_the_columns_kind(kind: Any, values: list[Any], en
 
 
 def test_rows_that_an_artifact_contains_are_counted(packaged: demo.Packaged) -> None:
-    rows = Artifact.open(packaged.folder, packaged.digest).golden.rows
+    made = Artifact.open(packaged.folder, packaged.digest)
+    rows = made.golden.rows
     column, value = demo.contract()["carrier"], rows[0]["carrier"]
     expected = sum(row["carrier"] == value for row in rows)
-    assert count_stored_rows(packaged.folder, [column], value) == expected > 0
+    assert count_stored_rows(made, [column], value) == expected > 0
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import hashlib
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from skline.canary_limits import Guards
 
@@ -71,7 +71,7 @@ class Experiment(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-zA-Z0-9._-]{1,64}$")]
     kind: Kind
     salt: str
-    started_at: dt.datetime
+    started_at: AwareDatetime
     steps: tuple[RampStep, ...] = Field(default=(), description="A canary's ramp; without steps the arm's weight holds")
     guards: Guards = Guards()
     design: Design | None = None

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from skline.files import append_line, read_json_lines
 from skline.locks import file_lock
@@ -53,7 +53,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    time: dt.datetime
+    time: AwareDatetime
     who: str
     action: Action
     what: str

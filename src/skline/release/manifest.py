@@ -4,13 +4,12 @@
 which code the service loads.
 """
 
-import datetime as dt
 import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from skline.errors import SklineError
 from skline.files import atomic_write, fsync
@@ -56,7 +55,7 @@ class Release(BaseModel):
 
     format: Literal[1] = 1
     number: Annotated[int, Field(ge=1)]
-    published_at: dt.datetime
+    published_at: AwareDatetime
     experiment: Experiment | None = None
     arms: tuple[Arm, ...] = Field(min_length=1)
     flags: Flags = Flags()

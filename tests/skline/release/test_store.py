@@ -263,6 +263,7 @@ def test_an_invalid_manifest_is_rejected_with_the_reason(tmp_path: Path) -> None
         ({"arms": [arm("a" * 64, weight=1).model_dump()]}, f"must sum to {BUCKETS}"),
         ({"arms": [{**arm("a" * 64).model_dump(), "artifact": "s3://x"}]}, "the service does not fetch artifacts"),
         ({"number": 0}, "greater than or equal to 1"),
+        ({"published_at": "2026-01-01T00:00:00"}, "published_at: Input should have timezone info"),
         ({"extra": 1}, "extra"),
     ]:
         path.write_text(json.dumps(valid.model_dump(mode="json") | change))

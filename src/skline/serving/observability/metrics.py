@@ -191,7 +191,7 @@ class Metrics:
         for prediction, count in summary.predictions.items():
             self._predictions_of(prediction).inc(count)
         if self._scores is not None:
-            self._scores.observe_many(summary.scores[~np.isnan(summary.scores)])
+            self._scores.observe_many(summary.scores)
         for counter, counts in ((self._missing, summary.missing), (self._unseen, summary.unseen)):
             for name, count in counts.items():
                 if count:
@@ -213,11 +213,15 @@ class ScoreHistogram(Collector):
         self._sum += value
 
     def observe_many(self, values: np.ndarray[Any, Any]) -> None:
-        """Record values of shape (n,)."""
+        """Record values of shape (n,) but for NaN."""
+        total = float(values.sum())
+        if isnan(total):
+            values = values[~np.isnan(values)]
+            total = float(values.sum())
         buckets = np.searchsorted(self._bounds, values, side="left")
         for index, count in enumerate(np.bincount(buckets, minlength=len(self._counts)).tolist()):
             self._counts[index] += count
-        self._sum += float(values.sum())
+        self._sum += total
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
         """Yield the family."""

@@ -30,8 +30,8 @@ from skline.serving.transport.request import BufferedRequest
 from skline.serving.transport.responses import JSONBytesResponse
 from skline.serving.transport.upgrade import new_parser, strip_upgrade_headers
 
-#: The end of a head. Input with more of them than PIPELINED_HEADS may be many requests, and is parsed in smaller
-#: pieces: a read of 256 KiB can hold 14,000 requests, which take a hundred times their size in memory.
+#: The end of a head. A piece of input with more of them than PIPELINED_HEADS may be many requests, and a smaller piece
+#: is parsed: a read of 256 KiB can hold 14,000 requests, which take a hundred times their size in memory.
 HEAD_END = b"\r\n\r\n"
 PIPELINED_HEADS, PIPELINED_BYTES = 8, 1024
 #: Input is parsed in pieces of this size, and other connections get their turn after PARSE_SECONDS: a read of 256 KiB
@@ -134,7 +134,6 @@ class FastPathProtocol(HttpToolsProtocol):
     def _parse_held_input(self) -> None:
         """Parse input for a short time, until a request waits for the response of an earlier one, and hold the rest."""
         data, position, deadline = self._held_input, 0, perf_counter() + PARSE_SECONDS
-        size = PIPELINED_BYTES if data.count(HEAD_END) > PIPELINED_HEADS else PIECE_BYTES
         while position < len(data) and not self.pipeline:
             if self.transport.is_closing():
                 self._held_input = b""
@@ -142,7 +141,7 @@ class FastPathProtocol(HttpToolsProtocol):
             if position and perf_counter() > deadline:
                 asyncio.get_running_loop().call_soon(self._parse_held_input)
                 break
-            end = position + (self._body_left() or size)
+            end = position + (self._body_left() or _piece_size(data, position))
             self._parse(data[position:end])
             position = end
         self._end_of_input()
@@ -310,6 +309,12 @@ class FastPathProtocol(HttpToolsProtocol):
             self._overhead_bytes += size
         if (self._overhead_bytes > limit or len(self.headers) > MAX_HEADERS) and self._connections is not None:
             self._connections.reject_oversized_head(self)
+
+
+def _piece_size(data: bytes, position: int) -> int:
+    """Return how many bytes to parse at a time, where the input may hold the heads of many requests."""
+    heads = data.count(HEAD_END, position, position + PIECE_BYTES)
+    return PIPELINED_BYTES if heads > PIPELINED_HEADS else PIECE_BYTES
 
 
 class FastPathCycle:

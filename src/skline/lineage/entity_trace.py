@@ -145,9 +145,9 @@ def count_rows(table: pa.Table, columns: Sequence[Column], entity: str) -> int:
         if column.name in table.column_names:
             cell_format = CellFormat(column.kind)
             values, _ = read_cells(table[column.name].combine_chunks(), cell_format)
-            [wanted], _ = read_cells(pa.array([entity]), cell_format)
-            if wanted.is_valid:
-                found = pc.or_(found, pc.fill_null(pc.equal(values, wanted), False))
+            [parsed], _ = read_cells(pa.array([entity]), cell_format)
+            if parsed.is_valid:
+                found = pc.or_(found, pc.fill_null(pc.equal(values, parsed), False))
     return int(pc.sum(found).as_py() or 0)
 
 

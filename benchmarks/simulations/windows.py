@@ -158,7 +158,7 @@ def window_checks(window: list[Values], reference: Reference, entities: Any) -> 
         rows=rows, expected_rows=None, rows_ratio=Estimate(), by_contract={}, broken_rows=0, conflicting_labels=0,
         columns=tuple(qualities),
     )  # fmt: skip
-    return [*quality_checks(quality, "", SETTINGS.quality, SETTINGS.min_rows, rows), *drift_checks(drift, SETTINGS)]
+    return [*quality_checks(quality, SETTINGS.quality, SETTINGS.min_rows, rows), *drift_checks(drift, SETTINGS)]
 
 
 def common_figures(values: Values, reference: Values) -> tuple[float, float]:

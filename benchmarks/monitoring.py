@@ -1,6 +1,6 @@
 """Does monitoring alarm when it should, and only then? Simulations with known truth, beside three common rules.
 
-    uv run python -m benchmarks.monitoring            # a quarter of an hour; writes docs/benchmarks/monitoring.md
+    uv run python -m benchmarks.monitoring            # some minutes; writes docs/benchmarks/monitoring.md
     uv run python -m benchmarks.monitoring --quick    # seconds, few repetitions; writes nothing
 
 The rules beside it: a Kolmogorov-Smirnov p-value (of categories chi-square) below 0.05 in any column; a population
@@ -28,7 +28,7 @@ CHANGED_STREAMS = {300: 50, 100_000: 5}
 SIMULATIONS = 500
 TEXT = """# Does monitoring alarm when it should?
 
-<!-- not run: a quarter of an hour -->
+<!-- not run: some minutes -->
 ```sh
 uv run --group bench python -m benchmarks.monitoring
 ```

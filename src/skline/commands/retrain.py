@@ -27,10 +27,10 @@ def add_parser(commands: Subparsers) -> None:
     command = commands.add_parser(
         "retrain",
         help="decide from monitoring and the labels whether to train a new model, and train it",
-        description="Decide whether to train a new model, and write the decision to the journal beside the log. If it "
-        "is yes, add the new labels to the training table, run `dvc repro`, and register the version as challenger if "
-        "it passed its gates. Nothing is committed. Exit status: 0 nothing to do or registered, 20 a gate failed, "
-        "1 error.",
+        description="Decide whether to train a new model, and write the decision to the journal in the folder of the "
+        "log. If it is yes, add the new labels to the training table, run `dvc repro`, and register the version as "
+        "challenger if it passed its gates. Nothing is committed. Exit status: 0 nothing to do or registered, 20 a "
+        "gate failed, 1 error.",
     )
     command.add_argument(
         "action", nargs="?", choices=("hold", "resume", "history"),

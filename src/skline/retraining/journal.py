@@ -1,6 +1,6 @@
 """The journal of retraining: every decision with its evidence, every training with its result, and people's holds.
 
-`retraining.jsonl` is in the folder of the log, beside what monitoring remembers, and not in `releases/`. Both the
+`retraining.jsonl` is in the folder of the log, next to what monitoring remembers, and not in `releases/`. Both the
 evidence and the next decision are about this log, whichever of several machines serves from it; a daily decision in git
 would change the working tree of a project in which nothing changed, and DVC would assess the model again. What other
 clones need of a training is in git: the snapshots' `.dvc` files, `dvc.lock`, and `releases/registered.jsonl`.

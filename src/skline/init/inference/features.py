@@ -93,7 +93,7 @@ def _describe_number(guess: ColumnGuess) -> None:
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
         return
     if guess.kind == "integer" and guess.with_point and (not guess.nullable or is_measurement(guess.name)):
-        # pandas writes whole numbers with a point only beside missing cells.
+        # pandas writes whole numbers with a point only in columns with missing cells.
         guess.kind, guess.values = "number", guess.values.astype("float64")
         guess.reasons.append("with a decimal point, so that fractions are possible")
     low, high = values.min(), values.max()

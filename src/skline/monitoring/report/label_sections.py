@@ -177,7 +177,7 @@ def _coverage(bands: Sequence[Coverage]) -> str:
 
 
 def estimates(result: WindowResult) -> list[str]:
-    """Return the metrics estimated without labels beside the realized ones."""
+    """Return the metrics estimated without labels, next to the realized ones."""
     if not result.estimates:
         return []
     rows = [

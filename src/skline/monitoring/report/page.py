@@ -122,6 +122,6 @@ def _footer(result: WindowResult) -> str:
         sampled = f" {window.sampled_rows:,} of {window.rows:,} rows are tested, a sample; counts are of all rows."
     return (
         f"Intervals have a confidence of 95 %. {basis}{sampled} Labels that arrived after "
-        f"{window.asof:%Y-%m-%d %H:%M} UTC are not used. All figures are in metrics.json beside this page. "
+        f"{window.asof:%Y-%m-%d %H:%M} UTC are not used. All figures are in metrics.json next to this page. "
         f"Artifact {escape(window.artifact_digest)}."
     )

@@ -3,8 +3,8 @@
 Run `uv run --group catboost python -m benchmarks.boosting [--library NAME] [--rounds N]`. On each of three tables the
 library fits its own estimator on a DataFrame, with its own treatment of categories and missing values, and a Pipeline
 like that of `skline init` fits the same kind of trees. One thread; the three alternate in one process; figures are
-medians of rounds. The DataFrames of one row are made in advance, which favours the library. Compare the ratios:
-absolute times depend on the machine.
+medians of rounds, in processor time, so that other processes on the machine change them less. The DataFrames of one row
+are made in advance, which favours the library. Compare the ratios: absolute times depend on the machine.
 """
 
 import argparse
@@ -144,7 +144,7 @@ def lines(library: str, rounds: int) -> Iterator[str]:
 
 
 def interleaved(functions: list[tuple[Callable[[Any], Any], list[Any]]], rounds: int) -> list[float]:
-    """Return the seconds per call of functions that are called alternately.
+    """Return the seconds of processor time per call of functions that are called alternately.
 
     Parameters
     ----------
@@ -155,10 +155,10 @@ def interleaved(functions: list[tuple[Callable[[Any], Any], list[Any]]], rounds:
     times: list[list[float]] = [[] for _ in functions]
     for _ in range(rounds):
         for (call, arguments), seconds in zip(functions, times, strict=True):
-            started = time.perf_counter()
+            started = time.process_time()
             for argument in arguments:
                 call(argument)
-            seconds.append((time.perf_counter() - started) / len(arguments))
+            seconds.append((time.process_time() - started) / len(arguments))
     return [statistics.median(seconds) for seconds in times]
 
 

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from skline.clock import now_us
 from skline.ids import new_prediction_id
-from skline.logs.records import Prediction, now_us
+from skline.logs.records import Prediction
 from skline.logs.settings import LogSettings
 from skline.logs.writer import PredictionLog
 

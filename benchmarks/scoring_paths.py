@@ -1,7 +1,8 @@
 """Measure every estimator and transformer that a plan supports: its path, exactness and time, for docs/scoring.md.
 
 Run `uv run python benchmarks/scoring_paths.py`. Plan and pipeline alternate in one process; figures are medians of
-rounds. Compare the ratios: absolute times depend on the machine.
+rounds, in processor time, so that other processes on the machine change them less. Compare the ratios: absolute times
+depend on the machine.
 """
 
 import datetime as dt
@@ -115,20 +116,22 @@ def figures(ours: float, theirs: float) -> list[str]:
 
 def duration(seconds: float) -> str:
     """Format seconds as microseconds, or from 1 ms as milliseconds."""
-    return f"{seconds * 1e3:,.1f} ms" if seconds >= 1e-3 else f"{seconds * 1e6:,.0f} µs"
+    if seconds >= 1e-3:
+        return f"{seconds * 1e3:,.1f} ms"
+    return f"{seconds * 1e6:,.0f} µs" if seconds >= 1e-5 else f"{seconds * 1e6:.1f} µs"
 
 
 def interleaved(
     ours: Callable[[int], Any], theirs: Callable[[int], Any], our_calls: int, their_calls: int
 ) -> tuple[float, float]:
-    """Return the seconds per call of two functions, called alternately; medians of ROUNDS."""
+    """Return the processor time per call of two functions in seconds, called alternately; medians of ROUNDS."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for call, count, seconds in ((ours, our_calls, times[0]), (theirs, their_calls, times[1])):
-            start = time.perf_counter()
+            start = time.process_time()
             for index in range(count):
                 call(index)
-            seconds.append((time.perf_counter() - start) / count)
+            seconds.append((time.process_time() - start) / count)
     return statistics.median(times[0]), statistics.median(times[1])
 
 

@@ -3,7 +3,8 @@
 #
 # This file is a notebook in the percent format: VS Code, PyCharm and Spyder open it as it is, JupyterLab with jupytext.
 # It names no column, so it works in every project. It is not part of a new project: copy it into any folder of yours,
-# such as `notebooks/`, and run `uv run dvc repro` first.
+# such as `notebooks/`, and run `uv run dvc repro` first. Editors need a kernel:
+# `uv add --dev ipykernel`.
 
 # %%
 import pandas as pd
@@ -41,12 +42,12 @@ except skline.SklineError as error:
 model.explain(rows.head(3)).T
 
 # %% [markdown]
-# Registered versions are loaded by number or alias. These are the first one and the latest; after the first run of the
-# pipeline they are the same.
+# Registered versions are loaded by number or alias. This is the first one, next to the model above; after the first run
+# of the pipeline they are the same. The first access to the registry takes 5 to 40 seconds: MLflow starts slowly.
 
 # %%
 name = model.artifact.manifest.registered_model
-older, newer = skline.load(f"models:/{name}/1"), skline.load(f"models:/{name}@challenger")
+older, newer = skline.load(f"models:/{name}/1"), model
 pd.DataFrame({each.version: each.artifact.manifest.metrics.get("model", {}) for each in (older, newer)})
 
 # %%

@@ -15,7 +15,8 @@ PATH = Path(__file__).parent.parent / "deploy/grafana/dashboard.json"
 SCHEMA_VERSION = 39
 COLUMNS = 24
 DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-JOB, MONITOR = '{job="$job"}', '{job="$monitor_job"}'
+JOB, MONITOR, STREAM = '{job="$job"}', '{job="$monitor_job"}', '{job="$stream_job"}'
+STREAM_ROWS = "skline_stream_rows_total"
 #: The routes of users: neither probes nor scrapes.
 USERS = 'job="$job",route!~"/health/.*|/metrics|other"'
 LATENCY = "skline_request_duration_seconds"
@@ -62,7 +63,11 @@ def stat(
 
 def quantiles(route: str) -> dict[str, str]:
     """Return the queries of the time that half, 95 and 99 % of the requests of a route take."""
-    selector = f'{LATENCY}_bucket{{job="$job",route="{route}",status="200"}}'
+    return quantiles_of(f'{LATENCY}_bucket{{job="$job",route="{route}",status="200"}}')
+
+
+def quantiles_of(selector: str) -> dict[str, str]:
+    """Return the queries of the value below which half, 95 and 99 % of a histogram are."""
     return {
         name: f"histogram_quantile({share}, sum by (le) (rate({selector}[$__rate_interval])))"
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
@@ -124,6 +129,21 @@ PANELS: dict[str, tuple[Panel, ...]] = {
         ),
         Panel("Rows of the prediction log", "By outcome, a second", rates("skline_log_rows_total", "outcome")),
         Panel("Failures of stores", "Failed reads and writes, a second", rates("skline_store_failures_total", "store")),
+        Panel(
+            "Look-ups", "Rows whose inputs were looked up by what became of it, a second",
+            {
+                "{{lookup}}: {{outcome}}":
+                f"sum by (lookup, outcome) (rate(skline_lookups_total{JOB}[$__rate_interval]))"
+            },
+        ),
+        Panel(
+            "Time of a look-up", "Time that 99 % of the requests wait at most",
+            {
+                "{{lookup}}": "histogram_quantile(0.99, sum by (lookup, le) "
+                f"(rate(skline_lookup_duration_seconds_bucket{JOB}[$__rate_interval])))"
+            },
+            "s",
+        ),
         Panel(
             "Connections", "Open ones, and those that the service closed, a second",
             {"open": f"sum(skline_open_connections{JOB})"} | rates("skline_connections_closed_total", "reason"),
@@ -232,6 +252,41 @@ PANELS: dict[str, tuple[Panel, ...]] = {
             {"not reviewed": f"sum(increase(skline_review_beyond_capacity_total{JOB}[1h]))"}, width=12,
         ),
     ),
+    "Streams": (
+        stat(
+            "Members", "Members of streams that export metrics", f"count(skline_stream_rebalances_total{STREAM})",
+            limits=((0, "red"), (1, "green")),
+        ),
+        stat(
+            "Oldest commit", "Of a member; without messages there is nothing to commit",
+            f"time() - min(skline_stream_last_commit_timestamp_seconds{STREAM})", "s",
+        ),
+        stat(
+            "Rejected messages", "Share of an hour's messages",
+            f'sum(rate({STREAM_ROWS}{{job="$stream_job",result="rejected"}}[1h]))'
+            f" / sum(rate({STREAM_ROWS}{STREAM}[1h]))",
+            "percentunit", limits=((0, "green"), (0.05, "orange")),
+        ),
+        stat(
+            "Deleted before an answer", "Messages within a day",
+            f"sum(increase(skline_stream_lost_messages_total{STREAM}[1d]))", limits=((0, "green"), (1, "red")),
+        ),
+        stat(
+            "Failed commits", "Within a day; their messages are answered again",
+            f"sum(increase(skline_stream_commit_failures_total{STREAM}[1d]))", limits=((0, "green"), (1, "orange")),
+        ),
+        Panel(
+            "Rows of streams", "By result, a second",
+            {"{{result}}": f"sum by (result) (rate({STREAM_ROWS}{STREAM}[$__rate_interval]))"},
+        ),
+        Panel("Lag", "Messages that are not answered yet", {
+            "{{partition}}": f"sum by (partition) (skline_stream_lag{STREAM})"
+        }),
+        Panel(
+            "Time of a batch of a stream", "Time that 50, 95 and 99 % take, to score and to write",
+            quantiles_of(f"skline_stream_batch_seconds_bucket{STREAM}"), "s",
+        ),
+    ),
 }  # fmt: skip
 
 
@@ -264,6 +319,7 @@ def dashboard() -> dict[str, Any]:
                 {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus"},
                 variable("job", "Service", "label_values(skline_ready, job)"),
                 variable("monitor_job", "Monitoring", "label_values(skline_monitor_run_timestamp_seconds, job)"),
+                variable("stream_job", "Streams", f"label_values({STREAM_ROWS}, job)"),
             ]
         },
         "panels": list(placed_panels()),

@@ -1,5 +1,6 @@
 """Fixtures: a packaged artifact and a real server on loopback."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -91,3 +92,14 @@ def client(serve: Callable[..., httpx.Client], packaged: demo.Packaged) -> httpx
 @pytest.fixture
 def example() -> dict[str, object]:
     return {column.name: column.example for column in demo.contract().inputs}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip on Windows what needs signals, shells or servers of POSIX."""
+    if sys.platform != "win32":
+        return
+    here = Path(__file__).parent
+    for item in items:
+        folder = item.path.relative_to(here).parts[0]
+        if folder in ("behaviour", "deploy", "e2e"):
+            item.add_marker(pytest.mark.skip(reason=f"tests/{folder} needs signals, shells or servers of POSIX"))

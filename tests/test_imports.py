@@ -159,3 +159,9 @@ def test_no_file_patches_the_import_machinery() -> None:
     )
     for path in files().values():
         assert not patch.search(path.read_text(encoding="utf-8")), path
+
+
+def test_duckdb_is_imported_only_by_what_needs_the_extras_monitor_and_duckdb() -> None:
+    users = {module for module, path in files().items() if any(re.match(r"duckdb\b", n) for n in imported_names(path))}
+    assert {package_of(module) for module in users} == {"skline.monitoring", "skline.sources"}
+    assert [module for module in users if module.startswith("skline.sources")] == ["skline.sources.duckdb"]

@@ -2,18 +2,29 @@
 
 import ast
 import ctypes
+import importlib.metadata
+import itertools
+import os
 import re
+import shutil
+import subprocess
 import sys
+import tomllib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
 import pytest
 import sklearn
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from skline import engine
 from skline.artifact import provenance
+from skline.doctor import requirements
 from skline.init.codegen.libraries import LIBRARIES
+from skline.scoring import plan_storage
 from skline.stages import STAGES
 from tests.fixtures.demo import ROOT
 
@@ -28,7 +39,9 @@ PLUMBING = {
     "skline.entrypoint",
     "skline.errors",
     "skline.files",
+    "skline.locks",
     "skline.canary_limits",
+    "skline.clock",  # times are no results
     "skline.paths",
     "skline.pickling",
     "skline.project",
@@ -37,10 +50,17 @@ PLUMBING = {
     "skline.settings.base",
     "skline.settings.declared",
     "skline.settings.evaluation",
+    "skline.settings.lookups",
     "skline.settings.monitor",
     "skline.settings.project",
     "skline.settings.retrain",
     "skline.settings.source",
+    "skline.settings.source_append",
+    "skline.settings.source_kinds",
+    "skline.settings.source_http",
+    "skline.settings.source_kafka",
+    "skline.settings.source_lake",
+    "skline.settings.source_sql",
     "skline.settings.training",
     "skline.split_rule",
     "skline.stages",
@@ -145,13 +165,56 @@ def test_the_service_names_no_column_of_the_demo() -> None:
         assert not words & set(columns), path
 
 
-def test_requirements_of_the_image_have_hashes_and_no_index_url() -> None:
-    text = (ROOT / "requirements/serving.txt").read_text()
+@pytest.mark.parametrize("name", ["requirements/serving.txt", "requirements/plan.txt", "src/skline/deploy/sbom.txt"])
+def test_requirements_of_the_image_have_hashes_and_no_index_url(name: str) -> None:
+    text = (ROOT / name).read_text()
     pins = re.findall(r"^[a-z0-9._-]+==\S+", text, re.M)
     assert len(pins) > 10
     assert text.count("--hash=sha256:") >= len(pins)
     assert not re.search(r"https?:|--(extra-)?index|--find-links", text)
     assert not re.search(r"^(mlflow|dvc|pandera|pyarrow|sqlalchemy)", text, re.M)
+
+
+def test_the_target_plan_has_the_libraries_of_the_target_full_but_those_of_the_pipeline() -> None:
+    full, plan = (requirements.pins((ROOT / f"requirements/{name}.txt").read_text()) for name in ("serving", "plan"))
+    assert plan.items() <= full.items()
+    assert plan.keys().isdisjoint({*provenance.LIBRARIES} - {*plan_storage.ALWAYS_PRESENT})
+    assert plan.keys() >= {*plan_storage.ALWAYS_PRESENT, "fastapi", "orjson", "pydantic", "uvicorn"}
+
+
+@pytest.mark.parametrize("name", ["justfile", "justfile.jinja"])
+def test_the_target_plan_leaves_out_the_libraries_of_the_pipeline(name: str) -> None:
+    text = (ROOT / name).read_text()
+    [left_out] = re.findall(r"^of_pipeline := '(.*)'$", text, re.M)
+    [of_model] = re.findall(r"^of_model := '\^\((.*)\)=='$", text, re.M)
+    assert set(left_out.split()) == set(of_model.split("|")) - {*plan_storage.ALWAYS_PRESENT}
+
+
+def test_both_targets_of_the_image_verify_the_artifact_and_list_their_libraries() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    stages = dict(re.findall(r"^FROM \S+ AS (\S+)\n(.*?)(?=^FROM |\Z)", text, re.M | re.S))
+    assert list(stages)[-2:] == ["plan", "full"], "the last one is the default"
+    verify = 'golden_verification artifact "$SKLINE_ARTIFACT_DIGEST"'
+    assert f"{verify} --plan-only\n" in stages["plan"]
+    assert f"{verify}\n" in stages["full"]
+    for target in ("plan", "full"):
+        assert f"COPY --from={target}-libraries /sbom.cdx.json sbom.cdx.json\n" in stages[target]
+        assert stages[target].rstrip().endswith("\nUSER 10001:10001")
+
+
+def test_the_base_image_is_pinned_by_the_digest_that_the_registry_has(tmp_path: Path) -> None:
+    for name in ("Dockerfile", "justfile"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    text = (tmp_path / "Dockerfile").read_text()
+    for digit in "12":
+        docker = '#!/bin/sh\n[ "$4 $6" = "python:3.12-slim-bookworm {{.Manifest.Digest}}" ] || exit 9\n'
+        (tmp_path / "docker").write_text(docker + f"echo sha256:{digit * 64}\n")
+        (tmp_path / "docker").chmod(0o755)
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        just = Path(sys.executable).parent / "just"
+        subprocess.run([just, "pin-base-image"], cwd=tmp_path, env=os.environ | {"PATH": path}, check=True)
+        pinned = f"FROM python:3.12-slim-bookworm@sha256:{digit * 64} AS base\n"
+        assert (tmp_path / "Dockerfile").read_text() == text.replace("FROM python:3.12-slim-bookworm AS base\n", pinned)
 
 
 @pytest.mark.parametrize("name", ["justfile", "justfile.jinja"])
@@ -169,3 +232,26 @@ def test_the_wheel_of_scikit_learn_has_the_openmp_runtime_that_the_image_takes_f
     packages = Path(sklearn.__file__).parent.parent
     [library] = packages.glob(pattern)
     ctypes.CDLL(str(library))
+
+
+def distributions_of(requirements: Iterable[str]) -> set[str]:
+    """Names of the distributions that requirements install, by the metadata of what is installed."""
+    seen, pending = set(), [(Requirement(each), "") for each in requirements]
+    while pending:
+        requirement, extra = pending.pop()
+        key = canonicalize_name(requirement.name), frozenset(requirement.extras)
+        if key in seen or (requirement.marker and not requirement.marker.evaluate({"extra": extra})):
+            continue
+        seen.add(key)
+        needed = map(Requirement, importlib.metadata.requires(key[0]) or [])
+        pending += itertools.product(needed, ["", *requirement.extras])
+    return {name for name, _ in seen}
+
+
+def test_pipeline_and_service_need_no_duckdb() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    names = distributions_of([*project["dependencies"], *extras["serving"], *extras["train"]])
+    assert {"dvc", "fastapi", "pyarrow"} <= names
+    assert "duckdb" not in names
+    assert "duckdb" in distributions_of(extras["monitor"])

@@ -8,6 +8,9 @@ import pandas as pd
 #: Columns of the source that `prepare` needs in addition to the contract's, with their types.
 READS: dict[str, type] = {"year": int, "day": int, "flight": int, "time_hour": str, "arr_delay": float}
 
+#: Each row that `prepare` returns depends on that row alone, so that it may get the table in batches of rows.
+ROW_WISE = True
+
 #: A flight is late if it arrives more than this many minutes after its scheduled arrival.
 LATE_AFTER_MINUTES = 15
 

@@ -19,6 +19,7 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Fiel
 
 from skline.errors import SklineError
 from skline.files import atomic_write
+from skline.locks import folder_lock
 
 #: Permissions of a key: request predictions; submit labels and reviews; everything else.
 Scope = Literal["predict", "label", "admin"]
@@ -207,17 +208,11 @@ def _locked_edit(path: Path) -> Iterator[tuple[KeyFile, Callable[[KeyFile], None
     The lock is on the folder, because the file itself is replaced. Without it one of two concurrent changes would be
     lost, and a revoked key might become valid again.
     """
-    import fcntl
-    import os
 
     def save(file: KeyFile) -> None:
         with atomic_write(path, 0o600) as temporary:  # readable by its owner only
             temporary.write_text(file.model_dump_json(indent=2, exclude_none=True) + "\n", encoding="utf-8")
 
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+    with folder_lock(path.parent):
         yield (read(path) if path.exists() else KeyFile()), save
-    finally:
-        os.close(folder)

@@ -9,7 +9,7 @@ import numpy as np
 
 from skline import paths
 from skline.contract.frames import to_json_rows
-from skline.contract.spec import Contract
+from skline.contract.spec import Contract, Row
 from skline.errors import SklineError
 from skline.files import read_table
 from skline.loading import Model
@@ -55,25 +55,29 @@ def compare(post: Post, model: Model, rows: Sequence[dict[str, Any]], *, one_by_
     """Send rows to a service, in batches or one by one, and compare its predictions with the pipeline's.
 
     They must have the same bits; where the plan is exact to "ulp" (docs/scoring.md), the same class, and numbers within
-    64 units in the last place of the pipeline's for the row alone.
+    64 units in the last place of the pipeline's for the row alone. Inputs that callers do not send are looked up here
+    too, and must be found in both places or in neither.
 
     Raises
     ------
     SklineError
         If the service fails, or another model than the packaged one responds.
     """
-    exactness = model.scoring.exactness
+    exactness, requested = model.scoring.exactness, model.contract.for_requests().input_names
     different, first = 0, None
     for start in range(0, len(rows), BATCH_ROWS):
         part = rows[start : start + BATCH_ROWS]
-        answers = _predict_each(post, part) if one_by_one else post("/predict/batch", part)["predictions"]
-        scores = _score_by_pipeline(model, part, alone=one_by_one or exactness == "ulp")
+        requests = [{name: row[name] for name in requested} for row in part]
+        answers = _predict_each(post, requests) if one_by_one else post("/predict/batch", requests)["predictions"]
+        parsed = model.look_up(requests) if model.contract.lookups else parse_rows(model.contract, part)
+        scores = _score_by_pipeline(model, parsed, alone=one_by_one or exactness == "ulp")
         for index, answer in enumerate(answers):
             _require_version(model, answer)
             expected = scores.row(index)
-            if not _is_same(expected, answer, model.contract, exactness):
+            same_lookups = getattr(parsed[index], "outcomes", None) == answer.get("lookups")
+            if not same_lookups or not _is_same(expected, answer, model.contract, exactness):
                 different += 1
-                first = first or _describe(part[index], expected, answer)
+                first = first or _describe(requests[index], expected, answer)
     return Comparison(len(rows), different, first)
 
 
@@ -82,12 +86,12 @@ def _predict_each(post: Post, rows: Sequence[dict[str, Any]]) -> list[dict[str, 
     return [post("/predict", row) for row in rows]
 
 
-def _score_by_pipeline(model: Model, rows: Sequence[dict[str, Any]], *, alone: bool) -> Scores:
-    """Score JSON rows by the pipeline itself, each alone or all as one batch."""
-    parsed, columns = parse_rows(model.contract, rows), model.contract.inputs
+def _score_by_pipeline(model: Model, rows: Sequence[Row], *, alone: bool) -> Scores:
+    """Score rows by the pipeline itself, each alone or all as one batch."""
+    columns = model.contract.inputs
     if not alone:
-        return score_with_pipeline(model.pipeline, columns, parsed)
-    return concatenate([score_with_pipeline(model.pipeline, columns, [row]) for row in parsed])
+        return score_with_pipeline(model.pipeline, columns, rows)
+    return concatenate([score_with_pipeline(model.pipeline, columns, [row]) for row in rows])
 
 
 def _require_version(model: Model, answer: dict[str, Any]) -> None:

@@ -22,26 +22,47 @@ from skline.files import write_json
 #: The packages and files of the engine that determine the results of each stage, in the order of the pipeline. A change
 #: elsewhere (messages, paths, settings that the stages get from params.yaml) leaves the results as they are.
 STAGE_CODE: dict[str, tuple[str, ...]] = {
-    "ingest": ("contract", "feedback.py", "sources", "stages/declared.py", "stages/ingest.py"),
-    "validate": ("contract", "stages/validate.py"),
-    "split": ("contract/spec.py", "partition.py", "split_rule.py", "stages/split.py"),
-    "train": ("artifact", "contract", "features", "scoring", "search", "stages/train.py"),
-    "tune": ("artifact", "contract", "features", "scoring", "stages/tune.py", "tuning"),
+    "ingest": (
+        "batches.py", "contract", "counting.py", "feedback.py", "lookups/history.py", "lookups/join.py",
+        "row_weights.py", "sources", "stages/declared.py", "stages/derived_columns.py", "stages/ingest.py",
+        "stages/parsed_table.py", "stages/source_table.py",
+    ),
+    "validate": (
+        "batches.py", "contract", "counting.py", "feedback.py", "row_weights.py", "stages/validate.py",
+        "whole_table.py",
+    ),
+    "split": (
+        "batches.py", "contract/lookup.py", "contract/rare_classes.py", "contract/spec.py", "counting.py",
+        "feedback.py", "partition.py", "row_weights.py", "split_rule.py", "stages/newest_row.py",
+        "stages/part_counts.py", "stages/reassignment.py", "stages/split.py", "stages/table_partition.py",
+        "whole_table.py",
+    ),
+    "train": (
+        "artifact", "batches.py", "contract", "features", "parallel.py", "partition.py", "row_weights.py", "scoring",
+        "search", "stages/train.py", "stages/training_rows.py", "weighted_fit.py",
+    ),
+    "tune": ("artifact", "contract", "features", "row_weights.py", "scoring", "stages/tune.py", "tuning"),
     "evaluate": (
-        "artifact", "contract", "evaluation", "features", "reporting", "scoring", "stages/evaluate.py", "tuning",
+        "artifact", "batches.py", "contract", "evaluation", "features", "parallel.py", "partition.py", "reporting",
+        "row_weights.py", "scoring", "stages/evaluate.py", "tuning",
     ),
     "package": ("artifact", "contract", "features", "reporting", "scoring", "split_rule.py", "stages/package.py"),
     "assess": (
-        "artifact", "contract", "evaluation", "features", "partition.py", "release", "reporting", "scoring",
-        "split_rule.py", "stages/assess.py", "tuning",
+        "artifact", "batches.py", "contract", "counting.py", "evaluation", "features", "parallel.py", "partition.py",
+        "release", "reporting", "row_weights.py", "scoring", "split_rule.py", "stages/assess.py",
+        "stages/comparable_rows.py", "stages/table_partition.py", "tuning", "whole_table.py",
     ),
-    "gate": ("artifact", "contract/spec.py", "release/__init__.py", "release/verdict.py", "stages/gate.py"),
+    "gate": (
+        "artifact", "contract/lookup.py", "contract/spec.py", "release/__init__.py", "release/verdict.py",
+        "stages/gate.py",
+    ),
     "register": (
-        "artifact", "contract/spec.py", "registry", "release/__init__.py", "release/experiment.py",
-        "release/manifest.py", "release/registered.py", "release/verdict.py", "search/result.py", "stages/register.py",
+        "artifact", "contract/lookup.py", "contract/spec.py", "registry", "release/__init__.py",
+        "release/experiment.py", "release/manifest.py", "release/registered.py", "release/verdict.py",
+        "search/result.py", "stages/register.py",
     ),
 }  # fmt: skip
-REMEDY = "run `skline sync`, then `dvc repro`"
+REMEDY = "run `uv run skline sync`, then `uv run dvc repro`"
 
 
 class EngineRecord(BaseModel, extra="forbid"):
@@ -164,9 +185,9 @@ def sync(path: Path = paths.ENGINE) -> list[str]:
     lines = [f"{path.name}: {before} → skline {current.version}"]
     if stages := changed_stages(recorded, current):
         them = "it" if len(stages) == 1 else "them"
-        lines.append(f"other code for {', '.join(stages)}; `dvc repro` runs {them} again")
+        lines.append(f"other code for {', '.join(stages)}; `uv run dvc repro` runs {them} again")
     if settings := new_settings(recorded, current):
-        lines.append(f"new settings: {', '.join(settings)}; `skline doctor` prints their defaults")
+        lines.append(f"new settings: {', '.join(settings)}; `uv run skline doctor` prints their defaults")
     return lines
 
 

@@ -20,6 +20,9 @@ NOT_INSTALLED_HINT = (
     "skline[train]: `uv add --group train 'skline[train,monitor]'`. A library that your model uses belongs to the "
     "dependencies: `uv add NAME`"
 )
+MONITOR_HINT = "`skline monitor` and `skline retrain` need it: `uv add --group train 'skline[train,monitor]'`"
+#: Libraries of the extra `monitor`.
+MONITOR_MODULES = ("duckdb", "river")
 OWN_PACKAGES = ("skline", "model", "serving")
 #: Status that a shell reports for a process that SIGPIPE ended: 128 + 13.
 BROKEN_PIPE_STATUS = 141
@@ -49,9 +52,11 @@ def run_main(main: Callable[[], int | None]) -> NoReturn:
         print(f"error: {error}", file=sys.stderr)
         status = 1
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] in OWN_PACKAGES:
+        library = (error.name or "").partition(".")[0]
+        if library in OWN_PACKAGES:
             raise
-        print(f"error: the module {error.name!r} is not installed; {NOT_INSTALLED_HINT}", file=sys.stderr)
+        hint = MONITOR_HINT if library in MONITOR_MODULES else NOT_INSTALLED_HINT
+        print(f"error: the module {error.name!r} is not installed; {hint}", file=sys.stderr)
         status = 1
     except BrokenPipeError:
         if not _stdout_reader_closed():
@@ -115,6 +120,8 @@ def visible(text: str) -> str:
 
 def _stdout_reader_closed() -> bool:
     """Return whether the reader of standard output closed it: the broken pipe may be another one."""
+    if sys.platform == "win32":  # which cannot tell
+        return True
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))

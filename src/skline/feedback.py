@@ -16,6 +16,7 @@ import pandas as pd
 from skline.contract.spec import Column, Contract
 from skline.entrypoint import one_line
 from skline.errors import SklineError
+from skline.row_weights import WEIGHT, selection_weights
 
 #: Column of a snapshot → what it says about the row. The prefix keeps them apart from the contract's columns.
 LINEAGE = {
@@ -33,6 +34,12 @@ LINEAGE = {
 }
 PREDICTION_ID, LABELLED_AT, PREDICTED_AT = "log.prediction_id", "log.labelled_at", "log.predicted_at"
 EVENT = ["log.entity", "log.event_time"]
+SELECTED, INCLUSION = "log.selected", "log.inclusion_probability"
+#: Column of the table: whether a row is from a snapshot after `source.fitted_snapshots`, and tunes and tests only.
+AFTER_FIT = "skline.after_fit"
+SNAPSHOT = "skline.snapshot"
+#: Columns that the stages ingest, validate and split pass on beyond the contract's, if the settings need them.
+PASSED_ON = (WEIGHT, AFTER_FIT)
 RESTORE = (
     "restore the snapshots with git and `dvc checkout`, or delete all snapshots: `skline retrain` makes a new one from "
     "the log"
@@ -50,12 +57,11 @@ class Snapshot(NamedTuple):
     until: dt.datetime
 
 
-class Combined(NamedTuple):
-    """The table with the feedback, the cells that could not be parsed, and what the lineage records."""
+class Feedback(NamedTuple):
+    """The rows of the snapshots, and how many rows `train.weights.selection` left out; None without this setting."""
 
-    table: pd.DataFrame
-    unparsed: pd.DataFrame
-    lineage: dict[str, object]
+    rows: pd.DataFrame
+    not_drawn: int | None
 
 
 def snapshot_path(folder: Path, number: int, since: dt.datetime, until: dt.datetime) -> Path:
@@ -85,37 +91,104 @@ def list_snapshots(folder: Path) -> list[Snapshot]:
     return snapshots
 
 
-def read_feedback(folder: Path, contract: Contract) -> pd.DataFrame:
+def read_feedback(
+    folder: Path, contract: Contract, *, drawn_only: bool = False, fitted_snapshots: int | None = None
+) -> Feedback:
     """Read all snapshots, and keep the newest row of each event.
+
+    Parameters
+    ----------
+    folder : Path
+    contract : Contract
+    drawn_only : bool
+        `train.weights.selection`: leave out the rows whose label a decision selected, and weigh the others.
+    fitted_snapshots : int, optional
+        `source.fitted_snapshots`: a later snapshot supersedes no row of the first ones. It changes nothing as long as
+        there are no later ones.
 
     Returns
     -------
-    DataFrame
-        The contract's columns and those of `LINEAGE`, in the order of the snapshots; no rows without snapshots. A
-        column that the contract has and a snapshot lacks is missing in its rows.
+    Feedback
+        Its rows have the contract's columns and those of `LINEAGE`, in the order of the snapshots; there are none
+        without snapshots. A column that the contract has and a snapshot lacks is missing in its rows. With `drawn_only`
+        there is the column `WEIGHT`, the number of predictions that a row stands for, and with later snapshots the
+        column `AFTER_FIT`.
 
     Raises
     ------
     SklineError
-        If a snapshot is missing, or cannot be read.
+        If a snapshot is missing or cannot be read, or `drawn_only` leaves out all rows.
     """
-    frames = []
-    for snapshot in list_snapshots(folder):
-        try:
-            frame = pd.read_parquet(snapshot.path)
-        except (OSError, ValueError) as error:  # pyarrow's errors are among these
-            raise SklineError(f"{snapshot.path} cannot be read ({one_line(error)}); {RESTORE}") from error
-        if lost := sorted(LINEAGE.keys() - set(frame.columns)):
-            raise SklineError(f"{snapshot.path} lacks {', '.join(lost)}, which every snapshot has; {RESTORE}")
-        columns = {column.name: _stored(frame, column) for column in contract.columns}
-        frames.append(pd.DataFrame(columns | {name: frame[name] for name in LINEAGE}))
-    if not frames:
-        return pd.DataFrame(columns=[*(column.name for column in contract.columns), *LINEAGE])
+    snapshots = list_snapshots(folder)
+    if not snapshots:
+        empty = pd.DataFrame(columns=[*(column.name for column in contract.columns), *LINEAGE])
+        return Feedback(empty, 0 if drawn_only else None)
+    rows = _concatenate_snapshots([_read_snapshot(each.path, contract) for each in snapshots], contract)
+    not_drawn = None
+    if drawn_only:
+        total, rows = len(rows), weigh_drawn_rows(rows)
+        not_drawn = total - len(rows)
+    if fitted_snapshots is None or fitted_snapshots >= len(snapshots):
+        return Feedback(newest_rows(rows.drop(columns=SNAPSHOT), contract), not_drawn)
+    is_after = rows.pop(SNAPSHOT) > fitted_snapshots
+    fitted, later = (newest_rows(rows[each].reset_index(drop=True), contract) for each in (~is_after, is_after))
+    later = later[~_shares_key(later, fitted, contract)]
+    both = [fitted.assign(**{AFTER_FIT: False}), later.assign(**{AFTER_FIT: True})]
+    return Feedback(pd.concat(both, ignore_index=True), not_drawn)
+
+
+def weigh_drawn_rows(rows: pd.DataFrame) -> pd.DataFrame:
+    """Keep the rows of the feedback that stand for a known number of predictions, which becomes the column `WEIGHT`.
+
+    Raises
+    ------
+    SklineError
+        If there are none.
+    """
+    weights = selection_weights(rows[SELECTED], rows[INCLUSION])
+    if not weights.any():
+        raise SklineError(
+            f"train.weights.selection: none of {len(rows):,} rows of the feedback was drawn at random for review, so "
+            "that they say nothing about all predictions; set SKLINE_REVIEW__SAMPLE for the service, or remove "
+            "train.weights.selection from params.yaml"
+        )
+    return rows.assign(**{WEIGHT: weights})[weights > 0].reset_index(drop=True)
+
+
+def _read_snapshot(path: Path, contract: Contract) -> pd.DataFrame:
+    """Read the contract's columns of a snapshot, and those of `LINEAGE`."""
+    try:
+        frame = pd.read_parquet(path)
+    except (OSError, ValueError) as error:  # pyarrow's errors are among these
+        raise SklineError(f"{path} cannot be read ({one_line(error)}); {RESTORE}") from error
+    if lost := sorted(LINEAGE.keys() - set(frame.columns)):
+        raise SklineError(f"{path} lacks {', '.join(lost)}, which every snapshot has; {RESTORE}")
+    columns = {column.name: _stored(frame, column) for column in contract.columns}
+    return pd.DataFrame(columns | {name: frame[name] for name in LINEAGE})
+
+
+def _concatenate_snapshots(frames: list[pd.DataFrame], contract: Contract) -> pd.DataFrame:
+    """Concatenate snapshots, and add the number of each row's snapshot."""
     columns = {
         column.name: _concatenated([frame[column.name] for frame in frames], column) for column in contract.columns
     }
     lineage = {name: pd.concat([frame[name] for frame in frames], ignore_index=True) for name in LINEAGE}
-    return newest_rows(pd.DataFrame(columns | lineage), contract)
+    numbers = np.repeat(np.arange(1, len(frames) + 1), [len(frame) for frame in frames])
+    return pd.DataFrame(columns | lineage | {SNAPSHOT: numbers})
+
+
+def _shares_key(rows: pd.DataFrame, others: pd.DataFrame, contract: Contract) -> pd.Series:
+    """Whether another table has a row of the same prediction, event or id."""
+    shared = pd.Series(False, index=rows.index)
+    for key in _keys(contract):
+        known = pd.MultiIndex.from_frame(others[key].dropna())
+        shared |= pd.MultiIndex.from_frame(rows[key]).isin(known) & rows[key].notna().all(axis=1)
+    return shared
+
+
+def _keys(contract: Contract) -> list[list[str]]:
+    """Return the columns, each or each set of which is unique in the feedback."""
+    return [[PREDICTION_ID], EVENT, *([column.name] for column in contract.with_role("id"))]
 
 
 def newest_rows(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
@@ -126,63 +199,129 @@ def newest_rows(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """
     order = rows.sort_values([LABELLED_AT, PREDICTED_AT, PREDICTION_ID], kind="stable").index
     superseded = pd.Series(False, index=rows.index)
-    for key in ([PREDICTION_ID], EVENT, *([column.name] for column in contract.with_role("id"))):
+    for key in _keys(contract):
         keyed = rows.loc[order, key].dropna()
         superseded[keyed.index[keyed.duplicated(keep="last")]] = True
     return rows[~superseded].reset_index(drop=True)
 
 
-def combine(
-    table: pd.DataFrame, unparsed: pd.DataFrame, feedback: pd.DataFrame, contract: Contract, window: dt.timedelta | None
-) -> Combined:
-    """Append the feedback to the source's table, and take the rows of the window.
+class Addition:
+    """The feedback that is appended to a table, which is read in batches: `see` all of them first, then `take` each.
 
     Parameters
     ----------
-    table : DataFrame of shape (n_rows, n_columns)
-        The contract's columns.
-    unparsed : DataFrame
-        Cells that could not be parsed: row (position in `table`), column, value, rule.
     feedback : DataFrame
-        As `read_feedback` returns it. A row whose id the table has is left out: the table's own row counts.
+        The rows that `read_feedback` returns. A row whose id the table has is left out: the table's own row counts. The
+        table gets the columns of `PASSED_ON` that it has; a row of the source has the weight 1.
     contract : Contract
     window : timedelta or None
         Rows that are older than this, before the newest of the feedback, are left out; None: all are taken. A row's
         time is that of the contract's column of role `time`; without one, that of its prediction, and all rows of the
-        source are taken.
+        source are taken. Rows after the fit do not move the window, and are all taken.
 
-    Returns
-    -------
-    Combined
-        Without feedback, table and cells as they are, and an empty lineage.
+    Attributes
+    ----------
+    is_empty : bool
+        Whether there is no feedback: the table stays as it is.
     """
-    if feedback.empty:
-        return Combined(table, unparsed, {})
-    in_table = pd.Series(False, index=feedback.index)
-    for column in contract.with_role("id"):
-        in_table |= feedback[column.name].isin(table[column.name].dropna())
-    added = feedback[~in_table]
-    recent, recent_added = pd.Series(True, index=table.index), pd.Series(True, index=added.index)
-    if window is not None:
-        times = contract.with_role("time")
-        moments = added[times[0].name] if times else added[PREDICTED_AT].dt.tz_localize(None)
-        start = moments.max() - window
-        recent_added = ~(moments < start)
-        recent = ~(table[times[0].name] < start) if times else recent
-    rows = {
-        column.name: _concatenated([table.loc[recent, column.name], added.loc[recent_added, column.name]], column)
-        for column in contract.columns
-    }
-    positions = pd.Series(np.cumsum(recent.to_numpy()) - 1, index=table.index)
-    cells = unparsed[recent.to_numpy()[unparsed["row"].to_numpy(dtype=np.int64)]]
-    lineage: dict[str, object] = {
-        "rows": int(recent_added.sum()),
-        "also_in_the_source": int(in_table.sum()),
-        "older_than_the_window": int((~recent_added).sum() + (~recent).sum()),
-    }
-    return Combined(
-        pd.DataFrame(rows), cells.assign(row=positions.loc[cells["row"]].to_numpy()).reset_index(drop=True), lineage
-    )
+
+    def __init__(self, feedback: pd.DataFrame, contract: Contract, window: dt.timedelta | None) -> None:
+        self._feedback, self._contract, self._window = feedback, contract, window
+        self._in_table = pd.Series(False, index=feedback.index)
+        self._n_old = 0
+        self.is_empty = feedback.empty
+
+    def see(self, table: pd.DataFrame) -> None:
+        """Note the ids of a batch of the table."""
+        for column in self._contract.with_role("id"):
+            self._in_table |= self._feedback[column.name].isin(table[column.name].dropna())
+
+    def take(self, table: pd.DataFrame, unparsed: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Return the rows of a batch of the table that are in the window, and their cells that could not be parsed.
+
+        Parameters
+        ----------
+        table : DataFrame of shape (n_rows, n_columns)
+            The contract's columns.
+        unparsed : DataFrame
+            Cells that could not be parsed: row (position in `table`), column, value, rule.
+        """
+        if self.is_empty:
+            return table, unparsed
+        times, start = self._contract.with_role("time"), self._start()
+        if times and start is not None:
+            is_recent = ~(table[times[0].name] < start)
+            self._n_old += int((~is_recent).sum())
+            table, unparsed = select_rows(table, unparsed, is_recent)
+        own = {name: value for name, value in ((WEIGHT, 1.0), (AFTER_FIT, False)) if name in self._feedback}
+        return table.assign(**own), unparsed
+
+    def rows(self) -> pd.DataFrame:
+        """Return the rows of the feedback that are appended after the last batch.
+
+        Raises
+        ------
+        SklineError
+            If a column is of another type than in the contract.
+        """
+        names = [column.name for column in self._contract.columns]
+        names += [name for name in PASSED_ON if name in self._feedback]
+        added = self._added()[names].reset_index(drop=True)
+        for column in self._contract.columns:
+            _require_common_type({str(added[column.name].dtype), column.storage}, column)
+        return added
+
+    def lineage(self) -> dict[str, object]:
+        """Return what the lineage records, after the last batch; nothing without feedback."""
+        if self.is_empty:
+            return {}
+        n_in_table, n_added = int(self._in_table.sum()), len(self._added())
+        return {
+            "rows": n_added,
+            "also_in_the_source": n_in_table,
+            "older_than_the_window": len(self._feedback) - n_in_table - n_added + self._n_old,
+        }
+
+    def _added(self) -> pd.DataFrame:
+        """Return the rows that the table lacks, within the window."""
+        added, start = self._feedback[~self._in_table], self._start()
+        return added if start is None else added[~(self._moments(added) < start) | ~_is_fitted(added)]
+
+    def _start(self) -> Any:
+        """Return the time from which on rows are taken; None if all are."""
+        added = self._feedback[~self._in_table]
+        is_fitted = _is_fitted(added)
+        if self._window is None or not is_fitted.any():
+            return None
+        return self._moments(added)[is_fitted].max() - self._window
+
+    def _moments(self, rows: pd.DataFrame) -> pd.Series:
+        """Return the times of rows of the feedback."""
+        times = self._contract.with_role("time")
+        moments: pd.Series = rows[times[0].name] if times else rows[PREDICTED_AT].dt.tz_localize(None)
+        return moments
+
+
+def _is_fitted(rows: pd.DataFrame) -> pd.Series:
+    """Whether a row of the feedback is of the snapshots that the pipeline is fitted on."""
+    return ~rows[AFTER_FIT] if AFTER_FIT in rows else pd.Series(True, index=rows.index)
+
+
+def select_rows(table: pd.DataFrame, unparsed: pd.DataFrame, is_taken: pd.Series) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the rows of the source that are taken, and their cells that could not be parsed, at their new positions.
+
+    Parameters
+    ----------
+    table : DataFrame of shape (n_rows, n_columns)
+    unparsed : DataFrame
+        Cells: row (position in `table`), column, value, rule.
+    is_taken : bool Series of shape (n_rows,)
+    """
+    taken = is_taken.to_numpy(dtype=bool)
+    positions = np.cumsum(taken) - 1
+    rows = unparsed["row"].to_numpy(dtype=np.int64)
+    cells = unparsed[taken[rows]].assign(row=positions[rows[taken[rows]]]).reset_index(drop=True)
+    return table[taken], cells
 
 
 def _stored(frame: pd.DataFrame, column: Column) -> pd.Series:
@@ -195,11 +334,16 @@ def _stored(frame: pd.DataFrame, column: Column) -> pd.Series:
 def _concatenated(parts: list[pd.Series], column: Column) -> pd.Series:
     """Concatenate values of a column; integers and booleans are float64 if they are so in one part."""
     dtypes = {str(part.dtype) for part in parts}
+    _require_common_type(dtypes, column)
     if len(dtypes) > 1:
-        if not dtypes <= {"int64", "bool", "float64"}:
-            raise SklineError(
-                f"the column {column.name!r} of the feedback is {' and '.join(sorted(dtypes))}: its type in "
-                "src/model/contract.py has changed; delete all snapshots, `skline retrain` makes new ones from the log"
-            )
         parts = [part.astype("float64") for part in parts]
     return pd.concat(parts, ignore_index=True)
+
+
+def _require_common_type(dtypes: set[str], column: Column) -> None:
+    """Raise SklineError if values of a column cannot be in one table."""
+    if len(dtypes) > 1 and not dtypes <= {"int64", "bool", "float64"}:
+        raise SklineError(
+            f"the column {column.name!r} of the feedback is {' and '.join(sorted(dtypes))}: its type in "
+            "src/model/contract.py has changed; delete all snapshots, `skline retrain` makes new ones from the log"
+        )

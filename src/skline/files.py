@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,12 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from skline.errors import SklineError
+from skline.locks import lock
 
 if TYPE_CHECKING:
     import pandas as pd
     from pydantic import BaseModel
 
 M = TypeVar("M", bound="BaseModel")
+#: Without it Windows would write two characters at each end of a line, in files whose digests are compared.
+BINARY: int = getattr(os, "O_BINARY", 0)
 
 
 @contextmanager
@@ -45,9 +49,20 @@ def atomic_write(path: Path, mode: int | None = None) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files and folders, whose names are hidden, that a killed process has left in a folder.
+
+    Call it where no other process writes. What DVC keeps of a folder would include them.
+    """
+    for leftover in folder.glob(".*"):
+        shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
+
+
 def fsync(path: Path) -> None:
-    """Flush a file, or the entries of a directory, to disk."""
-    handle = os.open(path, os.O_RDONLY)
+    """Flush a file, or the entries of a directory, to disk. Windows cannot open a directory: there it does nothing."""
+    if sys.platform == "win32" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDWR if sys.platform == "win32" else os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -92,16 +107,15 @@ def append_line(path: Path, line: bytes) -> None:
     SklineError
         If the line cannot be written; then the file is as it was before.
     """
-    import fcntl
-
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         is_new = not path.exists()
-        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o644)
+        handle = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | BINARY, 0o644)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            size = os.fstat(handle).st_size
-            is_torn = size > 0 and os.pread(handle, 1, size - 1) != b"\n"
+            lock(handle)
+            size = os.lseek(handle, 0, os.SEEK_END)
+            os.lseek(handle, max(size - 1, 0), os.SEEK_SET)
+            is_torn = size > 0 and os.read(handle, 1) != b"\n"
             rest = (b"\n" if is_torn else b"") + line + b"\n"
             try:
                 while rest:
@@ -156,7 +170,7 @@ def read_json_lines(path: Path, model: type[M]) -> JsonLines[M]:
 def write_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8."""
     with atomic_write(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_bytes(path: Path, content: bytes) -> None:

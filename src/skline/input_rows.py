@@ -9,9 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
+from skline.contract.suggestions import Location, Suggestions
 from skline.errors import SklineError
 
 
@@ -25,8 +27,9 @@ class ArrowTable(Protocol):
 #: What `predict` takes: a table, one row, or several, as a client of `/predict` sends them.
 Rows = pd.DataFrame | pd.Series | ArrowTable | Mapping[str, Any] | Sequence[Mapping[str, Any]]
 
-#: Broken rules that a message lists, and characters that it shows of a value.
+#: Broken rules that a message lists, unknown names among them, and characters that it shows of a value.
 MAX_LISTED = 5
+MAX_UNKNOWN = 20
 MAX_SHOWN = 60
 #: Types of the values of JSON, and those that the contract reads besides: dates and exact decimals.
 READABLE = (str, bool, int, float, type(None), list, dict, dt.date, decimal.Decimal)
@@ -113,15 +116,36 @@ def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
 
 
 def describe(error: ValidationError) -> str:
-    """Describe the first broken rules, each with its row (if the error is about several), its field and its value."""
+    """Describe the first broken rules, each with its row (if the error is about several), its field and its value.
+
+    Unknown names come first, each once, with the column that it is likely to mean, which is not listed as missing then.
+    """
     details = error.errors(include_url=False, include_context=False)
-    messages = []
-    for detail in details[:MAX_LISTED]:
-        place = [f"row {part}" if isinstance(part, int) else part for part in detail["loc"]]
-        value = "" if detail["type"] == "missing" else f" (got {_shown(detail['input'])})"
-        messages.append(": ".join([*place, f"{detail['msg']}{value}"]))
-    more = len(details) - len(messages)
-    return "; ".join(messages) + (f"; and {more} more" if more else "")
+    suggestions, messages = Suggestions(details), []
+    shown: set[Location] = set()
+    unknown: dict[int | str, ErrorDetails] = {}
+    for detail in details:
+        if detail["type"] == "extra_forbidden":
+            unknown.setdefault(detail["loc"][-1], detail)
+    for detail in [*unknown.values()][:MAX_UNKNOWN]:
+        column = suggestions.similar_name(detail["loc"])
+        hint = "" if column is None else f"; did you mean {column[-1]!r}?"
+        messages.append(_message(detail, hint))
+        shown |= {detail["loc"]} if column is None else {detail["loc"], column}
+    others = [detail for detail in details if detail["type"] != "extra_forbidden" and detail["loc"] not in shown]
+    messages += [_message(detail) for detail in others[:MAX_LISTED]]
+    shown |= {detail["loc"] for detail in others[:MAX_LISTED]}
+    more = sum(detail["loc"] not in shown for detail in details)
+    text = "; ".join(messages) + (f"; and {more} more" if more else "")
+    has_later_row = any(isinstance(loc[0], int) and loc[0] > 0 for loc in shown if loc)
+    return f"{text} (rows are counted from 0)" if has_later_row else text
+
+
+def _message(detail: ErrorDetails, hint: str = "") -> str:
+    """Return a broken rule with its place, and with its value unless it has none."""
+    place = [f"row {part}" if isinstance(part, int) else part for part in detail["loc"]]
+    value = "" if detail["type"] == "missing" else f" (got {_shown(detail['input'])})"
+    return ": ".join([*place, f"{detail['msg']}{hint}{value}"])
 
 
 def _shown(value: Any) -> str:

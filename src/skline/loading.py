@@ -9,11 +9,13 @@ import numpy as np
 import pandas as pd
 
 from skline.artifact import Artifact
-from skline.contract.spec import Contract, Row
+from skline.contract.spec import Contract, Row, Value
 from skline.entrypoint import import_project_first
 from skline.errors import SklineError
 from skline.explain import Explainer, Explanation
 from skline.input_rows import InputRows, Rows
+from skline.lookups.online import Lookups
+from skline.lookups.opening import LookupMode, open_patiently
 from skline.model_summary import describe_scoring, summarize_as_html
 from skline.paths import ARTIFACT, PARAMS, REGISTERED, RELEASED
 from skline.project import find_project
@@ -42,7 +44,8 @@ class Model:
         self.artifact = artifact
         self._scorer, self.scoring = load_plan_or_pipeline(artifact)
         self._score_rows = _row_scorer(self._scorer, artifact)
-        self._input_rows = InputRows(artifact.contract)
+        self._request_rows = InputRows(artifact.contract.for_requests())
+        self._full_rows = InputRows(artifact.contract)
 
     def __repr__(self) -> str:
         return f"<Model {self.version}: {self.contract.task}, scored by {describe_scoring(self.scoring)}>"
@@ -73,7 +76,35 @@ class Model:
         verify_golden_rows(self.artifact, pipeline)
         return pipeline
 
-    def predict(self, rows: Rows) -> pd.DataFrame:
+    def look_up(self, rows: Rows) -> list[dict[str, Value]]:
+        """Read rows as a client of the service sends them, and add the inputs that are looked up.
+
+        Parameters
+        ----------
+        rows
+            As in `predict`, without the inputs that are looked up.
+
+        Returns
+        -------
+        list of dict
+            With all inputs; of a model with look-ups each is a `LookedUpRow`, whose `outcomes` say what was found.
+
+        Raises
+        ------
+        SklineError
+            If a row breaks the contract, a store fails, or a row has no values in a look-up without fallback.
+        """
+        parsed = self._request_rows.read(rows)
+        return parsed if self._lookups is None else list(self._lookups.fill_rows(parsed))
+
+    @cached_property
+    def _lookups(self) -> Lookups | None:
+        return open_patiently(self.contract)
+
+    def _read(self, rows: Rows, lookups: LookupMode) -> list[dict[str, Value]]:
+        return self.look_up(rows) if lookups == "now" else self._full_rows.read(rows)
+
+    def predict(self, rows: Rows, lookups: LookupMode = "now") -> pd.DataFrame:
         """Predict for rows: one row as `POST /predict` does, several as `POST /predict/batch`, bit for bit.
 
         Parameters
@@ -81,6 +112,8 @@ class Model:
         rows : DataFrame, Series, Arrow table, dict, or sequence of dict
             A table that has the inputs among its columns, one row of it (a Series), or one row or several as a client
             of the service sends them.
+        lookups : {"now", "given"}
+            Inputs that clients do not send are looked up now, or `rows` have them, as tables of the pipeline do.
 
         Returns
         -------
@@ -95,15 +128,14 @@ class Model:
             If a row breaks the contract, naming row, field and rule; if the model rejects a row, or its prediction is
             not finite.
         """
-        parsed = self._input_rows.read(rows)
-        return self._to_frame(self._score(parsed), _index_of(rows))
+        return self._to_frame(self._score(self._read(rows, lookups)), _index_of(rows))
 
-    def predict_proba(self, rows: Rows) -> FloatArray:
+    def predict_proba(self, rows: Rows, lookups: LookupMode = "now") -> FloatArray:
         """Return the probabilities that `predict` returns, as scikit-learn's classifiers do.
 
         Parameters
         ----------
-        rows
+        rows, lookups
             As in `predict`.
 
         Returns
@@ -115,17 +147,17 @@ class Model:
         SklineError
             As `predict` does, and if the model has no probabilities: regressions and some classifiers.
         """
-        probabilities = self._score(self._input_rows.read(rows)).probabilities
+        probabilities = self._score(self._read(rows, lookups)).probabilities
         if probabilities is None:
             raise SklineError(f"{self.version} has no probabilities ({self.contract.task}); use predict")
         return probabilities
 
-    def explain(self, rows: Rows) -> pd.DataFrame:
+    def explain(self, rows: Rows, lookups: LookupMode = "now") -> pd.DataFrame:
         """Explain the predictions for rows as `POST /predict?explain=true` does; tens of milliseconds a row.
 
         Parameters
         ----------
-        rows
+        rows, lookups
             As in `predict`.
 
         Returns
@@ -140,7 +172,7 @@ class Model:
         SklineError
             As `predict` does, and `NotExplainable` if the model or a row cannot be explained.
         """
-        explanations = [self._explainer.explain(row) for row in self._input_rows.read(rows)]
+        explanations = [self._explainer.explain(row) for row in self._read(rows, lookups)]
         columns: dict[str, list[Any]] = {
             name: [getattr(each, name) for each in explanations]
             for name in ("scale", "explained_class", "base_value", "score")
@@ -151,9 +183,9 @@ class Model:
         }
         return pd.DataFrame(columns, index=_index_of(rows))
 
-    def explain_row(self, row: Mapping[str, Any] | pd.Series) -> Explanation:
+    def explain_row(self, row: Mapping[str, Any] | pd.Series, lookups: LookupMode = "now") -> Explanation:
         """Explain the prediction for one row as `explain` does, in the form of the service's response."""
-        [parsed] = self._input_rows.read(row)
+        [parsed] = self._read(row, lookups)
         return self._explainer.explain(parsed)
 
     @cached_property
@@ -174,7 +206,10 @@ class Model:
             is_finite = np.isfinite(numbers).reshape(len(rows), -1).all(axis=1)
             if not is_finite.all():
                 row = int(np.flatnonzero(~is_finite)[0])
-                raise SklineError(f"the model has no finite prediction for row {row}; its values are too extreme")
+                raise SklineError(
+                    f"the model has no finite prediction for row {row} (rows are counted from 0); its values are too "
+                    "extreme"
+                )
         return scores
 
     def _to_frame(self, scores: Scores, index: pd.Index | None) -> pd.DataFrame:
@@ -229,13 +264,14 @@ def load(path: Path | str | None = None, digest: str | None = None) -> Model:
 
 def registered_model(project: Path, uri: str, digest: str | None) -> ModelSource:
     """Fetch a registered version into the project's released artifacts; see `load`."""
-    from skline.registry.versions import open_registry, parse_model_uri
+    from skline.registry.versions import announce, open_registry, parse_model_uri
     from skline.release.fetching import fetch_version
     from skline.release.registered import parse_digest
     from skline.settings import Settings
 
     name, number_or_alias = parse_model_uri(uri)
     registry = open_registry(Settings.load(project / PARAMS), project, name)
+    announce(registry)
     accepted = None if digest is None else parse_digest(digest)
     version, artifact = fetch_version(registry, number_or_alias, project / REGISTERED, project / RELEASED, accepted)
     return ModelSource(project / RELEASED / artifact.digest, artifact.digest, version.label)

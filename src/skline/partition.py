@@ -39,15 +39,21 @@ MOMENT_TAG = np.uint64(1) << np.uint64(63)
 INTEGER = re.compile(r"-?[1-9][0-9]{0,14}|0")
 
 
-def assign_parts(rows: pd.DataFrame, contract: Contract, split: Split) -> npt.NDArray[np.int64]:
+def assign_parts(
+    rows: pd.DataFrame, contract: Contract, split: Split, copies: npt.NDArray[np.uint64] | None = None
+) -> npt.NDArray[np.int64]:
     """Return the part of each row, as its position in `PARTS`.
 
     Parameters
     ----------
     rows : DataFrame of shape (n, n_columns)
-        All rows of the table, with the values of the contract's columns; integers and booleans may be float64.
+        All rows of the table, with the values of the contract's columns; integers and booleans may be float64. Cuts
+        that move are those of a table whose newest row is among these.
     contract : Contract
     split : Split
+    copies : uint64 array of shape (n,), optional
+        If `rows` are some rows of a table only: of each row that is hashed by its content, how many equal rows are
+        before it in the table. See `content_digests`.
 
     Returns
     -------
@@ -55,10 +61,38 @@ def assign_parts(rows: pd.DataFrame, contract: Contract, split: Split) -> npt.ND
     the rows (or groups) that is expected; the actual share is binomially distributed around it.
     """
     if split.kind == "time":
-        return _by_time(rows[contract.by_role("time").name], split)
-    positions = _positions(rows, contract, split)
+        times = rows[contract.by_role("time").name]
+        return _by_time(times, resolve_cuts(times, split))
+    positions = _positions(rows, contract, split, copies)
     bounds = np.cumsum([1 - split.validation - split.test - split.live, split.validation, split.test])
     return np.searchsorted(np.round(bounds, 12), positions, side="right").astype(np.int64)
+
+
+def resolve_cuts(times: pd.Series, split: Split) -> Split:
+    """Return the rule of a split by time with cuts that are dates; `times` are those of the rows of the table."""
+    return with_cuts(newest_time(times, split), split)
+
+
+def newest_time(times: pd.Series, split: Split) -> pd.Timestamp | None:
+    """Return the time of the newest row that is not of the live part; None if there is none."""
+    live = None if split.live_from is None else pd.Timestamp(split.live_from)
+    newest = (times if live is None else times[times < live]).max()
+    return None if pd.isna(newest) else newest
+
+
+def with_cuts(newest: pd.Timestamp | None, split: Split) -> Split:
+    """Return the rule of a split by time with cuts that are dates; `newest` is the `newest_time` of the table."""
+    if not split.moves:
+        return split
+    if newest is None:  # without a row before it, every row is of the live part, wherever the other cuts are
+        newest = pd.Timestamp(split.live_from or 0)
+    return split.resolved(newest.to_pydatetime())
+
+
+def content_digests(rows: pd.DataFrame, contract: Contract, split: Split) -> tuple[npt.NDArray[np.intp], Digests]:
+    """Return the positions of the rows that are hashed by their content, and their digests, which equal rows share."""
+    without_key = np.flatnonzero(~_has_key(rows, _key_column(contract, split)))
+    return without_key, row_digests(rows.iloc[without_key], contract.columns)
 
 
 def identity_columns(contract: Contract, split: Split) -> tuple[Column, ...]:
@@ -102,21 +136,31 @@ def _key_column(contract: Contract, split: Split) -> Column | None:
     return next(iter((*contract.with_role("id"), *contract.with_role("group"))), None)
 
 
-def _positions(rows: pd.DataFrame, contract: Contract, split: Split) -> npt.NDArray[np.float64]:
+def _has_key(rows: pd.DataFrame, key: Column | None) -> npt.NDArray[np.bool_]:
+    """Whether each row is hashed by its id or group, and not by its content."""
+    return np.zeros(len(rows), dtype=bool) if key is None else rows[key.name].notna().to_numpy()
+
+
+def _positions(
+    rows: pd.DataFrame, contract: Contract, split: Split, copies: npt.NDArray[np.uint64] | None
+) -> npt.NDArray[np.float64]:
     """Return the position of each row between 0 and 1, uniformly distributed over the keys of rows."""
     key = _key_column(contract, split)
-    has_key = np.zeros(len(rows), dtype=bool) if key is None else rows[key.name].notna().to_numpy()
+    has_key = _has_key(rows, key)
     digests = np.zeros(len(rows), dtype=np.uint64)
-    copies = np.zeros(len(rows), dtype=np.uint64)
+    counts = np.zeros(len(rows), dtype=np.uint64)
     if key is not None:
         digests[has_key] = row_digests(rows.loc[has_key], (key,))
     if not has_key.all():
-        content = row_digests(rows.loc[~has_key], contract.columns)
+        _, content = content_digests(rows, contract, split)
         digests[~has_key] = content
-        copies[~has_key] = pd.Series(content).groupby(content).cumcount().to_numpy(dtype=np.uint64)
+        if copies is None:
+            counts[~has_key] = pd.Series(content).groupby(content).cumcount().to_numpy(dtype=np.uint64)
+        else:
+            counts[~has_key] = copies[~has_key]
     with np.errstate(over="ignore"):
         seed = _mix(np.array([split.seed % 2**64], dtype=np.uint64))
-        hashed = _mix(_mix(digests ^ seed) + copies * GAMMA)
+        hashed = _mix(_mix(digests ^ seed) + counts * GAMMA)
     return (hashed >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 

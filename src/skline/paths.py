@@ -14,6 +14,8 @@ ENGINE = Path("engine.json")
 
 #: The labelled predictions that `skline retrain` took from the log; the stage ingest appends them to the table.
 FEEDBACK = Path("data/source/feedback")
+#: The snapshots of a source that is read in parts (`source.mode: append`).
+SNAPSHOTS = Path("data/source/snapshots")
 #: The derived contract; later stages and the artifact read it instead of importing pandera.
 CONTRACT = Path("data/contract.json")
 RAW = Path("data/raw/table.parquet")
@@ -76,6 +78,9 @@ JOURNAL = RELEASES / "journal.jsonl"
 LOOKS = RELEASES / "looks.jsonl"
 RELEASED = RELEASES / "artifacts"
 REGISTERED = RELEASES / "registered.jsonl"
+
+#: The clock of a replay, seen from the project that it runs in: `skline replay` makes both in a folder of its own.
+REPLAY_CLOCK = Path("../clock")
 
 
 def part(name: str) -> Path:

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from skline.clock import now_us
 from skline.ids import new_prediction_id, new_prediction_ids
 from skline.logs.read import read_predictions
-from skline.logs.records import now_us
 from skline.logs.settings import LogSettings
 from skline.serving.prediction.review import Reason, ReviewSampler
 from skline.serving.settings import ReviewSettings

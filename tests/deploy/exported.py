@@ -1,4 +1,4 @@
-"""What the service and the textfile of monitoring really export: the names of samples and of their labels."""
+"""What the service, a stream and the textfile of monitoring really export: the names of samples and of their labels."""
 
 import datetime as dt
 import re
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import httpx
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from skline.monitoring.data_results import ColumnDrift, Drift, Quality
@@ -13,6 +14,8 @@ from skline.monitoring.estimates import Estimate
 from skline.monitoring.label_results import MetricResult, Performance
 from skline.monitoring.result import KpiResult, Window, WindowResult
 from skline.monitoring.textfile import prometheus_text
+from skline.serving.observability.metrics import Metrics
+from skline.streaming.metrics import StreamMetrics
 
 #: A metric, and its selector if it has one.
 SELECTOR = re.compile(r"\b(skline_\w+)(?:\{([^}]*)\})?")
@@ -56,15 +59,29 @@ def window_result() -> WindowResult:
     )  # fmt: skip
 
 
+def lookup_text() -> str:
+    """Return what a service exports whose model has a look-up."""
+    metrics = Metrics()
+    metrics.declare_lookups(["customers"])
+    return generate_latest(metrics.registry).decode()
+
+
+def stream_text() -> str:
+    """Return what a member of a stream exports."""
+    metrics = StreamMetrics()
+    metrics.lag.labels(0).set(1)
+    return generate_latest(metrics.registry).decode()
+
+
 def exported_labels(client: httpx.Client, row: dict[str, Any]) -> dict[str, set[str]]:
-    """Return the labels of each sample by its name, from a scrape of the service and from the textfile.
+    """Return the labels of each sample by its name, from a scrape of the service, from a stream and from the textfile.
 
     A valid and an invalid request come first: some counters have no sample before.
     """
     client.post("/predict", json=row)
     client.post("/predict", json={})
     labels: dict[str, set[str]] = {}
-    for text in (client.get("/metrics").text, prometheus_text(window_result())):
+    for text in (client.get("/metrics").text, lookup_text(), stream_text(), prometheus_text(window_result())):
         for family in text_string_to_metric_families(text):
             name = f"{family.name}_total" if family.type == "counter" else family.name
             labels.setdefault(name, set())  # an experiment's counters have no samples while none runs

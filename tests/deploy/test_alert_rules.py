@@ -40,12 +40,22 @@ def monitor(name: str, instance: str = "b", **labels: str) -> str:
     return f'skline_monitor_{name}{{job="node",instance="{instance}"{text}}}'
 
 
+def stream(name: str, **labels: str) -> str:
+    """Return a series of a member of a stream."""
+    text = "".join(f',{label}="{value}"' for label, value in labels.items())
+    return f'{name}{{job="skline-stream",instance="d"{text}}}'
+
+
 DURATION = "skline_request_duration_seconds"
 REQUESTS = service(f"{DURATION}_count", route="/predict", status="200")
 FAST = service(f"{DURATION}_bucket", route="/predict", status="200", le="0.1")
 ERRORS = service(f"{DURATION}_count", route="/predict", status="500")
 PROBES = service(f"{DURATION}_count", route="/health/ready", status="503")
 FALLBACKS = service("skline_fallback_rows_total", fallback="fixed")
+FOUND, LATE, STALE, ABSENT = (
+    service("skline_lookups_total", lookup="customers", outcome=outcome)
+    for outcome in ("found", "timeout", "stale", "absent")
+)
 DROPPED, REJECTED = (service("skline_log_rows_total", outcome=outcome) for outcome in ("dropped", "rejected"))
 STORE = service("skline_store_failures_total", store="log")
 READY, RELEASE_REJECTED = service("skline_ready"), service("skline_release_rejected")
@@ -53,12 +63,18 @@ CANARY_ABORTED, PLAN_REJECTED = service("skline_canary_aborted"), service("sklin
 MODEL_WRITTEN = service("skline_model_written_timestamp_seconds")
 RUN, PROBLEMS = monitor("run_timestamp_seconds"), monitor("problems")
 WEBHOOK = monitor("webhook_failures_total")
+ANSWERED, DEAD = (stream("skline_stream_rows_total", result=result) for result in ("scored", "rejected"))
+LAG, COMMIT = stream("skline_stream_lag", partition="0"), stream("skline_stream_last_commit_timestamp_seconds")
+LOST, COMMIT_FAILURES = stream("skline_stream_lost_messages_total"), stream("skline_stream_commit_failures_total")
 
-#: Increase a minute of each series that counts, in a healthy service: one request in 2,000 fails, one in 500 is slow.
+#: Increase a minute of each series that counts, in a healthy service: one request in 2,000 fails, one in 500 is slow,
+#: and one look-up in 500 is late.
 RATES: dict[str, float] = {
     REQUESTS: 1000, FAST: 998, ERRORS: 0.5, PROBES: 6, FALLBACKS: 0, DROPPED: 0, REJECTED: 0, STORE: 0,
+    FOUND: 900, LATE: 2, STALE: 10, ABSENT: 88,
     service("skline_log_rows_total", outcome="abandoned"): 3,
     RUN: 60, WEBHOOK: 0,
+    ANSWERED: 1000, DEAD: 1, COMMIT: 60, LOST: 0, COMMIT_FAILURES: 0,
 }  # fmt: skip
 #: Value of each other series.
 VALUES: dict[str, float] = {
@@ -69,6 +85,8 @@ VALUES: dict[str, float] = {
     PLAN_REJECTED: 0,
     MODEL_WRITTEN: -80 * 86400,  # 80 days before the start of the test, which is the time 0
     PROBLEMS: 0,
+    stream("up"): 1,
+    LAG: 50,
 } | {
     monitor("state", instance, part=part, state=state): float(state == "ok")
     for instance in INSTANCES
@@ -120,6 +138,15 @@ SHORT = [
         {39: {"SklineLogRowsLost"}, 45: {"SklineLogRowsLost", "SklineStoreFailing"}, 70: set()},
     ),
     Case(
+        "a store is slow", {FOUND: 850, LATE: 52}, 30, 50,
+        {29: set(), 34: set(), 40: {"SklineLookupFailing"}, 49: {"SklineLookupFailing"}, 61: set()},
+    ),
+    Case(
+        "a store is not filled any more", {FOUND: 0, STALE: 910}, 30, 60,
+        {29: set(), 40: set(), 45: {"SklineLookupUnusable"}, 60: {"SklineLookupUnusable"}, 119: set()},
+    ),
+    Case("unknown callers", {FOUND: 0, ABSENT: 988}, 30, 60, {45: set(), 59: set()}),
+    Case(
         "release", {READY: 0, RELEASE_REJECTED: 1, CANARY_ABORTED: 1, PLAN_REJECTED: 1}, 30, 45,
         {
             29: set(),
@@ -133,6 +160,24 @@ SHORT = [
     Case(
         "monitoring", in_state("drift", "warning") | in_state("performance", "alarm") | {PROBLEMS: 2}, 30, 60,
         {29: set(), 31: {"SklineMonitorWarning", "SklineMonitorAlarm", "SklineMonitorProblems"}, 60: set()},
+    ),
+    Case("a member is down", {stream("up"): 0}, 30, 40, {34: set(), 36: {"SklineStreamDown"}, 41: set()}),
+    Case("a stream without messages", {ANSWERED: 0, DEAD: 0, COMMIT: 0, LAG: 0}, 30, 119, {60: set(), 118: set()}),
+    Case(
+        "a stream hangs", {ANSWERED: 0, DEAD: 0, COMMIT: 0, LAG: 5_000}, 30, 60,
+        {29: set(), 45: set(), 47: {"SklineStreamStalled"}, 59: {"SklineStreamStalled"}},
+    ),
+    Case("a stream is slow", {LAG: 20_000}, 30, 60, {39: set(), 41: {"SklineStreamLagging"}, 61: set()}),
+    Case(
+        "a tenth of the messages is no row", {ANSWERED: 900, DEAD: 101}, 30, 60,
+        {44: set(), 57: {"SklineStreamRejecting"}, 90: set()},
+    ),
+    Case(
+        "commits fail, and messages are deleted", {LOST: 100, COMMIT_FAILURES: 1}, 30, 45,
+        {
+            29: set(), 32: {"SklineStreamMessagesLost"}, 42: {"SklineStreamMessagesLost", "SklineStreamCommitsFailing"},
+            119: set(),
+        },
     ),
 ]  # fmt: skip
 #: Evaluated every hour for four days.
@@ -172,7 +217,7 @@ def suite(cases: list[Case], step: int, steps: int) -> dict[str, Any]:
     """Return a file for `promtool test rules`: at each minute, exactly the expected alerts fire."""
     return {
         "rule_files": [str(RULES)],
-        "group_eval_order": ["skline-objectives", "skline-service", "skline-monitoring"],
+        "group_eval_order": ["skline-objectives", "skline-service", "skline-monitoring", "skline-streams"],
         "evaluation_interval": f"{step}m",
         "tests": [
             {

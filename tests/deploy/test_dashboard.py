@@ -15,7 +15,7 @@ from scripts import dashboard
 from tests.deploy.exported import exported_labels, unknown_names
 
 #: What Grafana puts in place of its variables.
-VARIABLES = {"$__rate_interval": "5m", "$monitor_job": "skline", "$job": "skline"}
+VARIABLES = {"$__rate_interval": "5m", "$monitor_job": "skline", "$stream_job": "skline-stream", "$job": "skline"}
 CONTENT: dict[str, Any] = dashboard.dashboard()
 
 
@@ -34,7 +34,7 @@ def test_file_is_current() -> None:
 
 def test_rows_stand_in_order_and_panels_do_not_overlap() -> None:
     rows = [panel["title"] for panel in CONTENT["panels"] if panel["type"] == "row"]
-    assert rows == ["Operations", "Data", "Model", "Business"]
+    assert rows == ["Operations", "Data", "Model", "Business", "Streams"]
     cells = [
         (x, y)
         for place in (panel["gridPos"] for panel in CONTENT["panels"])

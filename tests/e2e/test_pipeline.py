@@ -13,7 +13,8 @@ import pytest
 import yaml
 
 from skline.release.verdict import read_verdict
-from tests.fixtures.demo import FLIGHTS, PARAMS, ROOT, SAMPLE_PROJECT
+from tests.fixtures.demo import FLIGHTS, PARAMS, ROOT, SAMPLE_PROJECT, Packaged
+from tests.fixtures.server import process
 
 
 def dvc(project: Path, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -31,6 +32,14 @@ def dvc(project: Path, *arguments: str, check: bool = True) -> subprocess.Comple
     )
     assert not check or done.returncode == 0, done.stdout + done.stderr
     return done
+
+
+def run_skline(project: Path, *arguments: str) -> str:
+    """Run the command line in a project; returns what it prints."""
+    command = [sys.executable, "-m", "skline.cli", *arguments]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def stages_run(done: subprocess.CompletedProcess[str]) -> list[str]:
@@ -152,6 +161,33 @@ def test_another_clone_of_the_commit_makes_the_same_results(project: Path) -> No
     assert "not the results that the last commit records" not in done.stdout
     status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
     assert status.stdout == ""
+
+
+@pytest.mark.slow
+def test_clone_that_pulls_serves_without_training(project: Path) -> None:
+    dvc(project, "add", "data/source/flights.csv")
+    dvc(project, "repro")
+    run_skline(project, "remote", "add", "../storage")
+    git(project, "add", "-A")
+    git(project, "commit", "-qm", "results, and a remote")
+    assert "not there: " in run_skline(project, "remote")
+    dvc(project, "push")
+    assert "everything that dvc.lock and the .dvc files record is there" in run_skline(project, "remote")
+
+    clone = project.with_name("pulled")
+    git(project.parent, "clone", "-q", str(project), str(clone))
+    assert not (clone / "artifact").exists()
+    assert "only there: " in run_skline(clone, "remote")
+    dvc(clone, "pull")
+    digest = (clone / "artifact.sha256").read_text().strip()
+    with process(Packaged(clone / "artifact", digest), cwd=clone) as (_, client):
+        assert client.get("/info").json()["model_version"].endswith(digest[:12])
+    assert stages_run(dvc(clone, "repro", "--pull")) == []
+    assert stages_run(dvc(clone, "repro")) == ["register"]
+    status = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True, check=True)
+    assert status.stdout == ""
+    for name in ("pulled", "storage"):
+        shutil.rmtree(project.with_name(name))
 
 
 def test_model_that_fails_a_gate_is_reported_but_not_registered(project: Path) -> None:

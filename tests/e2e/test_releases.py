@@ -176,4 +176,4 @@ def test_every_worker_says_whether_it_follows_a_release_and_a_killed_one_is_not_
         while statuses[0].pid in {status.pid for status in read_statuses(manifest)}:
             time.sleep(0.1)
     assert read_statuses(manifest) == []
-    assert "no service here" in project.run("flag", "explain", "on")
+    assert "no service on this machine follows" in project.run("flag", "explain", "on")

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from skline.clock import now_us
 from skline.ids import new_prediction_ids
 from skline.locks import is_locked
-from skline.logs.records import now_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.retraining.journal import read_journal
@@ -46,7 +46,7 @@ def log_predictions(folder: Path, digest: str) -> list[str]:
         [
             (
                 each, start + number, "demo", digest, "plan", orjson.dumps(row).decode(), "true",
-                '{"false":0.4,"true":0.6}', 900, "r", None, None, 0, "champion", None, None, None,
+                '{"false":0.4,"true":0.6}', 900, "r", None, None, 0, "champion", None, None, None, None,
             )
             for number, (each, row) in enumerate(zip(ids, inputs, strict=True))
         ],
@@ -88,8 +88,8 @@ def test_labels_become_a_version_that_serves_and_a_kill_doubles_none(tmp_path: P
         time.sleep(0.1)
 
     output = run(project, HERE, *COMMAND, **LOG).stdout
-    assert f"Train: there are {ROWS} labels since the last training." in output
-    assert "registered flights/1: Yes" in output
+    assert f"Train: there are {ROWS} matured labels since the last training." in output
+    assert "registered flights/1: May be released" in output
     assert "to commit: " in output
     [snapshot] = (project / "data/source/feedback").glob("*.parquet")
     assert f"data/source/feedback/{snapshot.name}.dvc" in output
@@ -104,7 +104,8 @@ def test_labels_become_a_version_that_serves_and_a_kill_doubles_none(tmp_path: P
     for part in ("validation", "test", "live"):
         assert not set(ids) & set(pd.read_parquet(project / f"data/split/{part}.parquet")["flight_id"])
 
-    assert "Do not train: there is no reason (and there are 0 labels" in run(project, HERE, *COMMAND, **LOG).stdout
+    again = run(project, HERE, *COMMAND, **LOG).stdout
+    assert "Do not train: there is no reason (and there are 0 matured labels" in again
     entries = read_journal(project / "logs").entries
     assert [each.decision.retrain for each in entries if each.decision] == [True, False, True, False]
     assert [each.training.outcome for each in entries if each.training] == ["registered", "promoted"]

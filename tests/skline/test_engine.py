@@ -66,7 +66,7 @@ def test_stage_under_another_engine_names_both_engines_and_the_remedy(tmp_path: 
     assert "records skline 0.0.1" in line
     assert engine.version() in line
     assert str(engine.location()) in line
-    assert "run `skline sync`, then `dvc repro`" in line
+    assert "run `uv run skline sync`, then `uv run dvc repro`" in line
     assert "params.yaml is missing" in skline(tmp_path, "stage", "ingest").stderr, "the code of ingest is the same"
 
 
@@ -116,7 +116,7 @@ def test_sync_with_check_writes_nothing(tmp_path: Path) -> None:
 )
 def test_invalid_engine_json_is_an_error_whose_remedy_replaces_it(project: Path, content: str, message: str) -> None:
     (project / "engine.json").write_text(content)
-    with pytest.raises(SklineError, match=f"{message}.*run `skline sync`"):
+    with pytest.raises(SklineError, match=f"{message}.*run `uv run skline sync`"):
         engine.read_record()
     assert engine.sync()[0].startswith("engine.json: not valid → skline")
     assert engine.read_record() == engine.current_record()
@@ -128,7 +128,7 @@ def test_sync_names_the_settings_that_the_recorded_engine_does_not_know(project:
     engine.write_record(current.model_copy(update={"settings": old, "version": "0.0.1"}))
     assert engine.sync() == [
         f"engine.json: skline 0.0.1 → skline {engine.version()}",
-        "new settings: train.seed; `skline doctor` prints their defaults",
+        "new settings: train.seed; `uv run skline doctor` prints their defaults",
     ]
     engine.write_record(current.model_copy(update={"settings": []}))
     assert len(engine.sync()) == 1, "an engine of which no settings are recorded"

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,8 +12,17 @@ from hypothesis import strategies as st
 
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
-from skline.feedback import LINEAGE, combine, list_snapshots, newest_rows, read_feedback, snapshot_path
+from skline.feedback import (
+    AFTER_FIT,
+    LINEAGE,
+    Addition,
+    list_snapshots,
+    newest_rows,
+    read_feedback,
+    snapshot_path,
+)
 from skline.partition import assign_parts
+from skline.row_weights import WEIGHT
 from skline.split_rule import Split
 
 NOW = pd.Timestamp("2026-06-01", tz="UTC")
@@ -55,9 +64,27 @@ def write(folder: Path, number: int, rows: pd.DataFrame) -> Path:
     return path
 
 
+class Combined(NamedTuple):
+    table: pd.DataFrame
+    unparsed: pd.DataFrame
+    lineage: dict[str, object]
+
+
+def combine(
+    table: pd.DataFrame, unparsed: pd.DataFrame, rows: pd.DataFrame, contract: Contract, window: dt.timedelta | None
+) -> Combined:
+    """Append feedback to a table of one batch, as the stage ingest does."""
+    addition = Addition(rows, contract, window)
+    addition.see(table)
+    taken, cells = addition.take(table, unparsed)
+    if addition.is_empty:
+        return Combined(taken, cells, addition.lineage())
+    return Combined(pd.concat([taken, addition.rows()], ignore_index=True), cells, addition.lineage())
+
+
 def test_without_feedback_the_table_is_as_it_was(tmp_path: Path) -> None:
     table = base(["a", "b"])
-    combined = combine(table, NO_CELLS, read_feedback(tmp_path / "none", CONTRACT), CONTRACT, DAY)
+    combined = combine(table, NO_CELLS, read_feedback(tmp_path / "none", CONTRACT).rows, CONTRACT, DAY)
     assert combined.table is table
     assert combined.lineage == {}
 
@@ -65,7 +92,7 @@ def test_without_feedback_the_table_is_as_it_was(tmp_path: Path) -> None:
 def test_later_label_of_an_earlier_row_supersedes_it(tmp_path: Path) -> None:
     write(tmp_path, 1, feedback({"log.prediction_id": "p"}, {"log.prediction_id": "q"}))
     write(tmp_path, 2, feedback({"log.prediction_id": "p", "y": False, "log.labelled_at": NOW + DAY}))
-    rows = read_feedback(tmp_path, CONTRACT)
+    rows = read_feedback(tmp_path, CONTRACT).rows
     assert rows[["id", "y"]].to_dict("records") == [{"id": "q", "y": True}, {"id": "p", "y": False}]
 
 
@@ -111,7 +138,7 @@ def test_window_takes_rows_before_the_newest_and_moves_the_cells_that_were_not_p
 def test_snapshot_without_a_column_of_the_contract_has_missing_cells(tmp_path: Path) -> None:
     write(tmp_path, 1, feedback({"log.prediction_id": "p"}).drop(columns="x"))
     write(tmp_path, 2, feedback({"log.prediction_id": "q"}))
-    assert read_feedback(tmp_path, CONTRACT)["x"].isna().tolist() == [True, False]
+    assert read_feedback(tmp_path, CONTRACT).rows["x"].isna().tolist() == [True, False]
 
 
 def test_column_of_another_type_is_an_error_that_says_what_to_do(tmp_path: Path) -> None:
@@ -171,3 +198,51 @@ def test_damaged_snapshot_is_named(tmp_path: Path, damage: str) -> None:
         SklineError, match=rf"{path.name} (cannot be read|lacks log.artifact_digest, ).*restore the snap"
     ):
         read_feedback(tmp_path, CONTRACT)
+
+
+def drawn(name: str, probability: float | None, *, selected: bool | None = None) -> dict[str, Any]:
+    return {"log.prediction_id": name, "log.selected": selected, "log.inclusion_probability": probability}
+
+
+def test_only_rows_drawn_at_random_are_taken_and_weigh_what_they_stand_for(tmp_path: Path) -> None:
+    rows = [drawn("a", 0.25, selected=False), drawn("b", None, selected=True), drawn("c", None), drawn("d", 0.5)]
+    write(tmp_path, 1, feedback(*rows))
+    found = read_feedback(tmp_path, CONTRACT, drawn_only=True).rows
+    assert found[["id", WEIGHT]].to_dict("records") == [{"id": "a", WEIGHT: 4.0}, {"id": "d", WEIGHT: 2.0}]
+    table = combine(base(["x"]), NO_CELLS, found, CONTRACT, None).table
+    assert table.set_index("id")[WEIGHT].to_dict() == {"x": 1.0, "a": 4.0, "d": 2.0}
+    assert WEIGHT not in read_feedback(tmp_path, CONTRACT).rows
+
+
+def test_rows_that_selection_leaves_out_are_counted(tmp_path: Path) -> None:
+    assert read_feedback(tmp_path, CONTRACT, drawn_only=True).not_drawn == 0
+    write(tmp_path, 1, feedback(drawn("a", 0.25, selected=False), drawn("b", None, selected=True), drawn("c", None)))
+    assert read_feedback(tmp_path, CONTRACT, drawn_only=True).not_drawn == 2
+    assert read_feedback(tmp_path, CONTRACT).not_drawn is None
+
+
+def test_feedback_without_a_row_drawn_at_random_cannot_stand_for_all(tmp_path: Path) -> None:
+    write(tmp_path, 1, feedback(drawn("a", None, selected=True), drawn("b", None)))
+    with pytest.raises(SklineError, match="none of 2 rows of the feedback was drawn at random.*REVIEW__SAMPLE"):
+        read_feedback(tmp_path, CONTRACT, drawn_only=True)
+
+
+def test_row_drawn_at_random_stays_if_a_newer_row_of_its_event_was_not_drawn(tmp_path: Path) -> None:
+    event = {"log.entity": "e", "log.event_time": NOW}
+    write(tmp_path, 1, feedback(drawn("a", 0.5) | event, drawn("b", None) | event | {"log.predicted_at": NOW + DAY}))
+    assert read_feedback(tmp_path, CONTRACT, drawn_only=True).rows["id"].tolist() == ["a"]
+
+
+def test_later_snapshots_change_no_row_that_the_pipeline_was_fitted_on(tmp_path: Path) -> None:
+    write(tmp_path, 1, feedback({"log.prediction_id": "p"}, {"log.prediction_id": "q"}))
+    before = combine(base(["a"]), NO_CELLS, read_feedback(tmp_path, CONTRACT).rows, CONTRACT, 30 * DAY).table
+    assert AFTER_FIT not in read_feedback(tmp_path, CONTRACT, fitted_snapshots=1).rows, "there is no later one"
+    at = (NOW + 60 * DAY).tz_localize(None)
+    correction = {"log.prediction_id": "p", "y": False, "log.labelled_at": NOW + DAY}
+    write(tmp_path, 2, feedback(correction, {"log.prediction_id": "r", "at": at}))
+    write(tmp_path, 3, feedback({"log.prediction_id": "r", "y": False, "at": at, "log.labelled_at": NOW + DAY}))
+    rows = read_feedback(tmp_path, CONTRACT, fitted_snapshots=1).rows
+    found = combine(base(["a"]), NO_CELLS, rows, CONTRACT, 30 * DAY)
+    fitted = found.table[~found.table[AFTER_FIT]].drop(columns=AFTER_FIT)
+    pd.testing.assert_frame_equal(fitted, before)
+    assert found.table.loc[found.table[AFTER_FIT], ["id", "y"]].to_dict("records") == [{"id": "r", "y": False}]

@@ -18,6 +18,7 @@ from skline.files import (
     read_json,
     read_json_lines,
     read_table,
+    remove_leftovers,
     sha256,
     write_json,
 )
@@ -135,3 +136,12 @@ def test_missing_file_has_no_lines_and_an_unreadable_one_is_reported(tmp_path: P
     assert read_json_lines(tmp_path / "absent.jsonl", Note) == JsonLines()
     with pytest.raises(SklineError, match="cannot be read: Is a directory"):
         read_json_lines(tmp_path, Note)
+
+
+def test_leftovers_of_killed_processes_are_removed_and_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").write_bytes(b"1")
+    (tmp_path / ".table.parquet.x1y2").write_bytes(b"half")
+    (tmp_path / ".parsed.z3").mkdir()
+    (tmp_path / ".parsed.z3/0.arrow").write_bytes(b"half")
+    remove_leftovers(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["table.parquet"]

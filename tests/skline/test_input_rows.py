@@ -152,6 +152,27 @@ def test_missing_field_is_named_without_the_row() -> None:
         READER.read([{name: None for name in MISSING if name != "day"}])
 
 
+def test_all_unknown_names_are_shown_with_the_columns_that_they_mean() -> None:
+    names = ["Größe (cm)", "PLZ", "Umsatz €", "class", "a-b", "c d", "E.F", "Tage"]
+    attributes = ["groesse_cm", "plz", "umsatz", "class_", "a_b", "c_d", "e_f", "days"]
+    columns = tuple(Column(name=name, kind="number") for name in names)
+    target = Column(name="y", kind="number", role="target")
+    reader = InputRows(Contract(title="T", task="regression", columns=(*columns, target)))
+    with pytest.raises(SklineError) as error:
+        reader.read(dict.fromkeys(attributes, 1.0))
+    messages = str(error.value).split("; row 0: ")
+    for name, attribute in zip(names[:-1], attributes[:-1], strict=True):
+        assert any(f"{attribute}: Extra inputs are not permitted; did you mean {name!r}?" in each for each in messages)
+    assert "row 0: days: Extra inputs are not permitted (got 1.0)" in str(error.value)
+    assert messages[-1] == "Tage: Field required"
+    assert len(messages) == len(names) + 1
+
+
+def test_unknown_name_of_many_rows_is_shown_once() -> None:
+    with pytest.raises(SklineError, match=r"^row 0: other: Extra inputs are not permitted \(got 1\); and 7 more$"):
+        READER.read([{**MISSING, "other": 1}] * 8)
+
+
 def test_missing_column_is_named_with_a_similar_one() -> None:
     with pytest.raises(SklineError, match="the table lacks the columns 'moment' \\(it has 'moments'\\)"):
         READER.read(pd.DataFrame([MISSING]).rename(columns={"moment": "moments"}))
@@ -164,7 +185,7 @@ def test_column_that_is_there_twice_is_an_error() -> None:
 
 
 def test_many_broken_rules_are_counted() -> None:
-    with pytest.raises(SklineError, match=r"row 0: .*; row 4: .*; and 3 more$"):
+    with pytest.raises(SklineError, match=r"row 0: .*; row 4: .*; and 3 more \(rows are counted from 0\)$"):
         READER.read([{**MISSING, "count": "x" * 100}] * 8)
 
 

@@ -124,12 +124,17 @@ def registered(
 
 @pytest.mark.filterwarnings("ignore")
 def test_registered_version_is_loaded_from_a_folder_of_the_project(
-    registered: Project, packaged: demo.Packaged, other_packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+    registered: Project,
+    packaged: demo.Packaged,
+    other_packaged: demo.Packaged,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     (registered.folder / "notebooks").mkdir()
     monkeypatch.chdir(registered.folder / "notebooks")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     assert skline.load("models:/demo/1").artifact.digest == packaged.digest
+    assert capsys.readouterr().err.startswith("opening the registry at sqlite:///")
     with pytest.raises(SklineError, match=r"demo/2 has the digest .* It was not fetched"):
         skline.load("models:/demo@challenger")
     accepted = skline.load("models:/demo@challenger", other_packaged.digest)
@@ -263,7 +268,8 @@ def test_no_rows_get_no_predictions(model: Model, frame: pd.DataFrame, tmp_path:
 
 
 def test_invalid_row_is_an_error_with_row_field_and_rule(model: Model, example: dict[str, Any]) -> None:
-    with pytest.raises(SklineError, match=r"^row 1: distance: Input should be greater than 0 \(got -5\)$"):
+    message = r"^row 1: distance: Input should be greater than 0 \(got -5\) \(rows are counted from 0\)$"
+    with pytest.raises(SklineError, match=message):
         model.predict([example, example | {"distance": -5}])
 
 

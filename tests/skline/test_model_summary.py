@@ -63,5 +63,5 @@ def test_text_of_the_artifact_is_escaped(artifact: Artifact) -> None:
 def test_scoring_is_described(artifact: Artifact) -> None:
     scoring = artifact.manifest.scoring
     assert describe_scoring(scoring) == "a plan that equals the pipeline to the last bit"
-    assert "64 units" in describe_scoring(scoring.model_copy(update={"exactness": "ulp"}))
+    assert "to 13 digits" in describe_scoring(scoring.model_copy(update={"exactness": "ulp"}))
     assert describe_scoring(scoring.model_copy(update={"path": "pipeline"})) == "the pipeline"

@@ -99,6 +99,7 @@ def test_value_is_written_to_params_yaml_and_the_rest_stays(project: Path, capsy
         (["0.5", "--beta", "2"], "--beta needs an objective .*, not '0.5'"),
         (["--floor", "0.9"], "--floor needs an objective"),
         (["recall", "--beta", "2"], "--beta: the objective recall has --floor only"),
+        (["cost"], "cost has no costs; set --false-positive, --false-negative, or one of them: then the other is 1"),
         (["recall", "--floor", "2"], "recall: --floor: .* less than or equal to 1"),
         (["cost", "--false-positive", "0", "--false-negative", "0"], "a false_positive or a false_negative above 0"),
     ],

@@ -129,7 +129,7 @@ def test_update_moves_the_engine_and_the_pipeline_runs_what_it_changes(template:
     environment.sync(project)
     refused = environment.run(project, "skline", "stage", "train", check=False)
     assert "engine.json records skline 1.0.0, and skline 1.1.0 in" in refused
-    assert "run `skline sync`, then `dvc repro`" in refused
+    assert "run `uv run skline sync`, then `uv run dvc repro`" in refused
     synced = environment.run(project, "skline", "sync")
     assert "skline 1.0.0 → skline 1.1.0" in synced
     assert "train, tune, evaluate, package, assess" in synced

@@ -19,7 +19,7 @@ from skline.init.plan import InitOptions, make_plan
 from skline.init.run import source_settings
 from skline.scoring.golden_verification import parse_rows
 from skline.scoring.reference import score_frame
-from skline.sources.locate import local_table
+from skline.sources.kinds import local_table
 from tests.template.running import output_numbers, predict, run_module
 from tests.template.tables import make_columns
 

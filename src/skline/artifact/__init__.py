@@ -14,6 +14,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator, model_validator
 
+from skline.artifact.training_sample import TrainingSample
 from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
@@ -74,7 +75,8 @@ class MetricDescription(BaseModel):
 class Manifest(BaseModel):
     """The files of the artifact with their sha256, and all that determined the model: equal inputs give equal bytes.
 
-    `partition` tells which rows the model was fitted on; `engine` is the digest of the engine's code that fitted it, as
+    `partition` says which rows the model was fitted on, and `sample` if these are not all rows of the training part;
+    `engine` is the digest of the engine's code that fitted it, as
     engine.json records it. Both are None in artifacts of versions that did not store them.
     """
 
@@ -96,6 +98,7 @@ class Manifest(BaseModel):
     scoring: Scoring
     tuning: Tuning | None = None
     partition: PartitionRule | None = None
+    sample: TrainingSample | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -293,7 +296,7 @@ def write(folder: Path, files: Mapping[str, bytes | Callable[[Path], object]], m
                 (new / name).write_bytes(content)
         hashes = {name: hashlib.sha256((new / name).read_bytes()).hexdigest() for name in sorted(files)}
         manifest = Manifest(format=FORMAT, files=hashes, **metadata).model_dump_json(indent=2) + "\n"
-        (new / MANIFEST).write_text(manifest, encoding="utf-8")
+        (new / MANIFEST).write_text(manifest, encoding="utf-8", newline="\n")
     return hashlib.sha256(manifest.encode()).hexdigest()
 
 

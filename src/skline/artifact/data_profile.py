@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -28,6 +29,8 @@ def _describe(values: pa.ChunkedArray, column: Column) -> dict[str, Any]:
     summary: dict[str, Any] = {"kind": column.kind, "missing": round(missing, 6)}
     if not len(present):
         return summary
+    if column.kind == "boolean":
+        present = present.cast(pa.bool_())  # with missing cells it is stored as floats
     if column.kind in ("string", "boolean"):
         counts = [(str(entry["values"]), entry["counts"]) for entry in pc.value_counts(present).to_pylist()]
         counts.sort(key=lambda entry: -entry[1])
@@ -37,9 +40,22 @@ def _describe(values: pa.ChunkedArray, column: Column) -> dict[str, Any]:
         ends = pc.min_max(present).as_py()
         summary["from"], summary["to"] = ends["min"].isoformat(), ends["max"].isoformat()
     else:
-        numbers = present.to_numpy().astype(np.float64)
-        summary["quantiles"] = {
-            str(q): float(v) for q, v in zip(QUANTILES, np.quantile(numbers, QUANTILES), strict=True)
-        }
-        summary["mean"], summary["std"] = float(numbers.mean()), float(numbers.std())
+        summary |= _describe_numbers(present.to_numpy().astype(np.float64))
     return summary
+
+
+def _describe_numbers(numbers: npt.NDArray[np.float64]) -> dict[str, Any]:
+    """Return quantiles, mean and standard deviation of at least one number; none of them overflows.
+
+    The numbers are divided by a power of two, which changes no digit of theirs: differences of doubles, and their
+    squares, can be beyond what a double holds.
+    """
+    low, high = float(numbers.min()), float(numbers.max())
+    exponent = int(np.frexp(max(abs(low), abs(high)))[1])
+    scaled = np.ldexp(numbers, -exponent)
+    inner = np.ldexp(np.quantile(scaled, QUANTILES[1:-1]), exponent).tolist()
+    return {
+        "quantiles": {str(q): v for q, v in zip(QUANTILES, (low, *inner, high), strict=True)},
+        "mean": float(np.ldexp(scaled.mean(), exponent)),
+        "std": float(np.ldexp(scaled.std(), exponent)),
+    }

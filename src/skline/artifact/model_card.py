@@ -10,6 +10,7 @@ from html import escape
 from typing import Any
 
 from skline.artifact import USE_NOT_STATED
+from skline.artifact.training_sample import TrainingSample
 from skline.contract.spec import Column, Contract
 from skline.reporting import html
 from skline.reporting.format import format_interval, format_number, format_optional_interval
@@ -48,7 +49,11 @@ def sections(
         "Intended use": [
             settings.project.intended_use or USE_NOT_STATED,
         ],
-        "Data": [[_part_row(name, part) for name, part in parts.items()]],
+        "Data": [
+            [_part_row(name, part) for name, part in parts.items()],
+            *([TrainingSample.model_validate(metadata["sample"]).describe()] if metadata.get("sample") else []),
+            *settings.train.weights.describe(),
+        ],
         "Quality on the test part": [f"{metrics['rows']} rows.", _metric_rows(metrics, details)],
     }
     if points := list(_describe_tuning(details)):

@@ -6,7 +6,6 @@ The parts of any other table are sent to them.
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -17,12 +16,11 @@ import pyarrow as pa
 from skline.batch.part import PartScorer, ScoredPart
 from skline.batch.read import TableFormat, TableReader
 from skline.batch.run import Engine
-from skline.errors import SklineError
+from skline.lookups.opening import LookupMode
+from skline.parallel import connected
 
 #: Parts that each worker has queued, so that it is never idle.
 QUEUED_PARTS_PER_WORKER = 3
-CONNECT_TIMEOUT_SECONDS = 10
-WORKER_TIMEOUT_SECONDS = 60
 #: A worker's task: a RecordBatch of rows, or the path and the row group (an int) of a Parquet file.
 Task = Any
 
@@ -35,48 +33,35 @@ def cluster_engine(artifact: Path, digest: str, scheduler: str | None, workers: 
     artifact : Path
     digest : str
     scheduler : str or None
-        Address of a scheduler; None starts a cluster on this machine.
+        Address of a scheduler; None is that of DASK_SCHEDULER_ADDRESS, or starts a cluster on this machine.
     workers : int
         Processes of the cluster on this machine.
 
     Raises
     ------
     SklineError
-        If Dask is not installed, or the scheduler does not respond.
+        When the engine starts, if Dask is not installed, or the scheduler does not respond.
     """
-    try:
-        bag: Any = import_module("dask.bag")
-        distributed: Any = import_module("dask.distributed")
-    except ImportError as error:
-        raise SklineError(f"--engine dask needs Dask ({error}); run `uv add --group train 'skline[dask]'`") from None
 
     def engine(table: TableReader, scorer: PartScorer) -> Iterator[ScoredPart]:
-        with ExitStack() as stack:
-            address: Any = scheduler
-            if scheduler is None:
-                address = stack.enter_context(
-                    distributed.LocalCluster(
-                        n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-                    )
-                )
-            try:
-                client = stack.enter_context(distributed.Client(address, timeout=CONNECT_TIMEOUT_SECONDS))
-            except OSError as error:
-                raise SklineError(f"the Dask scheduler at {scheduler} does not respond: {error}") from error
-            client.wait_for_workers(1, timeout=WORKER_TIMEOUT_SECONDS)
+        with connected(scheduler, workers, "--engine dask") as client:
+            bag: Any = import_module("dask.bag")
             max_queued = QUEUED_PARTS_PER_WORKER * max(1, len(client.scheduler_info()["workers"]))
             first_row = 0
             running: deque[Any] = deque()
 
             def next_results() -> Iterator[ScoredPart]:
                 nonlocal first_row
-                for scored, rejected, unseen in running.popleft().result():
-                    yield ScoredPart(_shift_rows(scored, first_row), _shift_rows(rejected, first_row), unseen)
+                for part in running.popleft().result():
+                    scored, rejected = (_shift_rows(rows, first_row) for rows in (part.scored, part.rejected))
+                    yield part._replace(scored=scored, rejected=rejected)
                     first_row += scored.num_rows + rejected.num_rows
 
             for task in split_into_tasks(table, scorer):
                 part = bag.from_sequence([task], npartitions=1)
-                results = part.map_partitions(score_tasks, artifact.resolve(), digest, tuple(scorer.keep))
+                results = part.map_partitions(
+                    score_tasks, artifact.resolve(), digest, tuple(scorer.keep), scorer.lookups
+                )
                 running.append(client.compute(results))
                 if len(running) >= max_queued:
                     yield from next_results()
@@ -94,9 +79,11 @@ def split_into_tasks(table: TableReader, scorer: PartScorer) -> Iterator[Task]:
         yield from table.parts(scorer.columns, scorer.string_columns)
 
 
-def score_tasks(tasks: Sequence[Task], artifact: Path, digest: str, keep: tuple[str, ...]) -> list[ScoredPart]:
+def score_tasks(
+    tasks: Sequence[Task], artifact: Path, digest: str, keep: tuple[str, ...], lookups: LookupMode
+) -> list[ScoredPart]:
     """Score tasks on a worker; row numbers start with 0 in each part."""
-    scorer = load_scorer_once(artifact, digest, keep)
+    scorer = load_scorer_once(artifact, digest, keep, lookups)
     results: list[ScoredPart] = []
     for task in tasks:
         if isinstance(task, pa.RecordBatch):
@@ -109,9 +96,9 @@ def score_tasks(tasks: Sequence[Task], artifact: Path, digest: str, keep: tuple[
 
 
 @cache
-def load_scorer_once(artifact: Path, digest: str, keep: tuple[str, ...]) -> PartScorer:
+def load_scorer_once(artifact: Path, digest: str, keep: tuple[str, ...], lookups: LookupMode) -> PartScorer:
     """Load the artifact once in each worker."""
-    return PartScorer(artifact, digest, keep)
+    return PartScorer(artifact, digest, keep, lookups)
 
 
 def _shift_rows(rows: pa.RecordBatch, first_row: int) -> pa.RecordBatch:

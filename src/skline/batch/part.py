@@ -10,10 +10,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from skline.artifact import Artifact
+from skline.batch.lookups import Outcomes, look_up
 from skline.batch.unseen import Unseen, count_unseen, seen_values
 from skline.batch.validation import BatchValidator
+from skline.contract.cells import is_text
+from skline.contract.notation import DURATIONS, as_plain_numbers
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
+from skline.lookups.opening import LookupMode, open_patiently
 from skline.scoring.code_writer import Array
 from skline.scoring.equality import concatenate
 from skline.scoring.load import load_plan_or_pipeline
@@ -32,12 +36,42 @@ class ScoredPart(NamedTuple):
     Attributes
     ----------
     unseen : dict of str to Unseen
-        Values of text columns that no training row has, among the rows that keep the contract.
+        Values of text columns that no training row has, among the scored rows.
+    lookups : dict
+        Numbers of rows by look-up and outcome.
     """
 
     scored: pa.RecordBatch
     rejected: pa.RecordBatch
     unseen: dict[str, Unseen]
+    lookups: Outcomes
+
+
+class PredictedPart(NamedTuple):
+    """The predictions for some rows of a table, as columns; `rows` and `reasons` together have all rows.
+
+    Attributes
+    ----------
+    rows : int64 array
+        Positions of the rows that are scored, ascending.
+    columns : mapping of str to array or StringColumn
+        Their inputs, with those that were looked up.
+    scores : Scores or None
+        None if there are no rows.
+    reasons : dict of int to list of str
+        Why each other row is rejected, by position, ascending.
+    lookups : dict
+        Numbers of rows by look-up and outcome.
+    row_lookups : dict of str to list of str
+        The outcome of each look-up for each scored row.
+    """
+
+    rows: npt.NDArray[np.int64]
+    columns: Columns
+    scores: Scores | None
+    reasons: dict[int, list[str]]
+    lookups: Outcomes
+    row_lookups: dict[str, list[str]]
 
 
 class PartScorer:
@@ -51,27 +85,40 @@ class PartScorer:
         Sha256 that it must have.
     keep : sequence of str
         Columns of the table that are copied to the scores.
+    lookups : {"now", "given"}
+        Whether the inputs that callers do not send are looked up now, or the table has them.
 
     Attributes
     ----------
+    version, digest : str
+    contract : Contract
+    half_width : float or None
+        Half of the width of a regression's prediction interval.
     columns : list of str
         The columns that a part must have: the inputs, and those to keep.
     string_columns : list of str
         Inputs that are strings.
     """
 
-    def __init__(self, folder: Path, digest: str, keep: Sequence[str]) -> None:
+    def __init__(self, folder: Path, digest: str, keep: Sequence[str], lookups: LookupMode = "now") -> None:
         artifact = Artifact.open(folder, digest)
         contract = artifact.contract
-        self.version = artifact.version
-        self.keep = list(keep)
-        self.inputs = contract.input_names
+        self.version, self.digest = artifact.version, artifact.digest
+        self.keep, self.lookups = list(keep), lookups
+        requested = contract.for_requests() if lookups == "now" else contract
+        self.inputs = requested.input_names
         self.columns = [*self.inputs, *(name for name in keep if name not in self.inputs)]
-        self.string_columns = [column.name for column in contract.inputs if column.kind == "string"]
-        self._validator = BatchValidator(contract)
+        self.string_columns = [column.name for column in requested.inputs if column.kind == "string"]
+        self._notations = {
+            column.name: column.notation
+            for column in contract.columns
+            if column.kind in ("integer", "number") and column.notation is not None and column.notation not in DURATIONS
+        }
+        self.contract, self._validator = contract, BatchValidator(requested)
+        self._lookups = open_patiently(contract) if lookups == "now" else None
         self._seen = seen_values(artifact.profile, contract)
-        self._half_width = artifact.interval_half_width
-        self._score_fields = score_fields(contract, has_interval=self._half_width is not None)
+        self.half_width = artifact.interval_half_width
+        self._score_fields = score_fields(contract, has_interval=self.half_width is not None)
         reserved = {"row", *(field.name for field in self._score_fields)} & set(keep)
         if reserved:
             raise SklineError(
@@ -84,19 +131,32 @@ class PartScorer:
 
     def score(self, batch: pa.RecordBatch, first_row: int = 0) -> ScoredPart:
         """Score a part whose first row is row `first_row` of the table."""
-        validated = self._validator.validate(batch)
-        reasons = validated.rejected
-        scores, unscorable = self._score_by_halves(validated.columns, len(validated.accepted))
-        accepted = validated.accepted
-        if unscorable:
-            reasons |= {int(accepted[position]): [reason] for position, reason in unscorable.items()}
-            accepted = np.delete(accepted, list(unscorable))
-            reasons = dict(sorted(reasons.items()))
+        part = self.predict(batch)
         return ScoredPart(
-            self._scored_rows(batch, accepted, scores, first_row),
-            self._rejected_rows(batch, reasons, first_row),
-            count_unseen(validated.columns, self._seen),
+            self._scored_rows(batch, part.rows, part.scores, first_row),
+            self._rejected_rows(batch, part.reasons, first_row),
+            count_unseen(part.columns, self._seen),
+            part.lookups,
         )
+
+    def predict(self, batch: pa.RecordBatch) -> PredictedPart:
+        """Predict for the rows of a part that keep the contract."""
+        validated = self._validator.validate(batch)
+        reasons, rows, columns = validated.rejected, validated.accepted, validated.columns
+        outcomes: Outcomes = {}
+        row_outcomes: dict[str, list[str]] = {}
+        if self._lookups is not None:
+            part = look_up(self._lookups, self.contract, columns, len(rows))
+            reasons |= {int(rows[position]): [reason] for position, reason in part.rejected.items()}
+            columns, rows, outcomes, row_outcomes = part.columns, rows[part.kept], part.outcomes, part.row_outcomes
+        scores, unscorable = self._score_by_halves(columns, len(rows))
+        if unscorable:
+            reasons |= {int(rows[position]): [reason] for position, reason in unscorable.items()}
+            scored = np.delete(np.arange(len(rows)), list(unscorable))
+            columns = {name: values[scored] for name, values in columns.items()}
+            row_outcomes = {name: [found[position] for position in scored] for name, found in row_outcomes.items()}
+            rows = rows[scored]
+        return PredictedPart(rows, columns, scores, dict(sorted(reasons.items())), outcomes, row_outcomes)
 
     def _score_by_halves(self, columns: Columns, size: int) -> tuple[Scores | None, dict[int, str]]:
         """Score rows; those that the model rejects, or whose prediction is not finite, are isolated by bisection.
@@ -138,14 +198,20 @@ class PartScorer:
             arrays.append(pa.array(scores.predictions, self._score_fields[0].type))
             if scores.probabilities is not None:
                 arrays += [pa.array(np.ascontiguousarray(column)) for column in scores.probabilities.T]
-            elif self._half_width is not None:
-                arrays += [
-                    pa.array(scores.predictions + distance) for distance in (-self._half_width, self._half_width)
-                ]
-        kept = _select_rows(batch.select(self.keep), rows)
+            elif self.half_width is not None:
+                arrays += [pa.array(scores.predictions + distance) for distance in (-self.half_width, self.half_width)]
+        kept = self._as_plain_numbers(_select_rows(batch.select(self.keep), rows))
         fields = [pa.field("row", pa.int64()), *self._score_fields, *kept.schema]
         metadata = {"skline.model_version": self.version}  # Parquet files keep it
         return pa.RecordBatch.from_arrays([*arrays, *kept.columns], schema=pa.schema(fields, metadata))
+
+    def _as_plain_numbers(self, kept: pa.RecordBatch) -> pa.RecordBatch:
+        """Write the numbers of kept columns as the scores are written, whatever notation the table has."""
+        arrays = [
+            as_plain_numbers(cells, self._notations[name]) if name in self._notations and is_text(cells.type) else cells
+            for name, cells in zip(kept.schema.names, kept.columns, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(arrays, names=kept.schema.names)
 
     def _rejected_rows(self, batch: pa.RecordBatch, reasons: dict[int, list[str]], first_row: int) -> pa.RecordBatch:
         """Return row numbers, all reasons, and the cells unchanged."""
@@ -179,7 +245,12 @@ def _pipeline_column_scorer(pipeline: Any, columns: Sequence[Column]) -> Callabl
 
 
 def _score_as_frame(score: Callable[[Any], Scores], columns: Sequence[Column], values: Columns) -> Scores:
-    """Build a DataFrame like those on which the pipeline was fitted, and score it."""
+    """Score columns as a DataFrame."""
+    return score(to_frame(columns, values))
+
+
+def to_frame(columns: Sequence[Column], values: Columns) -> Any:
+    """Build a DataFrame like those on which the pipeline was fitted."""
     import pandas as pd
 
     from skline.contract.frames import to_storage
@@ -190,7 +261,7 @@ def _score_as_frame(score: Callable[[Any], Scores], columns: Sequence[Column], v
             return to_storage(list(column_values), column.storage)
         return column_values
 
-    return score(pd.DataFrame({column.name: stored_values(column) for column in columns}))
+    return pd.DataFrame({column.name: stored_values(column) for column in columns})
 
 
 def _join(first: Scores | None, second: Scores | None) -> Scores | None:

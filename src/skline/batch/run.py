@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from skline.batch.lookups import Outcomes, describe_lookups
+from skline.batch.lookups import add_up as add_up_outcomes
 from skline.batch.part import PartScorer, ScoredPart
 from skline.batch.read import TableReader
 from skline.batch.unseen import Unseen, add_up, describe_unseen
@@ -57,6 +59,7 @@ def score_table(
     require_columns(table, scorer)
     scored = rejected = 0
     unseen: dict[str, Unseen] = {}
+    lookups: Outcomes = {}
     writers: list[TableWriter] = []
     with ExitStack() as stack:
 
@@ -77,10 +80,11 @@ def score_table(
             scored += part.scored.num_rows
             rejected += part.rejected.num_rows
             unseen = add_up([unseen, part.unseen])
+            lookups = add_up_outcomes([lookups, part.lookups])
             update_progress(scored + rejected)
         if not rejected:
             rejected_path.unlink(missing_ok=True)  # left by an earlier run
-    remarks = describe_unseen(unseen, scored)
+    remarks = [*describe_lookups(lookups), *describe_unseen(unseen, scored)]
     if escaped := sum(writer.escaped for writer in writers):
         remarks.append(
             f"{escaped:,} cells begin like a formula and got an apostrophe in front; --formulas writes them as they are"
@@ -157,9 +161,10 @@ def progress_bar(table: TableReader) -> Iterator[Callable[[int], None]]:
         return
     from tqdm import tqdm
 
-    with tqdm(desc="score", total=table.total, unit=table.unit, unit_scale=True) as bar:
+    with tqdm(desc="score", total=table.total, unit="row", unit_scale=True) as bar:
 
         def update(rows: int) -> None:
-            bar.update((rows if table.unit == "row" else table.position) - bar.n)
+            bar.total = table.total  # of a text it is not known before the first part
+            bar.update(rows - bar.n)
 
         yield update

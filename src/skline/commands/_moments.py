@@ -3,6 +3,7 @@
 import argparse
 import datetime as dt
 
+from skline import clock
 from skline.errors import SklineError
 
 #: Logs and releases have no earlier moment, and periods before a later one can be computed.
@@ -35,5 +36,5 @@ def require_past(asof: dt.datetime | None) -> None:
     SklineError
         If it is in the future.
     """
-    if asof is not None and asof > dt.datetime.now(dt.UTC):
+    if asof is not None and asof > clock.now():
         raise SklineError(f"--asof {asof:%Y-%m-%d %H:%M} is in the future; give an earlier moment (UTC)")

@@ -39,13 +39,15 @@ def compare(arguments: argparse.Namespace) -> int:
     if not arguments.url.startswith(("http://", "https://")):
         raise SklineError(f"{arguments.url} is no address of a service; write it as http://127.0.0.1:8000")
     from skline import comparison
+    from skline.counting import counted
     from skline.loading import load
 
     model = load()
     rows = comparison.sample_rows(model, arguments.rows)
     post = _poster(arguments.url.rstrip("/"), os.environ.get(KEY_VARIABLE, ""))
     result = comparison.compare(post, model, rows, one_by_one=arguments.one_by_one)
-    print(f"{model.version}: {result.rows:,} rows, {result.different:,} predictions differ")
+    verb = "prediction differs" if result.different == 1 else "predictions differ"
+    print(f"{model.version}: {counted(result.rows, 'row')}, {result.different:,} {verb}")
     if result.first is not None:
         print(result.first)
     return 1 if result.different else 0

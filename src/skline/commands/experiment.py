@@ -22,8 +22,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def report(arguments: argparse.Namespace) -> None:
     """Print the report of an experiment, and end it with --abort if a guard is breached."""
-    import datetime as dt
-
+    from skline import clock
     from skline.commands._releases import print_entry, report_services
     from skline.files import write_json
     from skline.logs.read import read_labels, read_predictions
@@ -49,7 +48,7 @@ def report(arguments: argparse.Namespace) -> None:
         read_predictions(log, since),
         read_labels(log),
         LookStore(releases.looks),
-        dt.datetime.now(dt.UTC),
+        clock.now(),
         changes,
     )
     print("\n".join(result.lines))

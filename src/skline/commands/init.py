@@ -4,8 +4,8 @@ import argparse
 from pathlib import Path
 
 from skline.commands import Subparsers
+from skline.commands._sources import add_source_options, given_table, parse_settings
 from skline.commands._tables import add_format_options
-from skline.project import given_path
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -18,13 +18,10 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument(
         "table",
         type=given_table,
-        help="a CSV, TSV, Excel or Parquet file, plain or compressed (gz, zip), a URL, or a database (with --query)",
+        help="a CSV, TSV, Excel, JSON lines or Parquet file, plain or compressed, a folder or a pattern of such "
+        "files, a URL, or a database (with --query)",
     )
-    command.add_argument(
-        "--query",
-        metavar="SELECT",
-        help="the query whose result is the table (postgresql://HOST/DATABASE, sqlite:///FILE)",
-    )
+    add_source_options(command)
     command.add_argument("--target", required=True, metavar="NAME", help="the column to predict")
     command.add_argument(
         "--task", choices=["binary", "multiclass", "regression"], help="(default: inferred from the target)"
@@ -40,7 +37,11 @@ def add_parser(commands: Subparsers) -> None:
         help="the column with the entity of each row; the split keeps the rows of an entity together",
     )
     command.add_argument("--id", metavar="COL", help="the column that identifies each row")
-    command.add_argument("--name", help="name of the project (default: the name of the file)")
+    command.add_argument(
+        "--name",
+        help="name of the project, of its model in MLflow, its versions (NAME@DIGEST) and its image (default: the name "
+        "of the file)",
+    )
     add_format_options(command)
     command.add_argument(
         "--no-header", action="store_true", help="the file has no column names: they are column_1, column_2 …"
@@ -71,9 +72,5 @@ def init(arguments: argparse.Namespace) -> None:
     from skline.init.run import init as init_project
 
     options = {name: value for name, value in vars(arguments).items() if name != "run"}
+    options["settings"] = parse_settings(arguments.settings)
     init_project(Path.cwd(), InitOptions(**options))
-
-
-def given_table(text: str) -> str:
-    """Return the address of a table; that of a file here as `given_path` does."""
-    return str(given_path(text)) if Path(text).expanduser().exists() else text

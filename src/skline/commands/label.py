@@ -5,6 +5,7 @@ import sys
 
 from skline.commands import Subparsers
 from skline.commands._tables import add_format_options, given_options
+from skline.counting import counted
 from skline.errors import SklineError
 from skline.project import given_path
 
@@ -50,12 +51,15 @@ def import_labels(arguments: argparse.Namespace) -> None:
     given = given_options(arguments)
     result = append_file(labels, contract, arguments.file, given, lambda remark: print(remark, file=sys.stderr))
     for rejected in result.rejected[:MAX_SHOWN]:
-        print(f"row {rejected.index + 1}: {rejected.reason}", file=sys.stderr)
+        print(f"row {rejected.index}: {rejected.reason}", file=sys.stderr)
     count = len(result.rejected)
     if count > MAX_SHOWN:
         print(f"… and {count - MAX_SHOWN:,} more", file=sys.stderr)
-    print(f"{result.new:,} new, {result.duplicates:,} duplicates, {count:,} rejected")
+    print(f"{result.new:,} new, {result.duplicates:,} known already, {count:,} rejected")
     if result.unknown:
         print(f"{result.unknown:,} of them name a prediction that is not in the log: no such prediction yet")
     if count:
-        raise SklineError(f"{count:,} rows of {arguments.file} were rejected; correct them and run the command again")
+        raise SklineError(
+            f"{arguments.file}: {counted(count, 'row')} rejected (rows are counted from 0); correct them and run "
+            "the command again"
+        )

@@ -5,6 +5,7 @@ import datetime as dt
 from typing import Any
 
 from skline.commands import Subparsers
+from skline.counting import counted
 from skline.errors import SklineError
 
 
@@ -38,7 +39,8 @@ def print_status(_: argparse.Namespace) -> None:
         print(f"{name:<12}{count.rows:,}{span}")
     rows, size = (sum(numbers) for numbers in zip((0, 0), *status.sealed.values(), strict=True))
     span = f", {min(status.sealed)} to {max(status.sealed)}" if status.sealed else ""
-    print(f"{'sealed':<12}{rows:,} in {len(status.sealed)} days{span}, {size / 2**20:,.1f} MB in {settings.partitions}")
+    days = counted(len(status.sealed), "day")
+    print(f"{'sealed':<12}{rows:,} in {days}{span}, {size / 2**20:,.1f} MB in {settings.partitions}")
 
 
 def seal(arguments: argparse.Namespace) -> None:
@@ -49,7 +51,7 @@ def seal(arguments: argparse.Namespace) -> None:
     moved = maintenance.seal(LogSettings.from_environment(), arguments.before)
     for day, rows in moved.items():
         print(f"{day}  {rows:,}")
-    print(f"{sum(moved.values()):,} predictions sealed in {len(moved)} days")
+    print(f"{counted(sum(moved.values()), 'prediction')} sealed in {counted(len(moved), 'day')}")
 
 
 def purge(arguments: argparse.Namespace) -> None:
@@ -74,8 +76,8 @@ def forget(arguments: argparse.Namespace) -> None:
 
 def _print_removed(removed: Any) -> None:
     print(
-        f"deleted {removed.predictions:,} predictions from the database, {removed.sealed:,} from sealed days, "
-        f"and {removed.labels:,} labels"
+        f"deleted {counted(removed.predictions, 'prediction')} from the database, {removed.sealed:,} from sealed days, "
+        f"and {counted(removed.labels, 'label')}"
     )
 
 

@@ -1,11 +1,11 @@
 """`skline monitor`: tell from the log, the labels and the artifact whether the model still holds."""
 
 import argparse
-import datetime as dt
 import sys
 import time
 from typing import TYPE_CHECKING
 
+from skline import clock
 from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
 from skline.commands._moments import parse_moment, require_past
@@ -71,6 +71,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
     from skline.monitoring.checks import EXIT_STATUS
     from skline.monitoring.report.content import release_marks
     from skline.monitoring.run import Job, run
+    from skline.release.services import describe_rejections, read_statuses
     from skline.release.store import ReleaseStore
     from skline.settings import Monitor, Settings
 
@@ -80,8 +81,8 @@ def monitor_once(arguments: argparse.Namespace) -> int:
         section = Monitor.model_validate(settings.monitor.model_dump() | changes)
     except ValidationError as error:
         raise SklineError(f"--{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from None
-    source = selected_model(arguments)
-    now = dt.datetime.now(dt.UTC)
+    source, releases = selected_model(arguments), ReleaseStore()
+    now = clock.now()
     floors = settings.gates.floors if section.performance.floors is None else section.performance.floors
     job = Job(
         settings=section,
@@ -89,8 +90,9 @@ def monitor_once(arguments: argparse.Namespace) -> int:
         log=LogSettings.from_environment(),
         end=arguments.asof or now.replace(microsecond=0),
         floors=floors,
-        releases=release_marks(ReleaseStore().history()),
-        known_versions=ReleaseStore().known_versions(),
+        releases=release_marks(releases.history()),
+        known_versions=releases.known_versions(),
+        rejections=() if arguments.asof else tuple(describe_rejections(read_statuses(releases.manifest))),
         posts_changes=arguments.asof is None,
     )
     result = run(job, paths.MONITOR, now)

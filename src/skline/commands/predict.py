@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import re
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
 
 if TYPE_CHECKING:
-    from skline.contract.spec import Contract
+    from skline.contract.spec import Column, Contract
     from skline.loading import Model
 
 
@@ -42,7 +43,7 @@ def predict(arguments: argparse.Namespace) -> None:
 
     source = selected_model(arguments)
     model = Model(Artifact.open(source.folder, source.digest))
-    body = read_body(arguments.row, model.contract)
+    body = read_body(arguments.row, model.contract.for_requests())
     print(json.dumps(respond(model, body, explain=arguments.explain), indent=2, ensure_ascii=False))
 
 
@@ -67,12 +68,22 @@ def read_body(words: Sequence[str], contract: "Contract") -> str:
         name, equals, value = word.partition("=")
         if not equals or not name:
             column = next((column for column in contract.inputs if column.example is not None), contract.inputs[0])
-            example = shlex.quote(f"{column.name}={'VALUE' if column.example is None else column.example}")
+            example = shlex.quote(f"{column.name}={'VALUE' if column.example is None else as_text(column)}")
             raise SklineError(f"{word!r} is neither COLUMN=VALUE nor a JSON object; write {example}, and so on")
         if name in row:
             raise SklineError(f"the column {name!r} is given twice, as {row[name]!r} and as {value!r}; give it once")
         row[name] = value
     return json.dumps(row)
+
+
+def as_text(column: "Column") -> str:
+    """Return the example of a column as text that means the same in the column's notation."""
+    from skline.contract.notation import AMBIGUOUS_NUMBER
+
+    text = str(column.example)
+    if column.kind == "number" and column.notation is not None and re.fullmatch(AMBIGUOUS_NUMBER, text):
+        return f"{text}0"
+    return text
 
 
 def respond(model: "Model", body: str, *, explain: bool) -> dict[str, Any]:
@@ -89,21 +100,25 @@ def respond(model: "Model", body: str, *, explain: bool) -> dict[str, Any]:
     from skline.errors import SklineError
     from skline.explain import NotExplainable
     from skline.input_rows import describe
+    from skline.lookups.online import LookedUpRow
 
     try:
-        row = RowParser(model.contract).parse_row(body)
+        request = RowParser(model.contract.for_requests()).parse_row(body)
     except ValidationError as error:
         raise SklineError(describe(error)) from None
-    [predicted] = model.predict(row).to_dict("records")
+    [row] = model.look_up(request)
+    [predicted] = model.predict(row, lookups="given").to_dict("records")
     response: dict[str, Any] = {"prediction": predicted["prediction"]}
     if model.contract.class_names is not None and "probability_" + model.contract.class_names[0] in predicted:
         response["probabilities"] = {name: predicted[f"probability_{name}"] for name in model.contract.class_names}
     elif "interval_low" in predicted:
         response["interval"] = [predicted["interval_low"], predicted["interval_high"]]
     response["model_version"] = model.version
+    if isinstance(row, LookedUpRow):
+        response["lookups"] = row.outcomes
     if explain:
         try:
-            response["explanation"] = model.explain_row(row).model_dump()
+            response["explanation"] = model.explain_row(row, lookups="given").model_dump()
         except NotExplainable as error:
             response |= {"explanation": None, "no_explanation": str(error)}
     return response

@@ -19,7 +19,13 @@ BETTER = {"correct": "higher", "brier": "lower", "absolute_error": "lower", "squ
 
 def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
-    command = commands.add_parser("promote", help="serve a registered version, or try it next to the champion")
+    command = commands.add_parser(
+        "promote",
+        help="serve a registered version, or try it next to the champion",
+        description="Publish a release that serves a registered version, or tries it next to the champion. Exit "
+        "status: 0 if it is published and no running service here rejects it; 1 after an error, or if one rejects it, "
+        "as a service does until its restart when the version has other columns: the release stays published.",
+    )
     command.add_argument("version", nargs="?", help="number, or challenger, previous (default: challenger)")
     command.add_argument("--approve", metavar="NAME", help="name of the approver; needs --reason")
     command.add_argument("--reason", default="", help="reason, for the journal")
@@ -58,25 +64,32 @@ def publish(
     approval: "Approval | None",
     why: str,
     accepted: str | None = None,
+    follows: int | None = None,
 ) -> None:
-    """Promote a version, print the release, and update the registry's aliases."""
+    """Promote a version, print the release, and update the registry's aliases.
+
+    With `follows` only if this is the number of the release in force; 0 is none.
+    """
     from skline.commands._releases import open_registry, print_entry, report_services, update_aliases
     from skline.release import promotion
     from skline.release.store import ReleaseStore
+    from skline.stages.progress import show_elapsed
 
     releases, registry = ReleaseStore(), open_registry(settings)
     previous = releases.current()
-    entry, notes = promotion.promote(
-        releases,
-        registry,
-        requested,
-        plan,
-        approval,
-        why,
-        approval_required=settings.release.approval == "required",
-        guards=settings.release.guards,
-        accepted_digest=accepted,
-    )
+    with show_elapsed("verifying the version"):
+        entry, notes = promotion.promote(
+            releases,
+            registry,
+            requested,
+            plan,
+            approval,
+            why,
+            approval_required=settings.release.approval == "required",
+            guards=settings.release.guards,
+            accepted_digest=accepted,
+            follows=follows,
+        )
     print_entry(entry)
     for note in notes:
         print(f"note: {note}")

@@ -1,4 +1,4 @@
-"""`skline releases`: list the releases."""
+"""`skline releases`: list the releases, or upload the one in force to object storage."""
 
 import argparse
 
@@ -9,7 +9,40 @@ def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser("releases", help="list releases with time, author and reason")
     command.add_argument("--last", type=int, default=20, help="number of releases to list (default: %(default)s)")
-    command.set_defaults(run=list_releases)
+    command.add_argument(
+        "--push",
+        metavar="ADDRESS",
+        help="upload the release in force, with its artifacts, to s3://BUCKET/PREFIX/release.json (gs://, az://)",
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """List, or upload."""
+    if arguments.push is None:
+        list_releases(arguments)
+    else:
+        push(arguments.push)
+
+
+def push(address: str) -> None:
+    """Upload the release in force; services that follow the address serve it within their SKLINE_WATCH_SECONDS.
+
+    Raises
+    ------
+    SklineError
+        If there is no release, the store has a later one, or it does not respond.
+    """
+    from skline.errors import SklineError
+    from skline.release.object_storage import open_store, push_release
+    from skline.release.store import ReleaseStore
+
+    releases = ReleaseStore()
+    release = releases.current()
+    if release is None:
+        raise SklineError("there is no release yet; run `skline promote` first")
+    written = push_release(*open_store(address, seconds=300), release, releases.folder)
+    print(f"release {release.number} is at {address}: {len(written)} objects written")
 
 
 def list_releases(arguments: argparse.Namespace) -> None:

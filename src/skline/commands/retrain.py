@@ -5,17 +5,15 @@ import datetime as dt
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
+from skline import clock
 from skline.commands import Subparsers
 from skline.commands._moments import parse_moment, require_past
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from skline.commands._retrain_promotion import Record
     from skline.logs.settings import LogSettings
     from skline.retraining.decision import Evidence
-    from skline.retraining.journal import Training
-    from skline.retraining.training import TrainingResult
     from skline.settings import Settings
 
 #: Exit status of a training whose candidate failed a gate.
@@ -27,10 +25,10 @@ def add_parser(commands: Subparsers) -> None:
     command = commands.add_parser(
         "retrain",
         help="decide from monitoring and the labels whether to train a new model, and train it",
-        description="Decide whether to train a new model, and write the decision to the journal in the folder of the "
-        "log. If it is yes, add the new labels to the training table, run `dvc repro`, and register the version as "
-        "challenger if it passed its gates. Nothing is committed. Exit status: 0 nothing to do or registered, 20 a "
-        "gate failed, 1 error.",
+        description="Promote or end the canary of an earlier training (retrain.auto_promote). Decide whether to train "
+        "a new model, and write the decision to the journal in the folder of the log. If it is yes, add the new labels "
+        "to the training table, run `dvc repro`, and register the version as challenger if it passed its gates. "
+        "Nothing is committed. Exit status: 0 nothing to do or registered, 20 a gate failed, 1 error.",
     )
     command.add_argument(
         "action", nargs="?", choices=("hold", "resume", "history"),
@@ -49,7 +47,7 @@ def retrain(arguments: argparse.Namespace) -> int:
 
     _check_options(arguments)
     require_past(arguments.asof)
-    log, now = LogSettings.from_environment(), arguments.asof or dt.datetime.now(dt.UTC)
+    log, now = LogSettings.from_environment(), arguments.asof or clock.now()
     if arguments.action == "history":
         print_history(log)
         return 0
@@ -60,7 +58,8 @@ def retrain(arguments: argparse.Namespace) -> int:
 
 
 def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) -> int:
-    """Decide, print the decision, write it to the journal, and train if it is yes; return the exit status."""
+    """Continue a promotion, decide, record the decision, and train if it is yes; return the exit status."""
+    from skline.commands._retrain_promotion import continue_promotion
     from skline.locks import file_lock
     from skline.release.store import current_user
     from skline.retraining import decision, journal
@@ -72,8 +71,17 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
             lock = stack.enter_context(file_lock(log.folder / ".retrain.lock", "another process is retraining"))
         except SklineError:
             lock = None
+
+        def record(result: journal.Training) -> None:
+            time = arguments.asof or clock.now()
+            entry = journal.Entry(time=time, who=current_user(), kind="training", training=result)
+            journal.append_entry(log.folder, entry)
+            print(entry.sentence, flush=True)
+
         if damaged := journal.read_journal(log.folder).damaged_lines:
             print(f"note: {describe_damage(damaged)}: a hold in one of them is not known")
+        if lock is not None and not arguments.dry_run:
+            continue_promotion(settings, log, now, record)
         evidence = read_evidence(settings, log, now, is_locked=lock is None)
         policy = decision.Policy(settings.retrain, settings.monitor.persist)
         decided = decision.decide(evidence, policy, now, arguments.reason)
@@ -85,28 +93,21 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
         print(decided.sentence, flush=True)
         if lock is None or not decided.retrain or arguments.dry_run:
             return 0
-        return train(arguments, settings, log, now, decided.sentence, lock)
+        return train(settings, log, now, record, lock)
 
 
-def train(
-    arguments: argparse.Namespace, settings: "Settings", log: "LogSettings", now: dt.datetime, why: str, lock: int
-) -> int:
+def train(settings: "Settings", log: "LogSettings", now: dt.datetime, record: "Record", lock: int) -> int:
     """Train, write the result to the journal, and promote if the settings say so; return the exit status."""
+    from skline.commands._retrain_promotion import continue_promotion, plan_promotion
     from skline.release.in_service import in_service
-    from skline.release.store import current_user
-    from skline.retraining import journal, training
+    from skline.retraining import action, journal, training
     from skline.retraining.matured import labels_complete_until
     from skline.stages.declared import read_declared
 
-    def record(result: journal.Training) -> None:
-        time = arguments.asof or dt.datetime.now(dt.UTC)
-        entry = journal.Entry(time=time, who=current_user(), kind="training", training=result)
-        journal.append_entry(log.folder, entry)
-        print(entry.sentence, flush=True)
-
     until, served = labels_complete_until(now), in_service().digest
     try:
-        declared = read_declared(settings.source)
+        settings = action.apply_action(settings)
+        declared = read_declared(settings.source, settings.lookups)
         added = training.add_snapshot(settings, log, declared, until)
         for line in [] if added is None else training.describe_snapshot(*added, declared, settings):
             print(line, flush=True)
@@ -114,31 +115,11 @@ def train(
     except SklineError as error:
         record(journal.Training(outcome="failed", labels_until=until, message=str(error)))
         raise
-    record(result.training)
-    if settings.retrain.auto_promote == "full":
-        promote(settings, result, why, record)
+    record(plan_promotion(settings, result))
+    continue_promotion(settings, log, now, record)
     if changed := training.files_to_commit():
         print(f"to commit: {' '.join(changed)}")
     return REJECTED if result.training.outcome == "rejected" else 0
-
-
-def promote(
-    settings: "Settings", result: "TrainingResult", why: str, record: "Callable[[Training], None]"
-) -> None:  # fmt: skip
-    """Promote the version that a training registered, if every gate passed and it is not in service."""
-    from skline.commands.promote import publish
-    from skline.release.promotion import PromotionPlan
-    from skline.release.store import ReleaseStore
-
-    training, verdict = result
-    current = ReleaseStore().current()
-    if training.version is None or (current is not None and current.champion.sha256 == training.artifact_sha256):
-        return
-    if verdict.undecided_gates:
-        print(f"not promoted: undecided gates {', '.join(gate.gate for gate in verdict.undecided_gates)}")
-        return
-    publish(settings, training.version.rpartition("/")[2], PromotionPlan(), None, f"skline retrain: {why}")
-    record(training.model_copy(update={"outcome": "promoted"}))
 
 
 def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *, is_locked: bool) -> "Evidence":
@@ -151,21 +132,26 @@ def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *,
     from skline.release.store import ReleaseStore
     from skline.retraining import journal
     from skline.retraining.evidence import gather_evidence
-    from skline.retraining.matured import labels_complete_until, read_matured
+    from skline.retraining.matured import count_maturing, labels_complete_until, read_matured
+    from skline.retraining.served import below_since, read_served
 
-    entries = journal.read_journal(log.folder)
+    entries, store = journal.read_journal(log.folder), ReleaseStore()
+    served = read_served(paths.RELEASES, store.history(), now)
     since = entries.up_to(now).labels_until
-    matured = read_matured(log, settings.monitor.label_horizon, since, labels_complete_until(now))
+    horizon, until = settings.monitor.label_horizon, labels_complete_until(now)
+    matured = read_matured(log, horizon, since, until)
     return gather_evidence(
         read_state(log.folder),
         settings.monitor,
         in_service().digest,
-        ReleaseStore().current(),
+        store.current(),
         read_json_lines(paths.REGISTERED, RegisteredVersion).values,
         entries,
         matured.rows.num_rows,
         now,
         is_locked=is_locked,
+        maturing_labels=count_maturing(log, horizon, until),
+        below_since=below_since(served, settings.monitor.performance.margin),
     )
 
 

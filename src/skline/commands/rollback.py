@@ -9,7 +9,10 @@ from skline.errors import SklineError
 def add_parser(commands: Subparsers) -> None:
     """Declare the command."""
     command = commands.add_parser(
-        "rollback", help="end the experiment, or return to the previous champion; works without the registry"
+        "rollback",
+        help="end the experiment, or return to the previous champion; works without the registry",
+        description="End the experiment, or return to the previous champion; works without the registry. Exit status: "
+        "0 if the release is published and no running service here rejects it, else 1.",
     )
     command.add_argument("--to", type=int, metavar="NUMBER", help="return to the champion of that release")
     command.add_argument("--reason", default="", help="reason, for the journal")
@@ -37,12 +40,12 @@ def rollback(arguments: argparse.Namespace) -> None:
         notes = check_compatibility(releases, previous, restored, PromotionPlan())
     except SklineError as error:  # the champion that was in force may be damaged: that is a reason to roll back
         notes = [f"whether running services accept the contract could not be checked: {error}"]
-    for note in notes:
-        print(f"note: {note}")
     try:
         registry = open_registry(Settings.load())
     except SklineError as error:
         print(f"note: the registry's aliases were not updated: {error}")
     else:
         update_aliases(registry, entry, previous)
-    report_services(releases, entry)
+    if not report_services(releases, entry):
+        for note in notes:  # a service that reports has said whether it accepts the contract
+            print(f"note: {note}")

@@ -35,9 +35,18 @@ def add_parser(commands: Subparsers) -> None:
         help="CSV and TSV: write texts that begin with =, +, - or @ as they are; by default they get an apostrophe in "
         "front, because spreadsheets run them",
     )
+    command.add_argument(
+        "--lookups",
+        choices=("now", "given"),
+        default="now",
+        help="inputs that callers do not send: look them up now, or take them from the table (default: %(default)s)",
+    )
     command.add_argument("--jobs", type=int, help="threads, or Dask processes (default: one per core)")
     command.add_argument("--engine", choices=("threads", "dask"), default="threads", help="(default: %(default)s)")
-    command.add_argument("--scheduler", help="address of a Dask scheduler (default: a cluster on this machine)")
+    command.add_argument(
+        "--scheduler",
+        help="address of a Dask scheduler (default: DASK_SCHEDULER_ADDRESS, else a cluster on this machine)",
+    )
     command.set_defaults(run=score)
 
 
@@ -48,6 +57,7 @@ def score(arguments: argparse.Namespace) -> int:
     from skline.batch.read import TableFormat, TableReader
     from skline.batch.run import available_cores, score_table, thread_engine
     from skline.contract.spec import Contract
+    from skline.counting import counted
     from skline.errors import SklineError
     from skline.settings import Settings
     from skline.settings.source import Source
@@ -82,16 +92,12 @@ def score(arguments: argparse.Namespace) -> int:
         from skline.batch.cluster import cluster_engine
 
         engine = cluster_engine(model.folder, model.digest, arguments.scheduler, jobs)
-    scorer = PartScorer(model.folder, model.digest, keep)
+    scorer = PartScorer(model.folder, model.digest, keep, arguments.lookups)
     counts = score_table(table, scorer, arguments.out, engine, escape_formulas=not arguments.formulas)
     for remark in [*table.remarks[said:], *counts.remarks]:
         print(remark, file=sys.stderr)
-    print(f"{_format_rows(counts.scored)} scored by {scorer.version} ({model.named_by}) into {arguments.out}")
+    print(f"{counted(counts.scored, 'row')} scored by {scorer.version} ({model.named_by}) into {arguments.out}")
     if not counts.rejected:
         return 0
-    print(f"{_format_rows(counts.rejected)} rejected into {counts.rejected_path}, with the reasons")
+    print(f"{counted(counts.rejected, 'row')} rejected into {counts.rejected_path}, with the reasons")
     return SOME_REJECTED
-
-
-def _format_rows(count: int) -> str:
-    return f"{count:,} row{'' if count == 1 else 's'}"

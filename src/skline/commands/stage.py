@@ -3,6 +3,7 @@
 import argparse
 import gc
 import importlib
+import os
 
 from skline.commands import Subparsers
 from skline.stages import STAGES
@@ -31,6 +32,9 @@ def stage(arguments: argparse.Namespace) -> None:
     # most of it during imports (docs/decisions/0008-stages-are-processes.md).
     gc.disable()
     from skline import engine
+    from skline.child import end_with_parent
 
+    if "DVC_STAGE" in os.environ:  # set by DVC
+        end_with_parent()
     engine.require_recorded(arguments.name)
     importlib.import_module(f"skline.stages.{arguments.name}").main()

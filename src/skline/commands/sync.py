@@ -53,5 +53,5 @@ def sync(arguments: argparse.Namespace) -> None:
             f"{', '.join(changed)}; {engine.REMEDY}"
         )
     if not schema.is_current():
-        raise SklineError(f"{paths.PARAMS_SCHEMA} is not that of skline {current.version}; run `skline sync`")
+        raise SklineError(f"{paths.PARAMS_SCHEMA} is not that of skline {current.version}; run `uv run skline sync`")
     print(same)

@@ -60,6 +60,10 @@ def parse_setting(text: str, options: dict[str, float]) -> "float | Objective":
     if text in OPTIONS:
         if others := [name for name in options if name not in OPTIONS[text]]:
             raise SklineError(f"{_flags(others)}: the objective {text} has {_flags(OPTIONS[text])} only")
+        if text == "cost" and not options:
+            raise SklineError(
+                f"the objective cost has no costs; set {_flags(OPTIONS['cost'])}, or one of them: then the other is 1"
+            )
         try:
             return Objective.model_validate({"objective": text} | options)
         except ValidationError as error:

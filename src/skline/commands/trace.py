@@ -124,6 +124,7 @@ def _trace_other(arguments: argparse.Namespace) -> "tuple[Any, Callable[[Any], s
 
 def _emit_events(arguments: argparse.Namespace) -> int:
     """Write or send the events of a registered version's stages."""
+    from skline.counting import counted
     from skline.errors import SklineError
     from skline.lineage.artifact_trace import find_digest
     from skline.lineage.openlineage_events import send_events, version_events, write_events
@@ -144,7 +145,8 @@ def _emit_events(arguments: argparse.Namespace) -> int:
         send_events(target, events)
     else:
         write_events(target, events)
-    print(f"{len(events)} events of {registered[-1].model}/{registered[-1].version} to {redact(str(target))}")
+    version = f"{registered[-1].model}/{registered[-1].version}"
+    print(f"{counted(len(events), 'event')} of {version} to {redact(str(target))}")
     return 0
 
 

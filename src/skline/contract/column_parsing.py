@@ -1,6 +1,6 @@
 """Convert text or stored values to the contract's types in pandas, and report unreadable cells."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +10,9 @@ import pyarrow as pa
 from skline.contract.cells import read_cells
 from skline.contract.spec import CellFormat, Kind
 from skline.contract.values import expected
+
+#: Stands for the column in a failure of a whole row, which has no values then.
+WHOLE_ROW = "(row)"
 
 
 class Parsed(NamedTuple):
@@ -24,16 +27,35 @@ class Parsed(NamedTuple):
     failures: pd.DataFrame
 
 
+class ParsedCells(NamedTuple):
+    """The cells of some rows, in the types of `skline.contract.cells`, null where missing or unreadable.
+
+    `failures` is that of `Parsed`.
+    """
+
+    cells: pa.RecordBatch
+    failures: pd.DataFrame
+
+
 def parse(table: pa.Table, formats: Mapping[str, CellFormat]) -> Parsed:
     """Read each column of `table` that `formats` names; omit the other columns."""
-    columns: dict[str, pd.Series] = {}
+    parsed = parse_cells(table, formats)
+    columns = zip(parsed.cells.schema.names, parsed.cells.columns, strict=True)
+    open_columns = {name for name, cells in columns if cells.null_count}
+    return Parsed(cells_to_frame(parsed.cells, formats, open_columns), parsed.failures)
+
+
+def parse_cells(table: pa.Table | pa.RecordBatch, formats: Mapping[str, CellFormat]) -> ParsedCells:
+    """Read each column of `table` that `formats` names, without converting it to pandas."""
+    columns: dict[str, pa.Array] = {}
     failures: list[pd.DataFrame] = []
     for name, cell_format in formats.items():
-        if name not in table.column_names:
+        if name not in table.schema.names:
             continue
-        cells = table.column(name).combine_chunks()
-        typed, unreadable = read_cells(cells, cell_format)
-        columns[name] = _series(typed, cell_format.kind)
+        cells = table.column(name)
+        if isinstance(cells, pa.ChunkedArray):
+            cells = cells.combine_chunks()
+        columns[name], unreadable = read_cells(cells, cell_format)
         if unreadable.any():
             rows = np.flatnonzero(unreadable)
             failures.append(
@@ -49,7 +71,23 @@ def parse(table: pa.Table, formats: Mapping[str, CellFormat]) -> Parsed:
     empty = pd.DataFrame(
         {"row": np.empty(0, np.int64)} | {c: pd.Series(dtype="str") for c in ("column", "value", "rule")}
     )
-    return Parsed(pd.DataFrame(columns), pd.concat(failures, ignore_index=True) if failures else empty)
+    return ParsedCells(
+        pa.RecordBatch.from_pydict(columns), pd.concat(failures, ignore_index=True) if failures else empty
+    )
+
+
+def cells_to_frame(
+    cells: pa.RecordBatch, formats: Mapping[str, CellFormat], open_columns: Collection[str]
+) -> pd.DataFrame:
+    """Convert typed cells to `Parsed.frame`.
+
+    `open_columns` are those with a missing cell anywhere in the table: whole numbers and booleans are float64 there,
+    also in rows in which none is missing.
+    """
+    names = cells.schema.names
+    return pd.DataFrame(
+        {name: _series(cells.column(name), formats[name].kind, is_open=name in open_columns) for name in names}
+    )
 
 
 def parse_column(
@@ -65,13 +103,13 @@ def parse_column(
         True where a cell holds a value that is not of this kind.
     """
     typed, unreadable = read_cells(cells, CellFormat(kind, notation))
-    return _series(typed, kind), unreadable
+    return _series(typed, kind, is_open=bool(typed.null_count)), unreadable
 
 
-def _series(typed: pa.Array, kind: Kind) -> pd.Series:
-    """Turn an Arrow array into the Series that `Parsed.frame` holds."""
+def _series(typed: pa.Array, kind: Kind, *, is_open: bool) -> pd.Series:
+    """Turn an Arrow array into the Series that `Parsed.frame` holds; `is_open`: whether cells may be missing."""
     match kind:
-        case "boolean" | "integer" if typed.null_count:
+        case "boolean" | "integer" if is_open:
             return pd.Series(typed.cast(pa.float64()).to_numpy(zero_copy_only=False))
         case "date" | "datetime":
             return pd.Series(typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandera.pandas as pa
 
+from skline.contract.lookup import check_reference
 from skline.contract.notation import check_notation
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
@@ -101,6 +102,9 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
         )
     if own.get("notation") is not None:
         check_notation(own["notation"], kind)
+    lookup = own.get("lookup")
+    if lookup is not None:
+        check_reference(name, lookup, is_input=is_input)
     rules = _rules(name, field.checks, strict=is_input)
     if kind == "integer":
         _reject_fractional_bounds(name, rules)
@@ -110,10 +114,11 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
         role=role,
         notation=own.get("notation"),
         missing=None if own.get("missing") is None else tuple(own["missing"]),
+        lookup=lookup,
         nullable=field.nullable,
         unique=field.unique,
         description=field.description or "",
-        example=_example(name, kind, own.get("example"), required=is_input and not field.nullable),
+        example=_example(name, kind, own.get("example"), required=is_input and not field.nullable and lookup is None),
         feature_group=own.get("feature_group") or DEFAULT_GROUPS[kind],
         segment=bool(own.get("segment")),
         sensitive=bool(own.get("sensitive")),

@@ -34,6 +34,8 @@ DURATIONS: dict[str, str] = {
 }
 #: With more digits, the number of seconds would be no exact integer.
 MAX_HOUR_DIGITS = 9
+#: A plain number whose point could also part thousands; a group of thousands never begins with 0.
+AMBIGUOUS_NUMBER = rf"^{SIGN}?[1-9][0-9]{{0,2}}\.[0-9]{{3}}$"
 SAMPLE = re.compile(rf"([^\d+-]*)(\d[\d{SEPARATORS}]*\d|\d)(\D*)")
 #: Directives of date formats that pandas, which is faster, and Python read alike.
 PANDAS_DIRECTIVES = set("YymdbBHMSp%I")
@@ -161,6 +163,20 @@ def plain_numbers(cells: "pa.Array", sample: str) -> "pa.Array":
     return pc.if_else(parts.is_valid(), plain, None)
 
 
+def as_plain_numbers(cells: "pa.Array", sample: str) -> "pa.Array":
+    """Rewrite numbers of a notation plainly, so that every notation reads them alike; other cells stay.
+
+    A number that could be taken for thousands gets one more zero: 1,234 becomes 1.2340.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    plain = plain_numbers(cells, sample)
+    is_ambiguous = pc.match_substring_regex(plain, AMBIGUOUS_NUMBER)
+    plain = pc.if_else(is_ambiguous, pc.binary_join_element_wise(plain, "0", ""), plain)
+    return pc.if_else(plain.is_valid(), plain, cells.cast(pa.string()))
+
+
 def _plain_signs(signs: "pa.Array") -> "pa.Array":
     """Return a minus for each text that holds one, else an empty text."""
     import pyarrow.compute as pc
@@ -213,6 +229,17 @@ def plain_number(text: str, sample: str) -> str | None:
     digits = re.sub(_thousands_pattern(spec.thousands), "", match["number"]) if spec.thousands else match["number"]
     is_negative = not {"-", MINUS}.isdisjoint(match["sign"] + match["inner"])
     return ("-" if is_negative else "") + digits.replace(spec.decimal, ".")
+
+
+def allows_plain(text: str, sample: str) -> bool:
+    """Whether a plain number has no other meaning beside a notation.
+
+    Where the decimal sign is a comma, 1234.5 can only be plain, and 1.234 could be a thousand. Durations are never
+    plain: 8 could be hours or seconds.
+    """
+    if sample in DURATIONS:
+        return False
+    return parse_number_notation(sample).decimal == "." or re.fullmatch(AMBIGUOUS_NUMBER, text) is None
 
 
 def boolean_words(notation: str) -> dict[str, bool]:

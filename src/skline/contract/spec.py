@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from skline.contract.lookup import Lookup, parse_reference
 from skline.errors import SklineError
 from skline.files import read_json
 
@@ -82,6 +83,8 @@ class Column(BaseModel):
     notation: str | None = None
     #: Texts that stand for a missing value in this column; None: those of the contract.
     missing: tuple[str, ...] | None = None
+    #: Look-up and name of the value, as "customers.avg_30d", of an input that callers do not send.
+    lookup: str | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the values that were set, in the order of the fields.
@@ -138,16 +141,37 @@ class Contract(BaseModel):
     missing: tuple[str, ...] = DEFAULT_MISSING
     #: Whether whitespace around strings is removed.
     trim: bool = False
+    #: How the inputs that callers do not send are looked up, by the name of the look-up.
+    lookups: dict[str, Lookup] = Field(default_factory=dict)
 
     @property
     def inputs(self) -> tuple[Column, ...]:
-        """The columns of a request, in the contract's order."""
+        """The columns that the pipeline gets, in the contract's order."""
         return tuple(column for column in self.columns if column.role == "input")
 
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs, in the contract's order."""
         return [column.name for column in self.inputs]
+
+    @property
+    def looked_up(self) -> tuple[Column, ...]:
+        """The inputs that callers do not send."""
+        return tuple(column for column in self.inputs if column.lookup is not None)
+
+    def columns_of_lookup(self, name: str) -> dict[str, Column]:
+        """Return the inputs that a look-up fills, by their names in the contract."""
+        return {column.name: column for column in self.looked_up if parse_reference(column.lookup or "")[0] == name}
+
+    def values_of_lookup(self, name: str) -> dict[str, str]:
+        """Return the names of a look-up's values in its store, by the names of the inputs."""
+        columns = self.columns_of_lookup(name)
+        return {column: parse_reference(each.lookup or "")[1] for column, each in columns.items()}
+
+    def for_requests(self) -> Self:
+        """Return the contract of requests: without the inputs that are looked up."""
+        columns = tuple(column for column in self.columns if column.lookup is None)
+        return self.model_copy(update={"columns": columns, "lookups": {}}) if self.looked_up else self
 
     @property
     def target(self) -> Column:

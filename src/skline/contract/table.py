@@ -58,6 +58,7 @@ def column(
     alias: str | None = None,
     notation: str | None = None,
     missing: list[str] | None = None,
+    lookup: str | None = None,
 ) -> Any:
     """Describe one column of the contract.
 
@@ -93,10 +94,14 @@ def column(
         The column's name, if it is not a valid Python identifier.
     notation : str, optional
         How a text table writes the values, if not plainly: an example of a number ("1.234,56 €"), a strptime format
-        of a date ("%d.%m.%Y"), the two words of a boolean ("ja/nein"). Requests may write text so, too.
+        of a date ("%d.%m.%Y"), the two words of a boolean ("ja/nein"). Requests and labels may write text so,
+        or plainly.
     missing : list of str, optional
         Texts that stand for a missing value in this column; by default those of `source.missing` in params.yaml. A word
         in `isin` is a category, and never missing.
+    lookup : str, optional
+        Callers do not send this input: it is looked up, as "customers.avg_30d" says: the value `avg_30d` of the look-up
+        `customers` that `lookups` in params.yaml defines.
     """
     own = {
         "example": example,
@@ -107,6 +112,7 @@ def column(
         "pattern": pattern,
         "notation": notation,
         "missing": missing,
+        "lookup": lookup,
     }
     checks = _bounds(ge=ge, gt=gt, le=le, lt=lt) | _closed_set(isin) | _lengths(min_length, max_length)
     return pa.Field(

@@ -12,7 +12,16 @@ import re
 from collections.abc import Callable
 from functools import lru_cache
 
-from skline.contract.notation import MINUS, SIGN, WHITESPACE, boolean_words, plain_number
+from skline.contract.notation import (
+    DURATIONS,
+    MINUS,
+    SIGN,
+    WHITESPACE,
+    allows_plain,
+    boolean_words,
+    parse_number_notation,
+    plain_number,
+)
 from skline.contract.spec import LARGEST_INTEGER, CellFormat, Kind, Value
 
 WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True} | {
@@ -26,6 +35,8 @@ EXPECTED: dict[Kind, str] = {
     "date": "a date written as YYYY-MM-DD",
     "datetime": "a datetime in ISO 8601, such as 2026-01-31T14:05:00Z",
 }
+#: Shows how a date or a datetime is written in a format.
+EXAMPLE = dt.datetime(2026, 1, 31, 14, 5, tzinfo=dt.UTC)
 PLAIN_INTEGER = re.compile(f"{SIGN}?[0-9]+")
 PLAIN_NUMBER = re.compile(rf"{SIGN}?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE]{SIGN}?[0-9]+)?")
 #: The common form of a datetime, which the standard library reads fastest.
@@ -49,8 +60,24 @@ class Unreadable(ValueError):
 
 def expected(cells: CellFormat) -> str:
     """Describe what a column expects: "a whole number within ±2^53"."""
-    plain = EXPECTED[cells.kind]
-    return plain if cells.notation is None else f"{plain}, or text written as {cells.notation}"
+    plain, notation = EXPECTED[cells.kind], cells.notation
+    if notation is None:
+        return plain
+    if cells.kind in ("integer", "number") and notation not in DURATIONS:
+        return f"{plain}, plain or as text like {notation!r}{_meaning_of_point(notation)}"
+    if cells.kind in ("date", "datetime"):
+        return f"{plain}, or in the format {notation}, such as {EXAMPLE.strftime(notation)}"
+    return f"{plain}, or text in the form {notation}"
+
+
+def _meaning_of_point(notation: str) -> str:
+    """Say what a point before three digits means in text where the decimal sign is another one."""
+    spec = parse_number_notation(notation)
+    if spec.decimal == ".":
+        return ""
+    if spec.thousands == ".":
+        return "; the text '1.234' means 1234"
+    return f"; write '1.234' as '1{spec.decimal}234', because as text it could mean 1234"
 
 
 @lru_cache(maxsize=4096)
@@ -79,7 +106,7 @@ def make_reader(cells: CellFormat) -> Reader:
 def _integer_reader(notation: str | None) -> Reader:
     def read(value: object) -> Value:
         if isinstance(value, str):
-            return _integer_of_text(value if notation is None else plain_number(value, notation))
+            return _integer_of_text(_plain_text(value, notation))
         if isinstance(value, bool):
             return None
         if isinstance(value, int):
@@ -89,6 +116,14 @@ def _integer_reader(notation: str | None) -> Reader:
         return None
 
     return read
+
+
+def _plain_text(text: str, notation: str | None) -> str | None:
+    """Rewrite a number of a notation plainly; a plain one without another meaning stays; None for other texts."""
+    if notation is None:
+        return text
+    plain = plain_number(text, notation)
+    return text if plain is None and allows_plain(text, notation) else plain
 
 
 def _integer_of_text(text: str | None) -> int | None:
@@ -110,7 +145,7 @@ def _integer_of_text(text: str | None) -> int | None:
 def _number_reader(notation: str | None) -> Reader:
     def read(value: object) -> Value:
         if isinstance(value, str):
-            return _number_of_text(value if notation is None else plain_number(value, notation))
+            return _number_of_text(_plain_text(value, notation))
         if isinstance(value, bool) or not isinstance(value, int | float | decimal.Decimal):
             return None
         try:

@@ -5,13 +5,12 @@ import importlib.util
 from pathlib import Path
 from types import ModuleType
 
-import pyarrow as pa
-
 from skline import paths
 from skline.contract.spec import Contract
 from skline.doctor.findings import Finding
 from skline.errors import SklineError
 from skline.settings import Settings
+from skline.settings.lookups import with_lookups
 from skline.settings.source import Source as SourceSettings
 from skline.settings.source import with_source_format
 
@@ -39,12 +38,16 @@ def check() -> list[Finding]:
         return [Finding("broken", str(error), f"correct it in {MODEL}/contract.py")]
     pipeline_findings = _check_pipeline(contract, pipeline_module)
     try:
-        source = Settings.load().source
+        settings = Settings.load()
     except SklineError:  # reported by the check of params.yaml
         message = f"the contract is valid; it is not compared with the data, because {paths.PARAMS} is not valid"
         return pipeline_findings or [Finding("ok", message)]
-    contract = with_source_format(contract, source)
-    findings = [*pipeline_findings, *_check_data(contract), *_check_source(contract, source, source_module)]
+    try:
+        contract = with_lookups(with_source_format(contract, settings.source), settings.lookups)
+    except SklineError as error:
+        return [*pipeline_findings, Finding("broken", str(error), f"correct {MODEL}/contract.py or {paths.PARAMS}")]
+    requested = contract.for_requests()
+    findings = [*pipeline_findings, *_check_data(contract), *_check_source(requested, settings.source, source_module)]
     return findings or [Finding("ok", "the contract describes the data, and the source has its columns")]
 
 
@@ -76,41 +79,31 @@ def _check_data(contract: Contract) -> list[Finding]:
 def _check_source(contract: Contract, settings: SourceSettings, source_module: ModuleType) -> list[Finding]:
     """Run the source's columns through ingest, without rows: it rejects a source that lacks a column."""
     from skline.contract.table import KINDS
-    from skline.settings.source import POSTGRESQL
-    from skline.sources.locate import PACKAGE, local_file
+    from skline.settings.source_kinds import kind_of
+    from skline.sources.files import schema_of_first
+    from skline.sources.kinds import install_command, missing_drivers
+    from skline.sources.locate import PACKAGE
+    from skline.stages.derived_columns import Columns
     from skline.stages.ingest import ingest
 
-    if settings.uri.startswith(POSTGRESQL) and importlib.util.find_spec("adbc_driver_postgresql") is None:
-        message = "the source is PostgreSQL, but its driver is not installed"
-        return [Finding("broken", message, "uv add --group train 'skline[sql]'")]
+    kind = kind_of(settings.uri)
+    if missing_drivers(kind):
+        message = f"the source is {kind.title}, but its driver is not installed"
+        return [Finding("broken", message, install_command(kind))]
     if "://" in settings.uri and not settings.uri.startswith(PACKAGE):
         return []  # a remote source is read only when the pipeline runs
     try:
         reads = {name: KINDS[kind] for name, kind in source_module.READS.items()}
-        with local_file(settings.uri) as path:
-            empty, columns = _empty_table(path, settings, [*(c.name for c in contract.columns), *reads])
-        ingest(empty, columns, contract, reads, source_module.prepare, settings.uri)
+        schema = schema_of_first(settings)
+        requested = {*(column.name for column in contract.columns), *reads}
+        empty = schema.empty_table().select([name for name in schema.names if name in requested])
+        ingest(empty, Columns(schema.names, contract, reads, source_module.prepare, source=settings.uri))
     except SklineError as error:
         return [Finding("broken", str(error), _remedy(settings.uri))]
     except Exception as error:  # noqa: BLE001 (the user's prepare() may fail on a table without rows)
         message = f"prepare() in {MODEL}/source.py fails on a table without rows, so the columns are not checked"
         return [Finding("warning", f"{message}: {_one_line(error)}", "make it work on whole columns")]
     return []
-
-
-def _empty_table(path: Path, source: SourceSettings, requested: list[str]) -> tuple[pa.Table, list[str]]:
-    """Read the names of the source's columns; return a table of the requested ones without rows, and all names."""
-    from skline.sources.formats import file_format
-    from skline.sources.tables import header
-
-    columns = header(path, source)
-    if file_format(path, source) == "parquet":
-        import pyarrow.parquet as pq
-
-        table = pq.read_schema(path).empty_table()
-    else:
-        table = pa.table({name: pa.array([], pa.string()) for name in columns})
-    return table.select([name for name in columns if name in requested]), columns
 
 
 def _remedy(uri: str) -> str:

@@ -17,7 +17,9 @@ from skline.artifact.provenance import ENGINE
 from skline.doctor.findings import Finding
 from skline.doctor.origin import Origin, installed_origin, mismatch
 from skline.doctor.pyproject import (
+    LOCK,
     Project,
+    locked,
     project_name,
     read_project,
     required,
@@ -87,15 +89,23 @@ def _check_required(project: Project, origin: Origin) -> list[Finding]:
     findings = []
     differing = [text for entry in entries if (text := mismatch(origin, entry))]
     if len(differing) == len(entries):  # several entries have markers, one of which holds here
-        message = (
-            f"skline is installed from {origin}, but {paths.PYPROJECT} requires {' or '.join(dict.fromkeys(differing))}"
-        )
-        findings.append(Finding("warning", message, "uv sync"))
+        message = f"but {paths.PYPROJECT} requires {' or '.join(dict.fromkeys(differing))}"
+        if _is_locked(origin):
+            locked_text = f"{LOCK} is older than {paths.PYPROJECT}: skline is installed from {origin}, as it says, "
+            findings.append(Finding("warning", locked_text + message, "uv lock, then uv sync"))
+        else:
+            findings.append(Finding("warning", f"skline is installed from {origin}, {message}", "uv sync"))
     unmet = [str(each.specifier) for each in requirements if not each.specifier.contains(engine.version(), True)]
     for specifier in dict.fromkeys(unmet):
         message = f"skline is {engine.version()}, but {paths.PYPROJECT} requires {specifier}"
         findings.append(Finding("broken", message, "uv sync"))
     return findings
+
+
+def _is_locked(origin: Origin) -> bool:
+    """Whether uv.lock pins the commit that is installed."""
+    pinned = [str(package.get("source", {}).get("git", "")).rpartition("#")[2] for package in locked(ENGINE)]
+    return bool(origin.commit) and origin.commit in pinned
 
 
 def _requirements(project: Project) -> Iterator[Requirement]:

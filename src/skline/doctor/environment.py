@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 
 from skline.artifact.provenance import ENGINE
 from skline.doctor.findings import Finding, join_first
-from skline.doctor.pyproject import Project, project_name, read_project, required
+from skline.doctor.pyproject import LOCK, Project, locked, project_name, read_project, required
 from skline.errors import SklineError
 from skline.logs.stores.sqlite import check_version
 from skline.paths import PYPROJECT
@@ -57,8 +57,23 @@ def _check_libraries(project: Project) -> list[Finding]:
             return [Finding("broken", message, "correct it")]
     problems, checked = _unsatisfied(requirements, project)
     if problems:
+        if stale := _stale_pins(requirements):
+            message = f"{LOCK} is older than {PYPROJECT}: {join_first(stale)}"
+            return [Finding("broken", message, "uv lock, then uv sync")]
         return [Finding("broken", f"libraries do not satisfy {PYPROJECT}: {join_first(problems)}", "uv sync")]
     return [Finding("ok", f"{checked} libraries satisfy {PYPROJECT}")]
+
+
+def _stale_pins(requirements: Iterable[Requirement]) -> list[str]:
+    """Return the libraries that uv.lock pins at versions which the project does not allow."""
+    stale = []
+    for requirement in requirements:
+        versions = [str(package["version"]) for package in locked(requirement.name) if "version" in package]
+        is_engine = canonicalize_name(requirement.name) == ENGINE
+        if versions and not is_engine and not any(requirement.specifier.contains(each, True) for each in versions):
+            pins = f"{requirement.name} {' and '.join(versions)}"
+            stale.append(f"it pins {pins}, but {requirement.specifier} is required")
+    return stale
 
 
 def _unsatisfied(requirements: Iterable[Requirement], project: Project) -> tuple[list[str], int]:
@@ -93,7 +108,7 @@ def _problems_of(installed: Distribution, requirement: Requirement) -> list[str]
     problems = [f"{name} {version} has no extra {extra!r}" for extra in sorted(unknown)]
     is_engine = canonicalize_name(name) == ENGINE  # the check of the engine compares its version
     if not is_engine and not requirement.specifier.contains(version, prereleases=True):
-        problems.append(f"{name} is {version}, required is {requirement.specifier}")
+        problems.append(f"{name} is {version}, but {requirement.specifier} is required")
     return problems
 
 

@@ -7,12 +7,12 @@ import socket
 import sqlite3
 import urllib.error
 import urllib.request
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from skline.addresses import INVALID_HOST, has_valid_host
 from skline.doctor.findings import Finding
 from skline.errors import SklineError
+from skline.registry.database import find_problem, sqlite_path
 from skline.settings import Settings
 
 TIMEOUT_SECONDS = 2.0
@@ -53,10 +53,14 @@ def _check_store(uri: str) -> Finding:
 
 
 def _check_sqlite(uri: str) -> Finding:
-    path = Path(uri.split("://", 1)[1].removeprefix("/"))
+    path = sqlite_path(uri)
+    if path is None:
+        return Finding("broken", f"MLflow's store {uri} is in memory, where nothing lasts", "use sqlite:///mlflow.db")
     if not path.exists():
         return Finding("ok", f"MLflow's store {path} does not exist yet; the first result creates it")
     try:
+        if problem := find_problem(path):
+            return Finding("broken", f"MLflow's store {path} {problem[0]}", problem[1])
         with contextlib.closing(
             sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=TIMEOUT_SECONDS)
         ) as store:

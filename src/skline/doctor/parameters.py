@@ -1,6 +1,7 @@
 """Check of params.yaml: invalid settings, missing sections, new settings, and settings without a value of their own."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,14 @@ from pydantic.fields import FieldInfo
 
 from skline import paths
 from skline.doctor.findings import Finding, join_first
+from skline.doctor.lookups import check_lookups
 from skline.doctor.repository import git
 from skline.doctor.template import is_template
 from skline.engine import EngineRecord, current_record, new_settings
 from skline.errors import SklineError
 from skline.settings import Project, Settings
 from skline.settings.declared import declared_settings
+from skline.settings.lookups import LookupSettings
 
 
 def check() -> list[Finding]:
@@ -23,19 +26,19 @@ def check() -> list[Finding]:
     try:
         settings = Settings.load()
     except SklineError as error:
-        return [Finding("broken", str(error), f"correct it in {paths.PARAMS}"), *_check_dvc_params({})]
+        return [Finding("broken", str(error), f"correct it in {paths.PARAMS}"), *_check_dvc_params({}, {})]
     params = yaml.safe_load(paths.PARAMS.read_text(encoding="utf-8"))
     unset = {key: field for key, field in declared_settings().items() if not _has_key(params, key)}
     return [
         Finding("ok", f"params.yaml is valid; {len(unset)} settings have their defaults"),
-        *_check_dvc_params(params),
+        *_check_dvc_params(params, settings.lookups),
         *([] if is_template() else _list_new_settings(unset)),
         *_check_placeholders(settings),
     ]
 
 
-def _check_dvc_params(params: Any) -> list[Finding]:
-    """Check that params.yaml has every key that dvc.yaml tracks: DVC does not know the settings' defaults."""
+def _check_dvc_params(params: Any, lookups: Mapping[str, LookupSettings]) -> list[Finding]:
+    """Check that params.yaml has every key that dvc.yaml tracks: DVC knows no defaults. Look-ups have to be tracked."""
     try:
         stages = (yaml.safe_load(Path("dvc.yaml").read_text(encoding="utf-8")) or {}).get("stages", {})
     except OSError as error:
@@ -46,10 +49,11 @@ def _check_dvc_params(params: Any) -> list[Finding]:
         return []
     tracked = {key for stage in stages.values() for key in stage.get("params", []) if isinstance(key, str)}
     missing = sorted(key for key in tracked if not _has_key(params, key))
+    untracked = check_lookups(lookups, stages.get("ingest", {}))
     if not missing:
-        return []
+        return untracked
     message = f"params.yaml lacks {join_first(missing)}, which dvc.yaml tracks: `dvc repro` fails"
-    return [Finding("broken", message, f"add {_missing_lines(missing)} to params.yaml")]
+    return [Finding("broken", message, f"add {_missing_lines(missing)} to params.yaml"), *untracked]
 
 
 def _missing_lines(missing: list[str]) -> str:

@@ -1,8 +1,9 @@
-"""What pyproject.toml requires: its dependencies, those of its default groups, and where the engine comes from."""
+"""What pyproject.toml requires, where the engine comes from, and what uv.lock pins."""
 
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from packaging.requirements import Requirement
@@ -10,6 +11,8 @@ from packaging.utils import canonicalize_name
 
 from skline.paths import PYPROJECT
 
+#: What uv installs, written from pyproject.toml: `uv sync --frozen` installs it as it is.
+LOCK = Path("uv.lock")
 #: The content of pyproject.toml.
 Project: TypeAlias = Mapping[str, Any]
 
@@ -70,6 +73,16 @@ def requirement_source(requirement: Requirement) -> dict[str, Any] | None:
         return {"url": url}
     address, _, revision = url.removeprefix("git+").rpartition("@")
     return {"git": address, "rev": revision} if "/" in address and "/" not in revision else {"git": url[4:]}
+
+
+def locked(name: str) -> list[dict[str, Any]]:
+    """Return the entries of uv.lock for a package: several if they have markers, none if it has no readable lock."""
+    try:
+        packages = tomllib.loads(LOCK.read_text(encoding="utf-8")).get("package", [])
+    except (OSError, ValueError):
+        return []
+    normalized = canonicalize_name(name)
+    return [package for package in packages if canonicalize_name(str(package.get("name", ""))) == normalized]
 
 
 def _uv(project: Project) -> dict[str, Any]:

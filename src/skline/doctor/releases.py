@@ -1,23 +1,24 @@
-"""Check of releases: what they need from git and DVC, and what an interrupted command has left."""
+"""Check of releases: what they need from git and DVC, what a killed command has left, and what services here serve."""
 
 from pathlib import Path
 
 from skline import paths
-from skline.doctor.findings import Finding, join_first
+from skline.doctor.findings import Finding, Level, join_first
 from skline.doctor.repository import git
 from skline.errors import SklineError
 from skline.files import read_json_lines
 from skline.release.artifacts import interrupted_fetches
 from skline.release.registered import RegisteredVersion
-from skline.release.services import FOLDER
+from skline.release.services import FOLDER, describe_rejections, read_statuses
 
+ROLL_BACK = "uv run skline rollback --to NUMBER, a release that it serves (uv run skline releases lists them)"
 DVCIGNORE = Path(".dvcignore")
 #: What changes in releases/ without changing the champion: the stage assess depends on the rest.
 NOT_FOR_DVC = (paths.REGISTERED.as_posix(), (paths.RELEASES / FOLDER).as_posix())
 
 
 def check() -> list[Finding]:
-    """Check the record of registered versions, what DVC ignores, and that nothing is left of interrupted commands."""
+    """Check the record of registered versions, what DVC ignores, leftovers, and that services serve the release."""
     try:
         lines = read_json_lines(paths.REGISTERED, RegisteredVersion)
     except SklineError as error:
@@ -37,5 +38,13 @@ def check() -> list[Finding]:
     if leftovers := interrupted_fetches(paths.RELEASED):
         message = f"commands that were killed left parts of artifacts: {join_first([str(each) for each in leftovers])}"
         findings.append(Finding("warning", message, "skline promote removes them, or rm -r"))
+    findings += _check_services()
     count = len({each.artifact_sha256 for each in lines.values})
     return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'artifact' if count == 1 else 'artifacts'}")]
+
+
+def _check_services() -> list[Finding]:
+    """Report the services on this machine that reject the release, or without a release the newest artifact."""
+    remedy = f"do what the reason says; of a release also: {ROLL_BACK}"
+    level: Level = "broken" if paths.RELEASE.is_file() else "warning"
+    return [Finding(level, line, remedy) for line in describe_rejections(read_statuses(paths.RELEASE))]

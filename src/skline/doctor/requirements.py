@@ -16,8 +16,8 @@ from skline.doctor.findings import Finding, join_first
 from skline.doctor.pyproject import Project, read_project
 from skline.paths import PYPROJECT
 
-#: What the Dockerfile installs.
-REQUIREMENTS = Path("requirements/serving.txt")
+#: What the Dockerfile installs for its targets `full` and `plan`.
+REQUIREMENTS, PLAN_REQUIREMENTS = Path("requirements/serving.txt"), Path("requirements/plan.txt")
 REMEDY = "uv run just requirements"
 
 
@@ -36,13 +36,13 @@ def check() -> list[Finding]:
         if version is None:
             problems.append(f"{requirement.name} is missing")
         elif not requirement.specifier.contains(version, prereleases=True):
-            problems.append(f"{requirement.name} is {version}, required is {requirement.specifier}")
+            problems.append(f"{requirement.name} is {version}, but {requirement.specifier} is required")
     if problems:
         message = (
             f"{REQUIREMENTS} does not satisfy {PYPROJECT}: {join_first(problems)}; the image cannot load the model"
         )
         return [Finding("broken", message, REMEDY)]
-    return _check_artifact(pinned) or [
+    return [*_check_artifact(pinned), *_check_plan_target(pinned)] or [
         Finding("ok", f"{REQUIREMENTS} pins {len(pinned)} libraries, with those of {PYPROJECT}")
     ]
 
@@ -70,6 +70,21 @@ def _check_artifact(pinned: Mapping[str, str]) -> list[Finding]:
         return []
     message = f"{REQUIREMENTS} pins other versions than those that the artifact was made with: {join_first(other)}"
     return [Finding("warning", message, f"{REMEDY}, or install the pinned versions and {REFIT}")]
+
+
+def _check_plan_target(pinned: Mapping[str, str]) -> list[Finding]:
+    """Compare the pins of the target `plan` with those of the target `full`, of which they are a part."""
+    if not PLAN_REQUIREMENTS.exists():
+        return []
+    other = [
+        f"{name} {version} ({REQUIREMENTS}: {pinned.get(name, 'none')})"
+        for name, version in pins(PLAN_REQUIREMENTS.read_text(encoding="utf-8")).items()
+        if pinned.get(name) != version
+    ]
+    if not other:
+        return []
+    message = f"{PLAN_REQUIREMENTS} pins other versions than {REQUIREMENTS}: {join_first(other)}"
+    return [Finding("warning", message, REMEDY)]
 
 
 def pins(text: str) -> dict[str, str]:

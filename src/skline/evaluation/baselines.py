@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.impute import SimpleImputer
@@ -17,6 +16,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skline.contract.spec import Contract
+from skline.evaluation.rows import Rows
 from skline.features import TextFeatures, TimeFeatures
 
 
@@ -27,15 +27,17 @@ class Baseline(NamedTuple):
     threshold: float
 
 
-def fit_baselines(rows: pd.DataFrame, contract: Contract, max_rows: int, seed: int) -> dict[str, Baseline]:
+def fit_baselines(rows: Rows, contract: Contract, max_rows: int, seed: int) -> dict[str, Baseline]:
     """Fit both baselines on at most `max_rows` training rows, drawn by `seed`; returns name → baseline.
 
     The threshold of a binary baseline is the one with the best F1 on these rows.
     """
-    if len(rows) > max_rows:
-        drawn = np.sort(np.random.default_rng(seed).permutation(len(rows))[:max_rows])
-        rows = rows.iloc[drawn]
-    X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
+    names = [*contract.input_names, contract.target.name]
+    if rows.n_rows > max_rows:
+        drawn = rows.take(np.sort(np.random.default_rng(seed).permutation(rows.n_rows)[:max_rows]), names)
+    else:
+        drawn = rows.read(names)
+    X, y = drawn[contract.input_names], drawn[contract.target.name].to_numpy()
     baselines = {}
     for name, build in {"dummy": build_dummy, "linear": build_linear}.items():
         estimator = build(contract).fit(X, y)

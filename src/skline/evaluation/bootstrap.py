@@ -12,13 +12,19 @@ massive data") with resamples as large as the subset. A metric may have an inter
 (`Computation.interval`).
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import islice
+from typing import NamedTuple
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
-from skline.evaluation.metrics import closed_form_intervals, compute_resampled_metrics, lower_is_better
+from skline.evaluation.metric_values import closed_form_intervals, compute_resampled_metrics
+from skline.evaluation.metrics import closed_form_metrics, lower_is_better
 from skline.evaluation.resampling import Draws, Floats, Sample
+from skline.parallel import LOCAL, Workers
 
 #: Share of the resamples that must have a value of the metric.
 MIN_DEFINED_SHARE = 0.8
@@ -45,15 +51,31 @@ class Difference(BaseModel):
     rows: int
 
 
-def confidence_intervals(sample: Sample, n_resamples: int, seed: int) -> dict[str, tuple[float, float] | None]:
+Intervals = dict[str, tuple[float, float] | None]
+
+
+def confidence_intervals(sample: Sample, n_resamples: int, seed: int, workers: Workers = LOCAL) -> Intervals:
     """Return each metric's 95 % interval; None where it has none, or too many resamples have no value of it."""
-    intervals = closed_form_intervals(sample, CONFIDENCE)
+    return next(confidence_intervals_of_each((sample,), n_resamples, seed, workers))
 
-    def metrics(samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
-        return compute_resampled_metrics(samples[0], draws, leave_out=intervals.keys())
 
-    resampled = resample((sample,), metrics, n_resamples, seed)
-    return {name: percentile_interval(values) for name, values in resampled.items()} | intervals
+def confidence_intervals_of_each(
+    samples: Iterable[Sample], n_resamples: int, seed: int, workers: Workers = LOCAL
+) -> Iterator[Intervals]:
+    """Yield the intervals of each sample; see `confidence_intervals`."""
+    closed: deque[Intervals] = deque()
+
+    def groups() -> Iterator[tuple[Sample]]:
+        for sample in samples:
+            closed.append(closed_form_intervals(sample, CONFIDENCE))
+            yield (sample,)
+
+    for resampled in resample_each(groups(), _bootstrapped_metrics, n_resamples, seed, workers):
+        yield {name: percentile_interval(values) for name, values in resampled.items()} | closed.popleft()
+
+
+def _bootstrapped_metrics(samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
+    return compute_resampled_metrics(samples[0], draws, leave_out=closed_form_metrics(samples[0].task))
 
 
 def metrics_without_interval(
@@ -64,7 +86,13 @@ def metrics_without_interval(
 
 
 def paired_difference(
-    sample: Sample, other: Sample, metric: str, n_resamples: int, seed: int, confidence: float = CONFIDENCE
+    sample: Sample,
+    other: Sample,
+    metric: str,
+    n_resamples: int,
+    seed: int,
+    confidence: float = CONFIDENCE,
+    workers: Workers = LOCAL,
 ) -> Difference | None:
     """Compare two models on the same rows.
 
@@ -76,16 +104,14 @@ def paired_difference(
     n_resamples, seed : int
     confidence : float
         Of the interval.
+    workers : Workers
+        Compute the resamples.
 
     Returns
     -------
     Difference, or None where the metric has no value on the rows or on too many resamples of them.
     """
-
-    def gains(samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
-        return {metric: _resampled_gain(samples[0], samples[1], metric, draws)}
-
-    values = resample((sample, other), gains, n_resamples, seed)[metric]
+    values = resample((sample, other), partial(_resampled_gains, metric), n_resamples, seed, workers)[metric]
     value = gain(sample, other, metric)
     interval = percentile_interval(values, confidence)
     if interval is None or not np.isfinite(value):
@@ -113,7 +139,17 @@ def metric_value(sample: Sample, metric: str) -> float:
 Statistics = Callable[[Sequence[Sample], Draws], dict[str, Floats]]
 
 
-def resample(samples: Sequence[Sample], statistics: Statistics, n_resamples: int, seed: int) -> dict[str, Floats]:
+class Resamples(NamedTuple):
+    """Resamples to draw by a seed, each of as many rows as the samples of the same rows have."""
+
+    samples: Sequence[Sample]
+    number: int
+    seed: int
+
+
+def resample(
+    samples: Sequence[Sample], statistics: Statistics, n_resamples: int, seed: int, workers: Workers = LOCAL
+) -> dict[str, Floats]:
     """Compute statistics of resamples of samples of the same rows.
 
     Parameters
@@ -122,29 +158,77 @@ def resample(samples: Sequence[Sample], statistics: Statistics, n_resamples: int
         One or more models' scores of the same rows in the same order.
     statistics : callable
     n_resamples, seed : int
+    workers : Workers
+        Compute the resamples; only those of subsets are computed at the same time.
 
     Returns
     -------
     Statistic → float64 of shape (about n_resamples,), NaN where a resample has no value; of a sample with many rows
     the values are those of its subsets, scaled (see the module's docstring).
     """
+    return next(resample_each((samples,), statistics, n_resamples, seed, workers))
+
+
+def resample_each(
+    groups: Iterable[Sequence[Sample]], statistics: Statistics, n_resamples: int, seed: int, workers: Workers = LOCAL
+) -> Iterator[dict[str, Floats]]:
+    """Yield the statistics of each group of samples; see `resample`. The groups need not be of the same rows."""
+    plans: deque[_Plan] = deque()
+
+    def tasks() -> Iterator[Resamples]:
+        for samples in groups:
+            plan = _plan(samples, statistics, n_resamples, seed)
+            plans.append(plan)
+            yield from plan.tasks
+
+    results = workers.map(_compute, statistics, tasks())
+    for first in results:
+        plan = plans.popleft()
+        rest = islice(results, plan.n_tasks - 1)
+        yield plan.combine([first, *rest])
+
+
+class _Plan(NamedTuple):
+    """How a group of samples is resampled: as a whole, or in subsets.
+
+    For subsets, `values` are the statistics of all rows, and `scale` is the factor of the deviations.
+    """
+
+    tasks: Iterator[Resamples]
+    n_tasks: int
+    values: dict[str, Floats] | None = None
+    scale: float = 1.0
+
+    def combine(self, results: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
+        """Return the statistics from those of the tasks."""
+        if self.values is None:
+            return dict(results[0])
+        deviations = [{name: _deviations(each) * self.scale for name, each in result.items()} for result in results]
+        return {name: self.values[name] + each for name, each in _concatenate(deviations).items()}
+
+
+def _plan(samples: Sequence[Sample], statistics: Statistics, n_resamples: int, seed: int) -> _Plan:
     size = samples[0].size
     subset_rows = max(map(_subset_rows, samples))
     if size <= 2 * subset_rows:
-        return _concatenate([statistics(samples, draws) for draws in draw_rows(size, n_resamples, seed)])
-    random = np.random.default_rng(seed)
+        return _Plan(iter([Resamples(samples, n_resamples, seed)]), 1)
     in_subset = max(2, -(-n_resamples // SUBSETS))
     # The mean of the resamples is taken from them too, which makes their deviations smaller by the second factor.
-    scale = np.sqrt(subset_rows / size) * np.sqrt(in_subset / (in_subset - 1))
-    values = statistics(samples, each_row_once(size))
-    deviations = []
-    for _ in range(SUBSETS):
-        rows = np.sort(random.choice(size, subset_rows, replace=False)).astype(np.intp)
-        parts = [sample.take(rows) for sample in samples]
-        blocks = draw_rows(subset_rows, in_subset, int(random.integers(2**63)))
-        resampled = _concatenate([statistics(parts, draws) for draws in blocks])
-        deviations.append({name: _deviations(each) * scale for name, each in resampled.items()})
-    return {name: values[name] + each for name, each in _concatenate(deviations).items()}
+    scale = float(np.sqrt(subset_rows / size) * np.sqrt(in_subset / (in_subset - 1)))
+
+    def subsets() -> Iterator[Resamples]:
+        random = np.random.default_rng(seed)
+        for _ in range(SUBSETS):
+            rows = np.sort(random.choice(size, subset_rows, replace=False)).astype(np.intp)
+            yield Resamples([sample.take(rows) for sample in samples], in_subset, int(random.integers(2**63)))
+
+    return _Plan(subsets(), SUBSETS, statistics(samples, each_row_once(size)), scale)
+
+
+def _compute(statistics: Statistics, resamples: Resamples) -> dict[str, Floats]:
+    """Draw the resamples, and compute their statistics."""
+    blocks = draw_rows(resamples.samples[0].size, resamples.number, resamples.seed)
+    return _concatenate([statistics(resamples.samples, draws) for draws in blocks])
 
 
 def _subset_rows(sample: Sample) -> int:
@@ -186,6 +270,10 @@ def percentile_interval(values: Floats, confidence: float = CONFIDENCE) -> tuple
         return None
     low, high = np.quantile(defined, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)
+
+
+def _resampled_gains(metric: str, samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
+    return {metric: _resampled_gain(samples[0], samples[1], metric, draws)}
 
 
 def _resampled_gain(sample: Sample, other: Sample, metric: str, draws: Draws) -> Floats:

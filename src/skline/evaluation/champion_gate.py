@@ -24,7 +24,7 @@ from skline.evaluation.bootstrap import CONFIDENCE, Difference
 from skline.evaluation.champion import Comparison
 from skline.evaluation.segments import NO_SEGMENTS
 from skline.release.verdict import GateResult
-from skline.reporting.format import format_interval, format_number
+from skline.reporting.format import format_interval, format_number, format_setting
 from skline.settings.evaluation import ChampionGate, Gates
 
 #: Share of comparisons that a model as good as the champion passes if the rows suffice to decide.
@@ -109,7 +109,7 @@ def _check_all_rows(rules: ChampionGate, comparison: Comparison) -> GateResult:
     reason = (
         f"{difference.metric} gains {format_number(difference.value, signed=True)} "
         f"({format_interval(difference.low, difference.high, signed=True)}) over {comparison.version} "
-        f"on the same {difference.rows:,} rows: {conclusion}; the low end must be above {limit:g}"
+        f"on the same {difference.rows:,} rows: {conclusion}; the low end must be above {format_setting(limit)}"
     )
     if comparison.rows:
         reason += f"; compared on {comparison.rows}"
@@ -122,10 +122,12 @@ def _check_all_rows(rules: ChampionGate, comparison: Comparison) -> GateResult:
 
 def _check_segments(gates: Gates, comparison: Comparison, *, has_segments: bool) -> GateResult:
     """Check that no segment is much worse."""
-    rules = gates.champion
+    rules, margin = gates.champion, format_setting(gates.champion.segment_margin)
+    if not has_segments:
+        return GateResult(gate="champion by segment", passed=None, applies=False, reason=NO_SEGMENTS)
     if not comparison.compared_segments:
         few = f"undecided: no segment has {gates.segment_rows} rows (gates.segment_rows)"
-        return GateResult(gate="champion by segment", passed=None, reason=few if has_segments else NO_SEGMENTS)
+        return GateResult(gate="champion by segment", passed=None, reason=few)
     worse = [each for each in comparison.worse_segments if each.significant]
     named = ", ".join(
         f"{each.column} {each.value} {format_number(each.difference.value, signed=True)}" for each in worse
@@ -135,9 +137,8 @@ def _check_segments(gates: Gates, comparison: Comparison, *, has_segments: bool)
         passed=not worse,
         value=worse[0].difference.value if worse else None,
         limit=-rules.segment_margin,
-        reason=f"much worse than {comparison.version} in {named}; must be at most {rules.segment_margin:g} worse, "
+        reason=f"much worse than {comparison.version} in {named}; must be at most {margin} worse, "
         "or not so beyond chance"
         if worse
-        else f"none of {comparison.compared_segments} segments is worse by more than {rules.segment_margin:g} "
-        "beyond chance",
+        else f"none of {comparison.compared_segments} segments is worse by more than {margin} beyond chance",
     )

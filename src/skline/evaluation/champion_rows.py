@@ -1,11 +1,13 @@
 """Find the test rows on which a champion can be compared: it was not fitted on them, and its contract can read them.
 
 A champion looks better than it is on rows that it was fitted on. Which rows these are follows from the rule in its
-artifact (`skline.split_rule.PartitionRule`), whatever rule the new model's table is split by.
+artifact (`skline.split_rule.PartitionRule`), whatever rule the new model's table is split by. The stage assess finds
+them batch by batch (`skline.stages.comparable_rows`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,8 +17,8 @@ import pyarrow as pa
 from skline.contract.column_parsing import parse
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
-from skline.partition import FITTED_PARTS, assign_parts, identity_columns, is_part
-from skline.split_rule import HASH_VERSION, PartitionRule, Split
+from skline.partition import identity_columns
+from skline.split_rule import HASH_VERSION, PartitionRule
 
 Flags = npt.NDArray[np.bool_]
 #: Columns that a message names.
@@ -52,6 +54,18 @@ class ComparableRows:
     unreadable: int
     other_kinds: tuple[str, ...]
 
+    @classmethod
+    def of_batches(cls, batches: Sequence["ComparableRows"]) -> Self:
+        """Return the rows of all batches of a table."""
+        return cls(
+            own=pd.concat([each.own for each in batches], ignore_index=True),
+            champion=pd.concat([each.champion for each in batches], ignore_index=True),
+            test=sum(each.test for each in batches),
+            fitted=sum(each.fitted for each in batches),
+            unreadable=sum(each.unreadable for each in batches),
+            other_kinds=batches[0].other_kinds,
+        )
+
     def describe(self) -> str:
         """Say how many test rows can be compared, and why the others cannot."""
         reasons = []
@@ -65,18 +79,16 @@ class ComparableRows:
         return f"{len(self.own):,} of {self.test:,} test rows: {' and '.join(reasons)}"
 
 
-def find_comparable_rows(
-    table: pd.DataFrame, contract: Contract, split: Split, other: Contract, rule: PartitionRule | None
-) -> ComparableRows:
-    """Find the test rows that the champion can be compared on.
+def columns_to_read(
+    names: Collection[str], contract: Contract, other: Contract, rule: PartitionRule | None
+) -> tuple[Column, ...]:
+    """Return the columns that the champion's contract and rule need of a table.
 
     Parameters
     ----------
-    table : DataFrame of shape (n_rows, n_columns)
-        All validated rows, with the columns of `contract` in its dtypes.
+    names : collection of str
+        The columns of the table.
     contract : Contract
-        Of the new model.
-    split : Split
         Of the new model.
     other : Contract
         Of the champion.
@@ -86,8 +98,8 @@ def find_comparable_rows(
     Raises
     ------
     NotComparable
-        If the champion has another target, does not tell which rows it was fitted on, or needs columns that the table
-        lacks.
+        If the champion has another target, does not tell which rows it was fitted on, or needs columns that `contract`
+        does not have.
     """
     if (other.target.name, other.task, other.classes) != (contract.target.name, contract.task, contract.classes):
         raise NotComparable(
@@ -100,22 +112,10 @@ def find_comparable_rows(
             + ("a version of skline that did not store this" if rule is None else f"hash version {rule.hash_version}")
         )
     columns = {column.name: column for column in (*other.inputs, *identity_columns(other, rule.split))}
-    if missing := [name for name in columns if name not in table]:
-        raise NotComparable(f"its contract has the columns {', '.join(missing)}, which the table lacks")
-    read, readable, other_kinds = read_by_contract(table, contract, other, columns.values())
-    fitted = np.zeros(len(table), dtype=bool)
-    fitted[readable] = is_part(assign_parts(read.loc[readable], other, rule.split), *FITTED_PARTS)
-    is_test = is_part(assign_parts(table, contract, split), "test")
-    comparable = is_test & readable & ~fitted
-    inputs = read.loc[comparable, other.input_names].astype({column.name: column.storage for column in other.inputs})
-    return ComparableRows(
-        own=table.loc[comparable].reset_index(drop=True),
-        champion=inputs.reset_index(drop=True),
-        test=int(is_test.sum()),
-        fitted=int((is_test & fitted).sum()),
-        unreadable=int((is_test & ~readable).sum()),
-        other_kinds=other_kinds,
-    )
+    if missing := [name for name in columns if name not in names]:
+        listed = f"{'column' if len(missing) == 1 else 'columns'} {', '.join(missing)}"
+        raise NotComparable(f"it needs the {listed}, which the contract of this model no longer has")
+    return tuple(columns.values())
 
 
 def read_by_contract(

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from statistics import NormalDist
 from typing import Any
 
+from skline.counting import counted
 from skline.errors import SklineError
 from skline.evaluation.bootstrap import CONFIDENCE
 from skline.evaluation.champion import Comparison
@@ -21,7 +22,7 @@ from skline.evaluation.runtime_costs import ROUNDS, Costs
 from skline.evaluation.segments import NO_SEGMENTS
 from skline.paths import COSTS
 from skline.release.verdict import GateResult
-from skline.reporting.format import format_interval, format_number
+from skline.reporting.format import format_interval, format_number, format_setting
 from skline.settings.evaluation import Gates
 
 
@@ -124,7 +125,8 @@ def _check_baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> I
         reason=f"{metric} is {_describe_gain(dummy, 'a constant prediction')}, {rule}",
     )
     gain = finite_number(linear.get("value"))
-    tolerated = f"up to {gates.linear_margin:g} worse is tolerated" if gates.linear_margin else "must not be worse"
+    margin = gates.linear_margin
+    tolerated = f"up to {format_setting(margin)} worse is tolerated" if margin else "must not be worse"
     yield GateResult(
         gate="linear",
         passed=gain is not None and gain >= -gates.linear_margin,
@@ -181,7 +183,7 @@ def _check_segments(gates: Gates, details: Mapping[str, Any], metric: str) -> It
     undecided = [segment for segment, (worst, best) in zip(segments, margins, strict=True) if worst < 0 <= best]
     named = min(below or undecided or segments, key=lambda segment: sign * float(segment[metric]))
     reason = f"{metric} is {_segment(named, metric, len(segments))}, must be {'at most' if sign < 0 else 'at least'} "
-    reason += f"{floor:g} in every segment"
+    reason += f"{format_setting(floor)} in every segment"
     if below:
         reason += f"; {len(below)} of {len(segments)} segments miss it beyond chance"
     elif undecided:
@@ -194,7 +196,7 @@ def _segment(segment: Mapping[str, Any], metric: str, n_segments: int) -> str:
     """Describe a segment's metric with the interval that holds for all segments together."""
     return (
         f"{_format_estimate(segment[metric], _widened(segment, metric, n_segments))} in {segment['column']} "
-        f"{segment['value']} ({segment['rows']:,} rows)"
+        f"{segment['value']} ({counted(segment['rows'], 'row')})"
     )
 
 
@@ -238,7 +240,7 @@ def _check_gap(gap: Mapping[str, Any], limit: float, comparisons: int) -> GateRe
         return GateResult(gate=gate, passed=False, limit=limit, reason=reason)
     reason = (
         f"{gap['rate']} of {gap['column']} differs by {_format_estimate(gap['gap'], (low, high))} between "
-        f"{gap['highest']} and {gap['lowest']}, must be at most {limit:g}"
+        f"{gap['highest']} and {gap['lowest']}, must be at most {format_setting(limit)}"
     )
     passed = False if low > limit else True if high <= limit else None
     if passed is None:
@@ -272,8 +274,18 @@ def _check_latency(limit: float, costs: Costs) -> GateResult:
     broken = any(finite_number(value) is None for value in (latency, *ends))
     passed = False if broken or ends[0] > limit else True if ends[1] <= limit else None
     reason = f"processor time to score one row: {latency:g} ms ({ends[0]:g} to {ends[1]:g} in {ROUNDS} rounds), "
-    reason += f"must be at most {limit:g}" + ("; undecided: the rounds differ too much" if passed is None else "")
+    reason += f"must be at most {format_setting(limit)}" + (
+        "; undecided: the rounds differ too much" if passed is None else ""
+    )
     return GateResult(gate="latency", passed=passed, value=finite_number(latency), limit=limit, reason=reason)
+
+
+def describe_result(result: GateResult, costs: Costs) -> str:
+    """Return the reason of a gate for the screen, with the measured value that the verdict leaves out."""
+    measured = {"latency": costs.latency_ms, "memory": costs.memory_mb}
+    if result.passed and result.gate in measured:
+        return f"{result.reason}: {measured[result.gate]:g}"
+    return result.reason
 
 
 def _without_measurement(result: GateResult, what: str) -> GateResult:
@@ -307,7 +319,7 @@ def _at_most(gate: str, value: Any, limit: float, reason: str) -> GateResult:
 
 def _reason(reason: str, number: float | None, side: str, limit: float) -> str:
     missing = ": not a finite number" if number is None else ""
-    return f"{reason}{missing}, must be {side} {limit:g}"
+    return f"{reason}{missing}, must be {side} {format_setting(limit)}"
 
 
 def _format(value: Any) -> str:

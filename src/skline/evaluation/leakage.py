@@ -6,15 +6,17 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from skline.contract.spec import Contract
+from skline.contract.spec import Column, Contract
 from skline.evaluation.bootstrap import confidence_intervals, metric_value
 from skline.evaluation.resampling import BinarySample
+from skline.evaluation.rows import Rows
 
+Keys = npt.NDArray[np.uint64]
 #: Resamples behind the interval of the adversarial AUC.
 RESAMPLES = 200
 
 
-def count_duplicates(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> dict[str, Any]:
+def count_duplicates(train: Rows, test: Rows, contract: Contract) -> dict[str, Any]:
     """Count test rows that are in the training part too.
 
     Returns
@@ -23,51 +25,82 @@ def count_duplicates(train: pd.DataFrame, test: pd.DataFrame, contract: Contract
     one at most; `but`, for each input, the share that differs from a training row in this input only; and `ids`, for
     each id and group column, the number of values that are in both parts.
     """
-    codes = _encode_inputs(train, test, contract)
-    # A row's key is a sum of one hash for each input, so the key without one input is a subtraction.
-    weights = np.random.default_rng(0).integers(1, 2**63, len(codes), dtype=np.uint64)
-    total = np.zeros(len(train) + len(test), dtype=np.uint64)
-    with np.errstate(over="ignore"):
-        hashes = {
-            name: (values.astype(np.uint64) + np.uint64(1)) * weight * (values.astype(np.uint64) ^ weight)
-            for (name, values), weight in zip(codes.items(), weights, strict=True)
-        }
-        for hashed in hashes.values():
-            total += hashed
-        exact = _in_train(total, len(train))
-        differing = {name: _in_train(total - hashed, len(train)) & ~exact for name, hashed in hashes.items()}
-    near = np.zeros(len(test), dtype=bool)
-    if len(codes) > 1:
+    in_train, in_test = _row_keys(train, contract), _row_keys(test, contract)
+    exact = _contains(in_train, in_test)
+    differing = {}
+    for number, column in enumerate(contract.inputs):
+        with np.errstate(over="ignore"):  # a row's key is the sum of one digest for each input
+            without = in_train - _digests(train, column, number), in_test - _digests(test, column, number)
+        differing[column.name] = _contains(*without) & ~exact
+    several = len(contract.inputs) > 1
+    near = np.zeros(test.n_rows, dtype=bool)
+    if several:
         near = np.logical_or.reduce(list(differing.values()))
     shared = {
-        column.name: len(set(train[column.name].dropna()) & set(test[column.name].dropna()))
+        column.name: len(np.intersect1d(_values(train, column), _values(test, column), assume_unique=True))
         for column in (*contract.with_role("id"), *contract.with_role("group"))
-        if column.name in train and column.name in test
+        if column.name in train.columns and column.name in test.columns
     }
     return {
         "exact": float(exact.mean()),
         "near": float((near | exact).mean()),
-        "but": {name: float(rows.mean()) for name, rows in differing.items() if rows.any()} if len(codes) > 1 else {},
+        "but": {name: float(rows.mean()) for name, rows in differing.items() if rows.any()} if several else {},
         "ids": shared,
     }
 
 
-def _encode_inputs(train: pd.DataFrame, test: pd.DataFrame, contract: Contract) -> dict[str, npt.NDArray[np.intp]]:
-    """Number the values of each input over both parts; missing values are equal to each other."""
-    return {
-        name: pd.factorize(pd.concat([train[name], test[name]], ignore_index=True), use_na_sentinel=False)[0]
-        for name in contract.input_names
-    }
+def _row_keys(rows: Rows, contract: Contract) -> Keys:
+    """Return a 64-bit key of the inputs of each row: rows with equal inputs have equal keys."""
+    keys = []
+    for frame in rows.frames(contract.input_names):
+        total = np.zeros(len(frame), dtype=np.uint64)
+        with np.errstate(over="ignore"):
+            for number, column in enumerate(contract.inputs):
+                total += _weighted(_hash(frame[column.name], column), number)
+        keys.append(total)
+    return np.concatenate(keys)
 
 
-def _in_train(keys: npt.NDArray[np.uint64], n_train: int) -> npt.NDArray[np.bool_]:
-    """Return for each key of the test part whether the training part has it; the training part's keys come first."""
-    return np.asarray(pd.Series(keys[n_train:]).isin(keys[:n_train]))
+def _digests(rows: Rows, column: Column, number: int) -> Keys:
+    """Return what a column, by its number among the inputs, adds to the key of each row."""
+    frames = rows.frames([column.name])
+    return np.concatenate([_weighted(_hash(frame[column.name], column), number) for frame in frames])
 
 
-def adversarial_validation(
-    train: pd.DataFrame, test: pd.DataFrame, contract: Contract, rows: int, seed: int
-) -> dict[str, Any] | None:
+def _values(rows: Rows, column: Column) -> Keys:
+    """Return the hashes of the distinct values of a column."""
+    frames = rows.frames([column.name])
+    return np.unique(np.concatenate([_hash(frame[column.name].dropna(), column) for frame in frames]))
+
+
+def _hash(values: pd.Series, column: Column) -> Keys:
+    """Return a 64-bit hash of each value; an integer has the same one as a float, and missing values are equal."""
+    present = values.notna().to_numpy()
+    if column.kind == "string":
+        cells = values.to_numpy(dtype=object)
+    elif column.kind == "number":
+        cells = values.to_numpy(dtype=np.float64) + 0.0  # -0.0 becomes 0.0
+    elif values.dtype.kind == "M":
+        cells = values.to_numpy(dtype="datetime64[us]").view(np.int64)
+    else:
+        cells = np.where(present, values.to_numpy(), 0).astype(np.int64)
+    return np.where(present, pd.util.hash_array(cells), np.uint64(0))
+
+
+def _weighted(hashes: Keys, number: int) -> Keys:
+    """Give equal values of different inputs different hashes."""
+    first, second = np.random.default_rng(number).integers(1, 2**63, 2, dtype=np.uint64)
+    with np.errstate(over="ignore"):
+        weighted: Keys = (hashes ^ first) * (second | np.uint64(1))
+    return weighted
+
+
+def _contains(keys: Keys, values: Keys) -> npt.NDArray[np.bool_]:
+    """Return for each value whether it is among the keys."""
+    return np.asarray(pd.Series(values).isin(keys))
+
+
+def adversarial_validation(train: Rows, test: Rows, contract: Contract, rows: int, seed: int) -> dict[str, Any] | None:
     """Train a model to distinguish test rows from training rows, without dates, which identify the part trivially.
 
     It is fitted on half of at most `rows` rows of each part and evaluated on the other half.
@@ -83,7 +116,7 @@ def adversarial_validation(
     if not names:
         return None
     random = np.random.default_rng(seed)
-    drawn = [part.iloc[random.permutation(len(part))[:rows]] for part in (train, test)]
+    drawn = [part.take(random.permutation(part.n_rows)[:rows], names) for part in (train, test)]
     is_test = np.repeat([False, True], [len(part) for part in drawn])
     both = pd.concat(drawn, ignore_index=True)
     X = np.column_stack(

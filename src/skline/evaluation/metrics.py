@@ -1,29 +1,23 @@
 """The registry of metrics: its entries are what metrics.json, the gates, the report, the model card and the page show.
 
-To add a metric, add one `Metric` to `METRICS` (or call `register`). A metric that is not a finite number is an error.
+To add a metric, add one `Metric` to `METRICS` (or call `register`). `skline.evaluation.metric_values` computes them.
 """
 
-import math
-import warnings
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, TypeVar
 
 import numpy as np
 from sklearn import metrics as sk
-from sklearn.exceptions import UndefinedMetricWarning
 
-from skline.errors import SklineError
 from skline.evaluation.resampling import (
     BinaryResamples,
     BinarySample,
-    Draws,
     Floats,
     MulticlassResamples,
     MulticlassSample,
     RegressionResamples,
     RegressionSample,
-    Sample,
     Task,
     average_precision,
     roc_auc,
@@ -291,71 +285,19 @@ HEADLINE_METRICS: dict[Task, tuple[str, ...]] = {
 }
 
 
-def compute_metrics(sample: Sample) -> dict[str, float]:
-    """Compute every metric of the sample's task.
-
-    Raises
-    ------
-    SklineError
-        Naming the metrics that are NaN or infinite.
-    """
-    values = {metric.name: float(computation.exact(sample)) for metric, computation in _computations(sample.task)}
-    broken = {name: value for name, value in values.items() if not math.isfinite(value)}
-    if broken:
-        raise SklineError(
-            f"evaluate: {broken}: a metric must be a finite number; "
-            "check for missing or infinite predictions, and for a test part with too few rows"
-        )
-    return values
-
-
-def compute_resampled_metrics(
-    sample: Sample, draws: Draws, only: str | None = None, leave_out: Collection[str] = ()
-) -> dict[str, Floats]:
-    """Compute metrics of many resamples at once.
-
-    Parameters
-    ----------
-    sample : Sample
-    draws : array of shape (n_resamples, n_drawn)
-        Row numbers of each resample.
-    only : str, optional
-        The one metric to compute; default: every metric of the sample's task.
-    leave_out : collection of str
-        Metrics not to compute.
-
-    Returns
-    -------
-    Metric → float64 of shape (n_resamples,); NaN where a resample has no value, such as an area of one class alone.
-    """
-    resamples = sample.resample(draws)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return {
-            metric.name: _one_by_one(computation, sample, draws)
-            if computation.resampled is None
-            else computation.resampled(resamples)
-            for metric, computation in _computations(sample.task)
-            if only in (None, metric.name) and metric.name not in leave_out
-        }
-
-
-def closed_form_intervals(sample: Sample, confidence: float) -> dict[str, tuple[float, float] | None]:
-    """Return the intervals of the metrics whose interval is no bootstrap; None for those that have none."""
-    return {
-        metric.name: None if computation.interval is None else computation.interval(sample, confidence)
-        for metric, computation in _computations(sample.task)
-        if computation.interval != "bootstrap"
-    }
+def closed_form_metrics(task: Task) -> frozenset[str]:
+    """Return the names of a task's metrics whose interval is no bootstrap."""
+    return frozenset(metric.name for metric, computation in computations(task) if computation.interval != "bootstrap")
 
 
 def without_interval(task: Task) -> list[str]:
     """Return the names of a task's metrics that have no interval by definition."""
-    return [metric.name for metric, computation in _computations(task) if computation.interval is None]
+    return [metric.name for metric, computation in computations(task) if computation.interval is None]
 
 
 def metrics_of(task: Task) -> tuple[Metric, ...]:
     """Return the metrics that a task has, in the order of the registry."""
-    return tuple(metric for metric, _ in _computations(task))
+    return tuple(metric for metric, _ in computations(task))
 
 
 def comparison_metrics(task: Task) -> tuple[str, ...]:
@@ -398,19 +340,7 @@ def register(metric: Metric) -> None:
     METRICS[metric.name] = metric
 
 
-def _computations(task: Task) -> list[tuple[Metric, Computation[Any, Any]]]:
+def computations(task: Task) -> list[tuple[Metric, Computation[Any, Any]]]:
+    """Return the metrics that a task has, each with how it is computed."""
     pairs = ((metric, metric.computation(task)) for metric in METRICS.values())
     return [(metric, computation) for metric, computation in pairs if computation is not None]
-
-
-def _one_by_one(computation: Computation[Any, Any], sample: Sample, draws: Draws) -> Floats:
-    """Compute a metric that has no `resampled` function: call `exact` for each resample."""
-    values = np.full(len(draws), np.nan)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        for index, rows in enumerate(draws):
-            try:
-                values[index] = computation.exact(sample.take(rows))
-            except ValueError:
-                continue
-    return values

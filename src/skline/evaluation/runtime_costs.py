@@ -4,13 +4,13 @@ Processor time, of all threads of this process, does not count the time in which
 that it hardly depends on the load of the machine. It depends on the machine itself.
 """
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from time import process_time
 from typing import Any
 
+import psutil
 from pydantic import BaseModel, ConfigDict
 
 from skline.artifact import Artifact
@@ -81,11 +81,6 @@ def _row_scorer(artifact: Artifact) -> Callable[[dict[str, Any]], Any]:
 
 
 def resident_megabytes() -> float:
-    """Return the resident memory of this process; on systems without /proc its maximum so far."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
+    """Return the resident memory of this process."""
+    resident: int = psutil.Process().memory_info().rss
+    return resident / 2**20

@@ -1,22 +1,50 @@
 """How the comparison metric varies over other fits of the same pipeline: with other seeds, and on fewer rows."""
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.evaluation.bootstrap import metric_value
 from skline.evaluation.resampling import make_sample
+from skline.parallel import LOCAL, Workers
 from skline.scoring.reference import score_frame
 from skline.tuning.tune import clone_untuned
 
 SHARES = (0.1, 0.25, 0.5)
 
 
+@dataclass(frozen=True)
+class Parts:
+    """What every fit needs: the pipeline without its tuning, both parts, and the metric."""
+
+    pipeline: Pipeline
+    train: pd.DataFrame
+    test: pd.DataFrame
+    contract: Contract
+    metric: str
+
+
+class Refit(NamedTuple):
+    """A fit with a seed, or with the pipeline's own; on the rows at these positions, or on all."""
+
+    seed: int | None = None
+    rows: npt.NDArray[np.intp] | None = None
+
+
 def fit_with_seeds(
-    pipeline: Pipeline, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, metric: str, count: int, seed: int
+    pipeline: Pipeline,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    contract: Contract,
+    metric: str,
+    count: int,
+    seed: int,
+    workers: Workers = LOCAL,
 ) -> dict[str, Any]:
     """Fit `count` times with the seeds after `seed`.
 
@@ -24,10 +52,8 @@ def fit_with_seeds(
     -------
     dict with the `metric`, its `values` on the test part, their `mean`, `std` (None of one fit) and `range`.
     """
-    values = [
-        _fit_and_measure(clone_untuned(pipeline, seed + 1 + index), train, test, contract, metric)
-        for index in range(count)
-    ]
+    parts = Parts(clone_untuned(pipeline), train, test, contract, metric)
+    values = list(workers.map(fit_and_measure, parts, (Refit(seed + 1 + index) for index in range(count))))
     return {
         "metric": metric,
         "values": values,
@@ -38,7 +64,13 @@ def fit_with_seeds(
 
 
 def learning_curve(
-    pipeline: Pipeline, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, metric: str, seed: int
+    pipeline: Pipeline,
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    contract: Contract,
+    metric: str,
+    seed: int,
+    workers: Workers = LOCAL,
 ) -> list[dict[str, float]]:
     """Fit on growing shares of the training rows, drawn by `seed`, each within the next.
 
@@ -46,23 +78,20 @@ def learning_curve(
     -------
     One dict a share: the number of `rows`, and the metric's `value` on the test part.
     """
-    order = np.random.default_rng(seed).permutation(len(train))
-    points = []
-    for share in SHARES:
-        rows = train.iloc[np.sort(order[: max(2, round(share * len(train)))])]
-        points.append(
-            {"rows": len(rows), "value": _fit_and_measure(clone_untuned(pipeline), rows, test, contract, metric)}
-        )
-    return points
+    order = np.random.default_rng(seed).permutation(len(train)).astype(np.intp)
+    shares = [np.sort(order[: max(2, round(share * len(train)))]) for share in SHARES]
+    parts = Parts(clone_untuned(pipeline), train, test, contract, metric)
+    values = workers.map(fit_and_measure, parts, (Refit(rows=rows) for rows in shares))
+    return [{"rows": len(rows), "value": value} for rows, value in zip(shares, values, strict=True)]
 
 
-def _fit_and_measure(
-    pipeline: Pipeline, train: pd.DataFrame, test: pd.DataFrame, contract: Contract, metric: str
-) -> float:
+def fit_and_measure(parts: Parts, refit: Refit) -> float:
     """Fit, and return the metric on the test part.
 
     There is no calibration and no threshold: they depend on the validation part, not on the seed.
     """
+    pipeline, contract = clone_untuned(parts.pipeline, refit.seed), parts.contract
+    train = parts.train if refit.rows is None else parts.train.iloc[refit.rows]
     pipeline.fit(train[contract.input_names], train[contract.target.name].to_numpy())
-    scores = score_frame(pipeline, test[contract.input_names])
-    return metric_value(make_sample(test[contract.target.name].to_numpy(), scores, contract, 0.5), metric)
+    scores = score_frame(pipeline, parts.test[contract.input_names])
+    return metric_value(make_sample(parts.test[contract.target.name].to_numpy(), scores, contract, 0.5), parts.metric)

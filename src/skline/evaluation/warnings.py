@@ -1,4 +1,4 @@
-"""What a reader of the verdict must know about a regression although no gate limits it: gates compare with baselines.
+"""What a reader of the verdict must know about a model although no gate limits it: gates compare with baselines.
 
 Reference: given the validation rows, the coverage of a split conformal interval varies around its level like a Beta
 variable, whose variance is about level · (1 - level) / rows (Vovk 2012, "Conditional validity of inductive conformal
@@ -12,6 +12,8 @@ from typing import Any
 from skline.reporting.format import format_number
 
 Z95 = 1.96
+#: Recall below which a model is said to find hardly any positive row.
+FEW_FOUND = 0.1
 
 
 def find_warnings(metrics: Mapping[str, Any], details: Mapping[str, Any], parts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -22,7 +24,22 @@ def find_warnings(metrics: Mapping[str, Any], details: Mapping[str, Any], parts:
     metrics, details, parts : mapping
         reports/metrics.json, evaluation.json and split.json.
     """
-    return (*_warn_of_r2(metrics, parts), *_warn_of_coverage(details, parts))
+    return (
+        *_warn_of_recall(metrics, details),
+        *_warn_of_r2(metrics, parts),
+        *_warn_of_coverage(details, parts),
+    )
+
+
+def _warn_of_recall(metrics: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[str]:
+    """Warn of a binary model that predicts the positive class for hardly any of its rows."""
+    recall, threshold = (metrics.get("model") or {}).get("recall"), details.get("threshold")
+    if threshold is not None and recall is not None and recall < FEW_FOUND:
+        yield (
+            f"recall is {format_number(recall)} at the threshold {threshold:g}: the prediction is positive for fewer "
+            "than one in ten of the positive rows. `skline threshold` shows what other thresholds give, and "
+            "train.threshold in params.yaml sets one; probabilities do not depend on it"
+        )
 
 
 def _warn_of_r2(metrics: Mapping[str, Any], parts: Mapping[str, Any]) -> Iterator[str]:
@@ -46,7 +63,8 @@ def _warn_of_coverage(details: Mapping[str, Any], parts: Mapping[str, Any]) -> I
         yield (
             f"the prediction interval is designed to hold {level:.0%} of true values and holds {share:.1%} "
             f"({covered['low']:.1%} to {covered['high']:.1%}) of the test part: do not rely on it. "
-            f"{_describe_means(parts)}Intervals hold for rows like those of the validation part"
+            f"{_describe_means(parts)}Intervals hold for rows like those of the validation part: where the target "
+            "drifts, move the cuts so that this part is closer to the test part, or set a higher train.interval"
         )
 
 

@@ -6,6 +6,7 @@ module to load a model without a plan.
 """
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Self
 
 import numpy as np
@@ -64,18 +65,25 @@ class _Boosting(BaseEstimator):  # type: ignore[misc]
         self.validation_fraction = validation_fraction
         self.random_state = random_state
 
-    def _fit(self, X: Any, y: npt.NDArray[Any], codes: Codes | None) -> None:
-        """Fit the library's estimator on an array; `codes` are the classes to stratify by."""
+    def _fit(self, X: Any, y: npt.NDArray[Any], codes: Codes | None, sample_weight: Any) -> None:
+        """Fit the library's estimator on an array; `codes` are the classes to stratify by.
+
+        Weights, float64 of shape (n_rows,) or None, are those of the rows that are fitted on and not held out.
+        """
         X = np.asarray(X, dtype=np.float64)
         self.n_features_in_ = X.shape[1]
         model, fit_params = configured(
             clone(self.estimator), X.shape[1], self.categories, self.monotone, self.random_state
         )
+        weights = None if sample_weight is None else np.asarray(sample_weight, dtype=np.float64)
         if self.early_stopping_rounds is not None:
             held_out = held_out_rows(len(X), codes, self.validation_fraction, self.random_state)
             model.set_params(early_stopping_rounds=self.early_stopping_rounds)
-            fit_params |= evaluation_rows(model, X[held_out], y[held_out])
-            X, y = X[~held_out], y[~held_out]
+            held_out_weights = None if weights is None else weights[held_out]
+            fit_params |= evaluation_rows(model, X[held_out], y[held_out], held_out_weights)
+            X, y, weights = X[~held_out], y[~held_out], None if weights is None else weights[~held_out]
+        if weights is not None:
+            fit_params["sample_weight"] = weights
         self.estimator_ = model.fit(X, y, **fit_params)
 
 
@@ -88,13 +96,13 @@ class BoostingClassifier(ClassifierMixin, _Boosting):  # type: ignore[misc]
         In sorted order; the library's estimator is fitted on their positions.
     """
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit on X, float64 of shape (n_rows, n_columns), and the classes y of shape (n_rows,)."""
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on X, float64 of shape (n_rows, n_columns), and the classes y of shape (n_rows,), perhaps weighted."""
         check_classification_targets(y)
         self.classes_, codes = np.unique(np.asarray(y), return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"the target has only the class {self.classes_.tolist()[0]!r}; a classifier needs two")
-        self._fit(X, codes, codes)
+        self._fit(X, codes, codes, sample_weight)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -114,9 +122,9 @@ class BoostingClassifier(ClassifierMixin, _Boosting):  # type: ignore[misc]
 class BoostingRegressor(RegressorMixin, _Boosting):  # type: ignore[misc]
     """A regressor of LightGBM, XGBoost or CatBoost; see _Boosting for the parameters."""
 
-    def fit(self, X: Any, y: Any) -> Self:
-        """Fit on X, float64 of shape (n_rows, n_columns), and the numbers y of shape (n_rows,)."""
-        self._fit(X, np.asarray(y, dtype=np.float64), None)
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit on X, float64 of shape (n_rows, n_columns), and the numbers y of shape (n_rows,), perhaps weighted."""
+        self._fit(X, np.asarray(y, dtype=np.float64), None, sample_weight)
         return self
 
     def predict(self, X: Any) -> npt.NDArray[Any]:
@@ -174,9 +182,19 @@ def library_of(model: Any) -> str:
     return type(model).__module__.partition(".")[0]
 
 
-def evaluation_rows(model: Any, X: npt.NDArray[Any], y: npt.NDArray[Any]) -> dict[str, Any]:
-    """Return the rows for early stopping as arguments of `fit`."""
-    return {"eval_X": X, "eval_y": y} if library_of(model) == "lightgbm" else {"eval_set": [(X, y)]}
+def evaluation_rows(
+    model: Any, X: npt.NDArray[Any], y: npt.NDArray[Any], weights: npt.NDArray[np.float64] | None
+) -> dict[str, Any]:
+    """Return the rows for early stopping, and their weights, as arguments of `fit`."""
+    match library_of(model):
+        case "lightgbm":
+            weighted: dict[str, Any] = {} if weights is None else {"eval_sample_weight": [weights]}
+            return {"eval_X": X, "eval_y": y} | weighted
+        case "catboost" if weights is not None:
+            return {"eval_set": import_module("catboost").Pool(X, y, weight=weights)}
+        case "xgboost" if weights is not None:
+            return {"eval_set": [(X, y)], "sample_weight_eval_set": [weights]}
+    return {"eval_set": [(X, y)]}
 
 
 def held_out_rows(n_rows: int, codes: Codes | None, fraction: float, seed: int | None) -> npt.NDArray[np.bool_]:

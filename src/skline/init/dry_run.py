@@ -16,6 +16,7 @@ from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.table import InspectedTable
 from skline.settings.source import Source, with_source_format
 from skline.sources.cleaning import trimmed
+from skline.stages.derived_columns import Columns
 from skline.stages.ingest import ingest
 from skline.stages.validate import check_quarantine, validate
 
@@ -65,7 +66,8 @@ def dry_run(
 
     source = Source.model_validate(table.source)
     cells = trimmed(table.cells, ("",))[0] if source.trim else table.cells
-    raw = ingest(cells, cells.column_names, with_source_format(contract, source), {}, prepare, table.source["uri"])
+    described = with_source_format(contract, source)
+    raw = ingest(cells, Columns(cells.column_names, described, {}, prepare, source=table.source["uri"]))
     result = validate(raw.table, raw.unparsed, module.Labelled, contract)
     check_quarantine(result.report, 0.01)
     remarks = []

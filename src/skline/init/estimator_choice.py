@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from joblib import parallel_config
 from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
@@ -24,6 +25,7 @@ from skline.init.codegen.estimators import FAMILIES, Estimator, Family, TargetSu
 from skline.init.codegen.libraries import require_library
 from skline.init.codegen.pipeline_source import render_pipeline
 from skline.init.dry_run import imported_source
+from skline.reporting.format import format_number
 from skline.stages.progress import show_elapsed
 from skline.stages.train import set_params
 
@@ -102,18 +104,25 @@ def choose_estimator(
         n_folds = measure(candidates, sample, contract, folds, started + seconds)
     best = min(candidates, key=lambda candidate: candidate.loss)
     if not n_folds:
-        lines = (f"estimator: {default.describe()} (the comparison did not end within {seconds:g} seconds)",)
-        return EstimatorChoice(default, (), lines)
+        line = f"estimator: {default.describe()} (the comparison did not end within {seconds:g} seconds; "
+        line += f"--seconds {4 * math.ceil(seconds)} lets it take longer)"
+        return EstimatorChoice(default, (), (line,))
     if math.isinf(best.loss):
         head = f"estimator: {default.describe()} (no estimator could be compared)"
         return EstimatorChoice(default, (), (head, *describe(candidates, best)))
     metric = "RMSE" if contract.task == "regression" else "log loss"
+    others = "" if len(candidates) < 2 else "; + says how much more it is, ± the standard error"
     head = (
-        f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {n_folds} folds of "
-        f"{len(sample):,} training rows ({time.monotonic() - started:.0f} s)"
+        f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {n_folds} "
+        f"{'fold' if n_folds == 1 else 'folds'} of {len(sample):,} training rows ({time.monotonic() - started:.0f} s"
+        + (f"; there was no time for {len(folds) - n_folds} more" if n_folds < len(folds) else "")
+        + f"{others})"
     )
     test_share = float(np.mean([len(test) / (len(train) + len(test)) for train, test in folds]))
-    return EstimatorChoice(best.estimator, best.excluded, (head, *describe(candidates, best, test_share)))
+    lines = describe(candidates, best, test_share)
+    if any(not candidate.estimator.days for candidate in candidates):
+        lines.append(describe_trends(trends, contract))
+    return EstimatorChoice(best.estimator, best.excluded, (head, *lines))
 
 
 def requested_family(name: str | None) -> Family | None:
@@ -240,7 +249,9 @@ def score(pipeline: Any, contract: Contract, train: pd.DataFrame, test: pd.DataF
     inputs, target = contract.input_names, contract.target.name
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of convergence and rare classes: a bad fit shows in the loss
-        pipeline.fit(train[inputs], train[target].to_numpy())
+        # The number of threads does not change the trees of a forest; their predictions are added in one thread.
+        with parallel_config("threading", n_jobs=-1):
+            pipeline.fit(train[inputs], train[target].to_numpy())
         if contract.task == "regression":
             errors = pipeline.predict(test[inputs]) - test[target].to_numpy(dtype=np.float64)
             return float(np.sqrt(np.mean(errors**2)))
@@ -264,19 +275,28 @@ def corrected_error(differences: npt.NDArray[np.float64], test_share: float) -> 
 
 
 def describe(candidates: Sequence[Candidate], best: Candidate, test_share: float = 1 / FOLDS) -> list[str]:
-    """Return a line for each candidate, the best first: the mean loss and its difference to the best.
+    """Return a line for each candidate, the best first: the mean loss and its difference to the best, ± its error.
 
     `test_share` is the mean share of test rows in the folds.
     """
     lines = []
+    width = max(len(candidate.estimator.describe()) for candidate in candidates)
     for candidate in sorted(candidates, key=lambda one: one.loss):
-        text = f"  {candidate.estimator.describe():45}"
+        text = f"  {candidate.estimator.describe():{width}}"
         if candidate.failure:
             lines.append(f"{text} failed: {candidate.failure}")
             continue
-        text += f" {candidate.loss:10.4g}"
+        text += f" {format_number(candidate.loss):>10}"
         if candidate is not best:
             differences = np.array(candidate.losses) - np.array(best.losses)
-            text += f"  {differences.mean():+.3g} ± {corrected_error(differences, test_share):.2g}"
+            text += f"  {differences.mean():+.3g}"
+            text += f" ± {corrected_error(differences, test_share):.2g}" if len(differences) > 1 else ""
         lines.append(text)
     return lines
+
+
+def describe_trends(trends: Sequence[str], contract: Contract) -> str:
+    """Say which inputs are trends, and why the candidates are compared without them too."""
+    dates = [column.name for column in contract.inputs if column.kind in ("date", "datetime")]
+    names = [*trends, *([f"the number of the day of {', '.join(dates)}"] if dates else [])]
+    return f"  trends: {', '.join(names)}; later rows may have values beyond those of the training part"

@@ -1,14 +1,17 @@
 """Infer everything that a project needs to know of a table, and render its files. Writes nothing into the project."""
 
 import dataclasses
+import datetime as dt
 import difflib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from skline import clock
 from skline.contract.derive import derive_module
 from skline.contract.spec import Contract
 from skline.errors import SklineError
@@ -19,10 +22,11 @@ from skline.init.codegen.source_and_params import render_params, render_source
 from skline.init.dry_run import dry_run, imported_source
 from skline.init.estimator_choice import choose_estimator, requested_family
 from skline.init.inference.column_guess import ColumnGuess
-from skline.init.inference.features import describe_input, whole_number_remarks
+from skline.init.inference.features import describe_input, stand_in_remarks, whole_number_remarks
 from skline.init.inference.gates import choose_gates
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
+from skline.init.inference.retraining import choose_retraining
 from skline.init.inference.roles import (
     assign_ids,
     doubt_random_split,
@@ -33,9 +37,11 @@ from skline.init.inference.roles import (
 )
 from skline.init.inference.split import choose_split, training_part
 from skline.init.inference.table import InspectedTable, inspect_table
-from skline.init.inference.task import TaskChoice, choose_task, rare_class_remark
+from skline.init.inference.task import TaskChoice, choose_task, few_rows_remarks, rare_class_remark
 from skline.paths import PARAMS
 from skline.sources import sql
+from skline.sources.many_files import split_pattern
+from skline.stages.progress import show_elapsed
 
 #: The option that a remark names if the first line may be a row.
 NO_HEADER = "--no-header"
@@ -57,6 +63,8 @@ class InitOptions:
     delimiter: str | None = None
     encoding: str | None = None
     query: str | None = None
+    #: Further settings of the section `source`; those of a kind of source are a mapping under its name.
+    settings: Mapping[str, Any] = field(default_factory=dict)
     force: bool = False
     member: str | None = None
     sheet: str | None = None
@@ -76,7 +84,13 @@ class InitOptions:
         given = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         flags = {"header": not self.no_header, "quotes": not self.no_quotes}
         given |= {name: value for name, value in flags.items() if not value}
+        given |= {name: value for name, value in self.settings.items() if not isinstance(value, Mapping)}
         return given | ({"rename_duplicates": True} if self.rename_duplicates else {})
+
+    def address(self, uri: str) -> dict[str, Any]:
+        """Return the section `source` as it is given, with an address for the table."""
+        query = {} if self.query is None else {"query": self.query}
+        return {"uri": uri} | query | dict(self.settings)
 
 
 @dataclass
@@ -88,6 +102,7 @@ class InitPlan:
     task: TaskChoice
     contract: Contract
     split: str
+    retraining: str | None
     estimator: tuple[str, ...]
     remarks: list[str]
     n_rows: int
@@ -95,8 +110,8 @@ class InitPlan:
     title: str
 
 
-def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
-    """Infer columns, task, split and gates, render the files, and try the contract on the table.
+def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | None = None) -> InitPlan:
+    """Infer columns, task, split, gates and policy of retraining, render the files, and try the contract on the table.
 
     Parameters
     ----------
@@ -105,6 +120,8 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
     uri : str
         What `source.uri` in params.yaml will be.
     options : InitOptions
+    now : datetime, optional
+        UTC; the current time if it is not given.
 
     Raises
     ------
@@ -112,45 +129,56 @@ def make_plan(path: Path, uri: str, options: InitOptions) -> InitPlan:
         If no model can be trained on the table, or an option does not fit it.
     """
     family = requested_family(options.estimator)
-    table = inspect_table(path, uri, options.source_settings(), options.query)
-    table_name = Path(uri).name if options.query is None else sql.database_name(uri)
+    with show_elapsed("read the table and infer its columns"):
+        table = inspect_table(path, options.address(uri), options.source_settings())
+    table_name = _table_name(uri, options.query)
     guesses, target = table.guesses, _column(table, options.target, "--target")
     for option in ("time", "group", "id"):
         if (requested := getattr(options, option)) is not None:
             _column(table, requested, f"--{option}")
     task = _declare_target(target, options.task)
-    time = _assign_roles(table, target, task, options)
+    with show_elapsed("look for ids and leaks"):
+        time = _assign_roles(table, target, task, options)
     event_time = _event_time_column(guesses, time)
     for guess in guesses:
         if guess.role == "input":
             describe_input(guess)
     name = _project_name(options.name or table_name.split(".")[0])
     source_text = render_source(event_time.name if event_time else None, time.name if time else None)
-    contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
+    with show_elapsed("try the contract on the table"):
+        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     by_group = any(guess.role == "group" for guess in guesses)
     split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    while _exclude_empty_in_training(guesses, training_part(rows, contract, split)):
+    training = training_part(rows, contract, split)
+    while _exclude_empty_in_training(guesses, training):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
         split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    choice = choose_estimator(training_part(rows, contract, split), contract, split, options.seconds, family)
+        training = training_part(rows, contract, split)
+    choice = choose_estimator(training, contract, split, options.seconds, family)
     if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     title, test_rows = f"{to_words(name)}: {to_words(target.name)}", len(rows) // 5
     gates = choose_gates(rows[contract.target.name], contract.task, test_rows)
+    newest = rows[contract.by_role("time").name].max().to_pydatetime() if contract.with_role("time") else None
+    retraining = choose_retraining(split, newest, (now or clock.now()).replace(tzinfo=None))
+    source = {**table.source, **retraining.source}
     files = {
         project.CONTRACT: contract_text,
         project.SOURCE: source_text,
         project.PIPELINE: render_pipeline(contract, choice.estimator),
-        PARAMS: render_params(name, title, table.source, split, gates, test_rows, contract.task),
+        PARAMS: render_params(name, title, source, split, gates, test_rows, contract.task, retraining.retrain),
     }
     rare = rare_class_remark(rows[contract.target.name], contract)
-    remarks = [*table.remarks, *remarks, *filter(None, (doubt, rare)), *whole_number_remarks(guesses)]
+    few = few_rows_remarks(rows[contract.target.name], contract)
+    remarks = [*table.remarks, *remarks, *filter(None, (doubt, rare)), *few, *whole_number_remarks(guesses)]
+    remarks += [*stand_in_remarks(guesses), *retraining.remarks]
     return InitPlan(
         files,
         guesses,
         task,
         contract,
         f"{split['kind']} ({reason})",
+        retraining.line,
         choice.lines,
         remarks,
         table.n_rows,
@@ -247,7 +275,7 @@ def _assign_roles(
         group.doubts[-1:] = [f"if rows with the same value must stay together in the split, add --group {group.name!r}"]
         group = None
     assign_ids(guesses, options.id, table.repeated)
-    exclude_useless(guesses, target)
+    exclude_useless(guesses, target, time)
     inputs = [guess for guess in guesses if guess.role == "input"]
     for leak in find_leaks(inputs, target, classes=task.task != "regression"):
         for guess in guesses:
@@ -279,6 +307,11 @@ def _event_time_column(guesses: list[ColumnGuess], time: ColumnGuess | None) -> 
     return dataclasses.replace(
         time, name=name, role="time", reasons=[f"copy of {time.name!r}, for the split"], doubts=[], notation=None
     )
+
+
+def _table_name(uri: str, query: str | None) -> str:
+    """Return the name of a file, of the folder of a pattern, or of a database."""
+    return Path(split_pattern(uri)[0]).name if query is None else sql.database_name(uri)
 
 
 def _project_name(name: str) -> str:

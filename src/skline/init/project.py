@@ -11,7 +11,7 @@ from typing import Any
 
 from skline import paths
 from skline.errors import SklineError
-from skline.files import write_bytes, write_json, write_text
+from skline.files import write_json, write_text
 from skline.init import pyproject
 
 #: The files that init writes, with params.yaml.
@@ -32,35 +32,6 @@ def check_root(root: Path) -> None:
     required = ("dvc.yaml", "pyproject.toml", "src/model")
     if missing := [name for name in required if not (root / name).exists()]:
         raise SklineError(f"this folder has no {', no '.join(missing)}; run `skline init` in the root of the project")
-
-
-def project_table_path(root: Path, path: Path) -> Path:
-    """Return the table's path in the project: its own if it is in data/source, else data/source/NAME."""
-    folder = (root / "data/source").resolve()
-    resolved = path.expanduser().resolve()
-    return Path("data/source") / (resolved.relative_to(folder) if resolved.is_relative_to(folder) else resolved.name)
-
-
-def reject_other_table(root: Path, path: Path, destination: Path) -> None:
-    """Raise SklineError if a different file exists where the table would be copied to."""
-    if (root / destination).exists() and not _is_same_file(root / destination, path):
-        raise SklineError(
-            f"{destination} exists and differs from {path}. Nothing was written. Use --force to replace it, or rename "
-            "one of the two"
-        )
-
-
-def copy_table(root: Path, path: Path, destination: Path) -> list[str]:
-    """Copy the table into the project; returns what was done."""
-    target = root / destination
-    if target.exists() and _is_same_file(target, path):
-        return []
-    write_bytes(target, path.read_bytes())
-    return [f"copied {path} to {destination}"]
-
-
-def _is_same_file(one: Path, other: Path) -> bool:
-    return one.samefile(other) or one.read_bytes() == other.read_bytes()
 
 
 def reject_edited_files(root: Path) -> None:

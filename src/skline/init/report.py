@@ -4,6 +4,11 @@ from skline.init.inference.column_guess import ColumnGuess
 from skline.init.plan import InitPlan
 
 MAX_COLUMN_WIDTH = 40
+#: No statistic of a table answers it.
+INPUTS_QUESTION = (
+    "Of every input: is its value known when a prediction is requested? If not, remove it from Inputs of "
+    "src/model/contract.py."
+)
 
 
 def plan_report(plan: InitPlan, actions: list[str]) -> str:
@@ -16,9 +21,11 @@ def plan_report(plan: InitPlan, actions: list[str]) -> str:
             f"{plan.n_rows:,} rows, {inputs} inputs",
             f"task: {plan.task.task} ({plan.task.reason})",
             f"split: {plan.split}",
+            *([] if plan.retraining is None else [f"retraining: {plan.retraining}"]),
             *plan.estimator,
             "",
             review_notes(plan.guesses, plan.remarks),
+            INPUTS_QUESTION,
             "",
             *(actions or ["Nothing changed: the project already has these files."]),
             "Next: read src/model/contract.py, then run `uv run dvc repro` and `uv run skline serve`",

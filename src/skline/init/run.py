@@ -1,14 +1,23 @@
 """`skline init`: set the project up for a table. Nothing is written unless the whole plan works."""
 
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 
 from skline import engine, paths
 from skline.errors import SklineError
-from skline.init import project, pyproject
+from skline.init import project, pyproject, table_copy
+from skline.init.codegen.libraries import LIBRARIES
 from skline.init.plan import InitOptions, make_plan
 from skline.init.report import plan_report
+from skline.settings.project import read_source_section
 from skline.settings.source import Source
-from skline.sources.locate import PACKAGE, local_table
+from skline.settings.source_kinds import PAGE, kind_of
+from skline.sources.dialect import detect_dialect
+from skline.sources.files import has_several_files
+from skline.sources.kinds import table_source
+from skline.sources.locate import PACKAGE
+from skline.sources.unreadable import readable_rows
 
 
 def init(root: Path, options: InitOptions) -> None:
@@ -23,13 +32,22 @@ def init(root: Path, options: InitOptions) -> None:
     project.check_root(root)
     if not options.force:
         project.reject_edited_files(root)
-    remote = _is_remote(options.table)
-    with local_table(source_settings(options)) as path:
-        copy = None if remote else project.project_table_path(root, path)
-        if copy is not None and not options.force:
-            project.reject_other_table(root, path, copy)
-        plan = make_plan(path, options.table if copy is None else copy.as_posix(), options)
-        actions = [] if copy is None else project.copy_table(root, path, copy)
+    source = source_settings(options)
+    copy = None if _is_remote(options.table) else table_copy.plan_copy(root, options.table)
+    if copy is not None:
+        table_copy.reject_further_files(root, copy)
+        if not options.force:
+            table_copy.reject_other_tables(root, copy)
+    remarks: list[str] = []
+    with table_source(source).first_of_several() as first:
+        if first is not None:
+            options, remarks = with_dialect(options, first)
+            source = as_written(source_settings(options))
+    with table_source(source).local() as table, readable_rows(table.path, remarks.append) as path:
+        options = with_page_columns(options, source, table.lineage)
+        plan = make_plan(path, options.table if copy is None else copy.uri, options)
+        actions = [] if copy is None else table_copy.copy_files(root, copy)
+    plan.remarks[:0] = remarks
     declared = (root / paths.PYPROJECT).read_bytes()
     actions += project.write_files(root, plan.files)
     actions += pyproject.set_name(root, plan.name)
@@ -40,20 +58,44 @@ def init(root: Path, options: InitOptions) -> None:
         actions.append(f"recorded in {paths.ENGINE} that skline {engine.version()} makes the results")
     actions += project.prepare_repository(root)
     if copy is not None:
-        actions += project.track_table(root, copy)
+        actions += table_copy.track_copy(root, copy)
+    if options.estimator in LIBRARIES:
+        actions.append(
+            f"the image needs {options.estimator} too: once `dvc repro` has run, `uv run just requirements` writes it "
+            "into requirements/serving.txt"
+        )
     print(plan_report(plan, actions))
 
 
 def source_settings(options: InitOptions) -> Source:
     """Return where the table is, as settings; raises SklineError if it is a local file that does not exist."""
-    if not _is_remote(options.table) and Path(options.table).expanduser().is_dir():
-        raise SklineError(f"{options.table} is a folder; name a file in it")
-    if not _is_remote(options.table) and not Path(options.table).expanduser().is_file():
+    is_local = not _is_remote(options.table) and not has_several_files(options.table)
+    if is_local and not Path(options.table).expanduser().is_file():
         raise SklineError(
-            f"there is no file {options.table!r}; name a CSV, TSV, Excel or Parquet file, plain or compressed (gz, "
-            "zip), a URL, or a database URL with --query"
+            f"there is no file {options.table!r}; name a CSV, TSV, Excel, JSON lines or Parquet file, plain or "
+            "compressed (gz, zip, zst), a folder or a pattern of such files, a URL, or a database URL with --query"
         )
-    return Source(uri=options.table, query=options.query)
+    return read_source_section(options.address(options.table))
+
+
+def with_dialect(options: InitOptions, first: Path) -> tuple[InitOptions, list[str]]:
+    """Return the options with the dialect of the first of several files, and remarks about it."""
+    dialect = detect_dialect(first, options.source_settings())
+    remarks = [f"{first.name}: {remark}" for remark in dialect.remarks]
+    return dataclasses.replace(options, settings={**options.settings, **dialect.source}), remarks
+
+
+def with_page_columns(options: InitOptions, source: Source, lineage: Mapping[str, object]) -> InitOptions:
+    """Return the options with the columns of a web page's table, so that a change of them is noticed later."""
+    if kind_of(source.uri) is not PAGE:
+        return options
+    page = {**options.settings.get("page", {}), "columns": lineage["columns"]}
+    return dataclasses.replace(options, settings={**options.settings, "page": page})
+
+
+def as_written(source: Source) -> Source:
+    """Return settings with which cells are read as they are written: each column decides what they mean in it."""
+    return source.model_copy(update={"missing": ("",), "trim": False})
 
 
 def _is_remote(table: str) -> bool:

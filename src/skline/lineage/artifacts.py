@@ -17,7 +17,7 @@ from skline.files import read_json_lines
 from skline.registry.versions import Registry
 from skline.release.fetching import fetch_version
 from skline.release.journal import read_journal
-from skline.release.manifest import Arm, read_manifest
+from skline.release.manifest import Arm, Release, read_manifest
 from skline.release.registered import RegisteredVersion
 from skline.release.store import ReleaseStore
 
@@ -129,13 +129,17 @@ class ArtifactStore:
         except InvalidArtifact:
             return None
 
-    def _arms(self) -> Iterator[tuple[int, Arm]]:
-        """Yield number and arms of all releases, in order, with the one in force if the journal lacks it."""
+    def all_releases(self) -> list[Release]:
+        """Return all releases, in order, with the one in force if the journal lacks it."""
         releases = [entry.release for entry in read_journal(self.releases.journal).entries]
         current = read_manifest(self.releases.manifest)
         if current is not None and current.number not in [release.number for release in releases]:
             releases.append(current)
-        for release in releases:
+        return releases
+
+    def _arms(self) -> Iterator[tuple[int, Arm]]:
+        """Yield number and arms of all releases, in order."""
+        for release in self.all_releases():
             for arm in release.arms:
                 yield release.number, arm
 

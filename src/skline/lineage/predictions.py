@@ -12,14 +12,14 @@ from skline.logs.lookup import find_by_id, find_labels
 from skline.logs.settings import LogSettings
 
 #: Columns of the log that hold JSON.
-JSON_COLUMNS = ("inputs", "prediction", "probabilities")
+JSON_COLUMNS = ("inputs", "prediction", "probabilities", "lookups")
 
 
 @dataclass(frozen=True)
 class LoggedPrediction:
     """One row of the table `predictions`; the attributes are its columns, and times are in UTC.
 
-    `inputs`, `prediction` and `probabilities` are the values of the stored JSON; a text that is no JSON stays as it is.
+    `inputs`, `prediction`, `probabilities` and `lookups` are values of the stored JSON; a text that is none stays.
     """
 
     prediction_id: str
@@ -39,6 +39,7 @@ class LoggedPrediction:
     experiment: str | None
     arm: str | None
     bucket: int | None
+    lookups: Any = None
 
 
 @dataclass(frozen=True)

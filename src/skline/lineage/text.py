@@ -31,8 +31,11 @@ def prediction_text(trace: Trace) -> str:
         ("prediction", format_prediction(logged.prediction, _by_class(logged.probabilities))),
         ("review", REVIEWS.get(logged.review or 0, "")),
     ]
-    names = ("role", "experiment", "arm", "bucket", "request_id", "entity", "event_time", "latency_us")
+    names = ("role", "experiment", "arm", "bucket", "lookups", "request_id", "entity", "event_time", "latency_us")
     pairs += [(name, str(getattr(logged, name))) for name in names if getattr(logged, name) is not None]
+    if (served := trace.served_as) is not None:
+        published = f"published {served.published_at:%Y-%m-%d %H:%M:%S}"
+        pairs.append(("served as", f"{served.arm} of release {served.release}, {published}"))
     pairs += [("label", _label_text(label)) for label in trace.labels]
     if trace.model is not None:
         pairs += model_pairs(trace.model)
@@ -48,7 +51,7 @@ def model_pairs(model: ModelRecord) -> Pairs:
     pairs: Pairs = [
         ("artifact", f"{model.artifact_digest}, named by {confirmed}"),
         ("folder", ", ".join(map(str, model.folders)) or "not on this machine"),
-        ("served as", ", ".join(model.served_as)),
+        ("serves now as", ", ".join(model.served_as)),
     ]
     pairs += [("registered", _registered_text(line)) for line in model.registered]
     pairs += [("verdict", _verdict_text(line)) for line in model.registered[-1:]]

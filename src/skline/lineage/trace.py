@@ -1,5 +1,6 @@
 """Trace predictions: the logged row, its labels, its model, and the prediction computed again."""
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -21,6 +22,15 @@ NOTHING_DIFFERS = (
 
 
 @dataclass(frozen=True)
+class ServedArm:
+    """An arm of a release, and when the release was published."""
+
+    release: int
+    arm: str
+    published_at: dt.datetime
+
+
+@dataclass(frozen=True)
 class Trace:
     """One prediction with all that is recorded about it.
 
@@ -32,6 +42,8 @@ class Trace:
     model : ModelRecord or None
         None if no artifact made the prediction.
     recomputation : Recomputation
+    served_as : ServedArm or None
+        The arm of the release that made the prediction; None if no release served its artifact then.
     differences : tuple of str
         If the recomputed prediction differs: what is different here from when the artifact was made.
     """
@@ -40,6 +52,7 @@ class Trace:
     labels: tuple[LoggedLabel, ...]
     model: ModelRecord | None
     recomputation: Recomputation
+    served_as: ServedArm | None = None
     differences: tuple[str, ...] = ()
 
 
@@ -79,12 +92,25 @@ class _Tracer:
 
     def __init__(self, store: ArtifactStore, root: Path) -> None:
         self._store, self._root = store, root
+        self._releases = sorted(store.all_releases(), key=lambda release: release.published_at, reverse=True)
         self._model = cache(lambda digest: read_model(store, digest))
         self._loaded = cache(self._load)
         self._differences = cache(self._describe_differences)
 
     def trace(self, logged: LoggedPrediction, labels: tuple[LoggedLabel, ...]) -> Trace:
         """Trace one prediction."""
+        return replace(self._trace(logged, labels), served_as=self._served_as(logged))
+
+    def _served_as(self, logged: LoggedPrediction) -> ServedArm | None:
+        """Return the arm of the newest release before a prediction that serves its artifact; None if there is none."""
+        for release in self._releases:
+            names = [arm.name for arm in release.arms if arm.sha256 == logged.artifact_digest]
+            if names and release.published_at <= logged.time:
+                name = logged.arm if logged.arm in names else names[0]
+                return ServedArm(release.number, name, release.published_at)
+        return None
+
+    def _trace(self, logged: LoggedPrediction, labels: tuple[LoggedLabel, ...]) -> Trace:
         digest = logged.artifact_digest
         if reason := not_comparable(logged, None):
             return Trace(
@@ -97,7 +123,7 @@ class _Tracer:
         differences = self._differences(digest) if result.outcome == "different" else ()
         if result.outcome == "different" and not result.reason:
             result = replace(result, reason=describe_values(result))
-        return Trace(logged, labels, self._model(digest), result, differences)
+        return Trace(logged, labels, self._model(digest), result, differences=differences)
 
     def _load(self, digest: str) -> Recomputer | Recomputation:
         """Load an artifact, or say why nothing can be compared."""

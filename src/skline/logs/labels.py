@@ -10,10 +10,11 @@ from typing import Annotated, Any
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
+from skline.clock import now_us
 from skline.contract.request_validation import READERS, STRICT, field_type, lenient_type
 from skline.contract.spec import Contract, Scalar
 from skline.logs.entity import EntityHasher
-from skline.logs.records import StoredRow, now_us, to_us
+from skline.logs.records import StoredRow, to_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.logs.stores.base import Store, StoreUnavailable

@@ -8,9 +8,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from skline.clock import EPOCH
 from skline.logs import partitions
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
-from skline.logs.records import EPOCH
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pyarrow.parquet as pq
 
+from skline import clock
 from skline.logs import partitions
 from skline.logs.entity import EntityHasher
 from skline.logs.records import from_us, to_us
@@ -121,4 +122,4 @@ def status(settings: LogSettings) -> LogStatus:
 
 def today() -> dt.date:
     """Return today's date in UTC."""
-    return dt.datetime.now(dt.UTC).date()
+    return clock.now().date()

@@ -113,11 +113,15 @@ def find_rows(path: Path, column: str, values: Sequence[str], names: Sequence[st
     stored = {name: name for name in PREDICTION_SCHEMA.names}
     schema = pa.schema([PREDICTION_SCHEMA.field(name) for name in names])
     with _readable(path):
+        added: set[str] = set()
         for migration in migrations_since(_version_of(path, pq.read_schema(path))):
             stored |= {new: old for old, new in migration.renamed_columns.items()}
-        columns = [stored[name] for name in names]
+            added |= set(migration.added_columns)
+        present = [name for name in names if name not in added]
+        columns = [stored[name] for name in present]
         table = pq.read_table(path, columns=columns, filters=[(stored[column], "in", list(values))])
-        return table.select(columns).rename_columns(list(names)).cast(schema)
+        table = _with_nulls(table.select(columns).rename_columns(present), added.intersection(names))
+        return table.select(names).cast(schema)
 
 
 def find_entity(path: Path, entity_hash: str) -> list[str]:
@@ -191,8 +195,15 @@ def _migrate(path: Path, table: pa.Table) -> pa.Table:
     """Convert the rows of a file to the current schema version."""
     for migration in migrations_since(_version_of(path, table.schema)):
         names = [migration.renamed_columns.get(name, name) for name in table.column_names]
-        table = table.rename_columns(names)
+        table = _with_nulls(table.rename_columns(names), migration.added_columns)
     return table.select(PREDICTION_SCHEMA.names).cast(PREDICTION_SCHEMA)
+
+
+def _with_nulls(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """Add columns of nulls."""
+    for name in names:
+        table = table.append_column(name, pa.nulls(table.num_rows))
+    return table
 
 
 def _version_of(path: Path, schema: pa.Schema) -> int:

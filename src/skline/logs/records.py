@@ -2,12 +2,12 @@
 
 import datetime as dt
 import logging
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
+from skline.clock import EPOCH, MICROSECOND
 from skline.contract.spec import Scalar, Value
 from skline.errors import SklineError
 from skline.logs.entity import EntityHasher
@@ -18,8 +18,6 @@ log = logging.getLogger("skline.logs")
 Tag = TypeVar("Tag")
 #: A row of a table: text, integer or None, in the order of the table's columns.
 StoredRow = tuple[str | int | None, ...]
-EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-MICROSECOND = dt.timedelta(microseconds=1)
 #: The value of `review` of a prediction that was drawn at random, whatever its score.
 REVIEW_SAMPLE = 2
 #: The beginning of the request ids of `skline compare`, by which monitoring leaves its predictions out.
@@ -33,7 +31,7 @@ class Prediction(NamedTuple):
     ----------
     prediction_id : str
     time : int
-        When it was made, in microseconds since 1970, UTC (`now_us`).
+        When it was made, in microseconds since 1970, UTC (`skline.clock.now_us`).
     model_version, artifact_digest : str
     scoring_path : str
         How the row was scored: plan, pipeline, or the name of a fallback.
@@ -55,6 +53,8 @@ class Prediction(NamedTuple):
     experiment, arm : str or None
     bucket : int or None
         The entity's bucket in the experiment.
+    lookups : mapping of str to str, or None
+        What became of each look-up: found, or why its inputs are missing.
     """
 
     prediction_id: str
@@ -74,10 +74,11 @@ class Prediction(NamedTuple):
     experiment: str | None = None
     arm: str | None = None
     bucket: int | None = None
+    lookups: Mapping[str, str] | None = None
 
 
-_INPUTS, _PREDICTION, _PROBABILITIES, _ENTITY, _REVIEW = map(
-    Prediction._fields.index, ("inputs", "prediction", "probabilities", "entity", "review")
+_INPUTS, _PREDICTION, _PROBABILITIES, _ENTITY, _REVIEW, _LOOKUPS = map(
+    Prediction._fields.index, ("inputs", "prediction", "probabilities", "entity", "review", "lookups")
 )
 
 
@@ -120,13 +121,17 @@ class PredictionEncoder:
             *record[:5],  # up to scoring_path
             orjson.dumps(inputs).decode(),
             orjson.dumps(record.prediction).decode(),
-            None if record.probabilities is None else orjson.dumps(record.probabilities).decode(),
+            _json_or_none(record.probabilities),
             record.latency_us,
             record.request_id,
             None if entity is None else self._hasher(entity),
             event_time,
             int(record.review),
-            *record[13:],  # from role on
+            record.role,
+            record.experiment,
+            record.arm,
+            record.bucket,
+            _json_or_none(record.lookups),
         )
 
     def encode_many(self, records: Sequence[Prediction]) -> list[StoredRow]:
@@ -138,9 +143,8 @@ class PredictionEncoder:
             return [self.encode(record) for record in records]
         columns[_INPUTS] = [text.decode() for text in map(orjson.dumps, columns[_INPUTS])]
         columns[_PREDICTION] = [text.decode() for text in map(orjson.dumps, columns[_PREDICTION])]
-        columns[_PROBABILITIES] = [
-            None if each is None else orjson.dumps(each).decode() for each in columns[_PROBABILITIES]
-        ]
+        columns[_PROBABILITIES] = list(map(_json_or_none, columns[_PROBABILITIES]))
+        columns[_LOOKUPS] = list(map(_json_or_none, columns[_LOOKUPS]))
         columns[_REVIEW] = list(map(int, columns[_REVIEW]))
         return list(zip(*columns, strict=True))
 
@@ -179,9 +183,9 @@ class PredictionEncoder:
         return encoded, rejected
 
 
-def now_us() -> int:
-    """Return the current time in microseconds since 1970, UTC."""
-    return time.time_ns() // 1000
+def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
+    """Write a value as JSON text; None stays."""
+    return None if value is None else orjson.dumps(value).decode()
 
 
 def to_us(moment: dt.date) -> int:

@@ -24,7 +24,7 @@ class RequestRows:
         The values that all rows share; its fields that differ between rows are ignored.
     inputs : sequence of mapping
     contents : sequence of dict
-        `prediction_id`, `prediction` and, of classifiers, `probabilities` of each row.
+        `prediction_id`, `prediction`, of classifiers `probabilities`, and after look-ups `lookups` of each row.
     reviews : sequence of int
         The column `review`.
 
@@ -56,6 +56,8 @@ class RequestRows:
         values: dict[str, Any] = {"inputs": inputs, "prediction": map(itemgetter("prediction"), contents)}
         if "probabilities" in contents[0]:
             values["probabilities"] = map(itemgetter("probabilities"), contents)
+        if "lookups" in contents[0]:
+            values["lookups"] = map(itemgetter("lookups"), contents)
         if len(set(reviews)) > 1:
             values["review"] = reviews
         self.shared = shared._replace(review=reviews[0])
@@ -63,6 +65,14 @@ class RequestRows:
         self.columns = tuple(values)
         self.text = orjson.dumps(list(zip(*values.values(), strict=True))).decode()
         self._size = len(inputs)
+
+    @classmethod
+    def of_text(cls, shared: Prediction, ids: bytes, columns: tuple[str, ...], text: str) -> "RequestRows":
+        """Return rows whose text is written already; see the attributes."""
+        rows = cls.__new__(cls)
+        rows.shared, rows.ids, rows.columns, rows.text = shared, ids, columns, text
+        rows._size = len(ids) // PREDICTION_ID_LENGTH
+        return rows
 
     def __len__(self) -> int:
         return self._size

@@ -13,7 +13,7 @@ from skline.logs.rejections import RejectedCount
 TableName = Literal["predictions", "labels", "skline_rejected_requests"]
 
 #: Version of the layout that this code reads and writes.
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 #: Version of a layout without `VERSION_TABLE`, which is how the logs were stored before versions existed.
 UNVERSIONED = 1
 #: Table with a row for each version to which this code brought the database. A more general name could be that of
@@ -21,7 +21,7 @@ UNVERSIONED = 1
 VERSION_TABLE = "skline_log_schema"
 
 #: Columns by table, with types that SQLite and PostgreSQL both accept. The first column is the key. inputs, prediction,
-#: probabilities and label are JSON text: numbers keep their last bit, and one column takes every kind of target.
+#: probabilities, lookups and label are JSON text: numbers keep their last bit, and a column takes every kind of target.
 #: The names are used in SQL unquoted.
 TABLES: dict[TableName, dict[str, str]] = {
     "predictions": dict.fromkeys(Prediction._fields, "TEXT")
@@ -86,10 +86,13 @@ class Migration:
         SQL for both databases, run in order in one transaction; those of a table that does not exist are skipped.
     renamed_columns : dict of str to str
         Columns of `predictions` that have a new name, by their old one, for the sealed files.
+    added_columns : tuple of str
+        Columns of `predictions` that sealed files of older versions lack; they are null there.
     """
 
     statements: tuple[tuple[TableName, str], ...]
     renamed_columns: dict[str, str] = field(default_factory=dict)
+    added_columns: tuple[str, ...] = ()
 
 
 #: Migrations by the version that they lead to.
@@ -106,6 +109,10 @@ MIGRATIONS: dict[int, Migration] = {
         ),
     ),
     4: Migration(statements=()),  # skline_rejected_requests, which is created like any table that is missing
+    5: Migration(
+        statements=(("predictions", "ALTER TABLE predictions ADD COLUMN lookups TEXT"),),
+        added_columns=("lookups",),
+    ),
 }
 
 

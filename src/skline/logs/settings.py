@@ -3,13 +3,14 @@
 import re
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Self
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from skline.addresses import INVALID_HOST, has_valid_host
 from skline.errors import SklineError
+from skline.secret_files import secret_file_sources
 
 Mode = Literal["async", "sync", "off"]
 #: The address of a server, in which no password has a character that has to be percent-encoded. With one, libpq takes a
@@ -100,11 +101,22 @@ class LogSettings(BaseModel):
     @classmethod
     def from_environment(cls) -> Self:
         """Read SKLINE_LOG__DATABASE, SKLINE_LOG__MODE …, as the service does; SklineError if one is invalid."""
-        from pydantic_settings import BaseSettings, SettingsConfigDict
+        from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
         class Environment(BaseSettings):
             model_config = SettingsConfigDict(env_prefix="SKLINE_", env_nested_delimiter="__", extra="ignore")
             log: LogSettings = Field(default_factory=LogSettings)
+
+            @classmethod
+            def settings_customise_sources(
+                cls,
+                settings_cls: Any,  # noqa: ARG003 - pydantic-settings passes them all
+                init_settings: Any,
+                env_settings: Any,
+                dotenv_settings: Any,  # noqa: ARG003
+                file_secret_settings: Any,
+            ) -> tuple[Any, ...]:
+                return (init_settings, env_settings, *secret_file_sources(file_secret_settings))
 
         try:
             return cls(**dict(Environment().log))
@@ -113,3 +125,5 @@ class LogSettings(BaseModel):
                 f"SKLINE_{'__'.join(map(str, detail['loc'])).upper()}: {detail['msg']}" for detail in error.errors()
             )
             raise SklineError(f"invalid settings of the log: {details}") from None
+        except SettingsError as error:
+            raise SklineError(f"invalid settings of the log: {error}") from None

@@ -48,10 +48,7 @@ SEED = 17
 def column_quality(column: Column, rows: Rows, artifact: Artifact) -> ColumnQuality:
     """Describe the quality of an input."""
     profile = artifact.profile.get("columns", {}).get(column.name, {})
-    categories = profile.get("categories")
-    known = None
-    if categories is not None and not profile.get("other"):
-        known = frozenset(name.lower() if column.kind == "boolean" else name for name in categories)
+    known = quality.known_categories(profile, column.kind)
     return quality.column_quality(
         column.name, column.kind, rows.inputs[column.name], profile, known=known, entities=rows.entities
     )
@@ -235,10 +232,19 @@ def segments_of(rows: Rows, contract: Contract) -> Iterator[tuple[str, str, npt.
         values = rows.inputs.get(column.name)
         if values is None or not len(values):
             continue
-        texts = np.array([_segment_text(value) for value in values.tolist()], dtype=object)
-        names, counts = np.unique(texts.astype(str), return_counts=True)
-        for name in names[np.argsort(-counts, kind="stable")][:MAX_SEGMENTS]:
-            yield column.name, str(name), texts == name
+        names, codes = _segment_codes(values)
+        counts = np.bincount(codes, minlength=len(names))
+        for number in np.argsort(-counts, kind="stable")[:MAX_SEGMENTS]:
+            yield column.name, names[number], codes == number
+
+
+def _segment_codes(values: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.intp]]:
+    """Return the texts of all segments in alphabetical order, and the number of each row's segment, shape (n,)."""
+    import pandas as pd
+
+    numbers, uniques = pd.factorize(values, use_na_sentinel=False)
+    names, merged = np.unique(np.array([_segment_text(value) for value in uniques.tolist()]), return_inverse=True)
+    return names.tolist(), merged[numbers]
 
 
 def segment_results(
@@ -338,6 +344,8 @@ def arm_results(rows: Rows, contract: Contract) -> list[ArmResult]:
 
 def kpi_results(rows: Rows, contract: Contract, settings: Monitor) -> list[KpiResult]:
     """Return the cost and the figures that params name: for all rows, by arm and by segment."""
+    if settings.costs is None and not settings.kpis:
+        return []
     groups: list[tuple[str | None, str | None, npt.NDArray[np.bool_]]] = [(None, None, np.ones(len(rows), dtype=bool))]
     arms = sorted(set(rows.arms.tolist()))
     groups += [(str(arm), None, rows.arms == arm) for arm in arms] if len(arms) > 1 else []

@@ -13,7 +13,10 @@ import numpy as np
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import Floats
 from skline.monitoring.label_results import Concept, MetricResult
-from skline.monitoring.performance import is_worse
+from skline.monitoring.performance import is_worse_than_reference
+
+#: ADWIN looks for a cut at each of so many errors.
+CLOCK = 32
 
 
 class Detection(NamedTuple):
@@ -36,12 +39,15 @@ def detect_rises(errors: Floats, delta: float) -> list[Detection]:
     """
     from river.drift import ADWIN
 
-    detector: Any = ADWIN(delta=delta)  # type: ignore[no-untyped-call]
+    detector: Any = ADWIN(delta=delta, clock=CLOCK)  # type: ignore[no-untyped-call]
     detections = []
+    before = 0.0
     for position, error in enumerate(errors.tolist()):
-        before = detector.estimation
+        is_checked = not (position + 1) % CLOCK
+        if is_checked:
+            before = detector.estimation
         detector.update(error)
-        if detector.drift_detected and detector.estimation > before:
+        if is_checked and detector.drift_detected and detector.estimation > before:
             detections.append(Detection(position, float(before), float(detector.estimation)))
     return detections
 
@@ -67,7 +73,7 @@ def concept_check(
     metric = next((each for each in metrics if each.name == main), None)
     agrees = None
     if metric is not None and labelled >= min_labels and metric.reference.value is not None:
-        agrees = is_worse(metric, metric.reference.value)
+        agrees = is_worse_than_reference(metric)
     fired = concept.detected_at is not None
     message = ""
     if fired:

@@ -46,9 +46,8 @@ def numeric_drift(
         have as many entities as the window.
     """
     low, ref = _missing_lowest(values), np.sort(_missing_lowest(reference))
-    order = np.argsort(low, kind="stable")
     grid = np.unique(np.concatenate([low, ref]))
-    window_cdf = np.searchsorted(low[order], grid, side="right") / len(low)
+    window_cdf = np.searchsorted(np.sort(low), grid, side="right") / len(low)
     reference_cdf = np.searchsorted(ref, grid, side="right") / len(ref)
     at = int(np.abs(window_cdf - reference_cdf).argmax())
     below, reference_below = float(window_cdf[at]), float(reference_cdf[at])

@@ -6,6 +6,7 @@ between inputs and label (concept drift) leaves it where it was, so it never rai
 """
 
 import numpy as np
+import numpy.typing as npt
 
 from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.resampling import average_precision, roc_auc
@@ -18,7 +19,11 @@ RESAMPLES = 100
 
 def expected_binary_metrics(scores: Floats, threshold: float) -> dict[str, float]:
     """Return the expected metrics of calibrated probabilities of the positive class, shape (n,)."""
-    values, group = np.unique(scores, return_inverse=True)
+    return _expected_metrics(scores, np.unique(scores, return_inverse=True)[1], threshold)
+
+
+def _expected_metrics(scores: Floats, group: npt.NDArray[np.intp], threshold: float) -> dict[str, float]:
+    """Return the expected metrics of scores; `group` is the rank of each, in which numbers may be left out."""
     positive: Floats = np.bincount(group, weights=scores)[None, :].astype(np.float64)
     negative: Floats = np.bincount(group, weights=1 - scores)[None, :].astype(np.float64)
     predicted = scores >= threshold
@@ -26,7 +31,7 @@ def expected_binary_metrics(scores: Floats, threshold: float) -> dict[str, float
     clipped = np.clip(scores, 1e-15, 1 - 1e-15)
     both = 0 < all_positive < len(scores)
     return {
-        "roc_auc": float(roc_auc(negative, positive)[0]) if both and len(values) > 1 else 0.5,
+        "roc_auc": float(roc_auc(negative, positive)[0]) if both and group.min() < group.max() else 0.5,
         "pr_auc": float(average_precision(negative, positive)[0]) if both else float("nan"),
         "brier": float((scores * (1 - scores)).mean()),
         "log_loss": float(-(clipped * np.log(clipped) + (1 - clipped) * np.log1p(-clipped)).mean()),
@@ -41,8 +46,9 @@ def estimate_binary(scores: Floats, threshold: float, seed: int) -> list[Estimat
     if len(scores) < 2:
         return []
     random = np.random.default_rng(seed)
-    draws = [expected_binary_metrics(scores[random.integers(0, len(scores), len(scores))], threshold)
-             for _ in range(RESAMPLES)]  # fmt: skip
+    group = np.unique(scores, return_inverse=True)[1]  # sorted once, not in each draw
+    rows = (random.integers(0, len(scores), len(scores)) for _ in range(RESAMPLES))
+    draws = [_expected_metrics(scores[drawn], group[drawn], threshold) for drawn in rows]
     metrics = []
     for name, value in expected_binary_metrics(scores, threshold).items():
         ends = percentile_interval(np.array([draw[name] for draw in draws])) or (None, None)

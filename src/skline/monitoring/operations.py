@@ -1,6 +1,6 @@
 """Figures of the service: from the log latency, fallbacks and reviews; from Prometheus errors and dropped log rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from skline.settings.monitor import Operations as Limits
 
 #: Scoring paths of the model in service; all others are fallbacks.
 MODEL_PATHS = ("plan", "pipeline")
+#: The rule that every service serves the release.
+RELEASE_RULE = "release"
 #: Subjects of the checks of figures from Prometheus, whose intervals tell whether there are enough requests.
 PROMETHEUS_SUBJECTS = ("server errors", "client errors", "dropped log rows")
 
@@ -59,6 +61,18 @@ def _prometheus_shares(operations: Operations, limits: Limits) -> list[tuple[str
         return []
     shares = (operations.errors, operations.client_errors, operations.log_drops)
     return list(zip(PROMETHEUS_SUBJECTS, shares, (limits.errors, limits.client_errors, limits.log_drops), strict=True))
+
+
+def release_checks(rejections: Sequence[str]) -> list[Check]:
+    """Return a warning if services here do not serve the release; `rejections` says which, and why."""
+    if not rejections:
+        return []
+    return [
+        Check(
+            part="operations", rule=RELEASE_RULE, subject="release", raised=True, severity="warning",
+            message="; ".join(rejections),
+        )
+    ]  # fmt: skip
 
 
 def operations_checks(operations: Operations, limits: Limits, rows: int, min_rows: int) -> list[Check]:

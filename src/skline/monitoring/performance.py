@@ -6,17 +6,23 @@ represent all (post-stratification; Holt and Smith 1979). It cannot repair label
 value. A random sample for review can: its rows were drawn whatever their score and label, with one probability in each
 period, and are weighted by its inverse (Horvitz and Thompson 1952); labels of other rows are left out.
 
+The value on the test part is an estimate as well: a model is worse than there if the interval of the difference of both
+values, from both intervals, is beyond the margin (Zou and Donner 2008, "Construction of confidence limits about effect
+measures: a general approach").
+
 The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that the interval covers the
 randomness of the weights; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
 """
 
+import math
 from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from skline.evaluation.bootstrap import metric_values, percentile_interval
-from skline.evaluation.metrics import compute_resampled_metrics
+from skline.evaluation.metric_values import compute_resampled_metrics
 from skline.evaluation.resampling import Draws, Sample
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes, Floats, compact
@@ -117,14 +123,13 @@ def draw_weighted(
         if strata is None:
             yield np.repeat(np.arange(len(positions)), counts[positions].astype(np.intp))[None, :]
             continue
-        weights = _weights(counts.astype(np.float64), labelled, strata)[positions]
+        weights = _weights(counts.astype(np.float64), positions, strata)
         size = min(COPIES * len(positions), MAX_DRAW)
         cumulative = np.cumsum(weights)
         if cumulative[-1] <= 0:
             yield np.arange(len(positions), dtype=np.intp)[None, :]
             continue
-        steps = (random.random() + np.arange(size)) * (cumulative[-1] / size)
-        yield np.minimum(np.searchsorted(cumulative, steps, side="right"), len(positions) - 1)[None, :]
+        yield _draw_systematically(cumulative, random.random(), size)[None, :]
 
 
 def inclusion_periods(sampled: npt.NDArray[np.bool_]) -> Codes:
@@ -165,7 +170,8 @@ def calibration_curve(truth: npt.NDArray[np.bool_], scores: Floats) -> list[Cali
 def performance_checks(performance: Performance, margin: float, min_labels: int) -> list[Check]:
     """Return a check for each floor, and one for the loss of the main metric against the test part.
 
-    A limit is exceeded if the whole interval lies beyond it.
+    A floor is exceeded if the whole interval lies beyond it, the value on the test part less the margin if that of the
+    difference does.
     """
     checks = []
     for metric in performance.metrics:
@@ -174,11 +180,14 @@ def performance_checks(performance: Performance, margin: float, min_labels: int)
         if metric.name == performance.metric and reference is not None:
             limits["reference"] = reference - margin if metric.better == "higher" else reference + margin
         checks += [
-            _limit_check(metric, rule, limit, performance.labelled, min_labels) for rule, limit in limits.items()
+            _limit_check(metric, rule, limit, margin, performance.labelled, min_labels)
+            for rule, limit in limits.items()
         ]
         if "reference" in limits and performance.sampled >= min_labels:
             sample = metric.model_copy(update={"estimate": metric.sampled})
-            checks.append(_limit_check(sample, "review_sample", limits["reference"], performance.sampled, min_labels))
+            checks.append(
+                _limit_check(sample, "review_sample", limits["reference"], margin, performance.sampled, min_labels)
+            )
     if not checks:
         enough = performance.labelled >= min_labels
         checks = [
@@ -197,8 +206,35 @@ def is_worse(metric: MetricResult, limit: float) -> bool | None:
     return is_beyond(metric.estimate, maximum=limit)
 
 
-def _limit_check(metric: MetricResult, rule: str, limit: float, labelled: int, min_labels: int) -> Check:
-    raised = is_worse(metric, limit) if labelled >= min_labels else None
+def is_worse_than_reference(metric: MetricResult, margin: float = 0.0) -> bool | None:
+    """Whether a metric is worse than on the test part by more than a margin, beyond the chance in both values."""
+    return is_worse_beyond_chance(metric.estimate, metric.reference, metric.better, margin)
+
+
+def is_worse_beyond_chance(
+    now: Estimate, reference: Estimate, better: Literal["higher", "lower"] | None, margin: float
+) -> bool | None:
+    """Whether a value is worse than another, independent one by more than a margin, beyond the chance in both.
+
+    None if the value has no interval, or there is no other one; one without an interval is taken as exact.
+    """
+    if now.value is None or now.low is None or now.high is None or reference.value is None:
+        return None
+    if better == "higher":
+        loss = reference.value - now.value
+        errors = now.high - now.value, reference.value - (reference.value if reference.low is None else reference.low)
+    else:
+        loss = now.value - reference.value
+        errors = now.value - now.low, (reference.value if reference.high is None else reference.high) - reference.value
+    return loss - math.hypot(*errors) > margin
+
+
+def _limit_check(
+    metric: MetricResult, rule: str, limit: float, margin: float, labelled: int, min_labels: int
+) -> Check:  # fmt: skip
+    raised = None
+    if labelled >= min_labels:
+        raised = is_worse(metric, limit) if rule == "floor" else is_worse_than_reference(metric, margin)
     message = ""
     if raised:
         is_gain = metric.better == "higher"
@@ -217,11 +253,26 @@ def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...], only: str
     return compute_resampled_metrics(sample, draws, only, leave_out=leave_out)
 
 
-def _weights(counts: Floats, labelled: npt.NDArray[np.bool_], strata: Codes) -> Floats:
-    """Return the weight of each row: its count, by the share of labelled rows of its stratum."""
+def _draw_systematically(cumulative: Floats, start: float, size: int) -> npt.NDArray[np.intp]:
+    """Return `size` row numbers, ascending: those whose weights hold equidistant points of the cumulative weights.
+
+    `start` is the place of the first point, between 0 and 1 steps.
+    """
+    points = (start + np.arange(size)) * (cumulative[-1] / size)
+    ends = np.searchsorted(points, cumulative)  # of the points before the end of each row
+    ends[-1] = size
+    return np.repeat(np.arange(len(cumulative)), np.diff(ends, prepend=0))
+
+
+def _weights(counts: Floats, labelled: npt.NDArray[np.intp], strata: Codes) -> Floats:
+    """Return the weight of each labelled row: its count, by the share of labelled rows of its stratum.
+
+    `labelled` are their positions among all rows.
+    """
     size = int(strata.max(initial=-1)) + 1
+    own, own_counts = strata[labelled], counts[labelled]
     rows = np.bincount(strata, weights=counts, minlength=size)
-    known = np.bincount(strata, weights=counts * labelled, minlength=size)
+    known = np.bincount(own, weights=own_counts, minlength=size)
     factor = np.divide(rows, known, out=np.zeros(size), where=known > 0)
-    weights: Floats = counts * labelled * factor[strata]
+    weights: Floats = own_counts * factor[own]
     return weights

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from skline.counting import counted
 from skline.entrypoint import visible
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes
@@ -73,6 +74,19 @@ def column_quality(
     )
 
 
+def known_categories(profile: Mapping[str, Any], kind: str) -> frozenset[str] | None:
+    """Return the categories of training as the log writes them; None where they are not all known.
+
+    Profiles name the values of a boolean True and False, or 1.0 and 0.0, and the log true and false.
+    """
+    categories = profile.get("categories")
+    if categories is None or profile.get("other"):
+        return None
+    if kind == "boolean":
+        return frozenset("true" if name in ("True", "1.0") else "false" for name in categories)
+    return frozenset(categories)
+
+
 def rows_ratio(rows: int, earlier: Sequence[int]) -> tuple[float | None, Estimate]:
     """Return the expected rows and the ratio to them, from the rows of the same hours of earlier seasons.
 
@@ -113,7 +127,8 @@ def quality_checks(quality: Quality, allowances: Allowances, min_rows: int, samp
         checks.append(
             Check(
                 part="quality", rule="broken_rows", subject="rows", raised=True, severity="warning",
-                value=float(quality.broken_rows), limit=0.0, message=f"{quality.broken_rows:,} rows cannot be read",
+                value=float(quality.broken_rows), limit=0.0,
+                message=f"{counted(quality.broken_rows, 'row')} cannot be read",
             )
         )  # fmt: skip
     for column in quality.columns:
@@ -146,7 +161,7 @@ def _column_checks(column: ColumnQuality, allowances: Allowances, *, judged: boo
     check = _check("missing", name, column.missing, min(reference + allowances.missing, 1.0))
     checks = [check.model_copy(update={"message": message})]
     if column.unseen.value is not None:
-        message = f"{_percent(column.unseen)} of {name} are categories that training did not see"
+        message = f"{_percent(column.unseen)} of {name} are values that training did not see"
         if column.reference_unseen:
             message += f", where {PERCENT * column.reference_unseen:.1f} % are usual"
         check = _check("unseen", name, column.unseen, min(column.reference_unseen + allowances.unseen, 1.0))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,8 +71,64 @@ class Rows:
         )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class SampledRows:
+    """The rows of several periods, which overlap; each period is a sample of its own.
+
+    Attributes
+    ----------
+    rows : Rows
+        Those without a score too.
+    buckets : int64 array, shape (n,)
+        The bucket of the hash of each row's id.
+    has_label : bool array, shape (n,)
+        Which rows have a label, one that is no class too.
+    """
+
+    rows: Rows
+    buckets: npt.NDArray[np.int64]
+    has_label: npt.NDArray[np.bool_]
+
+    @classmethod
+    def of(cls, table: pa.Table, contract: Contract, columns: Sequence[Column]) -> "SampledRows":
+        """Convert the result of the reader's query."""
+        has_label = table["label"].is_valid().to_numpy()
+        return cls(to_rows(table, contract, columns), table["bucket"].to_numpy().astype(np.int64), has_label)
+
+    def select(self, since: int, until: int, limit: int, labelled: bool) -> Rows:
+        """Return the rows of since ≤ time < until with a bucket below `limit`; rows without a score are left out.
+
+        Parameters
+        ----------
+        since, until : int
+            In microseconds since 1970, UTC.
+        limit : int
+        labelled : bool
+            Whether rows without a label are left out too.
+        """
+        times = self.rows.times
+        chosen = (times >= since) & (times < until) & (self.buckets < limit)
+        if labelled:
+            chosen &= self.has_label
+        part = self.rows.take(chosen)
+        part = replace(part, entities=_renumber(part.entities))
+        known = np.isfinite(part.scores)
+        return part if known.all() else part.take(known)
+
+
+def _renumber(entities: Codes | None) -> Codes | None:
+    """Number entities in the order of their first row; None if no row has one."""
+    if entities is None or not (entities >= 0).any():
+        return None
+    present = entities >= 0
+    _, first, groups = np.unique(entities[present], return_index=True, return_inverse=True)
+    numbers = np.full(len(entities), -1, dtype=np.int64)
+    numbers[present] = np.argsort(np.argsort(first))[groups]
+    return numbers
+
+
 def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> Rows:
-    """Convert the result of the reader's query; rows without a score are left out."""
+    """Convert the result of the reader's query; a row without a score has NaN."""
     inputs = table["inputs"].combine_chunks()
     probabilities = None
     predicted, truth = (_numbers(table[name], contract) for name in ("prediction", "label"))
@@ -82,10 +138,9 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> R
         fields = [parts.field(index) for index in range(len(contract.classes))]
         probabilities = np.array([field.to_numpy(zero_copy_only=False) for field in fields], dtype=np.float64).T
         scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1, initial=0.0)
-    known = np.isfinite(scores)
     entities = table["entity"].combine_chunks().dictionary_encode().indices
     has_entities = entities.null_count < len(entities)
-    rows = Rows(
+    return Rows(
         times=table["time"].to_numpy(),
         arms=_objects(table["arm"]),
         digests=_objects(table["artifact_digest"]),
@@ -95,9 +150,8 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> R
         probabilities=probabilities,
         predicted=predicted,
         truth=truth,
-        inputs={column.name: _column(inputs.field(i), column) for i, column in enumerate(columns)},
+        inputs={column.name: logged_column(inputs.field(i), column) for i, column in enumerate(columns)},
     )
-    return rows if known.all() else rows.take(known)
 
 
 def class_numbers(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:
@@ -124,8 +178,8 @@ def _to_float(text: str) -> float:
     return float(value) if isinstance(value, int | float) else float("nan")
 
 
-def _column(values: pa.Array, column: Column) -> npt.NDArray[Any]:
-    """Return an input as an array; a time as days since 1970."""
+def logged_column(values: pa.Array, column: Column) -> npt.NDArray[Any]:
+    """Return an input of the log as an array; a time as days since 1970."""
     if column.kind in JSON_TYPES:
         numbers = values.to_numpy(zero_copy_only=False).astype(np.float64)
         return np.where(np.isfinite(numbers), numbers, np.nan)

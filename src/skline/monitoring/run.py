@@ -6,25 +6,24 @@ A part or column that fails is reported as a problem, and the others are compute
 import datetime as dt
 import logging
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 from skline import paths
 from skline.artifact import Artifact
-from skline.entrypoint import is_out_of_space
 from skline.files import write_json, write_text
 from skline.logs.settings import LogSettings
 from skline.monitoring import analysis, bias, concept, kpis, operations, performance, quality, summary
-from skline.monitoring.checks import STATES, Check, Part
+from skline.monitoring.checks import STATES, Check
 from skline.monitoring.clusters import entity_count
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.label_results import Concept, Performance
+from skline.monitoring.log_tables import Period
 from skline.monitoring.notification import News, notify
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.prometheus import RequestCounts, read_counts
-from skline.monitoring.reader import LogReader, Period, Summary, remove_leftovers
+from skline.monitoring.reader import LogReader, remove_leftovers
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, read_rejections, rejected_check
 from skline.monitoring.report.content import PageContent, ReleaseMark, select_history
@@ -34,11 +33,11 @@ from skline.monitoring.rows import Rows
 from skline.monitoring.state import MonitorState, PastResult, monitor_lock, read_state, write_state
 from skline.monitoring.textfile import prometheus_text
 from skline.monitoring.undecided import with_reason
+from skline.monitoring.window_data import Problems, WindowData
 from skline.settings.monitor import Compare, Monitor, format_duration
 
 log = logging.getLogger("skline.monitoring")
 
-Value = TypeVar("Value")
 #: Why nothing was compared, by the reference.
 OBSTACLES: dict[Compare, str] = {
     "training": "no column could be compared with training: the artifact may hold no rows of it",
@@ -60,6 +59,8 @@ class Job:
         For the page.
     known_versions : mapping of str to str
         Version by digest of the artifacts that were released or registered here.
+    rejections : tuple of str
+        Why services on this machine do not serve the release; known only for a window that ends now.
     posts_changes : bool
         Whether changes are posted to the webhook of the settings.
     """
@@ -71,6 +72,7 @@ class Job:
     floors: Mapping[str, float]
     releases: tuple[ReleaseMark, ...] = ()
     known_versions: Mapping[str, str] = field(default_factory=dict)
+    rejections: tuple[str, ...] = ()
     posts_changes: bool = True
 
     @property
@@ -79,63 +81,43 @@ class Job:
         return self.end - self.settings.window
 
     @property
-    def season_starts(self) -> list[dt.datetime]:
-        """Starts of the same hours of earlier seasons, which do not overlap with the window."""
+    def window(self) -> Period:
+        """The window."""
+        return Period(self.start, self.end)
+
+    @property
+    def matured(self) -> Period:
+        """The window, shifted by the label horizon."""
+        return Period(self.start - self.settings.label_horizon, self.end - self.settings.label_horizon)
+
+    @property
+    def labelled(self) -> Period:
+        """The labelled predictions whose errors make the stream of concept drift."""
+        start, end, _ = self.matured
+        return Period(start - (self.settings.concept.windows - 1) * self.settings.window, end, labelled=True)
+
+    @property
+    def seasons(self) -> list[Period]:
+        """The same hours of earlier seasons, which do not overlap with the window."""
         steps = range(1, self.settings.seasons + 1)
-        return [
-            self.start - step * self.settings.season
-            for step in steps
-            if step * self.settings.season >= self.settings.window
-        ]
+        shifts = [step * self.settings.season for step in steps if step * self.settings.season >= self.settings.window]
+        return [Period(self.start - shift, self.end - shift) for shift in shifts]
 
     @property
-    def matured(self) -> tuple[dt.datetime, dt.datetime]:
-        """Start and end of the window, shifted by the label horizon."""
-        return self.start - self.settings.label_horizon, self.end - self.settings.label_horizon
-
-    @property
-    def labelled(self) -> tuple[dt.datetime, dt.datetime]:
-        """Start and end of the labelled predictions whose errors make the stream of concept drift."""
-        start, end = self.matured
-        return start - (self.settings.concept.windows - 1) * self.settings.window, end
-
-    @property
-    def reference_starts(self) -> dict[Compare, dt.datetime]:
-        """Starts of the rows of the log that the window is compared with."""
-        starts: dict[Compare, dt.datetime] = {"season": self.season_starts[0]} if self.season_starts else {}
+    def references(self) -> dict[Compare, Period]:
+        """The rows of the log that the window is compared with."""
+        periods: dict[Compare, Period] = {"season": self.seasons[0]} if self.seasons else {}
         if self.settings.compare == "previous":
-            starts["previous"] = self.start - self.settings.window
-        return starts
+            periods["previous"] = Period(self.start - self.settings.window, self.start)
+        return periods
 
-    @property
-    def periods(self) -> list[Period]:
-        """The rows of the log that are read; others are counted only."""
-        references = [Period(start, start + self.settings.window) for start in self.reference_starts.values()]
-        window, matured = Period(self.start, self.end), Period(*self.matured)
-        return [window, matured, Period(*self.labelled, labelled=True), *references]
-
-    @property
-    def needed_since(self) -> dt.datetime:
-        """Start of what is read or counted of the log."""
-        return min([self.labelled[0], self.start - self.settings.window, *self.season_starts])
-
-
-class Problems:
-    """Collects what could not be computed."""
-
-    def __init__(self) -> None:
-        self.found: list[Problem] = []
-
-    def attempt(self, part: Part, subject: str, compute: Callable[[], Value]) -> Value | None:
-        """Return what `compute` returns; on failure None, and the problem is kept."""
-        try:
-            return compute()
-        except Exception as error:
-            if is_out_of_space(error):
-                raise
-            log.warning("%s/%s could not be computed", part, subject, exc_info=True)
-            self.found.append(Problem(part=part, subject=subject, message=f"{type(error).__name__}: {error}"[:300]))
-            return None
+    def open_log(self) -> LogReader:
+        """Open the log in all periods that are read, and in those that are counted only."""
+        periods = [self.window, self.matured, self.labelled, *self.references.values()]
+        return LogReader(
+            self.log, self.artifact.contract, periods, self.end, self.seasons, self.settings.max_rows,
+            self.settings.memory_mb,
+        )  # fmt: skip
 
 
 def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
@@ -153,9 +135,7 @@ def run(job: Job, reports: Path, now: dt.datetime) -> WindowResult:
         is_newest = state.is_newest(job.end, now)
         posts_changes = is_newest and job.posts_changes and job.settings.webhook.is_on
         try:
-            with LogReader(
-                job.log, job.artifact.contract, job.needed_since, job.end, job.end, job.settings.memory_mb
-            ) as reader:
+            with job.open_log() as reader:
                 result = monitor_window(job, reader, state, now)
         except Exception as error:
             if posts_changes:
@@ -199,23 +179,40 @@ def write_result(result: WindowResult, page: str, reports: Path, *, is_newest: b
 
 def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.datetime) -> WindowResult:
     """Compute the result of a window."""
-    settings, contract = job.settings, job.artifact.contract
     problems = Problems()
+    return judge_window(job, read_window(job, reader, problems), state, now, problems)
+
+
+def read_window(job: Job, reader: LogReader, problems: Problems) -> WindowData:
+    """Read what the result of a window is computed from."""
+    rows = reader.read(job.window)
+    return WindowData(
+        counts=reader.summarize(job.window),
+        rows=rows,
+        matured=reader.read(job.matured),
+        stream=reader.read(job.labelled),
+        earlier=tuple(reader.count(period) for period in job.seasons),
+        references={name: reader.read(period) for name, period in job.references.items()} if len(rows) else {},
+        rejections=problems.attempt("quality", "rejected", lambda: read_rejections(job.log, job.start, job.end)),
+    )
+
+
+def judge_window(
+    job: Job, data: WindowData, state: MonitorState, now: dt.datetime, problems: Problems
+) -> WindowResult:  # fmt: skip
+    """Compute the result of a window from what was read of it; no file is read and nothing is written."""
+    settings, contract = job.settings, job.artifact.contract
     reference = TrainingReference.of(job.artifact)
     matured = job.matured
-    reader.sample(job.periods, settings.max_rows)
-    counts = reader.summarize(job.start, job.end)
-    rows = reader.read(job.start, job.end, settings.max_rows)
-    matured_rows = reader.read(*matured, settings.max_rows)
-    stream = reader.read(*job.labelled, settings.max_rows, labelled=True)
-    data_quality = _quality(job, reader, rows, counts, problems)
-    data_drift = _drift(job, reader, rows, reference, problems) if len(rows) else None
+    counts, rows, matured_rows, stream = data.counts, data.rows, data.matured, data.stream
+    data_quality = _quality(job, data, problems)
+    data_drift = _drift(job, data, reference, problems) if len(rows) else None
     measured = problems.attempt(
         "performance", "all",
-        lambda: analysis.describe_performance(matured_rows, contract, reference, settings, job.floors, matured),
+        lambda: analysis.describe_performance(matured_rows, contract, reference, settings, job.floors, matured[:2]),
     )  # fmt: skip
     concept_drift = problems.attempt(
-        "concept", "all", lambda: analysis.describe_concept(stream, matured[0], contract, settings)
+        "concept", "all", lambda: analysis.describe_concept(stream, matured.since, contract, settings)
     )
     estimates = problems.attempt(
         "performance", "estimate", lambda: analysis.estimate_metrics(matured_rows, contract, reference)
@@ -236,6 +233,7 @@ def monitor_window(job: Job, reader: LogReader, state: MonitorState, now: dt.dat
         *(bias.bias_checks(arms, settings.performance.bias, settings.performance.min_labels)
           if contract.task == "binary" else ()),
         *kpis.kpi_checks(settings.kpis, figures, settings.min_rows),
+        *operations.release_checks(job.rejections),
         *operations.operations_checks(operation_figures, settings.operations, counts.rows, settings.min_rows),
     ]  # fmt: skip
     checks = [with_reason(check, counts.rows, measured, settings) for check in checks]
@@ -301,7 +299,8 @@ def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
     return checks
 
 
-def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems: Problems) -> Quality:
+def _quality(job: Job, data: WindowData, problems: Problems) -> Quality:
+    rows = data.rows
     columns: list[ColumnQuality] = []
     for column in job.artifact.contract.inputs:
         if column.name in rows.inputs and len(rows):
@@ -309,21 +308,14 @@ def _quality(job: Job, reader: LogReader, rows: Rows, counts: Summary, problems:
                 "quality", column.name, lambda column=column: analysis.column_quality(column, rows, job.artifact)  # type: ignore[misc]
             )  # fmt: skip
             columns += [found] if found is not None else []
-    length = job.settings.window
-    earlier = [reader.count(start, start + length) for start in job.season_starts]
     known = {**job.known_versions, job.artifact.digest: job.artifact.version}
-    described = analysis.describe_quality(counts, [each for each in earlier if each], columns, known)
-    rejected = problems.attempt("quality", "rejected", lambda: read_rejections(job.log, job.start, job.end))
-    return described if rejected is None else describe_rejections(described, rejected)
+    described = analysis.describe_quality(data.counts, [each for each in data.earlier if each], columns, known)
+    return described if data.rejections is None else describe_rejections(described, data.rejections)
 
 
-def _drift(job: Job, reader: LogReader, rows: Rows, reference: TrainingReference, problems: Problems) -> Drift | None:
+def _drift(job: Job, data: WindowData, reference: TrainingReference, problems: Problems) -> Drift | None:
     """Compare with the reference that the settings name, and with the seasonal one as well."""
-    settings = job.settings
-    others = {
-        name: reader.read(start, start + settings.window, settings.max_rows)
-        for name, start in job.reference_starts.items()
-    }
+    settings, rows, others = job.settings, data.rows, data.references
 
     def compare(name: Compare) -> list[ColumnDrift]:
         if name == "training":
@@ -356,15 +348,17 @@ def _compare(
 
 
 def _label_checks(measured: Performance | None, changes: Concept | None, settings: Monitor) -> Sequence[Check]:
-    """Return the checks of performance and concept drift."""
-    if measured is None or changes is None:
-        return [
-            Check(part="performance", rule="floor", subject="all", raised=None),
-            Check(part="concept", rule="adwin", subject="errors", raised=None),
-        ]
+    """Return the checks of performance and concept drift; that of a part that could not be computed is undecided."""
     min_labels = settings.performance.min_labels
+    if measured is None:
+        checks = [Check(part="performance", rule="floor", subject="all", raised=None)]
+    else:
+        checks = performance.performance_checks(measured, settings.performance.margin, min_labels)
+    if measured is None or changes is None:
+        message = "it could not be computed"
+        return [*checks, Check(part="concept", rule="adwin", subject="errors", raised=None, message=message)]
     return [
-        *performance.performance_checks(measured, settings.performance.margin, min_labels),
+        *checks,
         concept.concept_check(changes, measured.metrics, measured.metric, measured.labelled, min_labels),
     ]
 

@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 
+from skline.counting import counted
 from skline.entrypoint import visible
 from skline.monitoring.checks import PARTS, STATES, Check, Part, State, worst
 from skline.monitoring.data_results import Drift
+from skline.monitoring.operations import RELEASE_RULE
 from skline.monitoring.reference import SCORE
 from skline.monitoring.result import WindowResult
 
@@ -20,7 +22,8 @@ ADVICE: dict[Part, str] = {
 }
 #: What to do first where a rule of the part asks for something else.
 ADVICE_BY_RULE = {
-    "other_contract": "find the service that writes to this log, or get its line of releases/registered.jsonl"
+    RELEASE_RULE: "do what the reason says, or `skline rollback --to NUMBER` to a release that the service serves",
+    "other_contract": "find the service that writes to this log, or get its line of releases/registered.jsonl",
 }
 #: The most telling part first.
 ORDER: tuple[Part, ...] = ("performance", "quality", "concept", "bias", "kpi", "drift", "operations")
@@ -59,13 +62,13 @@ def sentence(state: State, checks: Sequence[Check], drift: Drift | None, rows: i
     if state == "insufficient_data":
         return f"There are too few predictions to tell ({rows:,}): wait, or look at why they are missing."
     if not serious:
-        return f"Nothing has changed beyond its limit in {rows:,} predictions."
+        return f"Nothing has changed beyond its limit in {counted(rows, 'prediction')}."
     first = serious[0]
     others = len(serious) - 1
     text = first.message or f"{first.subject} exceeds its limit ({first.rule})"
     text = f"{first.state.capitalize()}: {text}"
-    if first.since is not None:
-        text += f", since {first.since:%Y-%m-%d %H:%M}"
+    if first.since is not None and first.rule != RELEASE_RULE:  # it is known only for the present
+        text += f", in the windows from {first.since:%Y-%m-%d %H:%M} on"
     if others:
         text += f" (and {others} more {'finding' if others == 1 else 'findings'})"
     return f"{text}. {_matters(serious, drift)} Next: {ADVICE_BY_RULE.get(first.rule, ADVICE[first.part])}."
@@ -75,12 +78,14 @@ def _matters(serious: Sequence[Check], drift: Drift | None) -> str:
     parts = {check.part for check in serious}
     if parts & {"performance", "kpi", "bias"}:
         return "It matters: results on labels are affected."
+    if any(check.rule == RELEASE_RULE for check in serious):
+        return "It matters: the predictions are not those of the released model."
     if any(check.part == "drift" and check.subject == SCORE for check in serious):
         return "It matters: the predictions themselves have shifted."
     if drift is None or drift.importance is None:
         return "Whether it matters is unknown."
     verdict = "It matters" if drift.importance >= MATTERS else "It hardly matters"
-    return f"{verdict}: {100 * drift.importance:.1f} % of the model's importance has drifted."
+    return f"{verdict}: the columns that drifted hold {100 * drift.importance:.1f} % of the importance of all."
 
 
 def table(result: WindowResult) -> str:

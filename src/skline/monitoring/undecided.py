@@ -1,5 +1,6 @@
 """Why a check is undecided: too few predictions, labels that are too new or too few, nothing to compare with."""
 
+from skline.counting import counted
 from skline.monitoring.checks import Check
 from skline.monitoring.label_results import Performance
 from skline.settings.monitor import Monitor, format_duration
@@ -48,4 +49,4 @@ def _lack_of_labels(rows: int, measured: Performance | None, settings: Monitor) 
 
 def _lack_of_rows(rows: int, needed: int) -> str:
     """Return the reason; empty where there are enough rows, and something else is missing."""
-    return f"{rows:,} rows; monitor.min_rows is {needed:,}" if rows < needed else ""
+    return f"{counted(rows, 'row')}; monitor.min_rows is {needed:,}" if rows < needed else ""

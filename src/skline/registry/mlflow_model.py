@@ -74,7 +74,7 @@ def signature(contract: Contract) -> Any:
 
     anything = AnyType()  # type: ignore[no-untyped-call]
     return ModelSignature(
-        inputs=Schema([ColSpec(anything, name) for name in contract.input_names]),
+        inputs=Schema([ColSpec(anything, name) for name in contract.for_requests().input_names]),
         outputs=Schema([ColSpec(DataType[_output_type(contract)])]),
         params=ParamSchema([ParamSpec(PREDICT_FN, DataType.string, PREDICT)]),
     )
@@ -117,7 +117,7 @@ def _mlmodel(artifact: Artifact, python: str, *, has_code: bool) -> str:
             "version": artifact.version,
             "artifact_sha256": artifact.digest,
             "task": manifest.task,
-            "inputs": {column.name: _describe_type(column) for column in artifact.contract.inputs},
+            "inputs": {column.name: _describe_type(column) for column in artifact.contract.for_requests().inputs},
         },
     )
     model.add_flavor(
@@ -138,7 +138,7 @@ def _describe_type(column: Column) -> str:
 def _input_example(artifact: Artifact) -> dict[str, list[Any]]:
     """Return a golden row as a table."""
     row = artifact.golden.rows[0]
-    names = artifact.contract.input_names
+    names = artifact.contract.for_requests().input_names
     return {"columns": list(names), "data": [[row[name] for name in names]]}
 
 

@@ -32,12 +32,14 @@ def differing_outputs(committed: Mapping[str, Any], current: Mapping[str, Any]) 
 def describe(differing: Mapping[str, list[str]]) -> str:
     """Return what differs, the probable cause, and what to do."""
     outputs = "; ".join(f"{stage} made other {', '.join(names)}" for stage, names in sorted(differing.items()))
-    if paths.ORIGIN.as_posix() in differing.get("train", []):
-        cause = "other versions of the libraries fitted the model"
-    else:
-        cause = "another processor rounds differently, or a step depends on something else than its inputs"
+    if paths.ORIGIN.as_posix() not in differing.get("train", []):
+        return (
+            "The results may differ from those of the last commit in the last digits "
+            f"({', '.join(sorted(differing))}), because another processor rounds differently; there is nothing to do. "
+            "If the machine is the same, a step depends on something else than its inputs"
+        )
     return (
-        f"not the results that the last commit records, from equal inputs: {outputs}. Probably {cause}. Commit "
-        "dvc.lock, artifact.sha256, reports/ and releases/ to record them; or restore these files and `dvc pull` the "
-        "others"
+        "Other versions of the libraries fitted the model than at the last commit, from equal inputs: "
+        f"{outputs}. Commit dvc.lock, artifact.sha256, reports/ and releases/ to record these results; or restore "
+        "these files and `dvc pull` the others"
     )

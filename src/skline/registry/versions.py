@@ -5,6 +5,7 @@ Every registry call has a hard timeout: it runs in a daemon thread that is aband
 
 import importlib
 import re
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from typing import Any, TypeVar
 
 from skline.errors import SklineError
 from skline.redaction import redact
+from skline.registry.database import require_complete
 from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER
 from skline.registry.record import CHAMPION_TAG, FAILURES_TAG, UNDECIDED_TAG, VERDICT_TAG, open_client, tracking_uri
 from skline.settings import Settings
@@ -145,7 +147,11 @@ class Registry:
         self._call(update, self.timeout)
 
     def _call(self, function: Callable[[Any], T], seconds: float) -> T:
-        """Call `function` with a client, for at most `seconds`; the import of MLflow does not count."""
+        """Call `function` with a client, for at most `seconds`; the import of MLflow does not count.
+
+        A local database has to be complete: to open another one, MLflow would create tables, which must not be cut off.
+        """
+        require_complete(self.uri)
         importlib.import_module("mlflow")
         if not self.uri.startswith("http"):
             importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
@@ -173,6 +179,11 @@ def open_registry(settings: Settings, project: Path = Path(), model: str | None 
     if (file := uri.removeprefix("sqlite:///")) != uri:
         uri = f"sqlite:///{project / file}"
     return Registry(uri, model or settings.project.name, settings.release.timeout, settings.release.download_seconds)
+
+
+def announce(registry: Registry) -> None:
+    """Print on stderr which registry is opened: MLflow takes 5 to 40 seconds to start, and says nothing."""
+    print(f"opening the registry at {redact(registry.uri)} …", file=sys.stderr, flush=True)
 
 
 def parse_model_uri(uri: str) -> tuple[str, str]:

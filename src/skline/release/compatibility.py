@@ -1,6 +1,7 @@
 """Check that a challenger fits a champion: it has the same target, and reads only inputs that requests contain."""
 
-from skline.contract.spec import Contract
+from skline.contract.lookup import Lookup, parse_reference
+from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 
 
@@ -24,5 +25,15 @@ def challenger_columns(challenger: Contract, champion: Contract) -> tuple[str, .
         if available.kind != column.kind or (available.nullable and not column.nullable):
             kind = f"{available.kind}{', may be missing' if available.nullable else ''}"
             raise SklineError(f"it reads {column.name!r} as {column.kind}; in the champion's requests it is {kind}")
+        if _origin(available, champion) != _origin(column, challenger):
+            raise SklineError(f"it reads {column.name!r} from another look-up, or the champion does not look it up")
     names = tuple(challenger.input_names)
     return None if list(names) == champion.input_names else names
+
+
+def _origin(column: Column, contract: Contract) -> tuple[str, Lookup] | None:
+    """Return what an input is looked up by; None if callers send it."""
+    if column.lookup is None:
+        return None
+    name, value = parse_reference(column.lookup)
+    return value, contract.lookups[name]

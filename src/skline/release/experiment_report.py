@@ -171,7 +171,7 @@ def _report_canary(release: Release, rows: pa.Table, share_changes: Sequence[dt.
         lines.append(f"no conclusion yet: {fewest:,} of {guards.min_rows:,} observations of each arm")
     else:
         lines.append("no guard is breached; a canary does not show whether the challenger is better")
-    return ExperimentReport(lines, counts | {"breach": breach}, breach)
+    return ExperimentReport(lines, counts | {"checks": monitor.checks, "breach": breach}, breach)
 
 
 def logged_requests(release: Release, rows: pa.Table) -> list[LoggedRequest]:

@@ -100,15 +100,28 @@ def read_manifest(path: Path) -> Release | None:
         If it cannot be read, or is not a valid manifest.
     """
     try:
-        return Release.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
     except FileNotFoundError:
         return None
     except OSError as error:
         raise SklineError(f"{path} cannot be read: {error.strerror}") from error
+    return parse_manifest(content, str(path))
+
+
+def parse_manifest(content: bytes, origin: str) -> Release:
+    """Parse a manifest; `origin` is its place, for the error.
+
+    Raises
+    ------
+    SklineError
+        If it is not valid.
+    """
+    try:
+        return Release.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"])) or "release"
-        raise SklineError(f"{path} is not a valid release manifest: {where}: {first['msg']}") from None
+        raise SklineError(f"{origin} is not a valid release manifest: {where}: {first['msg']}") from None
 
 
 def publish_manifest(path: Path, release: Release, record: Callable[[], None] = lambda: None) -> None:

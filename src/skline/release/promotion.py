@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from skline import paths
+from skline import clock, paths
 from skline.artifact import Artifact
 from skline.canary_limits import Guards
 from skline.errors import SklineError
@@ -53,6 +53,7 @@ def promote(
     approval_required: bool,
     guards: Guards,
     accepted_digest: str | None = None,
+    follows: int | None = None,
 ) -> tuple[Entry, list[str]]:
     """Promote a version.
 
@@ -75,6 +76,8 @@ def promote(
         Limits of a canary.
     accepted_digest : str, optional
         Digest of a version that the record does not list, from the person who promotes it.
+    follows : int, optional
+        Number of the release that has to be in force; 0 is none.
 
     Returns
     -------
@@ -90,17 +93,21 @@ def promote(
             "release.approval is 'required' in params.yaml: name the approver with --approve NAME --reason WHY"
         )
     current = releases.current()
+    if follows is not None and follows != (0 if current is None else current.number):
+        raise SklineError("another command has published a release meanwhile; check `skline releases`")
     require_champion(current, plan)
     require_look_size(plan)
     version = registry.find(requested)
     require_new(current, version, plan)
     registered = confirm_digest(releases.registered, version, accepted_digest)
-    verdict, undecided = check_verdict(version, registered, current, approval, releases.known_versions())
+    served = next((each for each in releases.history() if _serves(each.release, version)), None)
+    known_versions = releases.known_versions()
+    verdict, undecided = check_verdict(version, registered, current, approval, known_versions, served)
     digest = version.artifact_sha256
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
     notes = check_compatibility(releases, current, artifact, plan)
     if undecided:
-        notes.append(f"undecided gates of {version.label}: {undecided}; see the report of its run")
+        notes.append(f"undecided gates of {version.label}: {undecided}; see {_report_of(version)}")
     arm = Arm(name="champion", version=version.label, artifact=f"{paths.RELEASED.name}/{digest}", sha256=digest)
     action, what = describe_promotion(current, version, plan)
 
@@ -165,8 +172,11 @@ def check_verdict(
     current: Release | None,
     approval: Approval | None,
     known_versions: Mapping[str, str],
+    served: Entry | None = None,
 ) -> tuple[PromotionVerdict, str]:
-    """Return the verdict on a version, and the undecided gates, as text; `known_versions` are versions by digest.
+    """Return the verdict on a version, and the undecided gates, as text.
+
+    `known_versions` are versions by digest, and `served` is the last release that had this version as its champion.
 
     A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
 
@@ -186,12 +196,25 @@ def check_verdict(
     if stale and approval is None:
         now, then = (known_versions.get(digest or "", (digest or "")[:12]) for digest in (champion, compared_with))
         compared = f"the champion {then}" if then else "no champion"
+        back = "" if served is None else f"`skline rollback --to {served.release.number}`"
+        returning = f"{back} returns to the release that served it; otherwise " if back else ""
         raise SklineError(
-            f"{version.label} was compared with {compared}, and the champion is {now} now; run `dvc repro` "
+            f"{version.label} was compared with {compared}, and the champion is {now} now; {returning}run `dvc repro` "
             "to assess it again, or approve it with --approve NAME --reason WHY"
         )
     checked = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with, stale=stale)
     return checked, "; ".join(verdict.undecided)
+
+
+def _serves(release: Release, version: Version) -> bool:
+    return release.champion.sha256 == version.artifact_sha256
+
+
+def _report_of(version: Version) -> str:
+    """Name the report on a version: that of the project if it is about the same artifact, else that of its run."""
+    if paths.VERDICT.exists() and read_verdict(paths.VERDICT).artifact_sha256 == version.artifact_sha256:
+        return str(paths.REPORT)
+    return f"{paths.REPORT} of MLflow's run {version.run_id}"
 
 
 def find_verdict(version: Version, registered: RegisteredVersion | None) -> tuple[RecordedVerdict | None, str]:
@@ -230,7 +253,8 @@ def check_compatibility(
         except SklineError as error:
             raise SklineError(f"{artifact.version} cannot be a challenger of {champion.version}: {error}") from None
     elif artifact.contract.digest() != champion.contract.digest():
-        return ["its contract differs from the champion's: running services reject it until they are restarted"]
+        note = "its contract differs from that of the champion before: a running service that serves that one goes on "
+        return [f"{note}with it until it is restarted"]
     return []
 
 
@@ -238,7 +262,7 @@ def build_release(current: Release | None, arm: Arm, plan: PromotionPlan, guards
     """Return arms and experiment of the new release."""
     if plan.kind is None or current is None:
         return {"arms": champion_only(arm)}
-    now = dt.datetime.now(dt.UTC)
+    now = clock.now()
     number = current.number + 1
     name, salt, started_at = f"{plan.kind}-{number}", secrets.token_hex(8), now
     running, challenger = current.experiment, current.challenger

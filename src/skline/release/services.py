@@ -1,4 +1,6 @@
-"""What the services that follow a release manifest say about its newest release, for the command that published it.
+"""What the services that follow a release manifest say about its newest release, for commands.
+
+The command that published the release reports it, and so do `skline doctor` and `skline monitor`.
 
 Each process of a service keeps a status file in `services/`, in the folder of the manifest, and a lock file that it
 holds locked while it runs: the kernel frees the lock of a killed process, so a file whose lock is free is left over. A
@@ -16,8 +18,9 @@ from typing import IO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from skline import clock
 from skline.files import write_text
-from skline.locks import is_locked
+from skline.locks import is_locked, try_lock
 
 log = logging.getLogger("skline.serving")
 
@@ -79,7 +82,7 @@ class StatusFile:
         if not self._folder.parent.is_dir() or (state == self._written and (self._failed or self._exists())):
             return
         self._written = state
-        status = ServiceStatus(**state.model_dump(), pid=os.getpid(), time=dt.datetime.now(dt.UTC))
+        status = ServiceStatus(**state.model_dump(), pid=os.getpid(), time=clock.now())
         try:
             self._hold_lock()
             write_text(self._path, status.model_dump_json(indent=2) + "\n")
@@ -101,14 +104,12 @@ class StatusFile:
 
     def _hold_lock(self) -> None:
         """Lock the lock file; it is created anew if it was deleted."""
-        import fcntl
-
         path = _lock_path(self._path)
         if self._lock is not None and path.exists():
             return
         self._folder.mkdir(exist_ok=True)
         file = path.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try_lock(file.fileno())
         if self._lock is not None:
             self._lock.close()
         self._lock = file
@@ -148,6 +149,17 @@ def describe_statuses(statuses: list[ServiceStatus], number: int) -> list[str]:
     lines = Counter((status.address, _describe(status, number)) for status in statuses)
     return [
         f"{address}{f' ({count} processes)' if count > 1 else ''}: {text}" for (address, text), count in lines.items()
+    ]
+
+
+def describe_rejections(statuses: list[ServiceStatus]) -> list[str]:
+    """Return a line for each address whose processes do not serve the newest release or artifact, with the reason."""
+    rejecting = Counter(
+        (status.address, status.version, status.rejected) for status in statuses if status.rejected is not None
+    )
+    return [
+        f"the service at {address}{f' ({count} processes)' if count > 1 else ''} still serves {version}: {reason}"
+        for (address, version, reason), count in rejecting.items()
     ]
 
 

@@ -3,17 +3,17 @@
 Every change is written to the journal before its manifest is put in force, under one lock.
 """
 
-import datetime as dt
 import getpass
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from skline import paths
+from skline import clock, paths
 from skline.artifact import Artifact
 from skline.errors import SklineError
 from skline.files import read_json_lines
@@ -105,7 +105,7 @@ class ReleaseStore:
             current = self.current()
             parts = build(current)
             number = max(read_journal(self.journal).last_number, 0 if current is None else current.number) + 1
-            now = dt.datetime.now(dt.UTC)
+            now = clock.now()
             flags = Flags() if current is None else current.flags
             release = Release(**({"flags": flags, "number": number, "published_at": now} | parts))
             follows = None if current is None else current.number
@@ -220,8 +220,11 @@ def current_user() -> str:
     """Return user and host, for the journal."""
     try:
         name = getpass.getuser()
-    except (KeyError, OSError):  # in a container the user id may have no name
-        name = str(os.getuid())
+    except (ImportError, KeyError, OSError):  # in a container the user id may have no name
+        if sys.platform == "win32":
+            name = "unknown"
+        else:
+            name = str(os.getuid())
     return f"{name}@{socket.gethostname()}"
 
 

@@ -11,7 +11,8 @@ class GateResult(BaseModel):
     """The result of one gate: the value that was checked against the limit, if it is a number, and the reason.
 
     `passed` is None where nothing was decided: the rows are too few, or there is nothing to check. `applies` is False
-    for the gate of the champion while there is none.
+    where there is nothing to check: for the gate of the champion while there is none, and for that of its segments if
+    no column is marked as one. Such a gate neither stops a model nor makes it undecided.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -27,7 +28,7 @@ class GateResult(BaseModel):
     def outcome(self) -> str:
         """The result in a word or a few."""
         if not self.applies:
-            return "no champion yet"
+            return "no champion yet" if self.gate == "champion" else "nothing to check"
         return {True: "passed", False: "failed", None: "undecided"}[self.passed]
 
 
@@ -69,26 +70,28 @@ class Verdict(BaseModel):
     def summary(self) -> str:
         """Return the verdict as one sentence."""
         if not any(gate.passed is not None for gate in self.gates):
-            return "No: no gate was decided."
+            return "Must not be released: no gate was decided."
         n_gates = sum(gate.applies for gate in self.gates)
         if self.failed_gates:
             names = ", ".join(gate.gate for gate in self.failed_gates)
-            return f"No: {len(self.failed_gates)} of {n_gates} gates failed ({names})."
+            return f"Must not be released: {len(self.failed_gates)} of {n_gates} gates failed ({names})."
         if self.champion_sha256 is None:
             comparison = "there is no champion yet to compare with"
         elif self.champion_sha256 == self.artifact_sha256:
             comparison = f"it is the champion {self.champion_version}"
         elif self.improved is None:
             comparison = f"it was not compared with the champion {self.champion_version}"
+        elif any(gate.gate == "champion" for gate in self.undecided_gates):
+            comparison = f"whether it is worse than the champion {self.champion_version} is not decided"
         elif self.improved:
             comparison = f"it is better than the champion {self.champion_version}"
         else:
             comparison = f"it is not worse than the champion {self.champion_version}, and no improvement is shown"
         if not self.undecided_gates:
-            return f"Yes: all {n_gates} gates passed; {comparison}."
+            return f"May be released: all {n_gates} gates passed; {comparison}."
         names = ", ".join(gate.gate for gate in self.undecided_gates)
         passed = n_gates - len(self.undecided_gates)
-        return f"Yes: {passed} gates passed, {len(self.undecided_gates)} undecided ({names}); {comparison}."
+        return f"May be released: {passed} gates passed, {len(self.undecided_gates)} undecided ({names}); {comparison}."
 
 
 def read_verdict(path: Path) -> Verdict:

@@ -20,6 +20,11 @@ def format_number(value: float | None, *, signed: bool = False) -> str:
     return f"{value:{sign}.4f}" if size >= 0.001 or size == 0 else f"{value:{sign}.3g}"
 
 
+def format_setting(value: float) -> str:
+    """Format a number of params.yaml with the digits that a person wrote: 0.02, 37,000."""
+    return f"{value:,.12g}"
+
+
 def format_interval(low: float, high: float, *, signed: bool = False) -> str:
     """Format an interval."""
     return f"{format_number(low, signed=signed)} to {format_number(high, signed=signed)}"

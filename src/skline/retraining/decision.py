@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from skline.settings.monitor import format_duration
 from skline.settings.retrain import Retrain
 
-ReasonKind = Literal["person", "performance", "concept", "drift", "age", "labels"]
+ReasonKind = Literal["person", "performance", "concept", "recovery", "drift", "age", "labels"]
 BlockerKind = Literal["lock", "hold", "experiment", "quality", "labels", "cooldown"]
 #: Blockers that a person's reason overrides: what a person knows, such as a corrected table, shows in no count. The
 #: others protect the data, a running comparison, another training, or the decision of another person.
@@ -62,9 +62,14 @@ class Evidence(_Value):
         The last windows that do not overlap and have the artifact in service, the newest first; empty if there are
         none, or if they are too old.
     quality_alarm : bool
-        Whether the newest window's data quality is an alarm.
+        Whether the newest window's data quality is an alarm that a training would not end.
+    below_since : datetime or None
+        Since when the versions in service are worse on their test part than one that served before, by more than the
+        margin of monitoring and beyond chance; None if the newest is not.
     new_labels : int
         Matured labels since the last training.
+    maturing_labels : int
+        Labels of predictions that have not reached the label horizon.
     model_since : datetime or None
         When the model in service was registered.
     last_training : datetime or None
@@ -79,7 +84,9 @@ class Evidence(_Value):
 
     windows: tuple[WindowEvidence, ...] = ()
     quality_alarm: bool = False
+    below_since: dt.datetime | None = None
     new_labels: int = 0
+    maturing_labels: int = 0
     model_since: dt.datetime | None = None
     last_training: dt.datetime | None = None
     experiment: str | None = None
@@ -161,6 +168,10 @@ def _reasons(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[R
         yield Reason(kind="performance", message=f"performance is beyond its limit in {count} of {total} windows")
     if settings.concept and windows and windows[0].concept:
         yield Reason(kind="concept", message=f"concept drift is an alarm in {windows[0].name}")
+    below = evidence.below_since
+    if settings.recovery is not None and below is not None and now - below <= settings.recovery:
+        message = f"the versions in service are worse on their test part than one before them, since {below:%Y-%m-%d}"
+        yield Reason(kind="recovery", message=message)
     limit = settings.drift
     if limit is not None and (count := persists(lambda each: each.drift is not None and each.drift >= limit)):
         yield Reason(kind="drift", message=f"importance-weighted drift reaches {limit:g} in {count} of {total} windows")
@@ -170,7 +181,7 @@ def _reasons(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[R
             limit_text = format_duration(settings.max_age)
             yield Reason(kind="age", message=f"the model is {age.days} days old, and retrain.max_age is {limit_text}")
     if settings.new_labels is not None and evidence.new_labels >= settings.new_labels:
-        yield Reason(kind="labels", message=f"there are {evidence.new_labels:,} labels since the last training")
+        yield Reason(kind="labels", message=f"there are {evidence.new_labels:,} matured labels since the last training")
 
 
 def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[Blocker]:
@@ -191,8 +202,11 @@ def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[
         yield Blocker(kind="quality", message="data quality is an alarm: a model would learn from broken data")
     if evidence.new_labels < settings.min_labels:
         message = (
-            f"there are {evidence.new_labels:,} labels since the last training; {settings.min_labels:,} are required"
+            f"there are {evidence.new_labels:,} matured labels since the last training; {settings.min_labels:,} are "
+            "required"
         )
+        if evidence.maturing_labels:
+            message += f"; {evidence.maturing_labels:,} more are of predictions younger than monitor.label_horizon"
         yield Blocker(kind="labels", message=message)
     if evidence.last_training is not None and now < (end := evidence.last_training + settings.cooldown):
         yield Blocker(

@@ -13,6 +13,8 @@ from skline.settings.monitor import Monitor, format_duration
 
 #: Windows that ended more than this many of their lengths ago say nothing about now: monitoring has stopped.
 MAX_WINDOWS_AGO = 2
+#: Rules of data quality about values that a training would learn: the contract allows them, the model is new to them.
+LEARNABLE_RULES = frozenset({"outside", "unseen"})
 
 
 def gather_evidence(
@@ -26,6 +28,8 @@ def gather_evidence(
     now: dt.datetime,
     *,
     is_locked: bool,
+    maturing_labels: int = 0,
+    below_since: dt.datetime | None = None,
 ) -> Evidence:
     """Collect the evidence; whatever is later than `now` is ignored.
 
@@ -45,6 +49,10 @@ def gather_evidence(
     now : datetime
     is_locked : bool
         Whether another process is retraining.
+    maturing_labels : int
+        Labels of predictions that have not reached the label horizon.
+    below_since : datetime, optional
+        As `skline.retraining.served.below_since` returns it.
     """
     journal = journal.up_to(now)
     windows = last_windows(state, monitor, digest, now)
@@ -52,14 +60,23 @@ def gather_evidence(
     training = journal.last_training
     return Evidence(
         windows=tuple(map(window_evidence, windows)),
-        quality_alarm=bool(windows) and windows[0].states.get("quality") == "alarm",
+        quality_alarm=bool(windows) and has_broken_data(windows[0]),
+        below_since=below_since,
         new_labels=new_labels,
+        maturing_labels=maturing_labels,
         model_since=min(since, default=None),
         last_training=None if training is None else training.time,
         experiment=release.experiment.name if release is not None and release.experiment is not None else None,
         hold=journal.hold,
         is_locked=is_locked,
     )
+
+
+def has_broken_data(window: PastResult) -> bool:
+    """Return whether data quality is an alarm for another reason than values that a training would learn."""
+    raised = {key.split("/")[1] for key, is_raised in window.raised.items() if is_raised and key.startswith("quality/")}
+    is_learnable = bool(raised) and raised <= LEARNABLE_RULES
+    return window.states.get("quality") == "alarm" and not is_learnable
 
 
 def last_windows(state: MonitorState, monitor: Monitor, digest: str, now: dt.datetime) -> list[PastResult]:

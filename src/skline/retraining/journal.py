@@ -20,9 +20,10 @@ from skline.files import append_line, read_json_lines
 from skline.retraining.decision import Decision, Evidence, Hold
 
 FILE_NAME = "retraining.jsonl"
-#: registered: a new challenger; promoted: it serves; unchanged: the same artifact as before; rejected: a gate failed;
-#: failed: the pipeline ended with an error, so that it does not count as a training.
-Outcome = Literal["registered", "promoted", "unchanged", "rejected", "failed"]
+#: registered: a new challenger; canary: it gets a share of the traffic; promoted: it serves; unchanged: the same
+#: artifact as before; rejected: a gate failed, or the canary was ended; failed: the pipeline ended with an error, so
+#: that it does not count as a training.
+Outcome = Literal["registered", "canary", "promoted", "unchanged", "rejected", "failed"]
 
 
 class _Value(BaseModel):
@@ -41,8 +42,14 @@ class Training(_Value):
         The snapshot that was added; None if no label had matured.
     artifact_sha256, version : str or None
         Of the candidate, and of the registered version (NAME/NUMBER).
+    champion_sha256 : str or None
+        Of the champion that the gates compared it with.
+    promotion : str or None
+        How the version is to be promoted by this run and the next ones; None if it is not.
+    promote_at : datetime or None
+        The planned end of the canary.
     message : str
-        The verdict of the gates, or the error.
+        The verdict of the gates, the error, or how the promotion ended.
     """
 
     outcome: Outcome
@@ -50,6 +57,9 @@ class Training(_Value):
     snapshot: str | None = None
     artifact_sha256: str | None = None
     version: str | None = None
+    champion_sha256: str | None = None
+    promotion: Literal["canary", "full"] | None = None
+    promote_at: AwareDatetime | None = None
     message: str = ""
 
 
@@ -118,6 +128,21 @@ class Journal(_Value):
         """Up to when the last training had the labels."""
         entry = self.last_training
         return None if entry is None or entry.training is None else entry.training.labels_until
+
+    @property
+    def unfinished_promotion(self) -> Training | None:
+        """The last training if its version is to be promoted, and neither promoted nor rejected yet."""
+        entry = self.last_training
+        training = None if entry is None else entry.training
+        if training is None or training.promotion is None or training.outcome in ("promoted", "rejected"):
+            return None
+        return training
+
+    @property
+    def last_reason(self) -> str:
+        """What the last decision to train says."""
+        decided = (each.decision for each in reversed(self.entries) if not each.dry_run)
+        return next((each.sentence for each in decided if each is not None and each.retrain), "")
 
     @property
     def hold(self) -> Hold | None:

@@ -64,6 +64,14 @@ def read_matured(log: LogSettings, horizon: dt.timedelta, since: dt.datetime | N
     return select_matured(predictions, read_labels(log), horizon, since, until)
 
 
+def count_maturing(log: LogSettings, horizon: dt.timedelta, until: dt.datetime) -> int:
+    """Return the number of labelled predictions that have not reached the label horizon at a moment."""
+    predictions = read_predictions(log, until - horizon + dt.timedelta(microseconds=1), until)
+    labels = read_labels(log)
+    labels = labels.filter(pc.less_equal(labels["time"], _time(until)))
+    return int(pc.sum(pc.is_valid(join_labels(_returned_to_users(predictions), labels)["label"])).as_py() or 0)
+
+
 def select_matured(
     predictions: pa.Table, labels: pa.Table, horizon: dt.timedelta, since: dt.datetime | None, until: dt.datetime
 ) -> Matured:

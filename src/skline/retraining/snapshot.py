@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from skline.contract.frames import to_frame, to_storage
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Row, Scalar
+from skline.counting import counted
 from skline.errors import SklineError
 from skline.feedback import LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
 from skline.files import atomic_write
@@ -29,7 +30,7 @@ from skline.logs.records import REVIEW_SAMPLE
 from skline.monitoring.performance import inclusion_periods
 from skline.retraining.matured import Matured
 from skline.stages.declared import Declared
-from skline.stages.ingest import call_prepare, conform
+from skline.stages.derived_columns import call_prepare, conform
 from skline.stages.validate import validate
 
 _UTC = pa.timestamp("us", tz="UTC")
@@ -103,7 +104,7 @@ def build_content(matured: Matured, declared: Declared, full_coverage: float) ->
     counts += [(f"{each['column']} {each['rule']}", each["rows"]) for each in checked.report["broken_rules"]]
     left_out = int((~is_readable).sum()) + int((~kept).sum())
     return SnapshotContent(
-        accepted, left_out, len(frame) - len(rows), [f"{fault}: {count:,} rows" for fault, count in counts]
+        accepted, left_out, len(frame) - len(rows), [f"{fault}: {counted(count, 'row')}" for fault, count in counts]
     )
 
 
@@ -141,6 +142,8 @@ def clean_up(folder: Path) -> None:
         temporary.unlink()
     for snapshot in list_snapshots(folder):
         record = snapshot.path.with_name(f"{snapshot.path.name}.dvc")
+        if record.exists() and not record.stat().st_size:  # DVC was killed while it wrote the file
+            record.unlink()
         if not record.exists():
             track_table(Path(), snapshot.path)
         elif _md5(snapshot.path) not in record.read_text(encoding="utf-8"):

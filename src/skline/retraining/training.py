@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from skline import paths
 from skline.artifact import read_digest
+from skline.counting import counted
 from skline.errors import SklineError
 from skline.feedback import Snapshot, list_snapshots
 from skline.files import read_json_lines
@@ -20,6 +21,7 @@ from skline.logs.settings import LogSettings
 from skline.partition import PARTS, assign_parts
 from skline.release.registered import RegisteredVersion
 from skline.release.verdict import Verdict, read_verdict
+from skline.retraining.action import require_same_fit
 from skline.retraining.journal import Training
 from skline.retraining.matured import read_matured
 from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
@@ -27,7 +29,7 @@ from skline.settings import Settings
 from skline.stages.declared import Declared
 
 #: What a training changes, and git keeps.
-COMMITTED = (paths.FEEDBACK, paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.REPORTS, paths.REGISTERED)
+COMMITTED = (paths.PARAMS, paths.FEEDBACK, paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.REPORTS, paths.REGISTERED)
 
 
 class TrainingResult(NamedTuple):
@@ -75,13 +77,14 @@ def describe_snapshot(
     parts = assign_parts(content.rows, declared.contract, settings.split)
     counts = {name: int((parts == index).sum()) for index, name in enumerate(PARTS)}
     lines = [
-        f"{snapshot.path}: {len(content.rows):,} rows, "
+        f"{snapshot.path}: {counted(len(content.rows), 'row')}, "
         + ", ".join(f"{count:,} in {name}" for name, count in counts.items() if count)
     ]
     if content.left_out:
-        lines.append(f"left out: {content.left_out:,} rows that break the contract ({'; '.join(content.broken_rules)})")
+        left_out = counted(content.left_out, "row")
+        lines.append(f"left out because of the contract: {left_out} ({'; '.join(content.broken_rules)})")
     if content.superseded:
-        lines.append(f"left out: {content.superseded:,} rows of events that have a newer row")
+        lines.append(f"left out because their event has a newer row: {counted(content.superseded, 'row')}")
     if not counts["train"]:
         lines.append("note: none of them is in the training part; the settings of split in params.yaml decide it")
     return lines
@@ -92,7 +95,8 @@ def run_pipeline(
 ) -> TrainingResult:
     """Run `dvc repro`, and read its result.
 
-    The stages up to the verdict run first, so that a verdict that is read is that of this run.
+    The stages up to the verdict run first, so that a verdict that is read is that of this run. A recalibration stops
+    before a fit.
 
     Parameters
     ----------
@@ -112,6 +116,9 @@ def run_pipeline(
         If a stage fails.
     """
     name = None if snapshot is None else snapshot.path.name
+    if settings.retrain.action == "recalibrate":
+        _repro("split", lock=lock)
+        require_same_fit()
     _repro("assess", lock=lock)
     verdict, digest = read_verdict(paths.VERDICT), read_digest(paths.CANDIDATE_DIGEST)
     common = {"labels_until": until, "snapshot": name, "artifact_sha256": digest}

@@ -31,7 +31,8 @@ class InputColumn(Expression):
         value = f"r{self.position}"
         if self.dtype == "float64":
             # A product with 1.0 turns ints and bools into floats and keeps -0.0, which a sum with 0.0 loses.
-            return writer.assign(f"nan if {value} is None else {value} * 1.0")
+            # It replaces the value: half as many variables, which the code of many columns reads faster.
+            writer.lines.append(f"{value} = nan if {value} is None else {value} * 1.0")
         return value
 
     @override

@@ -1,9 +1,12 @@
 """Verify that a pipeline or a plan still gives the golden rows the predictions that were stored with them.
 
-`python -m skline.scoring.golden_verification FOLDER DIGEST` verifies an artifact in a process of its own.
+`python -m skline.scoring.golden_verification FOLDER DIGEST` verifies an artifact in a process of its own; with
+`--plan-only` it verifies that the stored plan alone can serve it.
 """
 
+import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -12,6 +15,7 @@ from pydantic_core import to_json
 from skline.artifact import Artifact, ExpectedPredictions, GoldenRows, InvalidArtifact
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
+from skline.scoring import plan_storage
 from skline.scoring.equality import MAX_ULPS, concatenate, score_single_row, scores_equal
 from skline.scoring.plan import Plan
 from skline.scoring.scores import Scores
@@ -98,6 +102,48 @@ def compare_plan(artifact: Artifact, plan: Plan) -> str | None:
     return None
 
 
+def load_stored_plan(artifact: Artifact) -> tuple[Plan | None, str]:
+    """Load the artifact's stored plan, and verify it on the golden rows.
+
+    Returns
+    -------
+    plan : Plan or None
+    problem : str
+        Why the plan is not used; empty if it is.
+    """
+    if artifact.plan_bytes is None:
+        reason = artifact.manifest.scoring.reason
+        return None, "the artifact holds none" if reason is None else f"the artifact holds none ({reason})"
+    try:
+        plan = plan_storage.load_plan(artifact.plan_bytes, artifact.manifest.libraries)
+        problem = compare_plan(artifact, plan)
+    except plan_storage.UnusablePlan as error:
+        return None, str(error)
+    except Exception as error:  # noqa: BLE001 (whatever goes wrong in a stored plan, the pipeline can still serve)
+        return None, f"it fails on the golden rows with {type(error).__name__}: {error}"
+    return (plan, "") if problem is None else (None, problem)
+
+
+def verify_plan_alone(artifact: Artifact) -> None:
+    """Verify that the stored plan serves the artifact where there is no scikit-learn, pandas or SciPy.
+
+    Raises
+    ------
+    InvalidArtifact
+        Naming why the artifact needs one of them.
+    """
+    plan, problem = load_stored_plan(artifact)
+    required = plan_storage.required_libraries(artifact.plan_bytes or b"")
+    others = [name for name in required if name not in plan_storage.ALWAYS_PRESENT]
+    if others:
+        problem = f"it holds objects of {', '.join(others)}"
+    if plan is None or others:
+        raise InvalidArtifact(
+            f"{artifact.version} cannot be served by its stored plan alone: {problem}. The image of the target `plan` "
+            "serves nothing else: build the target `full`"
+        )
+
+
 def parse_rows(contract: Contract, rows: Sequence[dict[str, Any]]) -> list[dict[str, Value]]:
     """Validate JSON rows as the API does, and return their values."""
     return RowParser(contract).parse_rows(to_json(list(rows)))
@@ -117,14 +163,18 @@ def _from_expected(expected: ExpectedPredictions, like: Scores) -> Scores:
     )
 
 
-def main() -> None:
-    """Verify the artifact that the arguments FOLDER DIGEST name: open it, load its pipeline, score its golden rows."""
-    import sys
-    from pathlib import Path
-
-    folder, digest = sys.argv[1:]
-    artifact = Artifact.open(Path(folder), digest)
-    verify_golden_rows(artifact, artifact.load_pipeline())
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Verify the artifact that the arguments name: open it, load its pipeline or its plan, score its golden rows."""
+    parser = argparse.ArgumentParser(prog="python -m skline.scoring.golden_verification")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("digest", help="sha256 of the manifest")
+    parser.add_argument("--plan-only", action="store_true", help="verify that the stored plan alone can serve it")
+    given = parser.parse_args(arguments)
+    artifact = Artifact.open(given.folder, given.digest)
+    if given.plan_only:
+        verify_plan_alone(artifact)
+    else:
+        verify_golden_rows(artifact, artifact.load_pipeline())
     print(f"{artifact.version}: {len(artifact.golden.rows)} golden rows equal")
 
 

@@ -1,11 +1,16 @@
-"""Functions of the C library, which LightGBM and XGBoost call; NumPy's differ in the last bits."""
+"""Functions of the C library, which SciPy, LightGBM and XGBoost call; NumPy's differ in the last bits."""
 
 import ctypes
 import math
 from collections.abc import Callable
 from functools import cache
 
-from skline.scoring.scores import UnsupportedStep
+import numpy as np
+
+from skline.scoring.scores import FloatArray, UnsupportedStep
+
+#: Beyond it the C library scales the exponentials of complex numbers, and rounds them twice.
+MAX_COMPLEX_EXPONENT = 700.0
 
 
 def exp(value: float) -> float:
@@ -14,6 +19,24 @@ def exp(value: float) -> float:
         return math.exp(value)
     except OverflowError:
         return math.inf
+
+
+def exp_of_array(values: FloatArray) -> FloatArray:
+    """Return `exp` of each number of an array, in the shape of the array.
+
+    NumPy's `exp` of complex numbers is the C library's, and ten times as fast as a loop in Python.
+    """
+    if _complex_exp_is_exact() and (np.abs(values) <= MAX_COMPLEX_EXPONENT).all():
+        return np.exp(values.astype(np.complex128)).real.copy()
+    return np.array([exp(value) for value in values.ravel().tolist()]).reshape(values.shape)
+
+
+@cache
+def _complex_exp_is_exact() -> bool:
+    """Return whether NumPy's complex `exp` of real numbers has the bits of `exp`, as it has with glibc."""
+    sample = np.linspace(-MAX_COMPLEX_EXPONENT, MAX_COMPLEX_EXPONENT, 2_003)
+    expected = np.array([math.exp(value) for value in sample.tolist()])
+    return bool((np.exp(sample.astype(np.complex128)).real == expected).all())
 
 
 def expf(value: float) -> float:

@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
-from skline.artifact import Artifact, Scoring
-from skline.scoring import golden_verification, plan_storage
+from skline.artifact import Artifact, InvalidArtifact, Scoring
+from skline.artifact.provenance import LIBRARIES, installed_version
+from skline.scoring import golden_verification
 from skline.scoring.plan import Plan
 
 log = logging.getLogger("skline.scoring")
@@ -28,11 +29,12 @@ def load_plan_or_pipeline(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
         If the pipeline cannot be loaded, or its predictions for the golden rows differ from the stored ones.
     """
     scoring = artifact.manifest.scoring
-    plan, problem = _load_stored_plan(artifact)
+    plan, problem = golden_verification.load_stored_plan(artifact)
     if plan is not None:
         return plan, scoring
-    if problem is not None:
+    if artifact.plan_bytes is not None:
         log.warning("%s: the stored plan is not used: %s", artifact.version, problem)
+    _require_libraries(artifact, problem)
     pipeline = artifact.load_pipeline()
     golden_verification.verify_golden_rows(artifact, pipeline)
     if scoring.path != "plan":
@@ -41,7 +43,7 @@ def load_plan_or_pipeline(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
 
     rows = golden_verification.parse_rows(artifact.contract, artifact.golden.rows)
     choice, plan = choose_scoring(pipeline, artifact.contract.inputs, rows)
-    explanation = f"the stored plan is not used: {problem or 'the artifact holds none'}"
+    explanation = f"the stored plan is not used: {problem}"
     if plan is not None:
         log.info("%s: the plan was built again from the pipeline", artifact.version)
         reason = f"{explanation}; this plan was built again from the pipeline"
@@ -52,15 +54,11 @@ def load_plan_or_pipeline(artifact: Artifact) -> tuple[Plan | Any, Scoring]:
     )
 
 
-def _load_stored_plan(artifact: Artifact) -> tuple[Plan | None, str | None]:
-    """Return the stored plan if it is verified, else why it is not used; both are None if the artifact has none."""
-    if artifact.plan_bytes is None:
-        return None, None
-    try:
-        plan = plan_storage.load_plan(artifact.plan_bytes, artifact.manifest.libraries)
-        problem = golden_verification.compare_plan(artifact, plan)
-    except plan_storage.UnusablePlan as error:
-        return None, str(error)
-    except Exception as error:  # noqa: BLE001 (whatever goes wrong in a stored plan, the pipeline can still serve)
-        return None, f"it fails on the golden rows with {type(error).__name__}: {error}"
-    return (plan, None) if problem is None else (None, problem)
+def _require_libraries(artifact: Artifact, problem: str) -> None:
+    """Raise InvalidArtifact, with the reason why the stored plan is not used, where no pipeline can be loaded."""
+    if missing := [name for name in LIBRARIES if installed_version(name) is None]:
+        raise InvalidArtifact(
+            f"{artifact.version} cannot be served here: its stored plan is not used, because {problem}; its pipeline "
+            f"needs {', '.join(missing)}, which the image of the target `plan` lacks. Use the image of the target "
+            "`full`"
+        )

@@ -68,15 +68,24 @@ def as_floats(matrix: Matrix, step: Any, *, allow_float32: bool = False) -> tupl
     return tuple(as_float(expression) for expression in matrix.expressions)
 
 
-def check_names(matrix: Matrix, step: Any) -> None:
-    """Raise UnsupportedStep where scikit-learn would raise: for a frame whose columns are not those of `fit`."""
+def check_names(matrix: Matrix, step: Any, width: int | None = None) -> None:
+    """Raise UnsupportedStep where scikit-learn would raise: for a frame whose columns are not those of `fit`.
+
+    Parameters
+    ----------
+    matrix : Matrix
+    step : transformer or estimator
+    width : int or None
+        Number of columns on which the step was fitted; None for its attribute `n_features_in_`.
+    """
     fitted = getattr(step, "feature_names_in_", None)
     if matrix.container == "frame" and fitted is not None and tuple(fitted) != matrix.names:
         raise UnsupportedStep(
             f"{type(step).__name__} was fitted on the columns {list(fitted)}, but gets {matrix.names}; "
             "fit it on the contract's inputs in their order"
         )
-    width = getattr(step, "n_features_in_", len(matrix.expressions))
+    if width is None:
+        width = getattr(step, "n_features_in_", len(matrix.expressions))
     if width != len(matrix.expressions):
         raise UnsupportedStep(
             f"{type(step).__name__} was fitted on {width} columns, but gets {len(matrix.expressions)}"

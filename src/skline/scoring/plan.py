@@ -1,8 +1,9 @@
 """The plan of a fitted pipeline: the same arithmetic without DataFrames, for one row and for many.
 
 The row plan is generated Python source, compiled once. It is safe to execute because it contains only names that are
-made up here and operators that this package writes: numbers, categories and all other values that came from data or
-from the fitted estimators are constants in its namespace, and no string is formatted into it.
+made up here, operators that this package writes, and thresholds and leaf values as Python writes floats: categories and
+all other values that came from data or from the fitted estimators are constants in its namespace, and no string is
+formatted into it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -36,8 +37,6 @@ class Plan:
         Whether a row's last bits may depend on the other rows in its batch, as the pipeline's own do.
     classes : ndarray or None
         The classes in the order of the probabilities; None for regressors.
-    score_tuple : callable
-        Scores a row given as a tuple of plain values in the order of the columns; returns (prediction, probabilities).
     score_row : callable
         Scores a row given as a mapping from column name to plain value; returns (prediction, probabilities). Values
         are bool, int, float, str, date, naive datetime or None; predictions are plain too. Raises RowRejected where
@@ -51,16 +50,16 @@ class Plan:
         self._checks = checks
         self._estimator_plan = estimator_plan
         self._names = [column.name for column in columns]
-        self.score_tuple, self.score_row = _compile(self._names, checks, estimator_plan)
+        self.score_row = _compile(self._names, checks, estimator_plan)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return everything but the compiled functions, which are generated again."""
-        return {name: value for name, value in self.__dict__.items() if not name.startswith("score_")}
+        """Return everything but the compiled function, which is generated again."""
+        return {name: value for name, value in self.__dict__.items() if name != "score_row"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Compile the row functions again."""
+        """Compile the row function again."""
         self.__dict__.update(state)
-        self.score_tuple, self.score_row = _compile(self._names, self._checks, self._estimator_plan)
+        self.score_row = _compile(self._names, self._checks, self._estimator_plan)
 
     @property
     def depends_on_batch(self) -> bool:
@@ -113,21 +112,19 @@ class Plan:
 
 def _compile(
     names: list[str], checks: RowChecks, estimator_plan: EstimatorPlan
-) -> tuple[Callable[..., RowScore], Callable[..., RowScore]]:
-    """Generate and compile the row functions: one takes a tuple, the other a mapping."""
+) -> Callable[[Mapping[str, Value]], RowScore]:
+    """Generate and compile the row function."""
     writer = CodeWriter()
     checks.emit(writer)
     margin = estimator_plan.margin.emit(writer)
     writer.namespace["row_score"] = estimator_plan.link.row_score
     writer.namespace["values_of"] = _row_getter(names)
     inputs = "".join(f"r{index}, " for index in range(len(names)))
-    body = "\n    ".join([*writer.lines, f"return row_score({margin})"])
-    source = "".join(
-        f"def {name}(row):\n    {inputs}= {values}\n    {body}\n"
-        for name, values in (("score_tuple", "row"), ("score_row", "values_of(row)"))
-    )
+    body = "\n    ".join([f"{inputs}= values_of(row)", *writer.lines, f"return row_score({margin})"])
+    source = f"def score_row(row):\n    {body}\n"
     exec(compile(source, "<row plan>", "exec"), writer.namespace)  # noqa: S102 (see the module's docstring)
-    return writer.namespace["score_tuple"], writer.namespace["score_row"]
+    score_row: Callable[[Mapping[str, Value]], RowScore] = writer.namespace["score_row"]
+    return score_row
 
 
 def _row_getter(names: Sequence[str]) -> Callable[[Mapping[str, Value]], tuple[Value, ...]]:

@@ -1,32 +1,35 @@
 """Store a plan as bytes: a service that loads one needs neither scikit-learn nor pandas to score.
 
-The bytes are a pickle, so they are loaded only from an artifact whose digest was verified. They contain objects of this
-package, of NumPy and of scikit-learn (the trees of a forest), so only the same code may use them: they start with a
-digest of that code and of these versions. A plan repeats how the library of the estimator, such as LightGBM, predicts,
-and may hold its objects; so it is used with the version that the manifest records, and no other.
+The bytes are a line of text and a pickle. The line holds a digest of the code of this package, because only the same
+code may use the objects in the pickle, and the names of the libraries that define the others: NumPy always,
+scikit-learn for the trees of a forest that no lookup table replaces. The pickle is loaded only from an artifact whose
+digest was verified, and where these libraries are installed.
+
+A plan repeats how the pipeline's libraries predict, such as scikit-learn and LightGBM. So where one of these is
+installed, it has the version that the manifest records; where none is, the plan needs none.
 """
 
 import hashlib
+import io
 import pickle
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+from typing_extensions import override
 
 import skline.contract.spec
 import skline.features.text
 import skline.features.time
-from skline.artifact.provenance import differing_libraries
+from skline.artifact.provenance import differing_libraries, distributions_of, installed_version
 from skline.errors import SklineError
 from skline.scoring.plan import Plan
 
-#: Length of the digest with which the bytes start: a sha256 in hexadecimal.
-DIGEST_LENGTH = 64
 #: Modules beyond this package whose objects a plan may hold.
 OTHER_MODULES: tuple[Any, ...] = (skline.contract.spec, skline.features.text, skline.features.time)
-#: Distributions whose objects a plan may hold.
-LIBRARIES = ("numpy", "scikit-learn", "scipy")
+#: Distributions whose objects a plan may hold in an environment that serves stored plans alone.
+ALWAYS_PRESENT = ("numpy",)
 #: What plans do not depend on, although pipelines do.
 NOT_OF_PLANS = ("joblib", "pandas", "python")
 
@@ -37,7 +40,8 @@ class UnusablePlan(SklineError):
 
 def dump_plan(plan: Plan) -> bytes:
     """Serialise a plan."""
-    return code_digest().encode() + pickle.dumps(plan, protocol=5)
+    payload = pickle.dumps(plan, protocol=5)
+    return _first_line(_libraries_in(payload)) + payload
 
 
 def load_plan(content: bytes, libraries: Mapping[str, str]) -> Plan:
@@ -52,17 +56,16 @@ def load_plan(content: bytes, libraries: Mapping[str, str]) -> Plan:
     Raises
     ------
     UnusablePlan
-        If other versions of the libraries are installed, other code wrote it, or it cannot be unpickled for any reason.
+        If a library that the plan needs is missing, one of the pipeline is installed in another version, other code
+        wrote the plan, or it cannot be unpickled for any reason.
     """
-    if different := differing_libraries(_of_plans(libraries)):
-        made_with = ", ".join(f"{name} {libraries[name]}" for name in different)
-        present = ", ".join(f"{name} {found}" if found else f"no {name}" for name, found in different.items())
-        raise UnusablePlan(f"it was made with {made_with}; {present} is installed here")
-    written_by = content[:DIGEST_LENGTH].decode("ascii", "replace")
+    _require_same_libraries(content, libraries)
+    line, _, payload = content.partition(b"\n")
+    written_by = line.partition(b" ")[0].decode("ascii", "replace")
     if written_by != code_digest():
         raise UnusablePlan(f"it was written by code {written_by[:12]}, this is code {code_digest()[:12]}")
     try:
-        plan = pickle.loads(content[DIGEST_LENGTH:])  # noqa: S301 - the artifact's digest was verified
+        plan = pickle.loads(payload)  # noqa: S301 - the artifact's digest was verified
     except Exception as error:  # unpickling runs constructors, so any exception is possible
         raise UnusablePlan(f"it cannot be unpickled ({type(error).__name__}: {error})") from error
     if not isinstance(plan, Plan):
@@ -70,21 +73,59 @@ def load_plan(content: bytes, libraries: Mapping[str, str]) -> Plan:
     return plan
 
 
+def required_libraries(content: bytes) -> list[str]:
+    """Return the distributions whose objects a stored plan holds; empty if the bytes are no stored plan."""
+    line = content.partition(b"\n")[0].decode("ascii", "replace")
+    return [name for name in line.partition(" ")[2].split(",") if name]
+
+
+def _require_same_libraries(content: bytes, libraries: Mapping[str, str]) -> None:
+    """Raise UnusablePlan if a required library is missing, or a library of the pipeline has another version."""
+    if missing := [name for name in required_libraries(content) if installed_version(name) is None]:
+        raise UnusablePlan(f"it holds objects of {', '.join(missing)}, which is not installed here")
+    different = {name: found for name, found in differing_libraries(_of_plans(libraries)).items() if found is not None}
+    if different:
+        made_with = ", ".join(f"{name} {libraries[name]}" for name in different)
+        present = ", ".join(f"{name} {found}" for name, found in different.items())
+        raise UnusablePlan(f"it was made with {made_with}; {present} is installed here")
+
+
 def _of_plans(libraries: Mapping[str, str]) -> dict[str, str]:
     """Return the libraries that a plan depends on."""
     return {name: release for name, release in libraries.items() if name not in NOT_OF_PLANS}
 
 
+def _first_line(libraries: Sequence[str]) -> bytes:
+    """Return the line before the pickle: the digest of this code, and the libraries that the pickle needs."""
+    return f"{code_digest()} {','.join(libraries)}\n".encode()
+
+
+def _libraries_in(payload: bytes) -> list[str]:
+    """Return the distributions that define the objects of a pickle, beyond this engine."""
+    recorder = _ModuleRecorder(io.BytesIO(payload))
+    recorder.load()
+    return distributions_of(recorder.modules)
+
+
+class _ModuleRecorder(pickle.Unpickler):
+    """Records the modules that a pickle of this process refers to: also those of functions of C, which name none."""
+
+    def __init__(self, file: io.BytesIO) -> None:
+        super().__init__(file)
+        self.modules: set[str] = set()
+
+    @override
+    def find_class(self, module: str, name: str) -> Any:
+        """Note the module of an object that is looked up by its name."""
+        self.modules.add(module)
+        return super().find_class(module, name)
+
+
 @cache
 def code_digest() -> str:
-    """Return the sha256 of the sources that a plan depends on, and of the versions of its libraries, in hexadecimal.
-
-    Patch releases of the libraries do not count: they keep what they pickle, and the golden rows verify the results.
-    """
+    """Return the sha256 of the sources that a plan depends on, in hexadecimal."""
     files = [*sorted(Path(__file__).parent.rglob("*.py")), *(Path(module.__file__) for module in OTHER_MODULES)]
     digest = hashlib.sha256()
     for file in files:
         digest.update(file.name.encode() + b"\0" + file.read_bytes())
-    for library in LIBRARIES:
-        digest.update(f"{library} {'.'.join(version(library).split('.')[:2])}\0".encode())
     return digest.hexdigest()

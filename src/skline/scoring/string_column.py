@@ -28,6 +28,11 @@ class StringColumn:
     def __iter__(self) -> Iterator[str | None]:
         return map(self.values.__getitem__, self.codes.tolist())
 
+    def counts(self) -> list[int]:
+        """Return in how many rows each of `values` stands."""
+        counts: list[int] = np.bincount(self.codes, minlength=len(self.values)).tolist()
+        return counts
+
     def __getitem__(self, rows: npt.NDArray[Any]) -> "StringColumn":
         """Select rows by a mask or by positions."""
         return StringColumn(self.values, self.codes[rows])

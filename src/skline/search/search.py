@@ -10,28 +10,32 @@ import time
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone, is_classifier
-from sklearn.metrics import get_scorer_names
+from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.model_selection import (
     GroupKFold,
     KFold,
     StratifiedGroupKFold,
     StratifiedKFold,
     TimeSeriesSplit,
-    cross_validate,
 )
 from sklearn.pipeline import Pipeline
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.parallel import LOCAL, Workers
 from skline.search.progress import PlainProgress
 from skline.search.result import SearchResult, Trial
 from skline.search.space import default_space, draw_candidates
 from skline.settings import Search
+from skline.weighted_fit import fit_arguments
 
 Fold = tuple[Any, Any]
 #: The metric where params.yaml names none: proper scoring rules, so that probabilities stay calibrated.
@@ -45,6 +49,8 @@ def search(
     settings: Search,
     kind: str,
     seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
+    workers: Workers = LOCAL,
 ) -> SearchResult:
     """Compare configurations by cross-validation on the training part.
 
@@ -59,6 +65,10 @@ def search(
     kind : {"random", "group", "time"}
         How the table is split.
     seed : int
+    weights : float64 array of shape (n_rows,), optional
+        Of the rows, for the fits and the scores.
+    workers : Workers
+        Make the fits.
 
     Raises
     ------
@@ -71,7 +81,8 @@ def search(
     metric = settings.metric or DEFAULT_SCORERS[contract.task]
     _check_metric(metric, classes=contract.classes is not None)
     if kind == "time":
-        rows = rows.sort_values(contract.by_role("time").name, kind="stable", ignore_index=True)
+        order = rows[contract.by_role("time").name].reset_index(drop=True).sort_values(kind="stable").index.to_numpy()
+        rows, weights = rows.iloc[order], None if weights is None else weights[order]
     name, folds = make_folds(rows, contract, kind, settings.folds, seed)
     X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
 
@@ -79,11 +90,17 @@ def search(
     candidates = draw_candidates(space, settings.candidates, seed)
     started = time.monotonic()
     report = PlainProgress()
+
+    def fits() -> Iterator[Fit]:
+        for number, params in enumerate(candidates):
+            if number and settings.seconds is not None and time.monotonic() - started > settings.seconds:
+                return
+            yield from (Fit(params, fold) for fold in range(len(folds)))
+
+    scores = workers.map(score_fit, FoldedRows(pipeline, X, y, weights, folds, metric), fits())
     with _progress_bar(len(candidates)) as bar:
-        for params in candidates:
-            if trials and settings.seconds is not None and time.monotonic() - started > settings.seconds:
-                break
-            trials.append(_run_trial(pipeline, params, X, y, folds, metric))
+        while of_one := tuple(islice(scores, len(folds))):
+            trials.append(_make_trial(candidates[len(trials)], of_one, metric, classes=is_classifier(pipeline)))
             bar.update(1)
             best = max(trial.score for trial in trials)
             report.show(f"search: {len(trials)} of {len(candidates)} candidates, the best {metric} is {best:.6g}")
@@ -91,20 +108,45 @@ def search(
     return SearchResult(metric, name, settings.candidates, chosen, tuple(trials))
 
 
-def _run_trial(
-    pipeline: Pipeline, params: dict[str, Any], X: pd.DataFrame, y: Any, folds: list[Fold], metric: str
-) -> Trial:
-    """Fit and score one configuration on every fold."""
-    candidate = clone(pipeline).set_params(**params)
+@dataclass(frozen=True)
+class FoldedRows:
+    """What every fit of a search needs: the default configuration, the rows, their folds and the scorer's name."""
+
+    pipeline: Pipeline
+    X: pd.DataFrame
+    y: Any
+    weights: npt.NDArray[np.float64] | None
+    folds: list[Fold]
+    metric: str
+
+
+class Fit(NamedTuple):
+    """A configuration, and the number of the fold that it is scored on."""
+
+    params: dict[str, Any]
+    fold: int
+
+
+def score_fit(rows: FoldedRows, task: Fit) -> float:
+    """Fit a configuration, and score it on the rows that its fold holds out."""
+    candidate, scorer = clone(rows.pipeline).set_params(**task.params), get_scorer(rows.metric)
+    weights, (fit, held_out) = rows.weights, rows.folds[task.fold]
     try:
-        result = cross_validate(candidate, X, y, cv=folds, scoring=metric, error_score="raise")
-    except ValueError as error:
+        arguments = fit_arguments(candidate, None if weights is None else weights[fit])
+        fitted = candidate.fit(rows.X.iloc[fit], rows.y[fit], **arguments)
+        weighted = {} if weights is None else {"sample_weight": weights[held_out]}
+        return float(scorer(fitted, rows.X.iloc[held_out], rows.y[held_out], **weighted))
+    except (TypeError, ValueError) as error:
         raise SklineError(
-            f"train.search: the configuration {_format_params(params)} cannot be fitted, or scored by {metric}: {error}"
+            f"train.search: the configuration {_format_params(task.params)} cannot be fitted, or scored by "
+            f"{rows.metric}: {error}"
         ) from error
-    scores = tuple(float(score) for score in result["test_score"])
+
+
+def _make_trial(params: dict[str, Any], scores: tuple[float, ...], metric: str, *, classes: bool) -> Trial:
+    """Return the trial of a configuration; SklineError if a score is not finite."""
     if not np.isfinite(scores).all():
-        examples = example_scorers(classes=is_classifier(pipeline))
+        examples = example_scorers(classes=classes)
         broken = len(scores) - int(np.isfinite(scores).sum())
         raise SklineError(
             f"train.search.metric: {metric} is no finite number on {broken} of {len(scores)} folds (configuration: "

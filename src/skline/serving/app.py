@@ -64,7 +64,9 @@ def create_app(settings: ServiceSettings | None = None) -> Dispatcher:
     predictor, parser = container.predictor, container.parser
     monitor_page = settings.monitor_folder / paths.MONITOR_PAGE.name
     adapter = ProtocolAdapter(predictor, parser, container.models, settings)
-    dispatcher.include_fast_routes(predict.make_router(predictor, parser, settings))
+    dispatcher.include_fast_routes(
+        predict.make_router(predictor, container.recorder, parser, settings, looks_up=container.lookups is not None)
+    )
     dispatcher.set_fast_path("/predict", container.coalescer.handle, min(SMALL_BODY_BYTES, settings.max_body_bytes))
     for router in (
         page_routes.make_router(
@@ -90,7 +92,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     container: Container = app.state.container
     install_graceful_shutdown(container.models.mark_stopping, container.settings.drain_seconds)
     exit_with_parent()
-    loading = asyncio.create_task(container.models.start())
+    loading = asyncio.create_task(_load(container))
     loading.add_done_callback(_freeze_loaded_objects)
     if is_worker():
         await loading  # until then the other workers take the connections
@@ -102,11 +104,20 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[dict[str, object]]:
     await loading
     await container.coalescer.close()
     await container.predictor.close()
+    if container.lookups is not None:
+        await asyncio.to_thread(container.lookups.close)
     container.rejections.flush()
     await asyncio.to_thread(container.prediction_log.close)
     await asyncio.to_thread(container.labels.close)
     if container.guard.limiter is not None:
         await container.guard.limiter.close()
+
+
+async def _load(container: Container) -> None:
+    """Prepare the stores of the look-ups, and load the model."""
+    if container.lookups is not None:
+        await asyncio.to_thread(container.lookups.open)
+    await container.models.start()
 
 
 def _freeze_loaded_objects(_: object) -> None:

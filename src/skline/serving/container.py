@@ -4,8 +4,11 @@ from dataclasses import dataclass
 
 from skline import paths
 from skline.artifact import Artifact
+from skline.contract.spec import Contract
 from skline.logs.labels import LabelLog
 from skline.logs.writer import PredictionLog
+from skline.lookups.online import Lookups
+from skline.lookups.opening import open_lookups
 from skline.serving.api.collector import RuntimeCollector
 from skline.serving.observability.metrics import Metrics
 from skline.serving.observability.monitor_state import MonitorStateCollector
@@ -20,7 +23,7 @@ from skline.serving.prediction.recorder import Recorder
 from skline.serving.prediction.review import ReviewSampler
 from skline.serving.prediction.scoring import ScoringWithFallback
 from skline.serving.releases.manager import ModelManager
-from skline.serving.releases.source import open_initial
+from skline.serving.releases.source import open_initial, open_mirror
 from skline.serving.security.concurrency import ConcurrencyLimiter
 from skline.serving.security.guard import Guard
 from skline.serving.security.scopes import Permissions
@@ -56,7 +59,9 @@ class Container:
     models: ModelManager
     parser: RequestParser
     predictor: Predictor
+    recorder: Recorder
     coalescer: RequestCoalescer
+    lookups: Lookups | None
 
 
 def build(settings: ServiceSettings) -> Container:
@@ -67,6 +72,7 @@ def build(settings: ServiceSettings) -> Container:
     SklineError
         If the artifact does not match its digest, or the settings contradict one another.
     """
+    mirror = open_mirror(settings)
     artifact, release = open_initial(settings)
     limits = settings.limits
     metrics = Metrics()
@@ -75,19 +81,19 @@ def build(settings: ServiceSettings) -> Container:
     label_limiter = ConcurrencyLimiter(MAX_LABEL_LISTS, limits.waiting, limits.wait_seconds, limits.request_seconds)
     body_budget, connections = BodyBudget(settings.all_bodies_bytes), ConnectionLimiter(limits)
     prediction_log = PredictionLog(settings.log)
-    models = ModelManager(artifact, release, settings, metrics, prediction_log)
-    rejections = RejectedRequests(
-        artifact.contract.input_names, lambda: models.artifact.version, prediction_log.put_rejections
-    )
+    models = ModelManager(artifact, release, settings, metrics, prediction_log, mirror)
+    requested = artifact.contract.for_requests()
+    rejections = RejectedRequests(requested.input_names, lambda: models.artifact.version, prediction_log.put_rejections)
     metrics.registry.register(rejections)
-    parser, review_sampler = RequestParser(artifact.contract, settings.max_batch_rows), ReviewSampler(settings.review)
+    parser, review_sampler = RequestParser(requested, settings.max_batch_rows), ReviewSampler(settings.review)
+    lookups = _open_lookups(artifact.contract, settings, metrics)
     monitor_state = MonitorStateCollector(settings.monitor_folder / paths.MONITOR_STATE.name)
     metrics.registry.register(monitor_state)
     recorder = Recorder(models, review_sampler, metrics, prediction_log)
     scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)
     explanations = ExplanationService(models, limits)
     router = ExperimentRouter(scoring, recorder, explanations, settings)
-    predictor = Predictor(models, parser, scoring, recorder, explanations, router)
+    predictor = Predictor(models, parser, scoring, recorder, explanations, router, lookups)
     metrics.registry.register(
         RuntimeCollector(
             guard,
@@ -121,5 +127,14 @@ def build(settings: ServiceSettings) -> Container:
         models=models,
         parser=parser,
         predictor=predictor,
-        coalescer=RequestCoalescer(models, parser, recorder, predictor.predict_row),
+        recorder=recorder,
+        coalescer=RequestCoalescer(models, parser, recorder, predictor.predict_row, looks_up=lookups is not None),
+        lookups=lookups,
     )
+
+
+def _open_lookups(contract: Contract, settings: ServiceSettings, metrics: Metrics) -> Lookups | None:
+    """Open the look-ups of a contract; raises as `open_lookups` does."""
+    addresses = {name: address.get_secret_value() for name, address in settings.lookups.items()}
+    metrics.declare_lookups(contract.lookups)
+    return open_lookups(contract, addresses, observe=metrics.observe_lookup)

@@ -3,10 +3,12 @@
 A response never quotes a value of the request, and never the reason of an internal error: that is in the log.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
+
+from skline.contract.suggestions import Suggestions
 
 #: Errors of one body that a response lists; a batch may have a million.
 MAX_ERRORS = 100
@@ -24,7 +26,7 @@ class RequestError(Exception):
         `msg` and `type` of the response's detail.
     headers : mapping of str to str, optional
         Extra response headers; `retry-after: 1` by default for a 503.
-    loc : sequence of str
+    loc : sequence of str or int
         Part of the request that is wrong.
 
     Attributes
@@ -41,7 +43,7 @@ class RequestError(Exception):
         message: str,
         kind: str = "invalid_request",
         headers: Mapping[str, str] | None = None,
-        loc: Sequence[str] = ("body",),
+        loc: Sequence[str | int] = ("body",),
     ) -> None:
         super().__init__(message)
         self.loc = loc
@@ -69,25 +71,25 @@ class ValidationFailed(RequestError):
         return self._detail
 
 
-def validation_details(error: ValidationError, first_index: int = 0) -> list[dict[str, Any]]:
+def validation_details(
+    error: ValidationError, first_index: int = 0, nullable: Collection[str] = ()
+) -> list[dict[str, Any]]:
     """Return the first MAX_ERRORS errors of a body, without its values.
 
-    `first_index` is the index in the body of the first item that was validated, if it is a list.
+    `first_index` is the index in the body of the first item that was validated, if it is a list. `nullable` are the
+    fields that may be null, but not absent.
     """
     details = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
-    missing = {_folded(detail["loc"]): detail["loc"] for detail in details if detail["type"] == "missing"}
+    suggestions = Suggestions(details)
     listed = []
     for detail in details:
         loc, message = detail["loc"], detail["msg"]
-        if detail["type"] == "extra_forbidden" and (meant := missing.get(_folded(loc))):
+        if detail["type"] == "extra_forbidden" and (meant := suggestions.same_name(loc)):
             message += f"; did you mean {meant[-1]!r}?"
+        elif detail["type"] == "missing" and loc and loc[-1] in nullable:
+            message += "; send null if it is unknown"
         listed.append({"loc": ["body", *_shifted(loc, first_index)], "msg": message, "type": detail["type"]})
     return listed
-
-
-def _folded(location: tuple[int | str, ...]) -> tuple[int | str, ...]:
-    """Return a location whose field has no case, blanks or punctuation: equal for a column and its Python attribute."""
-    return (*location[:-1], "".join(filter(str.isalnum, str(location[-1]).casefold()))) if location else ()
 
 
 def _shifted(location: tuple[int | str, ...], by: int) -> tuple[int | str, ...]:

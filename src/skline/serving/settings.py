@@ -4,15 +4,22 @@
 SKLINE_SECRETS_DIR names does the same, which is how secrets are mounted into containers.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
-    NestedSecretsSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
@@ -21,12 +28,15 @@ from skline import paths
 from skline.api_keys import KEY_FILE
 from skline.artifact import read_digest
 from skline.logs.settings import LogSettings
+from skline.secret_files import secret_file_sources
 
 ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?<!/)")
 #: A path prefix that can stand in links: no other host (`//host`), no segment of dots, nothing to escape.
 PATH_PREFIX = re.compile(r"(?:/(?!\.+(?:/|$))[A-Za-z0-9._~-]+)+", re.ASCII)
 Positive = Annotated[int, Field(gt=0)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
+#: A path, or the address of an object.
+Address = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, Path) else value)]
 #: Pause after a batch of several rows in which its callers may send their next requests, so that those form one batch
 #: again. It is short enough to be the right value for every service, and never delays a caller who is alone.
 BATCH_WAIT_SECONDS = 0.002
@@ -206,10 +216,16 @@ class ServiceSettings(BaseSettings):
         description="File with the digest, if `artifact_digest` is not set. Default: next to the artifact, with the "
         "suffix .sha256",
     )
-    release: Path | None = Field(
+    release: Address | None = Field(
         default=None,
-        description="The release manifest; if the file exists, it names what is served instead of `artifact`. "
-        "Default: releases/release.json, unless an artifact or a digest is set",
+        description="The release manifest, a file or s3://BUCKET/PREFIX/release.json (gs://, az://); if it exists, it "
+        "names what is served instead of `artifact`. Default: releases/release.json, unless an artifact or a digest "
+        "is set",
+    )
+    release_cache: Path = Field(
+        default=Path(".cache/release"),
+        description="Folder for the copy of a release in object storage, with which a start succeeds while the storage "
+        "is away; only the service may write to it",
     )
     watch_seconds: float = Field(
         default=1.0, ge=0, description="Seconds between two checks of the release and digest files; 0: never check"
@@ -229,6 +245,11 @@ class ServiceSettings(BaseSettings):
         validate_default=True,
         description="Memory for all request bodies that arrive in parts, until their responses; beyond it: a 503",
     )
+    max_table_bytes: int = Field(
+        default=128 * 2**20,
+        gt=0,
+        description="An Arrow or Parquet body with more bytes, once it is decompressed and decoded, gets a 413",
+    )
     max_batch_rows: int = Field(default=10_000, gt=0, description="A longer batch gets a 413")
     batch_limit: int = Field(
         default=256, gt=0, description="Rows that the pipeline scores at once, if there is no plan"
@@ -243,6 +264,11 @@ class ServiceSettings(BaseSettings):
         default=paths.MONITOR,
         description="Folder of the results of `skline monitor`: /metrics exports its newest state, and /monitor shows "
         "its newest page",
+    )
+    lookups: dict[str, SecretStr] = Field(
+        default={},
+        description="Addresses of the stores of look-ups by name, as SKLINE_LOOKUPS__CUSTOMERS=redis://…; by default "
+        "those of params.yaml",
     )
     fallback: FallbackSettings = Field(default=FallbackSettings(), description="What predicts when the model fails")
     review: ReviewSettings = Field(
@@ -279,17 +305,7 @@ class ServiceSettings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Put the sources in order; .env files are left to the shell."""
-        folder = os.environ.get("SKLINE_SECRETS_DIR")
-        if folder is None:
-            return (init_settings, env_settings)
-        files = NestedSecretsSettingsSource(
-            file_secret_settings,
-            secrets_dir=folder,
-            secrets_dir_missing="error",
-            secrets_prefix="SKLINE_",
-            secrets_nested_delimiter="__",
-        )
-        return (init_settings, env_settings, files)
+        return (init_settings, env_settings, *secret_file_sources(file_secret_settings))
 
     def batching(self) -> dict[str, Any]:
         """Return the arguments of the micro-batcher, which scores rows where there is no plan."""
@@ -297,8 +313,15 @@ class ServiceSettings(BaseSettings):
 
     @property
     def release_path(self) -> Path | None:
-        """Path of the release manifest; None if an artifact or a digest is set explicitly."""
-        return self.release or (None if self._names_artifact else paths.RELEASE)
+        """Path of the release manifest, or of its copy; None if an artifact or a digest is set explicitly."""
+        if self.release_address is not None:
+            return self.release_cache / paths.RELEASE.name
+        return Path(self.release) if self.release else (None if self._names_artifact else paths.RELEASE)
+
+    @property
+    def release_address(self) -> str | None:
+        """Address of the release manifest in object storage; None if it is a file."""
+        return self.release if self.release is not None and "://" in self.release else None
 
     @property
     def _names_artifact(self) -> bool:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from yaml import MappingNode, Node
 
 #: A value that can be written in one line.
-Value = float | int | str | Mapping[str, float | int | str]
+Value = float | int | str | Mapping[str, float | int | str] | None
 
 
 def set_value(text: str, section: str, name: str, value: Value) -> str:

@@ -4,16 +4,19 @@ A key that an older params.yaml lacks has its default. DVC knows none: the keys 
 """
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from skline.canary_limits import Guards
+from skline.contract.lookup import NAME
 from skline.errors import SklineError
 from skline.paths import PARAMS
 from skline.settings.base import SettingsSection, Share
 from skline.settings.evaluation import Evaluate, Gates
+from skline.settings.lookups import LookupSettings
 from skline.settings.monitor import Monitor
 from skline.settings.retrain import Retrain
 from skline.settings.source import Source
@@ -44,7 +47,7 @@ class Package(SettingsSection):
         default=5_000, description="Training rows that are stored as a reference for drift"
     )
     background_rows: Annotated[int, Field(ge=1)] = Field(
-        default=64, description="Training rows that explanations compare a prediction with"
+        default=64, description="Largest number of training rows that explanations compare a prediction with"
     )
 
 
@@ -53,6 +56,29 @@ class Register(SettingsSection):
 
     tracking_uri: str = Field(default="sqlite:///mlflow.db", description="MLflow's tracking server or database")
     timeout: Annotated[float, Field(gt=0)] = Field(default=10, description="Seconds to wait for a tracking server")
+
+
+class EngineSettings(SettingsSection):
+    """Where the fits of the search and of the evaluation, and the resamples of intervals, are computed."""
+
+    kind: Literal["local", "dask"] = Field(
+        default="local", description="local: in this process; dask: on the workers of a Dask cluster (skline[dask])"
+    )
+    scheduler: Annotated[str, Field(pattern=r"^(tcp|tls|ws|wss)://\S+$")] | None = Field(
+        default=None,
+        description="dask: address of a scheduler; null: DASK_SCHEDULER_ADDRESS, else a cluster on this machine",
+    )
+    workers: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="dask: processes of a cluster on this machine; null: one for each core"
+    )
+
+    @model_validator(mode="after")
+    def _check_kind(self) -> Self:
+        if self.kind == "local" and (self.scheduler is not None or self.workers is not None):
+            raise ValueError("scheduler and workers need kind: dask; set it, or remove them")
+        if self.scheduler is not None and self.workers is not None:
+            raise ValueError("workers are started on this machine only without a scheduler; remove one of the two")
+        return self
 
 
 class ReleaseSettings(SettingsSection):
@@ -81,6 +107,10 @@ class Settings(SettingsSection):
     release: ReleaseSettings = ReleaseSettings()
     monitor: Monitor = Monitor()
     retrain: Retrain = Retrain()
+    engine: EngineSettings = EngineSettings()
+    lookups: dict[Annotated[str, Field(pattern=f"^{NAME}$")], LookupSettings] = Field(
+        default={}, description="Where inputs that callers do not send come from, by the name of the look-up"
+    )
 
     @classmethod
     def load(cls, path: Path = PARAMS) -> Self:
@@ -99,12 +129,38 @@ class Settings(SettingsSection):
             raise SklineError(f"{path} is missing; run this from the project's root") from None
         except yaml.YAMLError as error:
             raise SklineError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+        return cls.parse(values, path)
+
+    @classmethod
+    def parse(cls, values: object, origin: Path) -> Self:
+        """Validate the content of params.yaml; `origin` is the file that errors name.
+
+        Raises
+        ------
+        SklineError
+            For each unknown key and invalid value.
+        """
         try:
             return cls.model_validate(values)
         except SklineError as error:
-            raise SklineError(f"{path}: {error}") from None
+            raise SklineError(f"{origin}: {error}") from None
         except ValidationError as error:
-            raise SklineError(f"{path}: " + "; ".join(_describe_error(cls, dict(e)) for e in error.errors())) from None
+            details = "; ".join(_describe_error(cls, dict(each)) for each in error.errors())
+            raise SklineError(f"{origin}: {details}") from None
+
+
+def read_source_section(values: Mapping[str, Any]) -> Source:
+    """Return the section `source` from its keys and values.
+
+    Raises
+    ------
+    SklineError
+        If there is an unknown key or an invalid value; it names each of them.
+    """
+    try:
+        return Source.model_validate(values)
+    except ValidationError as error:
+        raise SklineError("; ".join(f"source.{_describe_error(Source, dict(e))}" for e in error.errors())) from None
 
 
 def _describe_error(settings: type[BaseModel], error: dict[str, Any]) -> str:

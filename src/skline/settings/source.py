@@ -1,18 +1,23 @@
 """The section `source` of params.yaml: where the table comes from."""
 
+import datetime as dt
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, WithJsonSchema, model_validator
 
 from skline.addresses import INVALID_HOST, has_valid_host
 from skline.contract.spec import DEFAULT_MISSING, Contract
 from skline.errors import SklineError
 from skline.settings.base import SettingsSection
 from skline.settings.monitor import Duration
+from skline.settings.source_append import AppendSettings
+from skline.settings.source_http import PageSettings, RestSettings
+from skline.settings.source_kafka import KafkaAddress, KafkaSettings
+from skline.settings.source_kinds import KAFKA, KINDS, PAGE, POSTGRESQL, REST, kind_of
+from skline.settings.source_lake import LakeSettings
+from skline.settings.source_sql import SqlSettings
 
-POSTGRESQL = ("postgresql://", "postgres://")
-SQLITE = "sqlite:///"
 PARQUET_SUFFIXES = (".parquet", ".pq")
 #: Any ":" before an "@" separates a user from a password, also where the password holds an unquoted "/" or "?".
 PASSWORD = re.compile(r"://[^?]*:[^?]+@|://[^/]*:[^/]+@|[?&](ssl)?password=")
@@ -28,7 +33,8 @@ class Source(SettingsSection):
 
     uri: str = Field(
         description="A path, an fsspec URL, package:NAME/FILE for a file inside a Python package, "
-        "postgresql://HOST/DATABASE or sqlite:///FILE"
+        "postgresql://HOST/DATABASE, sqlite:///FILE, kafka://BROKER/TOPIC, delta:///PATH, "
+        "iceberg://CATALOG/NAMESPACE.TABLE, rest+https://HOST/PATH, page+https://HOST/PATH …"
     )
     query: str | None = Field(default=None, description="The SELECT whose result is the table, for a database")
     member: str | None = Field(default=None, description="Name of the file in a zip archive that has several")
@@ -62,11 +68,32 @@ class Source(SettingsSection):
         default=None,
         description="Change this to read again a source that DVC cannot watch (anything but data/source)",
     )
+    until: Annotated[dt.datetime | dt.date, WithJsonSchema({"type": "string"})] | None = Field(
+        default=None,
+        description="Take rows before this date or datetime (UTC), by the contract's column of role time: the table as "
+        "it was then. Rows of the feedback are taken whatever their time",
+    )
+    mode: Literal["full", "append"] = Field(
+        default="full",
+        description="append: the table is the sum of the snapshots in data/source/snapshots; `skline source update` "
+        "reads what is new since the last one, and adds one",
+    )
+    append: AppendSettings = AppendSettings()
+    kafka: KafkaSettings = KafkaSettings()
+    sql: SqlSettings = SqlSettings()
+    rest: RestSettings = RestSettings()
+    page: PageSettings = PageSettings()
+    lake: LakeSettings = LakeSettings()
 
     window: Duration | None = Field(
         default=None,
         description="Once there is feedback (`skline retrain`): take rows of this time before its newest row, such as "
         "365d; null: all rows",
+    )
+    fitted_snapshots: Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description="Snapshots of the feedback that the pipeline is fitted on; later ones calibrate and test it. "
+        "`skline retrain` sets it with retrain.action: recalibrate; null: all",
     )
 
     @property
@@ -76,19 +103,27 @@ class Source(SettingsSection):
         Parquet files and databases have a null of their own: there only the empty text is missing, unless `missing` is
         set.
         """
-        has_null = is_database(self.uri) or self.uri.lower().endswith(PARQUET_SUFFIXES)
+        has_null = kind_of(self.uri).has_null or self.uri.lower().endswith(PARQUET_SUFFIXES)
         return ("",) if has_null and "missing" not in self.model_fields_set else self.missing
 
     @model_validator(mode="after")
     def _check_query(self) -> Self:
         # It raises no ValueError, because pydantic's message would repeat the address with the password in it.
         check_source(self.uri, self.query)
+        self._check_sections()
         return self
 
-
-def is_database(uri: str) -> bool:
-    """Return whether a source is a database, which is read with a query."""
-    return uri.startswith((*POSTGRESQL, SQLITE))
+    def _check_sections(self) -> None:
+        """Reject settings of another kind of source than that of the address."""
+        kind = kind_of(self.uri)
+        for name in sorted(self.model_fields_set):
+            if isinstance(getattr(self, name), BaseModel) and name not in ("append", kind.section):
+                others = [other for other in KINDS if other.section == name]
+                titles, example = ", ".join(other.title for other in others), others[0].schemes[0]
+                raise SklineError(
+                    f"source.{name} holds settings of {titles}, and source.uri is an address of "
+                    f"{kind.title}; remove source.{name}, or correct source.uri ({example}…)"
+                )
 
 
 def check_source(uri: str, query: str | None) -> None:
@@ -99,28 +134,44 @@ def check_source(uri: str, query: str | None) -> None:
     SklineError
         The message does not contain the address, which may hold the password.
     """
-    if is_database(uri) and PASSWORD.search(uri):
+    kind = kind_of(uri)
+    if kind.has_query and PASSWORD.search(uri):
         raise SklineError(
             "source.uri holds a password, and params.yaml is committed for all to read: remove it, and set it in the "
-            "environment (PGPASSWORD) or in libpq's password file (~/.pgpass, or ?passfile=PATH in the address)"
+            "environment (PGPASSWORD, or the variable that source.sql.password_variable names) or in libpq's password "
+            "file (~/.pgpass, or ?passfile=PATH in the address)"
         )
-    if not is_database(uri) and SECRET.search(uri):
+    if kind in (REST, PAGE) and SECRET.search(uri):
+        raise SklineError(
+            "source.uri holds a password, a token or a signature, and params.yaml and the report show it to all "
+            f"who read them: remove it, and give it in source.{kind.section}.headers, which names the environment "
+            "variable or the file with it"
+        )
+    if not kind.has_query and SECRET.search(uri):
         raise SklineError(
             "source.uri holds a password, a token or a signature, and params.yaml and the report show it to all "
             "who read them: remove it, and give the credentials in the environment or the configuration of fsspec "
             "(https://filesystem-spec.readthedocs.io/en/latest/features.html#configuration)"
         )
-    if uri.startswith(POSTGRESQL) and not has_valid_host(uri, several=True):
+    if kind is KAFKA:
+        try:
+            KafkaAddress.parse(uri)
+        except SklineError as error:
+            raise SklineError(f"source.uri: {error}") from None
+    if (kind is POSTGRESQL and not has_valid_host(uri, several=True)) or (
+        kind in (REST, PAGE) and not has_valid_host(uri)
+    ):
         raise SklineError(f"source.uri: {INVALID_HOST}")
-    if is_database(uri) and not (query or "").strip():
+    if kind.has_query and not (query or "").strip():
         raise SklineError(
             "a database needs a query whose result is the table: --query 'SELECT …' of `skline init`, or source.query "
             "in params.yaml"
         )
-    if query is not None and not is_database(uri):
+    if query is not None and not kind.has_query:
+        databases = ", ".join(scheme for each in KINDS if each.has_query for scheme in each.schemes)
         raise SklineError(
-            f"source.query is for postgresql://HOST/DATABASE and sqlite:///FILE, and source.uri is {uri!r}; "
-            "export the table of another database as Parquet"
+            f"source.query is for a database ({databases}), and source.uri is {uri!r}; export the table of another "
+            "database as Parquet"
         )
 
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from skline.settings.base import NonNegative, Positive, SettingsSection, Share
+from skline.settings.monitor import Duration, format_duration
 
 
 class Range(SettingsSection):
@@ -99,6 +100,41 @@ ThresholdSetting = Annotated[
 ]
 
 
+class Weights(SettingsSection):
+    """Weights of the rows that the pipeline is fitted and tuned on; by default all rows count alike."""
+
+    half_life: Duration | None = Field(
+        default=None,
+        description="Age at which a row counts half as much as the newest training row, by its time, such as 90d",
+    )
+    selection: Literal["inclusion_probability"] | None = Field(
+        default=None,
+        description="inclusion_probability: of the feedback, take the rows that were drawn at random for review, each "
+        "for the number of predictions that it stands for, and leave out those whose label a decision selected",
+    )
+
+    def describe(self) -> list[str]:
+        """Return the weights as sentences, for reports; none if all rows count alike."""
+        sentences = []
+        if self.half_life is not None:
+            age = format_duration(self.half_life)
+            sentences.append(f"A row that is {age} older than the newest training row counts half as much.")
+        if self.selection is not None:
+            sentences.append(
+                "Of the feedback, only rows that were drawn at random for review are used, each weighted by 1 / the "
+                "probability of being drawn: the model is about all predictions, not about those with a label."
+            )
+        return sentences
+
+
+#: Bytes of the units of a size.
+UNITS = {"MB": 10**6, "GB": 10**9}
+MemorySize = Annotated[str, Field(pattern=r"^[1-9][0-9]*(\.[0-9]+)?(MB|GB)$", title="Memory size")]
+
+
+Take = Literal["random", "stratified", "newest"]
+
+
 class Train(SettingsSection):
     """How the pipeline is fitted and tuned."""
 
@@ -107,6 +143,20 @@ class Train(SettingsSection):
         default_factory=dict, description="Parameters of the Pipeline, as step__parameter: value"
     )
     search: Search = Search()
+    weights: Weights = Weights()
+    rows: Annotated[int, Field(gt=0)] | None = Field(
+        default=None, description="Rows of the training part to fit on, at most; null: all that fit in train.memory"
+    )
+    memory: MemorySize | None = Field(
+        default=None,
+        description="Memory that the fit may use, by an estimate from the size of the rows, such as 8GB; null: half of "
+        "what the machine, or the container, has",
+    )
+    take: Take = Field(
+        default="random",
+        description="Which rows if not all: random (by a hash of the row), stratified (the same share of every "
+        "class) or newest (by time)",
+    )
     calibrate: Literal["auto", "off", "sigmoid", "isotonic"] = Field(
         default="auto", description="How a classifier's probabilities are calibrated on the validation part"
     )
@@ -120,3 +170,8 @@ class Train(SettingsSection):
     golden_rows: Annotated[int, Field(ge=1, le=10_000)] = Field(
         default=64, description="Validation rows whose predictions are stored and verified on every load of the model"
     )
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """`memory` in bytes."""
+        return None if self.memory is None else int(float(self.memory[:-2]) * UNITS[self.memory[-2:]])

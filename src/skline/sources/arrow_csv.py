@@ -118,6 +118,10 @@ def described_error(error: Exception, text: Text, file_name: str) -> SklineError
     message = " ".join(str(error).split())
     if isinstance(error, UnicodeDecodeError) or "UTF8" in message or "codec" in message:
         return SklineError(describe_undecodable(text.data, source.encoding, file_name))
+    if "straddling" in message:
+        return SklineError(
+            f"cannot read {file_name}: a row is longer than {BLOCK_BYTES:,} bytes; is a quote left open?"
+        )
     described = quotes.describe_ragged_rows(text.data, source, layout.skip, len(layout.names), file_name)
     if described:
         return quotes.RecordsError(described)

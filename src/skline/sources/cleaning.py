@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 
 from skline.contract.blanks import may_have_blanks
 from skline.contract.notation import WHITESPACE
+from skline.settings.source import Source
+from skline.sources.layout import Layout
 
 UNDERLINE = re.compile(r"-+|=+")
 
@@ -43,7 +45,7 @@ def _have_letters(cells: Any) -> bool:
     return any(char.isalpha() for text in cells[:1000].to_pylist() if text for char in text)
 
 
-def repeated_headers(table: pa.Table, skipped: frozenset[int] = frozenset(), *, padded: bool = False) -> list[int]:
+def repeated_headers(table: Cells, skipped: frozenset[int] = frozenset(), *, padded: bool = False) -> list[int]:
     """Return the rows whose cells are the names of their columns; of a single column, none.
 
     Parameters
@@ -61,6 +63,7 @@ def repeated_headers(table: pa.Table, skipped: frozenset[int] = frozenset(), *, 
         if index in skipped:
             continue
         cells = table.column(index) if rows is None else table.column(index).take(pa.array(rows, pa.int64()))
+        cells = cells.cast(pa.string())  # a dictionary is decoded
         if index == 0:  # a file that was appended to another begins with its byte order mark
             cells = pc.utf8_ltrim(cells, characters="\ufeff")
         if padded:
@@ -80,18 +83,78 @@ def is_underline(record: Sequence[str | None]) -> bool:
     )
 
 
-def begins_with_underline(table: pa.Table) -> bool:
+def begins_with_underline(table: Cells) -> bool:
     """Whether the first row is a line of dashes; not in a single column, where it may be a missing value."""
     if table.num_columns < 2 or table.num_rows == 0:
         return False
     return is_underline([column[0].as_py() for column in table.columns])
 
 
-def without_rows(table: pa.Table, rows: Sequence[int]) -> pa.Table:
+def without_rows(table: Cells, rows: Sequence[int]) -> Cells:
     """Return a table without some rows."""
     keep = np.ones(table.num_rows, bool)
     keep[rows] = False
     return table.filter(pa.array(keep))
+
+
+class Cleaner:
+    """Cleans the rows of a text, batch after batch: blanks around cells, and lines that are no rows.
+
+    Parameters
+    ----------
+    source : Source
+    layout : Layout
+    names : list of str
+        The columns that are read.
+    may_have_blanks : bool
+        Whether a cell may begin or end with a blank.
+    """
+
+    def __init__(self, source: Source, layout: Layout, names: Sequence[str], *, may_have_blanks: bool) -> None:
+        self._source, self._layout = source, layout
+        self._names = list(names)
+        self._unnamed = frozenset(self._names.index(name) for name in layout.unnamed if name in self._names)
+        self._may_have_blanks = may_have_blanks
+        self._n_rows = self._n_repeated = 0
+        self._trimmed: set[str] = set()
+        self._first_repeated: int | None = None
+        self._has_begun = self._has_underline = False
+
+    def clean(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Return the next batch without blanks around cells, and without lines that repeat the column names."""
+        n_read = batch.num_rows
+        if self._source.trim and self._may_have_blanks:
+            batch, changed = trimmed(batch, self._source.missing)
+            self._trimmed.update(changed)
+        if self._source.header:
+            repeated = repeated_headers(batch, self._unnamed, padded=self._may_have_blanks)
+            if repeated:
+                if self._first_repeated is None:
+                    self._first_repeated = self._n_rows + repeated[0]
+                self._n_repeated += len(repeated)
+                batch = without_rows(batch, repeated)
+            if not self._has_begun and batch.num_rows:
+                self._has_begun = True
+                if begins_with_underline(batch):
+                    self._has_underline = True
+                    batch = without_rows(batch, [0])
+        self._n_rows += n_read
+        return batch
+
+    def remarks(self) -> list[str]:
+        """Return what was cleaned, as sentences, after the last batch."""
+        remarks = []
+        if self._trimmed:
+            changed = [name for name in self._names if name in self._trimmed]
+            remarks.append(f"blanks around the cells of {', '.join(map(repr, changed))} are removed")
+        if self._first_repeated is not None:
+            first = self._first_repeated + self._layout.skip + 2
+            more = f", and {self._n_repeated - 1:,} more lines" if self._n_repeated > 1 else ""
+            remarks.append(f"line {first:,}{more} repeats the column names and is skipped")
+        if self._has_underline:
+            line = self._layout.skip + 2
+            remarks.append(f"line {line:,} is skipped: it is a line of dashes below the column names")
+        return remarks
 
 
 class RowLines(io.RawIOBase):

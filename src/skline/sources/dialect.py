@@ -14,6 +14,7 @@ from skline.sources.preamble import (
     SEPARATOR_LINE,
     Records,
     footer_lines,
+    footer_remark,
     headless,
     is_blank,
     leading_lines,
@@ -38,7 +39,7 @@ class Dialect(NamedTuple):
 
 
 def detect_dialect(path: Path, given: Mapping[str, Any] | None = None) -> Dialect:
-    """Detect the dialect of a file; Parquet has none.
+    """Detect the dialect of a file; Parquet and JSON lines have none.
 
     Parameters
     ----------
@@ -55,7 +56,7 @@ def detect_dialect(path: Path, given: Mapping[str, Any] | None = None) -> Dialec
     source = Source.model_validate({"uri": str(path)} | settings)
     with translated_errors(path):
         kind = file_format(path, source)
-    if kind == "parquet":
+    if kind in ("parquet", "json_lines"):
         return Dialect({}, [])
     with translated_errors(path), opened_data(path, source) as (data, declared):
         remarks = _settle_text(data, settings, path.name) if kind == "text" else []
@@ -131,11 +132,7 @@ def detect_leading(data: Any, source: Source) -> Dialect:
 def detect_footer(tail: str, source: Source, width: int) -> Dialect:
     """Find the lines at the end that are no rows, in the last lines of a file with `width` columns."""
     count, text = footer_lines(tail, source.delimiter, width, quotes=source.quotes)
-    if not count:
-        return Dialect({"skip_footer": 0}, [])
-    place = "the last line is" if count == 1 else f"the last {count} lines are"
-    remark = f"{place} skipped as no row: {text[:60]!r}; if it is one, add --skip-footer 0"
-    return Dialect({"skip_footer": count}, [remark])
+    return Dialect({"skip_footer": count}, [footer_remark(count, text)] if count else [])
 
 
 def _leading(sample: str, records: Records, *, header: bool) -> tuple[int, list[str]]:

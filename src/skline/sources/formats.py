@@ -1,17 +1,19 @@
 """What a file is, by its first bytes, whatever its name says; and its content, decompressed."""
 
 import io
+import shutil
+import tempfile
 import zipfile
-from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal, cast
 
 import pyarrow as pa
 
 from skline.errors import SklineError
 from skline.settings.source import PARQUET_SUFFIXES, Source
+from skline.sources.json_lines import is_json_lines
 
-Format = Literal["parquet", "workbook", "text"]
+Format = Literal["parquet", "workbook", "json_lines", "text"]
 
 COMPRESSIONS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\x28\xb5\x2f\xfd": "zstd"}
 #: Suffix → compression, for a file that is not what its suffix says.
@@ -30,6 +32,8 @@ UNREADABLE = {
 OLD_WORKBOOK = b"\xd0\xcf\x11\xe0"
 #: Bytes that are looked at.
 HEAD_BYTES = 4096
+#: Bytes of a decompressed file that are held in memory; larger ones are decompressed to a temporary file.
+MAX_BYTES_IN_MEMORY = 1 << 27
 
 
 def file_format(path: Path, source: Source) -> Format:
@@ -53,13 +57,18 @@ def file_format(path: Path, source: Source) -> Format:
                 return "workbook"
             member = choose_member(archive, source.member, path.name)
             with archive.open(member) as file:
-                reject_unreadable(file.read(HEAD_BYTES), f"{member} in {path.name}", packed=True)
-        return "text"
+                return _text_format(file.read(HEAD_BYTES), member, f"{member} in {path.name}", packed=True)
     if (compression := _compression(path, head)) is not None:
         with pa.CompressedInputStream(pa.OSFile(str(path)), compression) as stream:
-            reject_unreadable(stream.read(HEAD_BYTES), path.name, packed=True)
-        return "text"
-    reject_unreadable(head, path.name)
+            return _text_format(stream.read(HEAD_BYTES), path.stem, path.name, packed=True)
+    return _text_format(head, path.name, path.name)
+
+
+def _text_format(head: bytes, file_name: str, name: str, *, packed: bool = False) -> Format:
+    """Return the format of a file that begins with `head`; SklineError, with `name`, if it is no table."""
+    if is_json_lines(head, file_name):
+        return "json_lines"
+    reject_unreadable(head, name, packed=packed)
     return "text"
 
 
@@ -77,7 +86,10 @@ def reject_unreadable(head: bytes, name: str, *, packed: bool = False) -> None:
     elif text.startswith((b"<?xml", b"<")) and b">" in text:
         found = "XML; export the table as CSV"
     elif text.startswith((b"[{", b'{"', b"[[", b"[\n", b"{\n", b"[\r", b"{\r", b"[ ", b"{ ")) and b":" in text:
-        found = "JSON; convert it to CSV or Parquet, for example with pandas.read_json"
+        found = (
+            "JSON, but not one object a line, as JSON lines are; convert it, for example with pandas.read_json and "
+            "to_json(lines=True, orient='records')"
+        )
     elif head[257:262] == b"ustar":
         found = "a tar archive; unpack it"
     elif packed and head.startswith((b"PAR1", b"PK", *COMPRESSIONS)):
@@ -89,28 +101,26 @@ def reject_unreadable(head: bytes, name: str, *, packed: bool = False) -> None:
 def opened(path: Path, member: str | None) -> io.BufferedIOBase:
     """Open a file, decompressed if necessary, as a seekable binary file."""
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            return io.BytesIO(archive.read(choose_member(archive, member, path.name)))
+        with zipfile.ZipFile(path) as archive, archive.open(choose_member(archive, member, path.name)) as stream:
+            return _held(stream)
     with path.open("rb") as file:
         compression = _compression(path, file.read(8))
     if compression is not None:
         with pa.CompressedInputStream(pa.OSFile(str(path)), compression) as stream:
-            return io.BytesIO(stream.read())
+            return _held(stream)
     return path.open("rb")
 
 
-def streamed(path: Path, member: str | None, stack: ExitStack) -> tuple[Any, BinaryIO]:
-    """Open a file, decompressed while it is read; returns the stream and the file on disk; `stack` closes both."""
-    raw = stack.enter_context(path.open("rb"))
-    if zipfile.is_zipfile(raw):
-        archive = stack.enter_context(zipfile.ZipFile(raw))
-        return stack.enter_context(archive.open(choose_member(archive, member, path.name))), raw
-    raw.seek(0)
-    compression = _compression(path, raw.read(8))
-    raw.seek(0)
-    if compression is None:
-        return raw, raw
-    return stack.enter_context(pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), compression)), raw
+def _held(stream: Any) -> io.BufferedIOBase:
+    """Return the content of a stream as a seekable file: in memory, or on disk if it is large."""
+    head = stream.read(MAX_BYTES_IN_MEMORY + 1)
+    if len(head) <= MAX_BYTES_IN_MEMORY:
+        return io.BytesIO(head)
+    file = tempfile.TemporaryFile(prefix="skline-")  # noqa: SIM115 (the caller closes it, and that deletes it)
+    file.write(head)
+    shutil.copyfileobj(stream, file, 1 << 20)
+    file.seek(0)
+    return cast("io.BufferedIOBase", file)
 
 
 def choose_member(archive: zipfile.ZipFile, member: str | None, name: str) -> str:

@@ -69,7 +69,7 @@ def read_layout(data: Any, source: Source, name: str) -> Layout:
     first = records[0]
     rows = [row for row in records[1:] if any(row)]
     names = _fit(first, rows, quoted=quoted) if source.header else [""] * len(first)
-    return _named(names, skip, source, name)
+    return named_columns(names, skip, source, name)
 
 
 def empty_table(name: str) -> SklineError:
@@ -106,7 +106,7 @@ def _fit(names: list[str], rows: Sequence[Sequence[str]], *, quoted: bool) -> li
     return names if any(name.strip() for name in names[width:]) else names[:width]
 
 
-def _named(names: list[str], skip: int, source: Source, name: str) -> Layout:
+def named_columns(names: list[str], skip: int, source: Source, name: str) -> Layout:
     """Call columns without a name by their position, and settle columns of the same name."""
     written = names
     if source.trim:

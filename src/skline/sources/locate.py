@@ -1,4 +1,4 @@
-"""Locate the file of a source, or write the result of its query to a temporary file."""
+"""Locate the file at an address: on disk, inside an installed package, or a temporary copy of a remote one."""
 
 import importlib.util
 import tempfile
@@ -7,29 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.errors import SklineError
-from skline.settings.source import Source
-from skline.sources import sql
 
 PACKAGE = "package:"
-
-
-@contextmanager
-def local_table(source: Source) -> Iterator[Path]:
-    """Yield a local path to the table of a source; a query's result is a temporary Parquet file, deleted afterwards.
-
-    Raises
-    ------
-    SklineError
-        See `local_file` and `skline.sources.sql.write_result`.
-    """
-    if source.query is None:
-        with local_file(source.uri) as path:
-            yield path
-        return
-    with tempfile.TemporaryDirectory(prefix="skline-") as folder:
-        path = Path(folder) / "query.parquet"
-        sql.write_result(source.uri, source.query, path)
-        yield path
 
 
 @contextmanager
@@ -48,7 +27,7 @@ def local_file(uri: str) -> Iterator[Path]:
     """
     if uri.startswith(PACKAGE):
         yield package_file(uri)
-    elif "://" in uri or "::" in uri:
+    elif is_remote(uri):
         with tempfile.TemporaryDirectory(prefix="skline-") as folder:
             yield _download(uri, Path(folder))
     else:
@@ -56,6 +35,11 @@ def local_file(uri: str) -> Iterator[Path]:
         if not path.is_file():
             raise SklineError(f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml")
         yield path
+
+
+def is_remote(uri: str) -> bool:
+    """Whether an address is not that of a file on this machine, or inside a package."""
+    return not uri.startswith(PACKAGE) and ("://" in uri or "::" in uri)
 
 
 def package_file(uri: str) -> Path:

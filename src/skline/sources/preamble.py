@@ -147,6 +147,12 @@ def footer_lines(tail: str, delimiter: str, width: int, *, quotes: bool = True) 
     return found, text
 
 
+def footer_remark(count: int, text: str) -> str:
+    """Say that lines at the end are skipped, of which `text` is the first."""
+    place = "the last line is" if count == 1 else f"the last {count} lines are"
+    return f"{place} skipped as no row: {text[:60]!r}; if it is one, add --skip-footer 0"
+
+
 def _is_footer(record: list[str], width: int, firsts: Counter[str]) -> bool:
     """Whether a record at the end is a total or a note."""
     filled = [cell.strip() for cell in record if cell.strip()]

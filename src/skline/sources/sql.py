@@ -1,31 +1,29 @@
-"""Write the result of a database query to a Parquet file, batch by batch, so that memory stays bounded.
+"""What the databases have in common: the query with its limits, the watermark, errors, and the cells of the result."""
 
-The database is only read: PostgreSQL in a read-only transaction (with ADBC, from the dependency group `sql`), SQLite in
-read-only mode with Python's own driver.
-"""
-
+import datetime as dt
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NamedTuple
-from urllib.parse import quote, unquote, urlsplit
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from skline.errors import SklineError
-from skline.settings.source import SQLITE
+from skline.settings.source_sql import SqlSettings
+from skline.sources.source import Snapshot, Stream, StreamedSource
 
-#: Rows fetched from SQLite at a time.
+#: Rows fetched at a time by drivers that give Python values.
 BATCH_ROWS = 1 << 16
+#: What stands in a query for `source.sql.as_of`.
+AS_OF = re.compile(r":as_of\b")
 #: Microseconds per day; the first day of year 1 and the last day of year 9999, in days since 1970-01-01.
 DAY, FIRST_DAY, LAST_DAY = 86_400_000_000, -719_162, 2_932_896
-
-
-class QueryResult(NamedTuple):
-    """The schema of a query's result, and its rows as record batches."""
-
-    schema: Any
-    batches: Iterator[Any]
 
 
 def database_name(uri: str) -> str:
@@ -33,141 +31,188 @@ def database_name(uri: str) -> str:
     return Path(unquote(urlsplit(uri).path)).name
 
 
-def write_result(uri: str, query: str, path: Path) -> None:
-    """Write the result of `query` to `path`, as Parquet.
+class Database(ABC):
+    """A connection in a transaction that only reads."""
 
-    Empty text counts as missing, as in a CSV. NUMERIC is stored as text, which is exact; the contract gives its type.
+    @abstractmethod
+    def first_cell(self, statement: str) -> Any:
+        """Return the first cell of the first row of a result, as a Python value."""
+
+    @abstractmethod
+    def rows(
+        self, statement: str, lineage: dict[str, object], snapshot: Snapshot | None
+    ) -> AbstractContextManager[Stream]:
+        """Return a context in which the rows of a result arrive in parts; see `Stream`."""
+
+    def quote(self, name: str) -> str:
+        """Quote a column's name."""
+        return '"' + name.replace('"', '""') + '"'
+
+
+class SqlSource(StreamedSource):
+    """The result of `source.query`. A kind says how to connect."""
+
+    no_rows = "source.query returned no rows"
+
+    @abstractmethod
+    def database(self) -> AbstractContextManager[Database]:
+        """Connect; errors of the driver are a one-line SklineError (`translated_database_errors`)."""
+
+    @property
+    def settings(self) -> SqlSettings:
+        """The section `source.sql`."""
+        return self.source.sql
+
+    @property
+    def incremental(self) -> bool:
+        """Whether rows above a watermark can be read."""
+        return self.settings.watermark is not None
+
+    @contextmanager
+    def stream(self, since: Snapshot | None = None) -> Iterator[Stream]:
+        """Read the watermark, then the rows, in one transaction."""
+        query = query_as_of(str(self.source.query), self.settings.as_of)
+        with self.database() as database:
+            snapshot = self._snapshot(database, query)
+            statement = query if since is None else self._new_rows(database, query, since, snapshot)
+            with database.rows(statement, {"query": self.source.query}, snapshot) as stream:
+                yield stream
+
+    def snapshot(self) -> Snapshot | None:
+        """Return the largest value of the watermark, and the moment of `as_of`; None if neither is set."""
+        query = query_as_of(str(self.source.query), self.settings.as_of)
+        with self.database() as database:
+            return self._snapshot(database, query)
+
+    def _snapshot(self, database: Database, query: str) -> Snapshot | None:
+        """Return the snapshot with an open connection."""
+        column, as_of = self.settings.watermark, self.settings.as_of
+        state: Snapshot = {} if as_of is None else {"as_of": as_of.isoformat()}
+        if column is not None:
+            largest = database.first_cell(f"SELECT max({database.quote(column)}) FROM (\n{query}) skline_source")  # noqa: S608 (the user's own)
+            if largest is None:
+                raise SklineError(f"source.sql.watermark: the column {column!r} of the query has no value")
+            state |= {"column": column, "largest": plain_value(largest)}
+        return state or None
+
+    def _new_rows(self, database: Database, query: str, since: Snapshot, snapshot: Snapshot | None) -> str:
+        """Return the query of the rows above an earlier watermark, in its order."""
+        column = self.settings.watermark
+        if snapshot is None or column is None or since.get("column") != column:
+            raise SklineError(
+                f"source.sql.watermark is {column!r}, and the earlier snapshot has {since.get('column')!r}: rows "
+                "cannot be added to it; delete the snapshots to read all rows again"
+            )
+        name = database.quote(column)
+        return (
+            f"SELECT * FROM (\n{query}) skline_source WHERE {name} > {literal(since['largest'])} "  # noqa: S608
+            f"AND {name} <= {literal(snapshot['largest'])} ORDER BY {name}"
+        )
+
+
+def query_as_of(query: str, as_of: dt.date | None) -> str:
+    """Return a query that can be put in parentheses, with the moment in place of `:as_of`.
 
     Raises
     ------
     SklineError
-        If the database cannot be reached or rejects the query, or the result has no rows, two columns of the same
-        name, or a column whose values Parquet cannot represent.
+        If only one of both is there.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
+    statement = bare_statement(query)
+    if as_of is None and AS_OF.search(statement):
+        raise SklineError("source.query contains :as_of; set source.sql.as_of to a date or a datetime")
+    if as_of is not None and not AS_OF.search(statement):
+        raise SklineError("source.sql.as_of is set, and source.query does not contain :as_of; add a condition with it")
+    return statement if as_of is None else AS_OF.sub(f"'{_moment(as_of)}'", statement)
 
-    run_query = _sqlite if uri.startswith(SQLITE) else _postgresql
-    n_rows = 0
+
+def plain_value(value: Any) -> int | float | str:
+    """Return a value of a watermark as JSON has it."""
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else str(value)
+    if isinstance(value, dt.date):
+        return _moment(value)
+    if isinstance(value, int | float | str):
+        return value
+    raise SklineError(f"source.sql.watermark: values of the type {type(value).__name__} are not supported")
+
+
+def literal(value: float | str) -> str:
+    """Return a value of a watermark as it is written in SQL."""
+    if not isinstance(value, str):
+        return repr(value)
+    if "\\" in value:  # some databases read it as an escape
+        raise SklineError(f"source.sql.watermark: {value!r} has a backslash; take a column of numbers or times")
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _moment(value: dt.date) -> str:
+    """Return a date or a datetime as databases read it."""
+    return value.isoformat(" ") if isinstance(value, dt.datetime) else value.isoformat()
+
+
+def plain_stream(
+    schema: pa.Schema, batches: Iterator[pa.RecordBatch], lineage: dict[str, object], snapshot: Snapshot | None
+) -> Stream:
+    """Return the batches of a driver as a stream of plain types.
+
+    Empty text counts as missing, as in a CSV. NUMERIC of PostgreSQL becomes text, which is exact; the contract gives
+    its type.
+
+    Raises
+    ------
+    SklineError
+        If the result has two columns of the same name, or a column whose values Parquet cannot represent; while it is
+        read, for a date that cannot be represented.
+    """
+    stored = _storable(schema)
+    plain = (
+        pa.record_batch(
+            [_plain(name, cells) for name, cells in zip(schema.names, batch.columns, strict=True)], schema=stored
+        )
+        for batch in batches
+    )
+    return Stream(stored, plain, lineage, snapshot)
+
+
+def database_file(uri: str, prefix: str) -> Path:
+    """Return the file of an address such as `sqlite:///FILE`; SklineError if it does not exist."""
+    path = Path(unquote(uri.removeprefix(prefix)))
+    if not path.is_file():
+        raise SklineError(f"source.uri: there is no file {str(path)!r} ({prefix}FILE, {prefix}/ABSOLUTE/FILE)")
+    return path
+
+
+@contextmanager
+def translated_database_errors(*errors: type[Exception]) -> Iterator[None]:
+    """Translate errors of a driver, and of Arrow, into a one-line SklineError."""
     try:
-        with run_query(uri, query) as (schema, batches):
-            stored = _storable(schema)
-            with pq.ParquetWriter(path, stored) as writer:
-                for batch in batches:
-                    cells = [_plain(name, cells) for name, cells in zip(schema.names, batch.columns, strict=True)]
-                    writer.write_batch(pa.record_batch(cells, schema=stored))
-                    n_rows += batch.num_rows
-    except (OSError, pa.ArrowInvalid) as error:
-        raise _failed(error) from error
-    if n_rows == 0:
-        raise SklineError("source.query returned no rows")
+        yield
+    except (OSError, pa.ArrowInvalid, *errors) as error:
+        raise _database_error(error) from error
 
 
-def _failed(error: Exception) -> SklineError:
+def _database_error(error: Exception) -> SklineError:
     """Return the error of a database as one line."""
     message = re.sub(r"\s*Query was:.*(?=SQLSTATE|$)", " ", str(error), flags=re.DOTALL)
     return SklineError(f"source.query: {' '.join(message.split())}")
 
 
-@contextmanager
-def _postgresql(uri: str, query: str) -> Iterator[QueryResult]:
-    """Run a query on PostgreSQL, in a read-only transaction."""
-    try:
-        from adbc_driver_postgresql import dbapi
-    except ImportError:
-        raise SklineError("reading from PostgreSQL needs its driver: `uv add --group train 'skline[sql]'`") from None
-    try:
-        with dbapi.connect(uri) as connection, connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION READ ONLY")
-            cursor.execute(_statement(query))
-            reader = cursor.fetch_record_batch()
-            yield QueryResult(reader.schema, iter(reader))
-    except dbapi.Error as error:
-        raise _failed(error) from error
-
-
-@contextmanager
-def _sqlite(uri: str, query: str) -> Iterator[QueryResult]:
-    """Run a query on SQLite: its columns have no types, so a first pass determines the types of their values."""
-    import sqlite3
-
-    import pyarrow as pa
-
-    path = Path(unquote(uri.removeprefix(SQLITE)))
-    if not path.is_file():
-        raise SklineError(f"source.uri: there is no file {str(path)!r} (sqlite:///FILE, sqlite:////ABSOLUTE/FILE)")
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)) as connection:
-            connection.execute("BEGIN")  # so that both passes see the same rows
-            statement = _statement(query)
-            cursor = connection.execute(statement)
-            names = [column[0] for column in cursor.description or ()]
-            _reject_duplicates(names)
-            kinds = ", ".join(f"group_concat(DISTINCT typeof(nullif({_quoted(name)}, '')))" for name in names)
-            storage_classes = connection.execute(f"SELECT {kinds} FROM ({statement})").fetchone()  # noqa: S608 (the user's own)
-            types = [_arrow_type(set((kind or "").split(",")) - {"null", ""}) for kind in storage_classes]
-            schema = pa.schema(list(zip(names, types, strict=True)))
-            yield QueryResult(schema, _batches(cursor, schema))
-    except sqlite3.Error as error:
-        raise _failed(error) from error
-
-
-def _statement(query: str) -> str:
+def bare_statement(query: str) -> str:
     """Return a query that can be put in parentheses, even if its last line is a comment."""
     return query.strip().rstrip(";") + "\n"
 
 
-def _quoted(name: str) -> str:
-    """Quote a column's name for SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _arrow_type(storage_classes: set[str]) -> Any:
-    """Return the Arrow type that holds values of these SQLite storage classes."""
-    import pyarrow as pa
-
-    if "blob" in storage_classes:
-        return pa.binary()
-    if "text" in storage_classes or not storage_classes:
-        return pa.string()
-    return pa.float64() if "real" in storage_classes else pa.int64()
-
-
-def _batches(cursor: Any, schema: Any) -> Iterator[Any]:
-    """Read the rows of a SQLite cursor as record batches."""
-    import pyarrow as pa
-
-    while rows := cursor.fetchmany(BATCH_ROWS):
-        columns = [
-            pa.array([_value(value, field.type) for value in column], field.type)
-            for field, column in zip(schema, zip(*rows, strict=True), strict=True)
-        ]
-        yield pa.record_batch(columns, schema=schema)
-
-
-def _value(value: Any, kind: Any) -> Any:
-    """Convert a value to the type of its column: a number in a text column to text, empty text to missing."""
-    import pyarrow as pa
-
-    if value is None or value == "":
-        return None
-    if pa.types.is_string(kind):
-        return str(value)
-    return str(value).encode() if pa.types.is_binary(kind) and not isinstance(value, bytes) else value
-
-
-def _reject_duplicates(names: Sequence[str]) -> None:
+def reject_duplicate_columns(names: Sequence[str]) -> None:
     """Raise SklineError if two columns have the same name."""
     duplicates = [name for name, count in Counter(names).items() if count > 1]
     if duplicates:
         raise SklineError(f"source.query returned more than one column called {duplicates}; rename all but one with AS")
 
 
-def _storable(schema: Any) -> Any:
+def _storable(schema: pa.Schema) -> pa.Schema:
     """Return the schema for Parquet; SklineError for types that it cannot represent."""
-    import pyarrow as pa
-
-    _reject_duplicates(schema.names)
+    reject_duplicate_columns(schema.names)
     fields = []
     for field in schema:
         database_type = ((field.metadata or {}).get(b"POSTGRESQL:type") or b"").decode()
@@ -182,18 +227,13 @@ def _storable(schema: Any) -> Any:
     return pa.schema(fields)
 
 
-def _is_uuid(kind: Any) -> bool:
+def _is_uuid(kind: pa.DataType) -> bool:
     """Return whether an Arrow type is the UUID type."""
-    import pyarrow as pa
-
     return isinstance(kind, pa.BaseExtensionType) and kind.extension_name == "arrow.uuid"
 
 
 def _plain(name: str, cells: Any) -> Any:
     """Convert cells from database types to plain types; reject infinite dates, and make empty text missing."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
     if _is_uuid(cells.type):
         return pa.array([None if value is None else str(value) for value in cells.to_pylist()], pa.string())
     if isinstance(cells, pa.ExtensionArray):

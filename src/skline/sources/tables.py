@@ -1,14 +1,14 @@
-"""Read a CSV (plain, compressed or in a zip), a sheet of a workbook, or a Parquet file as an Arrow table.
+"""Read a CSV (plain, compressed or in a zip), JSON lines, a sheet of a workbook, or a Parquet file as record batches.
 
 CSV columns are read as text; `skline.contract.column_parsing` interprets the cells by the contract, without guessing.
 docs/tables.md describes how a file is read.
 """
 
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -22,16 +22,66 @@ from skline.sources.arrow_csv import (
     may_hide_rows,
     native_stream,
 )
-from skline.sources.cleaning import begins_with_underline, repeated_headers, trimmed, without_rows
+from skline.sources.cleaning import Cleaner
+from skline.sources.converted import CONVERTED, as_csv, csv_source
 from skline.sources.encodings import describe_undecodable, settle_encoding
 from skline.sources.formats import file_format, opened
 from skline.sources.layout import read_layout, reject_duplicates
-from skline.sources.preamble import footer_lines
+from skline.sources.preamble import footer_lines, footer_remark
 from skline.sources.scan import Scan, scan
-from skline.sources.workbooks import sheet_as_csv
 
 #: Gets a sentence that a person should know about how the file is read.
 Say = Callable[[str], None]
+#: Rows of a batch of a Parquet file, and bytes of it that are read at a time: without them Arrow reads a row group.
+PARQUET_ROWS, PARQUET_BUFFER_BYTES = 1 << 16, 1 << 20
+#: The type of a column whose texts are encoded.
+ENCODED_STRING = pa.dictionary(pa.int32(), pa.string())
+
+
+class Reading(NamedTuple):
+    """How the rows of a file are read.
+
+    Attributes
+    ----------
+    encoded : collection of str
+        Columns whose texts are dictionary-encoded.
+    row_groups : sequence of int or None
+        Row groups of a Parquet file to read; None: all.
+    use_threads : bool
+        Whether Arrow parses on several cores.
+    detects_footer : bool
+        Whether lines at the end of a text that look like no rows are skipped, whatever the source settings say.
+    """
+
+    encoded: Collection[str] = ()
+    row_groups: Sequence[int] | None = None
+    use_threads: bool = True
+    detects_footer: bool = False
+
+
+#: Reads text as text, and the whole file.
+PLAIN = Reading()
+
+
+class Rows(NamedTuple):
+    """The rows of a file that is being read.
+
+    Attributes
+    ----------
+    schema : pyarrow.Schema
+        Of the batches: the requested columns that the file has; text for a CSV, the stored types for Parquet.
+    batches : iterator of pyarrow.RecordBatch
+        It raises what is found out while the file is read: SklineError, as `read_source` does.
+    columns : list of str
+        Names of all columns of the file.
+    total : int
+        Number of rows of Parquet; number of lines of a text, of which a row may have several.
+    """
+
+    schema: pa.Schema
+    batches: Iterator[pa.RecordBatch]
+    columns: list[str]
+    total: int
 
 
 def say_nothing(_: str) -> None:
@@ -67,15 +117,49 @@ def read_source(
         If the file cannot be read, has no rows, two columns of the same name, lines with different numbers of cells, or
         a quoted cell that seems to hold rows.
     """
-    with translated_errors(path):
-        if file_format(path, source) == "parquet":
-            table, columns = _read_parquet(path, names)
-        else:
-            with opened_text(path, source, say) as text:
-                table, columns = _read_csv(text, path.name, names, say)
+    table, columns = read_rows(path, source, names, say)
     if table.num_rows == 0:
         raise SklineError(f"{path.name} has no rows")
     return table, columns
+
+
+def read_rows(
+    path: Path, source: Source, names: Sequence[str] | None, say: Say = say_nothing
+) -> tuple[pa.Table, list[str]]:
+    """Read the columns called `names` that the file has, which may have no rows; see `read_source`."""
+    with open_rows(path, source, names, say) as rows:
+        return pa.Table.from_batches(rows.batches, rows.schema), rows.columns
+
+
+@contextmanager
+def open_rows(
+    path: Path,
+    source: Source,
+    names: Sequence[str] | None = None,
+    say: Say = say_nothing,
+    reading: Reading = PLAIN,
+) -> Iterator[Rows]:
+    """Open a file to read it in record batches; it may have no rows. See `read_source` for parameters and errors.
+
+    Remarks about the rows are made after the last batch.
+    """
+    with ExitStack() as stack:
+        with translated_errors(path):
+            kind = file_format(path, source)
+            if kind == "parquet":
+                rows = _parquet_rows(path, names, reading, stack)
+            else:
+                if kind == "json_lines":  # it has no footer
+                    reading = reading._replace(detects_footer=False)
+                text = stack.enter_context(opened_text(path, source, say))
+                rows = _text_rows(text, path.name, names, say, reading)
+        yield rows._replace(batches=_with_translated_errors(rows.batches, path))
+
+
+def _with_translated_errors(batches: Iterator[pa.RecordBatch], path: Path) -> Iterator[pa.RecordBatch]:
+    """Translate the errors of reading batches, and only those."""
+    with translated_errors(path):
+        yield from batches
 
 
 def header(path: Path, source: Source) -> list[str]:
@@ -94,8 +178,18 @@ def header(path: Path, source: Source) -> list[str]:
 
 
 @contextmanager
-def opened_text(path: Path, source: Source, say: Say = say_nothing) -> Iterator[Text]:
+def opened_text(
+    path: Path, source: Source, say: Say = say_nothing, settle: Callable[[Any, Source], Source] | None = None
+) -> Iterator[Text]:
     """Open a table that is text, and settle its encoding and its columns.
+
+    Parameters
+    ----------
+    path : Path
+    source : Source
+    say : function of a text, optional
+    settle : callable, optional
+        Gets the binary stream and the settings with the encoding; returns the settings with which it is read.
 
     Raises
     ------
@@ -107,6 +201,8 @@ def opened_text(path: Path, source: Source, say: Say = say_nothing) -> Iterator[
         if encoding.remark is not None:
             say(encoding.remark)
         source = declared.model_copy(update={"encoding": encoding.name})
+        if settle is not None:
+            source = settle(data, source)
         data.seek(0)
         try:
             layout = read_layout(data, source, path.name)
@@ -119,17 +215,13 @@ def opened_text(path: Path, source: Source, say: Say = say_nothing) -> Iterator[
 
 @contextmanager
 def opened_data(path: Path, source: Source) -> Iterator[tuple[Any, Source]]:
-    """Open a table that is text, decompressed; a sheet of a workbook is CSV in UTF-8."""
-    if file_format(path, source) == "workbook":
-        yield sheet_as_csv(path, source.sheet), workbook_source(source)
+    """Open a table that is text, decompressed; workbooks and JSON lines are CSV in UTF-8."""
+    kind = file_format(path, source)
+    if kind in CONVERTED:
+        yield as_csv(path, kind, source), csv_source(source, kind)
         return
     with opened(path, source.member) as data:
         yield data, source
-
-
-def workbook_source(source: Source) -> Source:
-    """Return the source settings with which `sheet_as_csv` writes a sheet."""
-    return source.model_copy(update={"delimiter": ",", "encoding": "utf-8", "quotes": True})
 
 
 @contextmanager
@@ -144,13 +236,16 @@ def translated_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def _settle_footer(text: Text, found: Scan, say: Say) -> Text:
+def _settle_footer(text: Text, found: Scan, say: Say, *, detects: bool) -> Text:
     """Settle which lines at the end are no rows, if the source is said to have some: those that look like a footer."""
     source, width = text.source, len(text.layout.names)
-    if not source.skip_footer or source.skip_footer_always:
+    if not detects and (not source.skip_footer or source.skip_footer_always):
         return text
-    count, _ = footer_lines(found.tail, source.delimiter, width, quotes=source.quotes)
-    if not count:
+    count, footer = footer_lines(found.tail, source.delimiter, width, quotes=source.quotes)
+    if detects:
+        if count:
+            say(footer_remark(count, footer))
+    elif not count:
         last = found.tail.rstrip().rpartition("\n")[2]
         say(
             f"the last line is read as a row, because it looks like one: {last[:60]!r}; source.skip_footer is "
@@ -170,17 +265,31 @@ def parquet_columns(path: Path) -> list[str]:
     return columns
 
 
-def _read_parquet(path: Path, names: Sequence[str] | None) -> tuple[pa.Table, list[str]]:
-    """Read columns of a Parquet file."""
+def _parquet_rows(path: Path, names: Sequence[str] | None, reading: Reading, stack: ExitStack) -> Rows:
+    """Open columns of a Parquet file; `stack` closes it."""
     import pyarrow.parquet as pq
 
     columns = parquet_columns(path)
     requested = columns if names is None else [name for name in names if name in columns]
-    return pq.read_table(path, columns=requested), columns
+    stored = pq.read_schema(path)
+    encoded = [name for name in reading.encoded if name in columns and _is_string(stored.field(name).type)]
+    file = stack.enter_context(
+        pq.ParquetFile(path, read_dictionary=encoded, buffer_size=PARQUET_BUFFER_BYTES, pre_buffer=False)
+    )
+    schema = pa.schema([file.schema_arrow.field(name) for name in requested])
+    batches = file.iter_batches(
+        PARQUET_ROWS, row_groups=reading.row_groups, columns=requested, use_threads=reading.use_threads
+    )
+    return Rows(schema, (batch.select(requested) for batch in batches), columns, file.metadata.num_rows)
 
 
-def _read_csv(text: Text, file_name: str, names: Sequence[str] | None, say: Say) -> tuple[pa.Table, list[str]]:
-    """Read columns of a CSV as text."""
+def _is_string(data_type: pa.DataType) -> bool:
+    """Return whether Parquet can read the type dictionary-encoded."""
+    return bool(pa.types.is_string(data_type) or pa.types.is_large_string(data_type))
+
+
+def _text_rows(text: Text, file_name: str, names: Sequence[str] | None, say: Say, reading: Reading) -> Rows:
+    """Open columns of a CSV as text."""
     columns = text.layout.names
     present = columns if names is None else [column for column in names if column in columns]
     if not present:
@@ -190,41 +299,30 @@ def _read_csv(text: Text, file_name: str, names: Sequence[str] | None, say: Say)
         )
     text.data.seek(0)
     found = scan(text.data, text.source, len(columns))
-    text = _settle_footer(text, found, say)
-    table = _parse(text, found, file_name, present)
-    return _cleaned(table, text, found, say), columns
+    text = _settle_footer(text, found, say, detects=reading.detects_footer)
+    types = {name: ENCODED_STRING if name in reading.encoded else pa.string() for name in present}
+    batches = _text_batches(text, found, file_name, types, say, use_threads=reading.use_threads)
+    return Rows(pa.schema(list(types.items())), batches, columns, found.lines)
 
 
-def _parse(text: Text, found: Scan, file_name: str, names: list[str]) -> pa.Table:
+def _text_batches(
+    text: Text, found: Scan, file_name: str, types: Mapping[str, pa.DataType], say: Say, *, use_threads: bool
+) -> Iterator[pa.RecordBatch]:
     """Split the text into cells; SklineError if it cannot be, or a quoted cell seems to hold rows."""
     from pyarrow import csv as arrow_csv
 
     text.data.seek(0)
+    cleaner = Cleaner(text.source, text.layout, list(types), may_have_blanks=found.blanks)
+    n_rows = 0
     try:
-        arguments = arrow_arguments(text, found, dict.fromkeys(names, pa.string()))
-        table = arrow_csv.read_csv(**arguments | {"input_file": native_stream(arguments["input_file"])})
+        arguments = arrow_arguments(text, found, types, use_threads=use_threads)
+        with arrow_csv.open_csv(**arguments | {"input_file": native_stream(arguments["input_file"])}) as batches:
+            for batch in batches:
+                n_rows += batch.num_rows
+                yield cleaner.clean(batch)
     except (pa.ArrowInvalid, UnicodeDecodeError) as error:
         raise described_error(error, text, file_name) from error
-    if may_hide_rows(text, found, table.num_rows):
-        check_hidden_rows(text, found, table.num_rows, file_name)
-    return table
-
-
-def _cleaned(table: pa.Table, text: Text, found: Scan, say: Say) -> pa.Table:
-    """Remove blanks around cells, and lines that repeat the column names."""
-    source, layout = text.source, text.layout
-    if source.trim and found.blanks:
-        table, changed = trimmed(table, source.missing)
-        if changed:
-            say(f"blanks around the cells of {', '.join(map(repr, changed))} are removed")
-    unnamed = frozenset(table.column_names.index(name) for name in layout.unnamed if name in table.column_names)
-    repeated = repeated_headers(table, unnamed, padded=found.blanks) if source.header else []
-    if repeated:
-        first = repeated[0] + layout.skip + 2
-        more = f", and {len(repeated) - 1:,} more lines" if len(repeated) > 1 else ""
-        say(f"line {first:,}{more} repeats the column names and is skipped")
-        table = without_rows(table, repeated)
-    if source.header and begins_with_underline(table):
-        say(f"line {layout.skip + 2:,} is skipped: it is a line of dashes below the column names")
-        table = without_rows(table, [0])
-    return table
+    if may_hide_rows(text, found, n_rows):
+        check_hidden_rows(text, found, n_rows, file_name)
+    for remark in cleaner.remarks():
+        say(remark)

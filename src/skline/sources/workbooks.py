@@ -62,7 +62,7 @@ def _csv(rows: list[list[Any]]) -> bytes:
     width = max(map(len, rows), default=0)
     timed = [any(isinstance(row[index], dt.datetime) for row in rows if index < len(row)) for index in range(width)]
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    writer = csv.writer(text, lineterminator="\r\n")  # so that cells with either character are quoted
     for row in rows:
         writer.writerow([_cell(value, timed=timed[index]) for index, value in enumerate(row)])
     return text.getvalue().encode()

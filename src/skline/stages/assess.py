@@ -1,28 +1,32 @@
 """Check the candidate against the gates, and write the verdict and the report; the stage gate enforces the verdict."""
 
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pandas as pd
 
 from skline import paths
 from skline.artifact import Artifact, read_digest
+from skline.batches import read_frames
 from skline.errors import SklineError
 from skline.evaluation import gates
 from skline.evaluation.champion import Comparison, compare_with_champion, open_champion
-from skline.evaluation.champion_rows import NotComparable, find_comparable_rows
+from skline.evaluation.champion_rows import ComparableRows, NotComparable
 from skline.evaluation.frame_scorers import artifact_scorer
+from skline.evaluation.rows import join_scores
 from skline.evaluation.runtime_costs import ROUNDS, Costs, measure_costs
 from skline.evaluation.warnings import find_warnings
 from skline.release.verdict import Verdict
+from skline.scoring.scores import Scores
 from skline.settings.evaluation import Evaluate, Gates
-
-LoadTable = Callable[[], pd.DataFrame]
+from skline.split_rule import PartitionRule
+from skline.stages.comparable_rows import comparable_rows
+from skline.stages.table_partition import Frames
 
 
 def assess(
     artifact: Artifact,
-    load_table: LoadTable,
+    frames: Frames,
     metrics: dict[str, Any],
     details: dict[str, Any],
     parts: dict[str, Any],
@@ -32,7 +36,7 @@ def assess(
     seed: int,
 ) -> tuple[Verdict, Comparison | None]:
     """Return the verdict on the candidate, and the comparison with the champion if there is one."""
-    result = compare_with_release(artifact, load_table, details["metric"], evaluate, limits, seed)
+    result = compare_with_release(artifact, frames, details["metric"], evaluate, limits, seed)
     comparison = result if isinstance(result, Comparison) else None
     verdict = Verdict(
         artifact_sha256=artifact.digest,
@@ -47,7 +51,7 @@ def assess(
 
 def compare_with_release(
     artifact: Artifact,
-    load_table: LoadTable,
+    frames: Frames,
     metric: str,
     evaluate: Evaluate,
     limits: Gates,
@@ -59,8 +63,8 @@ def compare_with_release(
     ----------
     artifact : Artifact
         The candidate.
-    load_table : function
-        Reads all validated rows; it is called only if there is another champion to compare with.
+    frames : function
+        Returns the batches of the validated rows; it is called only if there is another champion to compare with.
     metric : str
     evaluate : Evaluate
     limits : Gates
@@ -84,9 +88,8 @@ def compare_with_release(
         raise SklineError(
             "assess: the candidate does not store its split; run `dvc repro -sf package`, then `dvc repro`"
         )
-    contract, split = artifact.contract, artifact.manifest.partition.split
     try:
-        rows = find_comparable_rows(load_table(), contract, split, released.contract, released.manifest.partition)
+        rows, scores, champion_scores = score_comparable_rows(frames, artifact, artifact.manifest.partition, released)
     except NotComparable as error:
         return Comparison(version, released.digest, obstacle=str(error))
     if len(rows.own) < limits.min_rows:
@@ -94,9 +97,9 @@ def compare_with_release(
         return Comparison(version, released.digest, obstacle=few)
     difference, values, n_segments, worse = compare_with_champion(
         rows.own,
-        artifact_scorer(artifact)(rows.own),
-        artifact_scorer(released)(rows.champion),
-        contract,
+        scores,
+        champion_scores,
+        artifact.contract,
         (artifact_threshold(artifact), artifact_threshold(released)),
         metric,
         evaluate,
@@ -105,6 +108,26 @@ def compare_with_release(
     )
     described = rows.describe() if rows.fitted or rows.unreadable else ""
     return Comparison(version, released.digest, difference, values, n_segments, worse, described)
+
+
+def score_comparable_rows(
+    frames: Frames, artifact: Artifact, rule: PartitionRule, released: Artifact
+) -> tuple[ComparableRows, Scores, Scores]:
+    """Find the rows that the two can be compared on, and score them with both, batch by batch.
+
+    Of all rows only the predictions, the target and the segment columns are held in memory.
+    """
+    contract, other = artifact.contract, released.contract
+    score, score_champion = artifact_scorer(artifact), artifact_scorer(released)
+    kept = list(dict.fromkeys(column.name for column in (contract.target, *contract.segments)))
+    found, scores, champion_scores = [], [], []
+    batches = comparable_rows(frames, contract, rule.split, other, released.manifest.partition, paths.CANDIDATE.parent)
+    for batch in batches:
+        if len(batch.own):
+            scores.append(score(batch.own))
+            champion_scores.append(score_champion(batch.champion))
+        found.append(replace(batch, own=batch.own[kept], champion=batch.champion[[]]))
+    return ComparableRows.of_batches(found), join_scores(scores), join_scores(champion_scores)
 
 
 def artifact_threshold(artifact: Artifact) -> float:
@@ -116,7 +139,7 @@ def artifact_threshold(artifact: Artifact) -> float:
 def main() -> None:
     """Read the candidate, the validated rows, the reports of evaluate and the release; write verdict and report."""
     from skline.evaluation.report.page import render_report
-    from skline.files import read_json, read_table, write_json, write_text
+    from skline.files import read_json, write_json, write_text
     from skline.settings import Settings
 
     settings = Settings.load()
@@ -126,7 +149,7 @@ def main() -> None:
     write_json(paths.COSTS, {"artifact_sha256": artifact.digest} | costs.model_dump())
     verdict, comparison = assess(
         artifact,
-        lambda: read_table(paths.VALIDATED),
+        lambda names: read_frames(paths.VALIDATED, names),
         metrics,
         details,
         parts,
@@ -154,7 +177,7 @@ def main() -> None:
     print(verdict.summary())
     for result in verdict.gates:
         outcome = result.outcome.upper() if result.passed is False else result.outcome
-        print(f"{outcome}  {result.gate}: {result.reason}")
+        print(f"{outcome}  {result.gate}: {gates.describe_result(result, costs)}")
     for warning in verdict.warnings:
         print(f"WARNING  {warning}")
     print(

@@ -1,34 +1,40 @@
 """Evaluate the fitted pipeline on the test part, once, and compare it with a dummy and a linear baseline."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from skline import paths
 from skline.artifact import GoldenRows
+from skline.artifact.provenance import pipeline_libraries
 from skline.artifact.tuning import Interval, Tuning
+from skline.contract.rare_classes import rare_class_remedy
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.evaluation import leakage, stability
 from skline.evaluation.baselines import fit_baselines
 from skline.evaluation.bootstrap import confidence_intervals, metrics_without_interval, paired_difference
-from skline.evaluation.frame_scorers import fitted_scorer
+from skline.evaluation.frame_scorers import ScoreFrame, fitted_scorer
 from skline.evaluation.gaps import group_gaps
 from skline.evaluation.importance import permutation_importance
+from skline.evaluation.metric_values import compute_metrics
 from skline.evaluation.metrics import (
     DEFAULT_METRIC,
     calibration_metrics,
     comparison_metrics,
-    compute_metrics,
     describe_metrics,
     without_interval,
 )
 from skline.evaluation.plots import CONFUSION_TEMPLATE, plot_tables
 from skline.evaluation.resampling import Sample, make_sample
 from skline.evaluation.rounding import round_metrics, round_significant
+from skline.evaluation.rows import Rows
 from skline.evaluation.segments import segment_metrics
+from skline.parallel import LOCAL, Workers, parallel
 from skline.scoring.equality import describe_exactness
 from skline.scoring.golden_verification import compare_pipeline
 from skline.scoring.reference import score_frame
@@ -52,40 +58,52 @@ class Evaluated(NamedTuple):
 
 def evaluate(
     pipeline: Any,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
+    train: pd.DataFrame | Rows,
+    test: pd.DataFrame | Rows,
     contract: Contract,
     settings: Evaluate,
     *,
     seed: int,
     tuning: Tuning | None = None,
+    workers: Workers = LOCAL,
 ) -> Evaluated:
     """Score the test part with the pipeline and with baselines fitted on the training part.
+
+    Of all rows only the predictions, the target and the segment columns are held in memory.
 
     Raises
     ------
     SklineError
         If a metric, an interval or a prediction is not a finite number.
     """
-    frame = test[contract.input_names]
-    truth = test[contract.target.name].to_numpy()
+    train, test = Rows.of(train), Rows.of(test)
+    labelled = test.read(label_columns(contract))
+    truth = labelled[contract.target.name].to_numpy()
     threshold, metric = threshold_of(pipeline), comparison_metric(contract, settings)
-    scores = fitted_scorer(pipeline, contract)(frame)
+    baselines = fit_baselines(train, contract, settings.baseline_rows, seed)
+    scorers: list[ScoreFrame] = [fitted_scorer(pipeline, contract)]
+    scorers += [partial(score_frame, each.estimator) for each in baselines.values()]
+    scores, *baseline_scores = test.score(scorers, contract.input_names)
     samples = {"model": finite_sample(truth, scores, contract, threshold)}
-    for name, (baseline, own_threshold) in fit_baselines(train, contract, settings.baseline_rows, seed).items():
-        samples[name] = finite_sample(truth, score_frame(baseline, frame), contract, own_threshold)
-    metrics: dict[str, Any] = {"rows": len(test)}
+    for (name, baseline), each in zip(baselines.items(), baseline_scores, strict=True):
+        samples[name] = finite_sample(truth, each, contract, baseline.threshold)
+    metrics: dict[str, Any] = {"rows": test.n_rows}
     metrics |= {name: compute_metrics(sample) for name, sample in samples.items()}
-    intervals = confidence_intervals(samples["model"], settings.resamples, seed)
+    intervals = confidence_intervals(samples["model"], settings.resamples, seed, workers)
     without = without_interval(contract.task)
     if missing := [name for name in metrics_without_interval(metrics["model"], intervals) if name not in without]:
-        raise SklineError(_no_interval_message(missing, test, contract))
+        raise SklineError(_no_interval_message(missing, truth, contract))
     segments, small_segments = segment_metrics(
-        test, scores, contract, threshold, settings.crossings, settings.min_segment_rows, seed
+        labelled, scores, contract, threshold, settings.crossings, settings.min_segment_rows, seed, workers
     )
     differences = {
         name: paired_difference(
-            samples["model"], samples[name], metric, min(settings.resamples, BASELINE_RESAMPLES), seed
+            samples["model"],
+            samples[name],
+            metric,
+            min(settings.resamples, BASELINE_RESAMPLES),
+            seed,
+            workers=workers,
         )
         for name in ("dummy", "linear")
     }
@@ -96,60 +114,77 @@ def evaluate(
         "tuning": tuning.model_dump() if tuning else None,
         "intervals": {"resamples": settings.resamples, "model": intervals, "without": without},
         "against": {name: each and each.model_dump() for name, each in differences.items()},
-        "uncalibrated": _without_calibration(pipeline, frame, truth, contract, tuning),
+        "uncalibrated": _without_calibration(pipeline, test, truth, contract, tuning),
         "coverage": coverage(truth, scores, tuning.interval) if tuning and tuning.interval else None,
         "segments": segments,
         "small_segments": small_segments,
-        "gaps": group_gaps(test, scores, contract, settings.min_segment_rows),
+        "gaps": group_gaps(labelled, scores, contract, settings.min_segment_rows),
         "importance": [],
         "scores": score_quantiles(scores),
         "leaks": {"duplicates": leakage.count_duplicates(train, test, contract), "adversarial": None},
     }
     if settings.importance_rows:
         details["importance"] = permutation_importance(
-            pipeline, test, contract, threshold, metric, settings.importance_rows, seed
+            pipeline, test, contract, threshold, metric, settings.importance_rows, seed, workers
         )
     if settings.leak_rows:
         details["leaks"]["adversarial"] = leakage.adversarial_validation(
             train, test, contract, settings.leak_rows, seed
         )
-    details |= _refit(pipeline, train, test, contract, settings, metric, metrics["model"][metric], seed)
+    details |= _refit(pipeline, train, test, contract, settings, metric, metrics["model"][metric], seed, workers)
     return Evaluated(metrics, details, plot_tables(samples["model"]))
 
 
 def _refit(
     pipeline: Any,
-    train: pd.DataFrame,
-    test: pd.DataFrame,
+    train: Rows,
+    test: Rows,
     contract: Contract,
     settings: Evaluate,
     metric: str,
     value: float,
     seed: int,
+    workers: Workers,
 ) -> dict[str, Any]:
     """Return what fits with other seeds and on fewer rows show, each if the settings ask for it."""
     seeds, curve = None, None
+    if not (settings.seeds or settings.learning_curve):
+        return {"seeds": None, "learning_curve": None}
+    names = [*contract.input_names, contract.target.name]
+    train_rows, test_rows = train.read(names), test.read(names)
     if settings.seeds:
-        seeds = stability.fit_with_seeds(pipeline, train, test, contract, metric, settings.seeds, seed)
+        seeds = stability.fit_with_seeds(
+            pipeline, train_rows, test_rows, contract, metric, settings.seeds, seed, workers
+        )
     if settings.learning_curve:
-        curve = stability.learning_curve(pipeline, train, test, contract, metric, seed)
-        curve = [*curve, {"rows": len(train), "value": value}]
+        curve = stability.learning_curve(pipeline, train_rows, test_rows, contract, metric, seed, workers)
+        curve = [*curve, {"rows": train.n_rows, "value": value}]
     return {"seeds": seeds, "learning_curve": curve}
 
 
-def _no_interval_message(names: list[str], test: pd.DataFrame, contract: Contract) -> str:
+def _no_interval_message(names: list[str], truth: npt.NDArray[Any], contract: Contract) -> str:
     """Return why metrics have no interval: too many resamples have no value of them."""
     message = (
-        f"evaluate: {', '.join(names)} has no value on too many bootstrap resamples of {len(test)} test rows, so it "
+        f"evaluate: {', '.join(names)} has no value on too many bootstrap resamples of {len(truth)} test rows, so it "
         "has no interval"
     )
     if contract.classes is not None:
-        counts = test[contract.target.name].value_counts()
+        counts = pd.Series(truth).value_counts()
         message += " (rows by class: " + ", ".join(f"{name} {count}" for name, count in counts.items()) + ")"
+        message += "; a metric needs rows of every class that it is computed from: if a class is rare, "
+        message += f"{rare_class_remedy(contract.target.name)}; otherwise"
+    else:
+        message += ":"
     return message + (
-        "; a metric needs rows of every class that it is computed from: make the test part larger, or, for a metric of "
-        "your own that cannot be resampled, declare Computation(interval=None)"
+        " make the test part larger (split.test in params.yaml), or, for a metric of your own that cannot be "
+        "resampled, declare Computation(interval=None)"
     )
+
+
+def label_columns(contract: Contract) -> list[str]:
+    """Return the columns by which predictions are judged: the target, and those of segments and of groups."""
+    columns = [contract.target, *contract.segments, *(column for column in contract.columns if column.sensitive)]
+    return list(dict.fromkeys(column.name for column in columns))
 
 
 def comparison_metric(contract: Contract, settings: Evaluate) -> str:
@@ -221,13 +256,13 @@ def score_quantiles(scores: Scores) -> list[float]:
 
 
 def _without_calibration(
-    pipeline: Any, frame: pd.DataFrame, truth: Any, contract: Contract, tuning: Tuning | None
+    pipeline: Any, test: Rows, truth: Any, contract: Contract, tuning: Tuning | None
 ) -> dict[str, float] | None:
     """Return the calibration metrics of the model without its calibration; None where it has none."""
     if tuning is None or tuning.calibration is None or tuning.calibration.method == "off":
         return None
-    score = fitted_scorer(remove_tuning(pipeline), contract)
-    metrics = compute_metrics(finite_sample(truth, score(frame), contract, 0.5))
+    [scores] = test.score([fitted_scorer(remove_tuning(pipeline), contract)], contract.input_names)
+    metrics = compute_metrics(finite_sample(truth, scores, contract, 0.5))
     return {name: metrics[name] for name in calibration_metrics(contract.task)}
 
 
@@ -251,18 +286,26 @@ def main() -> None:
     """Read the model and the split; verify the model, and write metrics, details and plot tables to reports/."""
     import joblib
 
-    from skline.files import read_json, read_table, write_json, write_text
+    from skline.files import read_json, write_json, write_text
     from skline.reporting.format import format_number, format_optional_interval
     from skline.settings import Settings
 
     settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
-    keys = [column.name for column in (*contract.with_role("id"), *contract.with_role("group"))]
-    train = read_table(paths.part("train"), [*contract.input_names, contract.target.name, *keys])
-    test = read_table(paths.part("test"))
+    train, test = Rows.stored(paths.part("train")), Rows.stored(paths.part("test"))
     pipeline, golden = joblib.load(paths.MODEL), GoldenRows.model_validate(read_json(paths.GOLDEN))
     verify_golden_rows(pipeline, contract, golden)
     tuning = Tuning.model_validate(read_json(paths.TUNING))
-    result = evaluate(pipeline, train, test, contract, settings.evaluate, seed=settings.train.seed, tuning=tuning)
+    with parallel(settings.engine, pipeline_libraries(pipeline)) as workers:
+        result = evaluate(
+            pipeline,
+            train,
+            test,
+            contract,
+            settings.evaluate,
+            seed=settings.train.seed,
+            tuning=tuning,
+            workers=workers,
+        )
     metrics = round_metrics(result.metrics, result.details["intervals"]["model"])
     write_json(paths.METRICS, metrics)
     write_json(paths.SUMMARY, summarize_metrics(metrics, result.details))
@@ -271,6 +314,9 @@ def main() -> None:
     for name, table in result.plots.items():
         write_text(paths.PLOTS / f"{name}.csv", table.to_csv(index=False))
     write_text(paths.PLOTS / CONFUSION_TEMPLATE.name, CONFUSION_TEMPLATE.read_text(encoding="utf-8"))
-    print(f"{len(golden.rows)} golden rows equal in a new process, {describe_exactness(golden.exactness)}")
+    print(
+        f"a new process predicts the same {describe_exactness(golden.exactness)} for the {len(golden.rows)} golden "
+        "rows, by which every copy of the model is verified"
+    )
     for name, value in metrics["model"].items():  # those of the file, so that the report shows the same digits
         print(f"{name} {format_number(value)}, {format_optional_interval(details['intervals']['model'][name])}")

@@ -1,23 +1,39 @@
 """Read the source, parse each column to its type, derive the contract's columns, and record the lineage.
 
 It never validates: a cell that cannot be parsed is left empty and listed, and the stage validate rejects its row.
+The table is read, converted and written in batches of rows, so that it may be larger than the memory; only a `prepare`
+that is not declared to be row-wise gets all rows at once.
 """
 
-import difflib
+import datetime as dt
 import sys
-import traceback
-from collections.abc import Callable, Mapping
+import tempfile
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, NamedTuple, cast
+from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 
 from skline import paths
+from skline.batches import rebatch, rows_per_batch, table_writer
 from skline.contract.column_parsing import parse
-from skline.contract.spec import Column, Contract, Kind
+from skline.contract.spec import Contract
 from skline.errors import SklineError
+from skline.feedback import Addition, select_rows
 from skline.settings.source import Source
+from skline.sources.unreadable import UNREADABLE, insert_unreadable, separate_unreadable
+from skline.stages.derived_columns import Columns, call_prepare
+from skline.stages.parsed_table import ParsedTable
+from skline.stages.progress import show_elapsed
+from skline.stages.source_table import LookupJoin, open_source, source_lineage
+
+#: What is said if all rows are in memory.
+WHOLE_TABLE = (
+    "prepare() in src/model/source.py gets all {rows:,} rows at once; if each row that it returns depends on that row "
+    "alone, declare ROW_WISE = True there: it then gets them in batches, whatever the size of the table"
+)
 
 
 class Ingested(NamedTuple):
@@ -28,175 +44,174 @@ class Ingested(NamedTuple):
     lineage: dict[str, object]
 
 
-def ingest(
-    source: pa.Table,
-    source_columns: list[str],
-    contract: Contract,
-    reads: Mapping[str, Kind],
-    prepare: Callable[[pd.DataFrame], pd.DataFrame],
-    name: str = "the source",
-) -> Ingested:
-    """Parse the source's columns and derive the contract's.
+class IngestedBatch(NamedTuple):
+    """Rows of the table with the contract's columns; `unparsed` counts them from 0."""
+
+    table: pd.DataFrame
+    unparsed: pd.DataFrame
+
+
+def ingest(source: pa.Table, columns: Columns) -> Ingested:
+    """Parse a table in memory and derive the contract's columns.
 
     Parameters
     ----------
     source : pyarrow.Table
-        The columns that the contract or `reads` names, as text or as stored types.
-    source_columns : list of str
-        All columns of the source, for the lineage and for error messages.
-    contract : Contract
-    reads : mapping from column name to kind
-        Columns that `prepare` needs in addition to the contract's.
-    prepare : function from DataFrame to DataFrame
-        Derives the contract's other columns; from `src/model/source.py`. It must keep the rows and their order.
-    name : str
-        Name of the source in error messages.
+        The columns that the contract or `READS` names, as text or as stored types; UNREADABLE has the reasons of rows
+        that cannot be read, of which `prepare` gets none.
+    columns : Columns
 
     Raises
     ------
     SklineError
         If a column is missing, before or after `prepare`, or `prepare` changed the number of rows.
     """
-    formats = {column.name: contract.cell_format(column) for column in contract.columns}
-    formats |= {name: contract.cell_format(Column(name=name, kind=kind)) for name, kind in reads.items()}
-    absent = [name for name in reads if name not in source.column_names]
-    if absent:
-        raise SklineError(
-            f"{name} lacks {_describe_missing(absent, source_columns)}, which READS in src/model/source.py lists"
-        )
-    parsed = parse(source, formats)
-    prepared = prepare(parsed.frame)
-    missing = [column.name for column in contract.columns if column.name not in prepared.columns]
-    if missing:
-        raise SklineError(
-            f"{name} lacks {_describe_missing(missing, source_columns)}, which src/model/contract.py declares, and "
-            "prepare() in src/model/source.py does not derive it; add it there, or remove it from the contract"
-        )
-    if len(prepared) != source.num_rows:
-        raise SklineError(
-            f"prepare() in src/model/source.py turned {source.num_rows} rows into {len(prepared)}; it must keep every "
-            "row (leave the target empty to exclude a row)"
-        )
-    table = pd.DataFrame({column.name: conform(prepared[column.name], column) for column in contract.columns})
-    used = set(table.columns) | set(reads)
-    return Ingested(
-        table,
-        parsed.failures,
-        {
-            "rows": len(table),
-            "columns": list(table.columns),
-            "leaks_left_out": [name for name in source_columns if name in contract.leaks],
-            "not_in_contract": [name for name in source_columns if name not in used and name not in contract.leaks],
-            "unreadable_cells": len(parsed.failures),
-        },
-    )
+    columns.require_reads(source.column_names)
+    readable, unreadable = separate_unreadable(source)
+    parsed = parse(readable, columns.formats())
+    table, unparsed = insert_unreadable(columns.derive(parsed.frame), parsed.failures, unreadable)
+    return Ingested(table, unparsed, columns.lineage(len(table), len(parsed.failures), len(unreadable)))
 
 
-def conform(values: pd.Series, column: Column, function: str = "prepare()") -> pd.Series:
-    """Convert a column from `prepare` to its storage dtype, or to float64 where cells are missing.
+class SourceRows:
+    """The rows of a parsed table with the contract's columns, until a date.
 
-    `function` is what returned the column, for the message.
+    Parameters
+    ----------
+    parsed : ParsedTable
+    columns : Columns
+    until : date or datetime, optional
+        See `take_until`.
+    """
+
+    def __init__(self, parsed: ParsedTable, columns: Columns, until: dt.date | None = None) -> None:
+        self._parsed, self._columns, self._until = parsed, columns, until
+        self._n_rows = self._n_cells = self._n_unreadable = 0
+
+    def batches(self) -> Iterator[IngestedBatch]:
+        """Yield the rows in batches, or all at once if `prepare` is not declared to be row-wise."""
+        self._n_rows = self._n_cells = self._n_unreadable = 0
+        for number, parsed in enumerate(self._parsed.batches() if self._columns.row_wise else [self._parsed.whole()]):
+            table = self._columns.derive(parsed.frame)
+            if self._columns.row_wise and number == 0:
+                self._columns.require_row_wise(parsed.frame, table)
+            batch = IngestedBatch(*insert_unreadable(table, parsed.failures, parsed.unreadable))
+            if self._until is not None:
+                batch = take_until(batch, self._columns.contract, self._until)
+            self._n_rows += len(batch.table)
+            self._n_cells += len(batch.unparsed) - len(parsed.unreadable)
+            self._n_unreadable += len(parsed.unreadable)
+            yield batch
+
+    def lineage(self) -> dict[str, object]:
+        """Return what the lineage records about the rows, after the last batch."""
+        lineage = self._columns.lineage(self._n_rows, self._n_cells, self._n_unreadable)
+        if self._until is not None:
+            lineage["after_until"] = self._parsed.n_rows - self._n_rows
+        return lineage
+
+
+def take_until(batch: IngestedBatch, contract: Contract, until: dt.date) -> IngestedBatch:
+    """Return the rows of the source before a date or datetime, and those without a time, which are quarantined.
 
     Raises
     ------
     SklineError
-        If the dtype is of another kind, so that the conversion would change values.
+        If the contract has no column of role `time`.
     """
-    values = values.reset_index(drop=True)
-    open_storage = "float64" if column.kind in ("integer", "boolean") and values.isna().any() else column.storage
-    if str(values.dtype) == open_storage:
-        return values
-    fits = {
-        "integer": pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values),
-        "number": pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values),
-        "boolean": pd.api.types.is_bool_dtype(values) or bool(values.dropna().isin([0, 1]).all()),
-        "string": pd.api.types.is_string_dtype(values),
-        "date": pd.api.types.is_datetime64_dtype(values),
-        "datetime": pd.api.types.is_datetime64_dtype(values),
-    }
-    if not fits[column.kind]:
+    if not (times := contract.with_role("time")):
         raise SklineError(
-            f"{function} in src/model/source.py returned column {column.name!r} as {values.dtype}, "
-            f"the contract declares {column.kind}; convert it there"
+            "source.until is set, and no column of src/model/contract.py has role='time'; give it to one, or remove it"
         )
-    if open_storage == "int64" and not (values == values.round()).all():
-        open_storage = "float64"  # a cast would cut the fraction off; the stage validate rejects it
-    stored: pd.Series = values.astype(cast("Any", open_storage))
-    return stored
+    is_taken = ~(batch.table[times[0].name] >= pd.Timestamp(until))
+    table, unparsed = select_rows(batch.table, batch.unparsed, is_taken)
+    return IngestedBatch(table.reset_index(drop=True), unparsed)
 
 
-def _describe_missing(missing: list[str], present: list[str]) -> str:
-    """List missing columns, each with the closest column that is present, or with all of them."""
-    closest = {name: difflib.get_close_matches(name, present, n=1) for name in missing}
-    text = ", ".join(
-        f"column {name!r}" + (f" (it has {matches[0]!r})" if matches else "") for name, matches in closest.items()
-    )
-    return text if any(closest.values()) else f"{text} (it has {', '.join(present)})"
+def write_raw(batches: Callable[[], Iterator[IngestedBatch]], lookups: LookupJoin, addition: Addition) -> int:
+    """Write data/raw: the batches with the values that are looked up, and the feedback; returns the number of rows.
+
+    `batches` is called once more if there is feedback, to see which of its rows the table has.
+    """
+    if not addition.is_empty:
+        for batch in batches():
+            addition.see(batch.table)
+    with table_writer(paths.RAW) as raw, table_writer(paths.UNPARSED) as unparsed:
+        for batch in batches():
+            table, cells = addition.take(lookups.join(batch.table), batch.unparsed)
+            unparsed.write(cells.assign(row=cells["row"] + raw.n_rows))
+            raw.write(table)
+        if not addition.is_empty:
+            raw.write(addition.rows())
+    return raw.n_rows
 
 
-def call_prepare(
-    prepare: Callable[[pd.DataFrame], pd.DataFrame], frame: pd.DataFrame, function: str = "prepare()"
-) -> pd.DataFrame:
-    """Call the project's `prepare`; SklineError with the line that failed and the columns that there are."""
-    try:
-        return prepare(frame)
-    except SklineError:
-        raise
-    except Exception as error:
-        lines = [place for place in traceback.extract_tb(error.__traceback__) if place.filename.endswith("source.py")]
-        place = f", line {lines[-1].lineno}" if lines else ""
-        raise SklineError(
-            f"{function} in src/model/source.py{place} failed with {type(error).__name__}: {error}. The table has the "
-            f"columns {', '.join(frame.columns)}"
-        ) from error
+def parse_source(source: Source, contract: Contract, name: str, folder: Path) -> tuple[SourceRows, dict[str, object]]:
+    """Read the source and parse it into files in `folder`.
 
-
-def load_source(source: Source, columns: list[str]) -> tuple[pa.Table, list[str], dict[str, object]]:
-    """Fetch the source and read `columns`.
+    Parameters
+    ----------
+    source : Source
+    contract : Contract
+        The columns to read.
+    name : str
+        Of the source, in messages.
+    folder : Path
 
     Returns
     -------
-    The table, the names of all columns of the source, and what the lineage records about the source.
+    The rows, and what the lineage records about the source.
     """
-    from skline.files import sha256
-    from skline.sources.locate import local_table
-    from skline.sources.tables import read_source
+    from model import source as declared
+    from skline.contract.table import KINDS
 
-    with local_table(source) as path:
-        table, source_columns = read_source(path, source, columns, lambda remark: print(remark, file=sys.stderr))
-        lineage: dict[str, object] = {
-            "source": source.uri,
-            "snapshot": source.snapshot,
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
-        if source.query is not None:
-            lineage["query"] = source.query
-    return table, source_columns, lineage
+    reads = {each: KINDS[kind] for each, kind in declared.READS.items()}
+    with open_source(source, [*(column.name for column in contract.columns), *reads, UNREADABLE]) as opened:
+        prepare, row_wise = partial(call_prepare, declared.prepare), getattr(declared, "ROW_WISE", False)
+        columns = Columns(opened.columns, contract, reads, prepare, row_wise=row_wise, source=name)
+        columns.require_reads(opened.schema.names)
+        parsed = ParsedTable(folder, columns.formats())
+        with show_elapsed("read"):
+            parsed.parse(rebatch(opened.batches, opened.schema, rows_per_batch(len(opened.schema.names))))
+    if parsed.n_batches > 1 and not row_wise:
+        print(WHOLE_TABLE.format(rows=parsed.n_rows), file=sys.stderr)
+    return SourceRows(parsed, columns, source.until), source_lineage(source, opened)
 
 
 def main() -> None:
     """Read the contract and the source; write data/contract.json, data/raw and reports/lineage.json."""
-    from model.source import READS, prepare
-    from skline.contract.table import KINDS
-    from skline.feedback import combine, read_feedback
-    from skline.files import write_json, write_table, write_text
+    from skline.feedback import read_feedback
+    from skline.files import remove_leftovers, write_json, write_text
     from skline.settings import Settings
     from skline.stages.declared import read_declared
 
     settings = Settings.load()
-    contract = read_declared(settings.source).contract
-    reads = {name: KINDS[kind] for name, kind in READS.items()}
+    contract = read_declared(settings.source, settings.lookups).contract
     source = settings.source.model_copy(update={"missing": contract.shared_missing()})
-    table, columns, lineage = load_source(source, [*(c.name for c in contract.columns), *reads])
-    result = ingest(table, columns, contract, reads, partial(call_prepare, prepare), settings.source.uri)
-    feedback = read_feedback(paths.FEEDBACK, contract)
-    combined = combine(result.table, result.unparsed, feedback, contract, settings.source.window)
+    feedback = read_feedback(
+        paths.FEEDBACK,
+        contract,
+        drawn_only=settings.train.weights.selection is not None,
+        fitted_snapshots=settings.source.fitted_snapshots,
+    )
+    addition = Addition(feedback.rows, contract, settings.source.window)
+    paths.RAW.parent.mkdir(parents=True, exist_ok=True)
+    # DVC keeps the folder, so that the last table stays if the source cannot be read; a killed run leaves files there.
+    remove_leftovers(paths.RAW.parent)
+    with tempfile.TemporaryDirectory(dir=paths.RAW.parent, prefix=".parsed.") as folder:
+        rows, lineage = parse_source(source, contract.for_requests(), settings.source.uri, Path(folder))
+        lookups = LookupJoin(contract, settings.lookups)
+        with show_elapsed("convert"):
+            total = write_raw(rows.batches, lookups, addition)
     write_text(paths.CONTRACT, contract.to_json())
-    write_table(paths.RAW, combined.table)
-    write_table(paths.UNPARSED, combined.unparsed)
-    lineage |= result.lineage | ({"feedback": combined.lineage} if combined.lineage else {})
+    lineage |= rows.lineage() | ({"lookups": lookups.lineage()} if contract.lookups else {})
+    feedback_lineage = addition.lineage()
+    if feedback_lineage:
+        counts = {} if feedback.not_drawn is None else {"not_drawn": feedback.not_drawn}
+        lineage["feedback"] = feedback_lineage | counts
     write_json(paths.LINEAGE, lineage)
-    print(f"{len(result.table):,} rows from {settings.source.uri}")
-    if combined.lineage:
-        print(f"{combined.lineage['rows']:,} rows of feedback, {len(combined.table):,} rows in all")
+    print(f"{lineage['rows']:,} rows from {settings.source.uri}")
+    if feedback_lineage:
+        print(f"{feedback_lineage['rows']:,} rows of feedback, {total:,} rows in all")
+    if feedback.not_drawn:
+        print(f"left out by train.weights.selection: {feedback.not_drawn:,} rows that were not drawn at random")

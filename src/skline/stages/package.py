@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from skline import artifact, paths
@@ -24,7 +25,7 @@ from skline.files import read_json, sha256, sha256_json, write_text
 from skline.scoring.golden_verification import compare_plan
 from skline.scoring.plan_storage import load_plan
 from skline.settings import Settings
-from skline.split_rule import PartitionRule
+from skline.split_rule import PartitionRule, Split
 
 #: The model card as HTML, in addition to the Markdown.
 CARD_PAGE = "model_card.html"
@@ -76,14 +77,14 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
         "title": settings.project.title or settings.project.name,
         "task": contract.task,
         "contract_sha256": contract.digest(),
-        "params_sha256": sha256_json(settings.model_dump(mode="json", exclude={"monitor"})),
+        "params_sha256": sha256_json(settings.model_dump(mode="json", exclude={"monitor", "engine"})),
         "data_sha256": {name: sha256(paths.part(name)) for name in ("train", "validation", "test")},
         "registered_model": settings.project.name,
         "metrics": read_json(paths.METRICS),
         "metric_descriptions": details.get("descriptions", {}),
         "scoring": read_json(paths.CHOICE),
         "tuning": read_json(paths.TUNING),
-        "partition": PartitionRule(split=settings.split),
+        "partition": partition_rule(settings.split, contract),
     }
     card = model_card.sections(settings, contract, metadata, read_json(paths.SPLIT_REPORT), details)
     files: dict[str, bytes | Callable[[Path], object]] = {
@@ -109,6 +110,15 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
             "run `dvc repro -sf tune`, then `dvc repro`"
         )
     return packaged
+
+
+def partition_rule(split: Split, contract: Contract) -> PartitionRule:
+    """Return the rule that the artifact stores, with the dates of cuts that move, from the times of the parts."""
+    if not split.moves:
+        return PartitionRule(split=split)
+    time = contract.by_role("time").name
+    tables = [pq.read_table(paths.part(name), columns=[time]) for name in ("train", "validation", "test")]
+    return PartitionRule(split=split.resolved(max(pc.max(table[time]).as_py() for table in tables)))
 
 
 def _json(value: Any) -> bytes:

@@ -21,10 +21,12 @@ def show_elapsed(step: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
-    finished, started = threading.Event(), time.monotonic()
+    finished, started, is_shown = threading.Event(), time.monotonic(), False
 
     def update() -> None:
+        nonlocal is_shown
         while not finished.wait(UPDATE_SECONDS):
+            is_shown = True
             minutes, seconds = divmod(int(time.monotonic() - started), 60)
             print(f"{CLEAR_LINE}{step} {minutes}:{seconds:02}", end="", file=sys.stderr, flush=True)
 
@@ -35,4 +37,5 @@ def show_elapsed(step: str) -> Iterator[None]:
     finally:
         finished.set()
         thread.join()
-        print(CLEAR_LINE, end="", file=sys.stderr, flush=True)
+        if is_shown:  # a short step leaves the line to what others show there
+            print(CLEAR_LINE, end="", file=sys.stderr, flush=True)

@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from skline import paths
+from skline import clock, paths
 from skline.artifact import Artifact, Manifest
 from skline.engine import version
+from skline.registry.database import create_database
 from skline.registry.mlflow_model import ARTIFACT_FOLDER, MODEL_FOLDER, mlflow_model_files
 from skline.registry.record import (
     CHAMPION_TAG,
@@ -184,10 +185,11 @@ def main() -> None:
         SearchResult.from_json(read_json(paths.SEARCH)),
     )
     uri = tracking_uri(settings.register_)
+    create_database(uri)
     with open_client(uri, settings.register_.timeout) as mlflow_client:
         registered = register(mlflow_client, manifest.registered_model, record)
     verdict_sha256 = None if verdict is None else sha256(paths.VERDICT)
-    now = dt.datetime.now(dt.UTC)
+    now = clock.now()
     line = build_line(manifest, artifact.digest, registered.version, commit, verdict, verdict_sha256, now)
     record_version(paths.REGISTERED, line)
     write_text(paths.REGISTERED_DIGEST, artifact.digest + "\n")

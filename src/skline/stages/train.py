@@ -8,24 +8,30 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import is_classifier, is_regressor
 from sklearn.compose import ColumnTransformer
 from sklearn.pipeline import Pipeline
 
 from skline import paths
-from skline.artifact.provenance import library_versions
+from skline.artifact.provenance import library_versions, pipeline_libraries
+from skline.artifact.training_sample import TrainingSample
 from skline.contract.spec import Contract
 from skline.engine import stage_digest
 from skline.errors import SklineError
 from skline.files import write_joblib, write_json, write_text
+from skline.parallel import LOCAL, Workers, parallel
 from skline.pickling import PICKLING_ERRORS, require_picklable
+from skline.row_weights import effective_rows
 from skline.scoring.golden_verification import predict_golden_rows
 from skline.search.result import NO_SEARCH, SearchResult
-from skline.settings import Settings
+from skline.settings import EngineSettings, Settings
 from skline.stages.progress import show_elapsed
+from skline.weighted_fit import fit_arguments
 
-#: Validation rows that the fit is verified on, besides the edge cases of the contract.
+#: Training rows that the fit is verified on, besides the edge cases of the contract.
 VERIFIED_ROWS = 16
 
 
@@ -35,6 +41,7 @@ def train(
     build: Callable[[Contract], Pipeline],
     params: Mapping[str, Any],
     seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> Pipeline:
     """Build the pipeline, set its parameters and fit it.
 
@@ -48,12 +55,14 @@ def train(
     params : mapping from "step__parameter" to value
     seed : int
         Value of every `random_state` that is None.
+    weights : float64 array of shape (n_rows,), optional
+        Of the rows, for the last step.
 
     Raises
     ------
     SklineError
-        If the pipeline is none for this task, a parameter is unknown, scikit-learn rejects a value, or a step looks up
-        a column by a name that is not its own.
+        If the pipeline is none for this task, a parameter is unknown, scikit-learn rejects a value, a step looks up
+        a column by a name that is not its own, or the last step takes no weights.
     """
     pipeline = build(contract)
     require_estimator_of_task(pipeline, contract)
@@ -64,9 +73,10 @@ def train(
             "columns from Inputs"
         )
     set_params(pipeline, params, seed)
+    arguments = fit_arguments(pipeline, weights)
     try:
         with show_elapsed("fit"):
-            pipeline.fit(rows[contract.input_names], rows[contract.target.name].to_numpy())
+            pipeline.fit(rows[contract.input_names], rows[contract.target.name].to_numpy(), **arguments)
     except KeyError as error:
         if (misnamed := misnamed_column(error, contract.input_names)) is None:
             raise
@@ -142,7 +152,12 @@ def set_params(pipeline: Pipeline, params: Mapping[str, Any], seed: int) -> None
 
 
 def search_params(
-    rows: pd.DataFrame, contract: Contract, build: Callable[[Contract], Pipeline], settings: Settings
+    rows: pd.DataFrame,
+    contract: Contract,
+    build: Callable[[Contract], Pipeline],
+    settings: Settings,
+    weights: npt.NDArray[np.float64] | None = None,
+    workers: Workers = LOCAL,
 ) -> SearchResult:
     """Run the search that `train.search` describes, starting from `train.params`; by default there is none.
 
@@ -154,7 +169,9 @@ def search_params(
 
     pipeline = build(contract)
     set_params(pipeline, settings.train.params, settings.train.seed)
-    result = search(pipeline, rows, contract, settings.train.search, settings.split.kind, settings.train.seed)
+    result = search(
+        pipeline, rows, contract, settings.train.search, settings.split.kind, settings.train.seed, weights, workers
+    )
     default, best = result.trials[0], result.trials[result.chosen or 0]
     print(
         f"searched {len(result.trials)} configurations by {result.metric} over {result.folds}: "
@@ -163,13 +180,17 @@ def search_params(
     return result
 
 
-def write_fit(pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]]) -> None:
+def write_fit(
+    pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]], sample: TrainingSample | None = None
+) -> None:
     """Write the fitted pipeline, what it predicts for some rows, and what fitted it.
 
     Parameters
     ----------
     rows : list of JSON rows
         The stage tune, another process, verifies that the pipeline predicts the same for them.
+    sample : TrainingSample, optional
+        The rows that it was fitted on, if not on all.
     """
     try:
         write_joblib(paths.FITTED, pipeline)
@@ -177,23 +198,32 @@ def write_fit(pipeline: Pipeline, contract: Contract, rows: list[dict[str, Any]]
         require_picklable(pipeline)  # names the step
         raise
     write_text(paths.FITTED_ROWS, predict_golden_rows(contract, pipeline, rows).model_dump_json(indent=1))
-    write_json(paths.ORIGIN, {"engine": stage_digest("train"), "libraries": library_versions(pipeline)})
+    origin = {"engine": stage_digest("train"), "libraries": library_versions(pipeline)}
+    write_json(paths.ORIGIN, origin | ({"sample": sample.model_dump()} if sample else {}))
 
 
 def main() -> None:
-    """Read the training part, and the rows to verify the fit on from the validation part; write the fit to models/."""
+    """Read the training part; write the fit, and rows of it to verify the fit on, to models/."""
     from model.pipeline import build_pipeline
-    from skline.files import read_table
     from skline.scoring.golden_rows import choose_golden_rows
+    from skline.stages.training_rows import read_training_rows
 
     settings, contract = Settings.load(), Contract.read(paths.CONTRACT)
     columns = [*contract.input_names, contract.target.name]
     order = [contract.by_role(role).name for role in ("time", "group") if role == settings.split.kind]
-    rows = read_table(paths.part("train"), list(dict.fromkeys([*columns, *order])))
-    require_picklable(build_pipeline(contract))  # before a search and a fit that may be long
-    search = search_params(rows, contract, build_pipeline, settings)
+    rows, weights, sample = read_training_rows(
+        paths.part("train"), list(dict.fromkeys([*columns, *order])), contract, settings.train
+    )
+    if sample:
+        print(sample.describe())
+    unfitted = build_pipeline(contract)
+    require_picklable(unfitted)  # before a search and a fit that may be long
+    engine = settings.engine if settings.train.search.candidates else EngineSettings()
+    with parallel(engine, pipeline_libraries(unfitted)) as workers:
+        search = search_params(rows, contract, build_pipeline, settings, weights, workers)
     write_json(paths.SEARCH, search.to_json())
-    pipeline = train(rows, contract, build_pipeline, settings.train.params | search.params, settings.train.seed)
-    validation = read_table(paths.part("validation"), contract.input_names)
-    write_fit(pipeline, contract, choose_golden_rows(rows, validation, contract, VERIFIED_ROWS, settings.train.seed))
-    print(f"fitted on {len(rows):,} rows, {paths.FITTED.stat().st_size / 1e6:.1f} MB")
+    params, seed = settings.train.params | search.params, settings.train.seed
+    pipeline = train(rows, contract, build_pipeline, params, seed, weights)
+    write_fit(pipeline, contract, choose_golden_rows(rows, rows, contract, VERIFIED_ROWS, seed), sample)
+    effective = "" if weights is None else f" (effective: {effective_rows(weights):,.0f})"
+    print(f"fitted on {len(rows):,} rows{effective}, {paths.FITTED.stat().st_size / 1e6:.1f} MB")

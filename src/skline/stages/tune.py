@@ -17,6 +17,7 @@ from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import write_bytes, write_joblib, write_json, write_text
+from skline.row_weights import read_weights
 from skline.scoring import plan_storage
 from skline.scoring.equality import describe_exactness
 from skline.scoring.golden_verification import (
@@ -99,7 +100,10 @@ def write_model(
 def describe_scoring(choice: ScoringChoice) -> str:
     """Return by what rows are scored; without a plan, why, what it costs, and how the pipeline gets one."""
     if choice.path == "plan":
-        return f"scored by the plan, which equals the pipeline {describe_exactness(choice.exactness)}"
+        return (
+            "the service scores by the plan, arithmetic that is read out of the fitted pipeline and takes microseconds "
+            f"a row; its predictions equal the pipeline's {describe_exactness(choice.exactness)}"
+        )
     return (
         f"scored by the pipeline itself, which takes milliseconds a row instead of microseconds: {choice.reason}. To "
         "have a plan, use the steps that docs/scoring.md of skline lists; a column derived in another way can be "
@@ -110,12 +114,17 @@ def describe_scoring(choice: ScoringChoice) -> str:
 def describe_tuning(tuning: Tuning) -> list[str]:
     """Return what was set on the validation part, one line each."""
     lines = []
-    if tuning.calibration:
-        lines.append(f"calibration {tuning.calibration.method}: {tuning.calibration.reason}")
+    if calibration := tuning.calibration:
+        is_off = calibration.method == "off"
+        head = "probabilities are not calibrated" if is_off else f"probabilities are calibrated by {calibration.method}"
+        lines.append(f"{head}: {calibration.reason}")
     if tuning.threshold:
         lines.append(f"threshold {tuning.threshold.value:.4f}: {tuning.threshold.objective}")
     if interval := tuning.interval:
-        lines.append(f"{interval.level:.0%} of {interval.rows:,} errors are within ±{interval.half_width:.6g}")
+        lines.append(
+            f"prediction interval ±{interval.half_width:,.6g}: {interval.level:.0%} of the errors on "
+            f"{interval.rows:,} validation rows are within it"
+        )
     return lines
 
 
@@ -139,6 +148,7 @@ def main() -> None:
         threshold=settings.train.threshold,
         level=settings.train.interval,
         seed=settings.train.seed,
+        weights=read_weights(paths.part("validation")),
     )
     text_columns = [column.name for column in contract.inputs if column.kind == "string"]
     seen = read_table(paths.part("train"), text_columns)

@@ -61,7 +61,7 @@ class InvalidRow:
 
 def example_row(contract: Contract) -> dict[str, Any]:
     """Return the examples of the inputs as a JSON row; a nullable input without an example is null."""
-    return {column.name: column.example for column in contract.inputs}
+    return {column.name: column.example for column in contract.for_requests().inputs}
 
 
 def random_rows(contract: Contract, n_rows: int = 200, seed: int = 17) -> pd.DataFrame:
@@ -95,7 +95,7 @@ def invalid_rows(contract: Contract) -> list[InvalidRow]:
     while unknown in example:
         unknown += "_"
     rows = [InvalidRow(unknown, "a field of the contract", {**example, unknown: 1})]
-    for column in contract.inputs:
+    for column in contract.for_requests().inputs:
         without = {name: value for name, value in example.items() if name != column.name}
         rows.append(InvalidRow(column.name, "required", without))
         for value, rule in _invalid_values(column):
@@ -106,7 +106,7 @@ def invalid_rows(contract: Contract) -> list[InvalidRow]:
 def check_accepts(contract: Contract, rows: pd.DataFrame | Sequence[Mapping[str, Any]]) -> None:
     """Assert that the contract accepts every row, given as a DataFrame or as JSON."""
     try:
-        InputRows(contract).read(rows)
+        InputRows(contract.for_requests()).read(rows)
     except SklineError as error:
         raise AssertionError(f"the contract rejects a row that must be valid: {error}") from None
 
@@ -114,7 +114,7 @@ def check_accepts(contract: Contract, rows: pd.DataFrame | Sequence[Mapping[str,
 def check_rejects(contract: Contract, invalid: InvalidRow) -> None:
     """Assert that the contract rejects a row because of its invalid field, and for no other reason."""
     try:
-        RowParser(contract).parse_rows(to_json([invalid.row]))
+        RowParser(contract.for_requests()).parse_rows(to_json([invalid.row]))
     except ValidationError as error:
         fields = {str(detail["loc"][1]) for detail in error.errors() if len(detail["loc"]) > 1}
         if fields != {invalid.field}:

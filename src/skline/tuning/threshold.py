@@ -17,7 +17,12 @@ CANDIDATES = 200
 
 
 def set_threshold(
-    estimator: Any, X: Any, truth: npt.NDArray[Any], positive: Any, setting: float | Objective
+    estimator: Any,
+    X: Any,
+    truth: npt.NDArray[Any],
+    positive: Any,
+    setting: float | Objective,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> tuple[Any, Threshold]:
     """Set the probability from which a fitted binary classifier predicts `positive`.
 
@@ -30,6 +35,8 @@ def set_threshold(
     positive : scalar
     setting : float or Objective
         `train.threshold` of params.yaml.
+    weights : float64 array of shape (n,), optional
+        Of the rows, for an objective.
 
     Returns
     -------
@@ -50,7 +57,7 @@ def set_threshold(
         probabilities = estimator.predict_proba(X)[:, 1]
         tuned = TunedThresholdClassifierCV(
             FrozenEstimator(estimator),
-            scoring=make_scorer(objective_value, positive=positive, objective=setting),
+            scoring=make_scorer(objective_value, positive=positive, objective=setting, weights=weights),
             thresholds=np.unique(np.quantile(probabilities, np.linspace(0, 1, CANDIDATES))),
             response_method="predict_proba",
             cv="prefit",
@@ -72,19 +79,30 @@ def set_threshold(
 
 
 def objective_value(
-    truth: npt.NDArray[Any], predicted: npt.NDArray[Any], *, positive: Any, objective: Objective
+    truth: npt.NDArray[Any],
+    predicted: npt.NDArray[Any],
+    *,
+    positive: Any,
+    objective: Objective,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> float:
-    """Return the value to maximise: F-beta, minus the mean cost, or precision where recall reaches its floor."""
+    """Return the value to maximise: F-beta, minus the mean cost, or precision where recall reaches its floor.
+
+    All arrays have shape (n,); each row counts as much as its weight, by default 1.
+    """
     is_positive, predicted_positive = truth == positive, predicted == positive
-    hits = int((is_positive & predicted_positive).sum())
-    misses, false_alarms = int(is_positive.sum()) - hits, int(predicted_positive.sum()) - hits
+    counts = np.ones(len(truth)) if weights is None else weights
+    hits = float(counts[is_positive & predicted_positive].sum())
+    misses = float(counts[is_positive & ~predicted_positive].sum())
+    false_alarms = float(counts[~is_positive & predicted_positive].sum())
     match objective.objective:
         case "fbeta":
             square = objective.beta**2
             weight = (1 + square) * hits + square * misses + false_alarms
             return (1 + square) * hits / weight if weight else 0.0
         case "cost":
-            return -(objective.false_positive * false_alarms + objective.false_negative * misses) / len(truth)
-    recall = hits / max(hits + misses, 1)
+            return -(objective.false_positive * false_alarms + objective.false_negative * misses) / float(counts.sum())
+    recall = hits / (hits + misses) if hits + misses else 0.0
     # Below the floor the value is negative, so worse than any precision, and rises towards the floor.
-    return hits / max(hits + false_alarms, 1) if recall >= objective.floor else recall - 1
+    precision = hits / (hits + false_alarms) if hits + false_alarms else 0.0
+    return precision if recall >= objective.floor else recall - 1

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
@@ -28,6 +29,7 @@ def tune(
     threshold: float | Objective,
     level: float,
     seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> tuple[Pipeline, Tuning]:
     """Calibrate a classifier and set its threshold, or measure a regressor's prediction interval.
 
@@ -44,6 +46,8 @@ def tune(
     level : float
         Coverage of a regressor's interval.
     seed : int
+    weights : float64 array of shape (n_rows,), optional
+        Of the validation rows.
 
     Returns
     -------
@@ -52,15 +56,43 @@ def tune(
     X = transform_before_last_step(pipeline, validation[contract.input_names])
     truth = validation[contract.target.name].to_numpy()
     if contract.classes is None:
-        interval = conformal_interval(truth.astype(np.float64), pipeline[-1].predict(X), level)
+        interval = conformal_interval(truth.astype(np.float64), pipeline[-1].predict(X), level, weights)
         return pipeline, Tuning(rows=len(truth), interval=interval)
-    model, calibration = calibrate(pipeline[-1], X, truth, method, seed)
+    model, calibration = calibrate(pipeline[-1], X, truth, method, seed, weights)
     threshold_record = None
     if contract.task == "binary":
-        model, threshold_record = set_threshold(model, X, truth, contract.classes[1], threshold)
+        model, threshold_record = set_threshold(model, X, truth, contract.classes[1], threshold, weights)
     name = pipeline.steps[-1][0]
     return Pipeline([*pipeline.steps[:-1], (name, model)]), Tuning(
         rows=len(truth), calibration=calibration, threshold=threshold_record
+    )
+
+
+def recalibrate(
+    pipeline: Pipeline,
+    recent: pd.DataFrame,
+    contract: Contract,
+    *,
+    method: Method,
+    threshold: float | Objective,
+    level: float,
+    seed: int,
+    weights: npt.NDArray[np.float64] | None = None,
+) -> tuple[Pipeline, Tuning]:
+    """Set calibration and threshold, or the interval, of a tuned pipeline again, on recent labelled rows.
+
+    The pipeline is not fitted: trees and coefficients stay as they are. See `tune` for parameters and returns; `recent`
+    takes the place of the validation part.
+    """
+    return tune(
+        remove_tuning(pipeline),
+        recent,
+        contract,
+        method=method,
+        threshold=threshold,
+        level=level,
+        seed=seed,
+        weights=weights,
     )
 
 

@@ -29,6 +29,7 @@ from skline.batch.read import TableFormat, TableReader
 from skline.batch.run import score_table, thread_engine
 from skline.contract.derive import derive
 from skline.contract.frames import to_json_rows
+from skline.contract.spec import Column, Contract
 from skline.contract.table import Table, column
 from skline.entrypoint import INTERRUPTED_STATUS
 from skline.errors import SklineError
@@ -125,6 +126,23 @@ def test_invalid_rows_are_rejected_into_the_side_file_with_all_reasons(
     with_plain_dates(flights(5)[INPUTS]).to_csv(tmp_path / "t.csv", index=False)
     assert skline_score(packaged, tmp_path / "t.csv", tmp_path / "s.csv").returncode == 0
     assert not (tmp_path / "s.rejected.csv").exists()
+
+
+def test_kept_numbers_of_a_decimal_comma_are_written_as_the_predictions_are(tmp_path: Path) -> None:
+    number = {"kind": "number", "notation": "1.234,5"}
+    columns = (Column(name="x", **number), Column(name="y", role="target", **number))
+    fitted = LinearRegression().fit(pd.DataFrame({"x": [0.0, 1.0, 2.0]}), [0.5, 1.0, 1.5])
+    contract = Contract(title="Line", columns=columns, task="regression")
+    packaged = demo.package(tmp_path / "artifact", fitted, contract, [{"x": 2.0}], background=[])
+    (tmp_path / "t.csv").write_text("x;y;note\n1,234;2,5;a\n1.234,5;unknown;12,5\n-0,5;;\n")
+    score(packaged, tmp_path / "t.csv", tmp_path / "s.csv", keep="x,y,note", delimiter=";")
+    scores = pd.read_csv(tmp_path / "s.csv")
+    assert scores["x"].tolist() == [1.234, 1234.5, -0.5]
+    assert scores["prediction"].tolist() == fitted.predict(scores[["x"]]).tolist()
+    assert scores["y"].tolist()[:2] == ["2.5", "unknown"]
+    assert scores["note"].tolist()[:2] == ["a", "12,5"], "a column that the contract does not have is copied"
+    score(packaged, tmp_path / "s.csv", tmp_path / "again.csv")
+    assert pd.read_csv(tmp_path / "again.csv")["prediction"].tolist() == scores["prediction"].tolist()
 
 
 def test_many_values_that_no_training_row_has_are_reported(packaged: demo.Packaged, tmp_path: Path) -> None:

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from pyarrow import csv
 from pydantic import ValidationError
 
-from skline.batch.read import ENCODED_STRING
 from skline.batch.validation import BatchValidator
 from skline.scoring.string_column import StringColumn
 from skline.settings.source import Source
+from skline.sources.tables import ENCODED_STRING
 from tests.skline.contract.test_request_validation import EVERYTHING, EVERYTHING_PARSER, EXAMPLE
 
 VALIDATOR = BatchValidator(EVERYTHING)

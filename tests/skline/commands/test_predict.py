@@ -16,9 +16,10 @@ from sklearn.pipeline import make_pipeline
 from skline.artifact import Artifact
 from skline.artifact.tuning import Interval, Tuning
 from skline.cli import parser
-from skline.commands.predict import respond
+from skline.commands.predict import read_body, respond
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
+from skline.input_rows import InputRows
 from skline.loading import Model
 from tests.fixtures import demo
 
@@ -80,6 +81,17 @@ def test_error_names_field_and_rule(predict: Callable[..., Any], words: tuple[st
     with pytest.raises(SklineError) as error:
         predict(*words)
     assert str(error.value) == message
+
+
+def test_example_of_a_column_with_a_decimal_comma_is_not_read_as_thousands() -> None:
+    columns = (
+        Column(name="x", kind="number", notation="1.234,5", example=1.234),
+        Column(name="y", kind="number", role="target"),
+    )
+    contract = Contract(title="Line", columns=columns, task="regression")
+    with pytest.raises(SklineError, match="write x=1.2340, and so on"):
+        read_body(["1.234"], contract)
+    assert InputRows(contract).read(json.loads(read_body(["x=1.2340"], contract))) == [{"x": 1.234}]
 
 
 def test_messages_are_those_of_the_service(

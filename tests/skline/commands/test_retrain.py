@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from skline import cli, paths
-from skline.commands.retrain import promote
+from skline.commands._retrain_promotion import plan_promotion
 from skline.errors import SklineError
 from skline.locks import file_lock
 from skline.logs.settings import LogSettings
@@ -15,7 +15,7 @@ from skline.release.manifest import Arm, Release, publish_manifest
 from skline.release.verdict import GateResult, Verdict
 from skline.retraining.journal import FILE_NAME, Training, read_journal
 from skline.retraining.training import TrainingResult
-from skline.settings import Settings
+from skline.settings import Retrain, Settings
 from tests.fixtures import demo
 from tests.skline.retraining.conftest import DAY, label, prediction
 
@@ -46,9 +46,9 @@ def retrain(*arguments: str) -> None:
 
 def test_decision_is_written_whatever_it_says(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     retrain("--dry-run", "--asof", "2026-05-28")
-    assert capsys.readouterr().out.startswith("Do not train: there is no reason (and there are 0 labels")
+    assert capsys.readouterr().out.startswith("Do not train: there is no reason (and there are 0 matured labels")
     retrain("--dry-run", "--asof", "2026-06-01")
-    assert capsys.readouterr().out == "Train: there are 600 labels since the last training.\n"
+    assert capsys.readouterr().out == "Train: there are 600 matured labels since the last training.\n"
     entries = read_journal(folder).entries
     assert [(each.dry_run, each.decision.retrain) for each in entries if each.decision] == [(True, False), (True, True)]
     assert entries[1].evidence is not None
@@ -110,22 +110,23 @@ def result(*, passed: bool | None) -> TrainingResult:
     """Return a training with a version, and a verdict with one gate that passed and another one."""
     gates = (GateResult(gate="floor", passed=True, reason=""), GateResult(gate="champion", passed=passed, reason=""))
     training = Training(outcome="registered", labels_until=NOW, artifact_sha256="d" * 64, version="flights/4")
-    return TrainingResult(training, Verdict(artifact_sha256="d" * 64, gates=gates))
+    return TrainingResult(training, Verdict(artifact_sha256="d" * 64, champion_sha256="c" * 64, gates=gates))
 
 
 @pytest.mark.parametrize(
-    ("passed", "served", "promoted"), [(True, None, True), (True, "c", True), (True, "d", False), (None, None, False)]
+    ("passed", "served", "planned"),
+    [(True, None, "canary"), (True, "c", "canary"), (True, "d", None), (None, None, None)],
 )
-def test_version_is_promoted_if_every_gate_passed_and_it_is_not_in_service(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool | None, served: str | None, promoted: bool
+def test_version_is_to_be_promoted_if_every_gate_passed_and_it_is_not_in_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool | None, served: str | None, planned: str | None
 ) -> None:
     monkeypatch.chdir(tmp_path)
     if served is not None:
         arm = Arm(name="champion", version="flights/3", artifact="artifacts/x", sha256=served * 64, weight=10_000)
         publish_manifest(paths.RELEASE, Release(number=1, published_at=NOW, arms=(arm,)))
-    requested: list[str] = []
-    monkeypatch.setattr("skline.commands.promote.publish", lambda settings, version, *_: requested.append(version))
-    recorded: list[Training] = []
-    promote(Settings.load(demo.PARAMS), result(passed=passed), "performance", recorded.append)
-    assert requested == (["4"] if promoted else [])
-    assert [each.outcome for each in recorded] == (["promoted"] if promoted else [])
+    settings = Settings.load(demo.PARAMS)
+    canary = settings.model_copy(update={"retrain": Retrain(auto_promote="canary")})
+    assert plan_promotion(canary, result(passed=passed)).promotion == planned
+    assert plan_promotion(settings, result(passed=passed)).promotion is None, "never"
+    approved = canary.model_copy(update={"release": canary.release.model_copy(update={"approval": "required"})})
+    assert plan_promotion(approved, result(passed=passed)).promotion is None, "a person has to approve it"

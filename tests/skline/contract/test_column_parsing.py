@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skline.contract.column_parsing import parse, parse_column
-from skline.contract.notation import DURATIONS, check_notation, plain_duration, plain_numbers
+from skline.contract.notation import DURATIONS, as_plain_numbers, check_notation, plain_duration, plain_numbers
 from skline.contract.spec import CellFormat
+from skline.contract.values import Unreadable, expected, make_reader
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,56 @@ def test_reads_durations_as_seconds_and_numbers_without_their_unit(
     parsed, is_bad = parse_column(pa.array(cells), kind, notation)
     assert [None if pd.isna(v) else v for v in parsed.tolist()] == values
     assert is_bad.tolist() == [cell is not None and value is None for cell, value in zip(cells, values, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "notation", "cells", "values"),
+    [
+        ("number", "1234,5", ["1234,5", "1234.5", "12.5", "0.455", "1e3", "1.234e1", "1234.567"],
+         [1234.5, 1234.5, 12.5, 0.455, 1000, 12.34, 1234.567]),
+        ("number", "1234,5", ["1.234", "-12.345", "1.234.567", "1.234,5"], [None, None, None, None]),
+        ("number", "1.234,5", ["1.234", "1234.5", "1.5", "0.455"], [1234, 1234.5, 1.5, 0.455]),
+        ("integer", "1234,5", ["12.0", "12,0", "12.000", "12.5"], [12, 12, None, None]),
+        ("number", "1,234.5", ["1,234", "1.234", "1e3"], [1234, 1.234, 1000]),
+        ("number", "HH:MM", ["8", "8.5", "8:30"], [None, None, 30_600]),
+    ],
+)  # fmt: skip
+def test_a_plain_number_is_read_beside_a_notation_if_it_has_no_other_meaning(
+    kind: Any, notation: str, cells: list[str], values: list[Any]
+) -> None:
+    parsed, _ = parse_column(pa.array(cells), kind, notation)
+    assert [None if pd.isna(v) else v for v in parsed.tolist()] == values
+    for cell, value in zip(cells, values, strict=True):
+        reader = make_reader(CellFormat(kind, notation))
+        if value is None:
+            with pytest.raises(Unreadable):
+                reader(cell)
+        else:
+            assert reader(cell) == value
+
+
+@pytest.mark.parametrize(
+    ("kind", "notation", "message"),
+    [
+        ("number", "1234,5", "a finite number, plain or as text like '1234,5'; write '1.234' as '1,234', because"),
+        ("number", "1.234,5", "a finite number, plain or as text like '1.234,5'; the text '1.234' means 1234"),
+        ("number", "$1,234.5", "a finite number, plain or as text like '$1,234.5'"),
+        ("number", "HH:MM", "a finite number, or text in the form HH:MM"),
+        ("boolean", "ja/nein", "true or false (as text also yes/no, y/n, t/f, 1/0), or text in the form ja/nein"),
+        ("date", "%d.%m.%Y", "a date written as YYYY-MM-DD, or in the format %d.%m.%Y, such as 31.01.2026"),
+    ],
+)  # fmt: skip
+def test_message_says_how_a_value_of_a_notation_may_be_written(kind: Any, notation: str, message: str) -> None:
+    assert expected(CellFormat(kind, notation)).removesuffix(" as text it could mean 1234") == message
+
+
+def test_numbers_of_a_notation_are_rewritten_so_that_every_notation_reads_them_alike() -> None:
+    cells = pa.array(["1,234", "-12,345", "1.234,5", "0,123", "1234,567", "x", None])
+    plain = as_plain_numbers(cells, "1.234,5")
+    assert plain.to_pylist() == ["1.2340", "-12.3450", "1234.5", "0.123", "1234.567", "x", None]
+    for notation in (None, "1.234,5", "1234,5", "1,234.5"):
+        values, _ = parse_column(plain.slice(0, 5), "number", notation)
+        assert values.tolist() == [1.234, -12.345, 1234.5, 0.123, 1234.567]
 
 
 @given(

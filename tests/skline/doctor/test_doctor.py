@@ -7,17 +7,15 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from skline import engine
+from skline import engine, paths
 from skline.contract.derive import derive, derive_module
 from skline.doctor import artifact as artifact_check
 from skline.doctor import contract as contract_check
@@ -37,11 +35,14 @@ from skline.doctor import (
 )
 from skline.doctor.findings import Finding
 from skline.doctor.run import CHECKS
+from skline.release.services import ServiceState, StatusFile
 from skline.release.verdict import GateResult, Verdict
 from skline.settings import Settings
 from skline.settings.source import with_source_format
 from tests.fixtures import demo
 from tests.skline.doctor.conftest import edit, git, write
+from tests.skline.registry.halfway import create_first_tables
+from tests.skline.release.project import copy_empty_registry
 
 FAILED_VERDICT = Verdict(
     artifact_sha256="a" * 64, gates=(GateResult(gate="floor roc_auc", passed=False, reason="0.61, at least 0.62"),)
@@ -102,9 +103,9 @@ PROBLEMS: dict[str, Problem] = {
         parameters.check, "broken", "params.yaml lacks train", "`train: {}`",
     ),
     "missing setting that a stage depends on": (
-        lambda: edit("dvc.yaml", "params: [train, source]", "params: [train.search, train.golden_rows]"),
-        parameters.check, "broken", "params.yaml lacks train.golden_rows, train.search",
-        "`golden_rows: 64` in `train` and `search: {}` in `train`",
+        lambda: edit("dvc.yaml", "params: [train, source]", "params: [train.search, train.weights, train.golden_rows]"),
+        parameters.check, "broken", "params.yaml lacks train.golden_rows, train.search, train.weights",
+        "`golden_rows: 64` in `train` and `search: {}` in `train` and `weights: {}` in `train`",
     ),
     "no title of the project": (
         lambda: edit("params.yaml", "title: Prices, ", ""), parameters.check, "warning", "project.title", "params.yaml",
@@ -159,6 +160,10 @@ PROBLEMS: dict[str, Problem] = {
     ),
     "corrupt MLflow store": (
         lambda: write("mlflow.db", "x" * 4096), mlflow_check.check, "broken", "mlflow.db cannot be read", "restore",
+    ),
+    "MLflow store that was created halfway": (
+        lambda: create_first_tables(Path("mlflow.db")),
+        mlflow_check.check, "broken", "mlflow.db is incomplete", "rm mlflow.db",
     ),
     "MLflow store in a folder": (
         lambda: edit("params.yaml", "register: {}", "register: {tracking_uri: mlruns}"),
@@ -447,9 +452,10 @@ def package_small_model(project: Path) -> None:
     write("artifact.sha256", packaged.digest + "\n")
 
 
+@pytest.mark.filterwarnings("ignore")  # of MLflow, which creates the store
 def test_accepts_readable_store_and_healthy_server(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with closing(sqlite3.connect("mlflow.db")) as store:
-        store.execute("create table runs (lifecycle_stage text)")
+    copy_empty_registry(project)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)  # MLflow sets it when it creates a store
     assert mlflow_check.check()[0] == Finding("ok", "MLflow's store mlflow.db has 0 runs")
 
     class Server(http.server.BaseHTTPRequestHandler):
@@ -498,3 +504,19 @@ def test_missing_table_that_dvc_records_is_restored_by_checkout(project: Path) -
     [finding] = contract_check.check()
     assert finding.level == "broken"
     assert (finding.remedy or "").startswith("uv run dvc checkout data/source/prices.csv.dvc")
+
+
+def test_a_service_that_rejects_the_release_is_reported_until_it_ends(project: Path) -> None:
+    write("releases/release.json", "{}")
+    write(".dvcignore", "releases/registered.jsonl\nreleases/services\n")
+    services = [StatusFile(paths.RELEASE) for _ in range(2)]
+    reason = "prices@2 has another contract than prices@1; restart the service to serve it"
+    for service in services:
+        service.write(ServiceState(address="127.0.0.1:80", version="prices@1", release=1, checked=2, rejected=reason))
+    [finding] = releases_check.check()
+    assert finding.level == "broken"
+    assert finding.message == f"the service at 127.0.0.1:80 (2 processes) still serves prices@1: {reason}"
+    assert "uv run skline rollback --to NUMBER" in finding.remedy
+    for service in services:
+        service.remove()
+    assert [each.level for each in releases_check.check()] == ["ok"]

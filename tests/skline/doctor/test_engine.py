@@ -79,6 +79,15 @@ def test_reports_engine_that_is_installed_from_elsewhere(project: Path, source: 
     assert "secret" not in finding.message
 
 
+def test_names_the_lock_if_it_pins_the_commit_that_is_installed(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed_from(monkeypatch, COMMIT, COMMIT)
+    write("uv.lock", f'[[package]]\nname = "skline"\nsource = {{ git = "{GIT}?rev={COMMIT}#{COMMIT}" }}\n')
+    require(f'{{ git = "{GIT}", rev = "aaaaaaa" }}')
+    [finding] = [finding for finding in problems() if "installed from" in finding.message]
+    assert finding.message.startswith("uv.lock is older than pyproject.toml: skline is installed from")
+    assert finding.remedy == "uv lock, then uv sync"
+
+
 def test_reports_engine_from_a_folder_where_an_index_is_required(project: Path) -> None:
     edit("pyproject.toml", "[tool.uv.sources]", "[tool.other]")
     edit("pyproject.toml", '"skline[train]"', '"skline[train]>=99"')

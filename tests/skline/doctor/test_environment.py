@@ -25,7 +25,7 @@ def test_counts_requirements_of_extras_and_of_the_engine(project: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ('"pytest>=9"', '"pytest>=99"', f"pytest is {version('pytest')}, required is >=99"),
+        ('"pytest>=9"', '"pytest>=99"', f"pytest is {version('pytest')}, but >=99 is required"),
         ('"pytest>=9"', '"pandera[no-such]"', "has no extra 'no-such'"),
         ('"skline[train]"', '"skline[monitor-of-tomorrow]"', "has no extra 'monitor-of-tomorrow'"),
         ('"pytest>=9"', '{include-group = "Other_Group"}', "no-such-library is not installed"),
@@ -47,6 +47,16 @@ def test_reports_requirement_that_is_not_satisfied(project: Path, old: str, new:
     assert message in text
 
 
+def test_names_the_lock_if_it_pins_what_pyproject_does_not_allow(project: Path) -> None:
+    installed = version("pytest")
+    write("uv.lock", f'version = 1\n\n[[package]]\nname = "pytest"\nversion = "{installed}"\n')
+    assert libraries()[0] == "ok"
+    edit("pyproject.toml", '"pytest>=9"', '"pytest>=99"')
+    finding = environment.check()[-1]
+    assert finding.message == f"uv.lock is older than pyproject.toml: it pins pytest {installed}, but >=99 is required"
+    assert finding.remedy == "uv lock, then uv sync"
+
+
 def test_reports_requirement_of_the_engine_that_is_not_satisfied(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +70,7 @@ def test_reports_requirement_of_the_engine_that_is_not_satisfied(
     monkeypatch.setattr(environment, "distribution", lambda name: Engine if name == "skline" else distribution(name))
     level, message = libraries()
     assert level == "broken"
-    assert "required is >=99" in message
+    assert "but >=99 is required" in message
     assert "no-such-library is not installed" in message
     assert "no-such-other" not in message
 

@@ -26,7 +26,7 @@ def test_missing_and_old_libraries_are_named(project: Path) -> None:
     )
     [finding] = requirements.check()
     assert finding.level == "broken"
-    assert "joblib is 1.6.0, required is >=1.7, lightgbm is missing;" in finding.message
+    assert "joblib is 1.6.0, but >=1.7 is required, lightgbm is missing;" in finding.message
     assert finding.remedy == "uv run just requirements"
 
 
@@ -59,3 +59,15 @@ def as_pins(versions: dict[str, str]) -> str:
 
 def test_pins_are_read_with_extras_and_markers() -> None:
     assert requirements.pins(PINS) == {"joblib": "1.6.0", "uvicorn": "0.54.1"}
+
+
+def test_pins_of_the_target_plan_are_those_of_the_target_full(project: Path) -> None:
+    write("requirements/serving.txt", PINS)
+    write("requirements/plan.txt", as_pins({"uvicorn": "0.54.1"}))
+    assert [finding.level for finding in requirements.check()] == ["ok"]
+    write("requirements/plan.txt", as_pins({"uvicorn": "0.54.0", "orjson": "3.13.0"}))
+    [finding] = requirements.check()
+    assert (finding.level, finding.remedy) == ("warning", "uv run just requirements")
+    assert "uvicorn 0.54.0 (requirements/serving.txt: 0.54.1), orjson 3.13.0 (requirements/serving.txt: none)" in (
+        finding.message
+    )

@@ -1,5 +1,7 @@
 """The rows that a champion is compared on: it was not fitted on them, and its contract can read them."""
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,9 +9,11 @@ import pandas as pd
 import pytest
 
 from skline.contract.spec import Column, Contract
-from skline.evaluation.champion_rows import ComparableRows, NotComparable, find_comparable_rows, read_by_contract
+from skline.evaluation.champion_rows import ComparableRows, NotComparable, read_by_contract
 from skline.partition import assign_parts, is_part
 from skline.split_rule import PartitionRule, Split
+from skline.stages.comparable_rows import comparable_rows
+from tests.skline.evaluation.comparable import find_comparable_rows
 
 COLUMNS = {
     "key": Column(name="key", kind="string", role="id"),
@@ -138,6 +142,26 @@ def test_kinds_are_converted_only_where_nothing_is_lost(kind: Any, other: Any, v
     assert kept.tolist() == stamps
 
 
+@pytest.mark.parametrize("without", [(), ("key",)], ids=["id", "content"])
+def test_batches_have_the_rows_of_the_whole_table(without: tuple[str, ...], tmp_path: Path) -> None:
+    """Of equal rows without an id each has a part of its own, also if they are in different batches."""
+    rows = pd.concat([table(), table().iloc[::3]]).sample(frac=1, random_state=2, ignore_index=True)
+    own, champion = contract(without), contract(without, level={"nullable": False})
+    rule = PartitionRule(split=Split(validation=0.15, test=0.2, seed=18))
+
+    def batches(names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+        for start in range(0, len(rows), 700):
+            batch = rows.iloc[start : start + 700].reset_index(drop=True)
+            yield batch if names is None else batch[list(names)]
+
+    expected = find_comparable_rows(rows, own, RULE, champion, rule)
+    found = ComparableRows.of_batches(list(comparable_rows(batches, own, RULE, champion, rule, tmp_path)))
+    pd.testing.assert_frame_equal(found.own, expected.own)
+    pd.testing.assert_frame_equal(found.champion, expected.champion)
+    assert found.describe() == expected.describe()
+    assert 0 < found.fitted < found.test
+
+
 def test_rows_without_a_value_that_the_champion_needs_are_left_out() -> None:
     found = compare(champion=contract(level={"nullable": False}))
     assert found.champion["level"].dtype == "int64"
@@ -148,8 +172,8 @@ def test_rows_without_a_value_that_the_champion_needs_are_left_out() -> None:
     ("champion", "rule", "message"),
     [
         (contract(y={"name": "z"}), PartitionRule(split=RULE), "it predicts z"),
-        (contract(x={"name": "w"}), PartitionRule(split=RULE), "its contract has the columns w, which the table lacks"),
-        (contract(key={"name": "id"}), PartitionRule(split=RULE), "the columns id, which the table lacks"),
+        (contract(x={"name": "w"}), PartitionRule(split=RULE), "needs the column w, which the contract of this"),
+        (contract(key={"name": "id"}), PartitionRule(split=RULE), "the column id, which the contract"),
         (contract(), None, "does not tell which rows it was fitted on: it is of a version of skline"),
         (contract(), PartitionRule(hash_version=0, split=RULE), "it is of hash version 0"),
     ],

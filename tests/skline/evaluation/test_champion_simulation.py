@@ -18,12 +18,12 @@ from threadpoolctl import threadpool_limits
 from skline.contract.spec import Column, Contract
 from skline.evaluation.champion import Comparison, compare_with_champion
 from skline.evaluation.champion_gate import check_champion
-from skline.evaluation.champion_rows import find_comparable_rows
 from skline.init.inference.gates import choose_gates
 from skline.partition import assign_parts, is_part
 from skline.scoring.scores import Scores
 from skline.settings.evaluation import Evaluate, Gates
 from skline.split_rule import PartitionRule, Split
+from tests.skline.evaluation.comparable import find_comparable_rows
 
 ROUNDS = 500
 #: The share of models as good as the champion that the gate rejects at most, as its module states.

@@ -130,6 +130,12 @@ def test_an_equal_model_passes_and_is_not_improved() -> None:
     assert "no improvement is shown" in verdict.summary()
 
 
+def test_the_summary_does_not_call_a_model_not_worse_where_the_comparison_is_undecided() -> None:
+    verdict, _ = assess(new=1.0, champion=1.0, limits=Gates(champion={"margin": 0.0001}))
+    assert undecided(verdict) == ["champion"]
+    assert verdict.summary().endswith("whether it is worse than the champion shop/3 is not decided.")
+
+
 def test_an_equal_model_fails_where_a_better_one_is_required() -> None:
     verdict, _ = assess(new=1.0, champion=1.0, limits=Gates(champion={"require": "better"}))
     assert failed(verdict) == ["champion"]
@@ -158,7 +164,7 @@ def test_a_first_model_passes_without_a_champion() -> None:
     [champion] = [gate for gate in verdict.gates if gate.gate == "champion"]
     assert (champion.passed, champion.outcome) == (None, "no champion yet")
     assert verdict.undecided_gates == ()
-    assert verdict.summary().startswith(f"Yes: all {len(verdict.gates) - 1} gates passed; ")
+    assert verdict.summary().startswith(f"May be released: all {len(verdict.gates) - 1} gates passed; ")
 
 
 def test_a_champion_that_cannot_be_scored_fails_with_its_reason() -> None:
@@ -189,7 +195,10 @@ def test_each_limit_fails_a_model_that_does_not_keep_it() -> None:
 
 def test_a_verdict_does_not_depend_on_measurements_that_keep_their_limits() -> None:
     slower = COSTS.model_copy(update={"latency_ms": 2, "latency_low_ms": 1.9, "latency_high_ms": 2.1, "memory_mb": 40})
-    assert make_verdict(STRICT, costs=slower).gates == make_verdict(STRICT).gates
+    verdict = make_verdict(STRICT, costs=slower)
+    assert verdict.gates == make_verdict(STRICT).gates
+    memory = next(result for result in verdict.gates if result.gate == "memory")
+    assert gates.describe_result(memory, slower).endswith("reports/costs.json has the value: 40")
 
 
 def test_a_limit_within_the_interval_is_neither_kept_nor_missed() -> None:
@@ -226,11 +235,13 @@ def test_a_segment_gate_without_marked_segments_fails_and_says_how_to_mark_them(
     assert "no segments are marked: set segment=True" in reason(verdict, "worst segment")
 
 
-def test_no_segments_to_compare_with_the_champion_is_not_a_pass() -> None:
+def test_no_segments_to_compare_with_the_champion_is_neither_a_pass_nor_undecided() -> None:
     compared = Comparison("shop/3", "c" * 64, Difference(metric="roc_auc", value=0.1, low=0.05, high=0.15, rows=ROWS))
     unmarked = make_verdict(details=DETAILS | {"segments": []}, comparison=compared)
-    assert undecided(unmarked) == ["champion by segment"]
-    assert reason(unmarked, "champion by segment").startswith("no segments are marked")
+    gate = next(each for each in unmarked.gates if each.gate == "champion by segment")
+    assert (gate.passed, gate.applies, gate.outcome) == (None, False, "nothing to check")
+    assert gate.reason.startswith("no segments are marked")
+    assert undecided(unmarked) == []
     assert "no segment has 500 rows" in reason(make_verdict(comparison=compared), "champion by segment")
 
 

@@ -16,6 +16,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from skline.contract.spec import Column, Contract
 from skline.evaluation.importance import REPEATS, permutation_importance
 from skline.evaluation.replacement import replacement_scorer
+from skline.evaluation.rows import Rows
 from skline.features import TextFeatures
 from skline.scoring.reference import score_frame
 
@@ -122,11 +123,11 @@ def test_texts_are_encoded_again_only_where_texts_are_permuted(monkeypatch: pyte
 
     monkeypatch.setattr(text, "text_vectors", count)
     planned = PIPELINES["planned"].fit(table[CONTRACT.input_names], table["urgent"])
-    entries = permutation_importance(planned, table, CONTRACT, 0.5, "roc_auc", 300, seed=1)
+    entries = permutation_importance(planned, Rows.of(table), CONTRACT, 0.5, "roc_auc", 300, seed=1)
     assert {entry["column"] for entry in entries[:2]} == {"size", "text"}
     assert calls[0] == 1 + REPEATS
     Slow.calls = 0
     dense = PIPELINES["dense, without a plan"].fit(table[CONTRACT.input_names], table["urgent"])
     Slow.calls = 0
-    permutation_importance(dense, table, CONTRACT, 0.5, "roc_auc", 300, seed=1)
+    permutation_importance(dense, Rows.of(table), CONTRACT, 0.5, "roc_auc", 300, seed=1)
     assert Slow.calls == 1 + REPEATS

@@ -12,6 +12,7 @@ from skline.errors import SklineError
 from skline.evaluation import metrics as registry
 from skline.evaluation.bootstrap import draw_rows, each_row_once
 from skline.evaluation.gates import evaluate_gates
+from skline.evaluation.metric_values import compute_metrics, compute_resampled_metrics
 from skline.evaluation.metrics import (
     DEFAULT_METRIC,
     HEADLINE_METRICS,
@@ -19,8 +20,6 @@ from skline.evaluation.metrics import (
     Computation,
     Metric,
     comparison_metrics,
-    compute_metrics,
-    compute_resampled_metrics,
     describe_metrics,
     lower_is_better,
     metrics_of,
@@ -40,7 +39,7 @@ from skline.serving.page.model_summary import model_summary
 from skline.settings import Settings
 from skline.settings.evaluation import Evaluate, Gates
 from skline.stages.evaluate import evaluate
-from skline.stages.split import describe_parts
+from skline.stages.part_counts import describe_parts
 from tests.fixtures import demo
 
 CLASSES = np.array(["a", "b", "c"])

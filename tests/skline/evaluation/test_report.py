@@ -22,7 +22,7 @@ from skline.release.verdict import GateResult, Verdict
 from skline.settings import Settings
 from skline.settings.evaluation import Evaluate
 from skline.stages import evaluate
-from skline.stages.split import describe_parts
+from skline.stages.part_counts import describe_parts
 from skline.tuning.tune import tune
 from tests.fixtures import demo
 

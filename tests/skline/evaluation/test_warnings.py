@@ -34,3 +34,10 @@ def test_a_coverage_that_the_number_of_rows_explains_is_no_warning() -> None:
 def test_classifiers_have_no_warnings() -> None:
     metrics = {"model": {"roc_auc": 0.6}}
     assert find_warnings(metrics, {"coverage": None}, {"train": {"class_shares": {"no": 0.5}}}) == ()
+
+
+def test_a_classifier_that_finds_hardly_any_positive_row_is_a_warning_with_the_threshold() -> None:
+    [warning] = find_warnings({"model": {"recall": 0.026}}, {"threshold": 0.5}, {})
+    assert warning.startswith("recall is 0.0260 at the threshold 0.5")
+    assert "`skline threshold`" in warning
+    assert find_warnings({"model": {"recall": 0.4}}, {"threshold": 0.5}, {}) == ()

@@ -71,3 +71,20 @@ def test_what_cannot_be_fitted_is_named() -> None:
         BoostingClassifier(LGBMClassifier(**QUIET), categories=2, monotone=(1, 1)).fit(X, signal > 0)
     with pytest.raises(ValueError, match="only the class 'a'"):
         BoostingClassifier(LGBMClassifier(**QUIET)).fit(X, ["a"] * len(X))
+
+
+@pytest.mark.parametrize("rounds", [None, 3])
+@pytest.mark.parametrize("estimator", [LGBMRegressor(**QUIET), XGBRegressor(**FEW)])
+def test_rows_of_tiny_weight_do_not_count(estimator: Any, rounds: int | None) -> None:
+    X, signal = table()
+    odd = np.arange(len(X)) % 2 == 1
+    target = np.where(odd, signal, 1_000.0)
+    weights = np.where(odd, 1.0, 1e-9)
+    plain, weighted = (
+        BoostingRegressor(clone(estimator), early_stopping_rounds=rounds, random_state=1)
+        .fit(X, target, each)
+        .predict(X)
+        for each in (None, weights)
+    )
+    assert abs(weighted.mean() - signal[odd].mean()) < 1
+    assert plain.mean() > 50

@@ -9,12 +9,15 @@ import pytest
 
 from skline.contract.spec import Column, Contract, Task
 from skline.errors import SklineError
-from skline.init.codegen.estimators import TargetSummary
+from skline.init.codegen.estimators import Estimator, TargetSummary
 from skline.init.estimator_choice import (
     MAX_FOREST_ROWS,
     TIME_FOLDS,
+    Candidate,
     choose_estimator,
     corrected_error,
+    describe,
+    describe_trends,
     list_candidates,
     make_folds,
     requested_family,
@@ -72,7 +75,10 @@ def test_a_comparison_that_does_not_end_is_said_to(capsys: pytest.CaptureFixture
     rows = linear_rows()
     choice = choose_estimator(rows, contract_of(rows), RANDOM, seconds=1e-9)
     assert capsys.readouterr().err == "comparing 4 estimators on 5 folds; no fit starts after 1e-09 s …\n"
-    assert choice.lines == ("estimator: boosting, small trees (the comparison did not end within 1e-09 seconds)",)
+    [line] = choice.lines
+    assert line.startswith(
+        "estimator: boosting, small trees (the comparison did not end within 1e-09 seconds; --seconds"
+    )
 
 
 def test_only_settings_of_the_requested_estimator_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,3 +189,23 @@ def test_if_no_estimator_can_be_fitted_the_default_is_taken_and_the_reasons_are_
     head, *lines = choose_estimator(rows, contract_of(rows), RANDOM, seconds=60).lines
     assert head == "estimator: boosting, small trees (no estimator could be compared)"
     assert all("failed" in line for line in lines)
+
+
+def test_figures_are_in_one_column_however_long_the_names() -> None:
+    names = [Estimator("linear"), Estimator(early_stopping=True, days=False)]
+    lines = describe([Candidate(name, losses=[0.55]) for name in names], Candidate(names[0], losses=[0.5]))
+    assert [line.index("0.5500") for line in lines] == [lines[0].index("0.5500")] * 2
+
+
+def test_inputs_that_follow_time_are_named() -> None:
+    target = Column(name="y", kind="number", role="target")
+    columns = (Column(name="day", kind="date"), Column(name="year", kind="integer"), target)
+    contract = Contract(title="", columns=columns, task="regression")
+    assert "trends: year, the number of the day of day; later" in describe_trends(("year",), contract)
+
+
+def test_a_difference_on_one_fold_has_no_error() -> None:
+    best, other = Candidate(Estimator("linear"), losses=[1.0]), Candidate(Estimator("forest"), losses=[1.5])
+    assert describe([other, best], best)[1].endswith(" +0.5")
+    best.losses, other.losses = [1.0, 2.0], [1.5, 2.6]
+    assert " ± " in describe([other, best], best)[1]

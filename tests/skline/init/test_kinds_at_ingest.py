@@ -12,6 +12,7 @@ from skline.init.dry_run import imported_source
 from skline.init.project import CONTRACT
 from skline.settings.source import Source, with_source_format
 from skline.sources.tables import read_source
+from skline.stages.derived_columns import Columns
 from skline.stages.ingest import ingest
 from tests.skline.init.test_tables import TABLES, Reading, plan_of, table_of
 
@@ -34,9 +35,11 @@ def test_ingest_reads_what_init_decided(expected: Path) -> None:
         contract = with_source_format(derive_module(module), source)
     names = [column.name for column in contract.columns if column.name != "event_time"]
     cells, columns = read_source(table, source.model_copy(update={"missing": contract.shared_missing()}), names)
-    result = ingest(
-        cells, columns, contract, {}, lambda frame: frame.assign(event_time=frame.get("x", frame.get("day")))
-    )
+
+    def prepare(frame: pd.DataFrame) -> pd.DataFrame:
+        return frame.assign(event_time=frame.get("x", frame.get("day")))
+
+    result = ingest(cells, Columns(columns, contract, {}, prepare))
     assert result.unparsed.empty
     guesses = {guess.name: guess for guess in plan.guesses}
     for name in names:

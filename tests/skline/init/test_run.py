@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from skline import engine
 from skline.errors import SklineError
@@ -41,6 +42,7 @@ def test_init_names_the_project_and_records_the_engine(project: Path, capsys: py
     printed = capsys.readouterr().out
     assert f"recorded in engine.json that skline {engine.version()} makes the results" in printed
     assert "set the name in pyproject.toml to house-sales" in printed
+    assert "is its value known when a prediction is requested?" in printed
     assert engine.read_record(project / "engine.json") == engine.current_record()
     content = tomllib.loads((project / "pyproject.toml").read_text())
     assert content["project"]["name"] == "house-sales"
@@ -52,6 +54,11 @@ def test_init_names_the_project_and_records_the_engine(project: Path, capsys: py
     engine.write_record(record.model_copy(update={"version": "0.0.1"}), project / "engine.json")
     init(project, options)
     assert f"recorded in engine.json that skline {engine.version()} makes" in capsys.readouterr().out
+
+
+def test_init_with_a_library_says_how_the_image_gets_it(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    init(project, InitOptions(table(project.parent), "sold", estimator="lightgbm"))
+    assert "the image needs lightgbm too: once `dvc repro` has run, `uv run just req" in capsys.readouterr().out
 
 
 def test_edited_file_or_other_table_is_rejected_before_estimators_are_compared(
@@ -72,6 +79,31 @@ def test_edited_file_or_other_table_is_rejected_before_estimators_are_compared(
     monkeypatch.undo()
     init(project, InitOptions(options.table, "sold", force=True))
     assert "# mine" not in contract.read_text()
+
+
+def write_parts(folder: Path) -> Path:
+    """Write a table as three files with semicolons and decimal commas."""
+    folder.mkdir()
+    whole = pd.read_csv(table(folder.parent))
+    for number in range(3):
+        whole[number::3].to_csv(folder / f"2013-{number + 1:02}.csv", index=False, sep=";", decimal=",")
+    return folder
+
+
+@pytest.mark.parametrize("pattern", ["", "/2013-*.csv"])
+def test_init_takes_a_folder_or_a_pattern(project: Path, pattern: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_parts(project.parent / "house sales")
+    init(project, InitOptions(f"{folder}{pattern}", "sold", settings={"trim": False}))
+    printed = capsys.readouterr().out
+    assert "200 rows, 1 inputs" in printed
+    assert "DVC keeps the versions of data/source/house sales: commit data/source/house sales.dvc" in printed
+    source = yaml.safe_load((project / "params.yaml").read_text())["source"]
+    assert source == {"uri": f"data/source/house sales{pattern}", "trim": False, "delimiter": ";"}
+    assert (project / "data/source/house sales/2013-03.csv").read_bytes() == (folder / "2013-03.csv").read_bytes()
+    assert 'name = "house-sales"' in (project / "pyproject.toml").read_text()
+    (project / "data/source/house sales/2013-04.csv").write_text("size;sold\n1;yes\n")
+    with pytest.raises(SklineError, match=r"2013-04\.csv is not a file of the table"):
+        init(project, InitOptions(f"{folder}{pattern}", "sold", force=True))
 
 
 @pytest.mark.parametrize("name", ["dvc.yaml", "pyproject.toml", "src/model"])

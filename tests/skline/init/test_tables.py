@@ -4,6 +4,7 @@ To add a case, add two files: `NAME.csv` (or any other format), and `NAME.yaml` 
 `Reading` documents. A table has one oddity, and 12 rows or more: fewer are too few to split.
 """
 
+import datetime as dt
 import itertools
 import json
 from pathlib import Path
@@ -22,6 +23,8 @@ from skline.settings.schema import schema_text
 TABLES = Path(__file__).parent / "tables"
 #: By which editors, and `check-jsonschema`, check what init writes.
 SCHEMA = json.loads(schema_text())
+#: When the tables are read: none of them has ended long before.
+WHEN = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NO_DOUBT = "Nothing is in doubt."
 
 
@@ -62,7 +65,7 @@ def plan_of(expected: Path, reading: Reading) -> InitPlan:
     """Plan as `skline init` does."""
     table = table_of(expected)
     options = InitOptions(str(table), reading.target, **reading.options)
-    return make_plan(table, f"data/source/{table.name}", options)
+    return make_plan(table, f"data/source/{table.name}", options, now=WHEN)
 
 
 def source_of(plan: InitPlan) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 from functools import cache
 from pathlib import Path
@@ -21,6 +22,7 @@ from skline.lineage.artifact_trace import find_digest
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.predictions import LoggedPrediction
 from skline.lineage.recomputation import Recomputer
+from skline.lineage.text import prediction_text
 from skline.lineage.trace import Trace, trace_predictions
 from skline.logs.settings import LogSettings
 from skline.registry.versions import Registry
@@ -154,7 +156,35 @@ def test_champion_and_shadow_of_a_release_are_equal_each_by_its_artifact(
     assert shadow.model is not None
     assert champion.model.confirmed_by == (f"release {number - 1}, {number}",)
     assert shadow.model.served_as == (f"challenger of release {number}",)
+    assert [(each.served_as.release, each.served_as.arm) for each in (champion, shadow) if each.served_as] == [
+        (number, "champion"), (number, "challenger")
+    ]  # fmt: skip
     assert shadow.model.artifact_digest == other_packaged.digest
+
+
+def test_a_prediction_names_the_release_of_its_time_and_the_model_that_of_now(
+    packaged: demo.Packaged, other_packaged: demo.Packaged, tmp_path: Path
+) -> None:
+    served = ServedReleases(tmp_path)
+    served.log = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days", batch_ms=10)
+    served.promote(packaged)
+    with served.serve() as client:
+        wait_for_release(client, 1)
+        prediction_id = client.post("/predict", json=json_rows(1)[0]).raise_for_status().json()["prediction_id"]
+        logged_rows(tmp_path, 1)
+    store = ArtifactStore(served.store, (), tmp_path / "none")
+    served.promote(other_packaged)
+    [trace] = trace_predictions(served.log, store, [prediction_id], tmp_path).values()
+    assert trace is not None
+    lines = prediction_text(trace).splitlines()
+    assert any(re.match("served as +champion of release 1, published ", line) for line in lines), lines
+    assert not any(line.startswith("serves now as") for line in lines), lines
+    served.promote(packaged)
+    [trace] = trace_predictions(served.log, store, [prediction_id], tmp_path).values()
+    assert trace is not None
+    lines = prediction_text(trace).splitlines()
+    assert any(re.match("served as +champion of release 1, published ", line) for line in lines), lines
+    assert any(re.fullmatch("serves now as +champion of release 3", line) for line in lines), lines
 
 
 class Payload:

@@ -10,10 +10,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from skline.clock import now_us
 from skline.contract.spec import Column, Contract
 from skline.ids import new_prediction_id
 from skline.logs import writer
-from skline.logs.records import Prediction, now_us
+from skline.logs.records import Prediction
 from skline.logs.settings import LogSettings
 
 ROW = {"carrier": "UA", "distance": 1400, "wind": 12.25, "customer": "c-17"}

@@ -5,13 +5,14 @@ from contextlib import closing
 
 import pytest
 
+from skline.clock import now_us
 from skline.errors import SklineError
 from skline.logs import maintenance
 from skline.logs.entity import EntityHasher
 from skline.logs.lookup import find_by_id, find_labels, find_predictions, time_of_id
 from skline.logs.partitions import file_of
 from skline.logs.read import read_predictions
-from skline.logs.records import PredictionEncoder, from_us, now_us
+from skline.logs.records import PredictionEncoder, from_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.logs.stores.base import CHUNK_IDS

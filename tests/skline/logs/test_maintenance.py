@@ -253,11 +253,12 @@ def test_commands_print_what_they_changed(sqlite: LogSettings, tmp_path: Path) -
 
     labelled = skline("label", "l.csv")
     assert labelled.returncode == 1
-    assert labelled.stdout == "1 new, 0 duplicates, 1 rejected\n"
+    assert labelled.stdout == "1 new, 0 known already, 1 rejected\n"
     assert (
         labelled.stderr.splitlines()[0]
-        == "row 2: label 'perhaps': Input should be true or false (as text also yes/no, y/n, t/f, 1/0)"
+        == "row 1: label 'perhaps': Input should be true or false (as text also yes/no, y/n, t/f, 1/0)"
     )
+    assert "1 row rejected (rows are counted from 0); correct them" in labelled.stderr
     assert skline("log", "seal").stdout.endswith("2 predictions sealed in 2 days\n")
     assert "sealed      2 in 2 days" in skline("log", "status").stdout
     assert "0 predictions from the database, 1 from sealed days" in skline("log", "forget", "y").stdout

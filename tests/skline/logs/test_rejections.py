@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from skline.clock import now_us
 from skline.logs import maintenance, writer
-from skline.logs.records import now_us, to_us
+from skline.logs.records import to_us
 from skline.logs.rejections import RejectedCount
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store

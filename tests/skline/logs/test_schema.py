@@ -230,6 +230,7 @@ def test_busy_database_is_migrated_later(settings: LogSettings, monkeypatch: pyt
 
 def seal_unversioned(settings: LogSettings, day: dt.date, ids: list[str], entity: str | None = None) -> Path:
     """Write a sealed day as it was written before the schema had a version."""
+    added = [name for migration in schema.MIGRATIONS.values() for name in migration.added_columns]
     names = ["path" if name == "scoring_path" else name for name in PREDICTION_SCHEMA.names]
     old = pa.schema([field.with_name(name) for field, name in zip(PREDICTION_SCHEMA, names, strict=True)])
     rows = [
@@ -238,7 +239,8 @@ def seal_unversioned(settings: LogSettings, day: dt.date, ids: list[str], entity
     ]
     path = partitions.file_of(settings.partitions, day)
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(partitions.to_table(PREDICTION_SCHEMA, rows).rename_columns(names).cast(old), path)  # type: ignore[arg-type]
+    table = partitions.to_table(PREDICTION_SCHEMA, rows).rename_columns(names).cast(old)  # type: ignore[arg-type]
+    pq.write_table(table.drop_columns(added), path)
     assert VERSION_KEY not in (pq.read_schema(path).metadata or {})
     return path
 

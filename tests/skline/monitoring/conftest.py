@@ -58,7 +58,7 @@ def fill(log: LogSettings, artifact: Artifact) -> Callable[..., None]:
                     (
                         prediction_id, time, "demo", artifact.digest, "plan", orjson.dumps(row).decode(),
                         orjson.dumps(score > 0.5).decode(), orjson.dumps({"false": 1 - score, "true": score}).decode(),
-                        900, "r", entity, None, reviewed, "champion", None, None, None,
+                        900, "r", entity, None, reviewed, "champion", None, None, None, None,
                     )
                 )  # fmt: skip
                 if random.random() < labels:

@@ -92,7 +92,7 @@ def test_leftovers_of_a_killed_run_are_removed(fill: Callable[..., None], job: J
 
 
 def open_reader(job: Job) -> LogReader:
-    return LogReader(job.log, job.artifact.contract, job.needed_since, END, END)
+    return job.open_log()
 
 
 def test_rows_are_counted_once_if_their_day_is_sealed_again_meanwhile(fill: Callable[..., None], job: Job) -> None:
@@ -101,8 +101,8 @@ def test_rows_are_counted_once_if_their_day_is_sealed_again_meanwhile(fill: Call
     fill(END, 9, 10, seed=1)
     with open_reader(job) as reader:
         maintenance.seal(job.log, END.date())
-        assert reader.count(END - 7 * DAY, END) == 7 * 70
-        assert reader.summarize(END - 7 * DAY, END).rows == 7 * 70
+        assert reader.count(job.window) == 7 * 70
+        assert reader.summarize(job.window).rows == 7 * 70
 
 
 def test_days_that_are_purged_meanwhile_are_still_read(fill: Callable[..., None], job: Job) -> None:
@@ -110,7 +110,7 @@ def test_days_that_are_purged_meanwhile_are_still_read(fill: Callable[..., None]
     maintenance.seal(job.log, END.date())
     with open_reader(job) as reader:
         shutil.rmtree(job.log.partitions)
-        assert len(reader.read(END - 7 * DAY, END, 1_000)) == 420
+        assert len(reader.read(job.window)) == 420
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import datetime as dt
 import json
 import re
 import sqlite3
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,41 @@ def test_column_that_cannot_be_read_is_a_problem_and_no_end(
     result = run(dataclasses.replace(job, settings=settings), tmp_path, NOW)
     assert [problem.subject for problem in result.problems] == ["bad"]
     assert next(each for each in result.kpis if each.name == "good").per_thousand.value == pytest.approx(333, abs=40)
+
+
+def test_concept_drift_that_cannot_be_computed_leaves_the_metrics_decided(
+    fill: Callable[..., None], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("no errors")
+
+    fill(END, 9, 60)
+    monkeypatch.setattr("skline.monitoring.concept.detect_rises", fail)
+    result = run(job, tmp_path, NOW)
+    assert (result.states["performance"], result.states["concept"]) == ("ok", "insufficient_data")
+    assert [each.message for each in result.checks if each.part == "concept"] == ["it could not be computed"]
+
+
+def test_library_that_is_not_installed_ends_monitoring(
+    fill: Callable[..., None], job: Job, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(END - DAY, 7, 100)
+    monkeypatch.setitem(sys.modules, "river.drift", None)
+    with pytest.raises(ModuleNotFoundError, match="river"):
+        run(job, tmp_path / "reports", END)
+
+
+def test_service_that_rejects_the_release_is_a_warning_and_said_in_the_sentence(
+    fill: Callable[..., None], job: Job, tmp_path: Path
+) -> None:
+    fill(END, 7, 100)
+    line = "the service at 127.0.0.1:8000 still serves demo@1: demo@2 has another contract; restart the service"
+    result = run(dataclasses.replace(job, rejections=(line,)), tmp_path / "reports", END)
+    assert result.state == "warning"
+    assert result.sentence.startswith(f"Warning: {line}. It matters")
+    assert "the predictions are not those of the released model" in result.sentence
+    assert "skline rollback --to" in result.sentence
+    assert f"operations/release: {line}" in table(result)
 
 
 def test_damaged_state_is_an_error(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:

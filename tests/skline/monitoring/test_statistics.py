@@ -1,6 +1,7 @@
 """Tests of the statistics of monitoring against known truths and other implementations."""
 
 import datetime as dt
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -9,15 +10,26 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
+from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.resampling import BinarySample
+from skline.monitoring.analysis import _segment_codes
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import design_effect, share_design_effect
 from skline.monitoring.concept import detect_rises
 from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
-from skline.monitoring.estimate import expected_binary_metrics
-from skline.monitoring.estimates import Estimate, mean_estimate, wilson
-from skline.monitoring.performance import draw_weighted, inclusion_periods, metric_estimates, score_bands
+from skline.monitoring.estimate import estimate_binary, expected_binary_metrics
+from skline.monitoring.estimates import Estimate, estimate, mean_estimate, wilson
+from skline.monitoring.label_results import MetricResult
+from skline.monitoring.performance import (
+    _draw_systematically,
+    draw_weighted,
+    inclusion_periods,
+    is_worse,
+    is_worse_than_reference,
+    metric_estimates,
+    score_bands,
+)
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks, rows_ratio
 from skline.settings.monitor import Monitor
@@ -246,3 +258,79 @@ def test_intervals_of_shares_and_means(random: np.random.Generator) -> None:
     equal = mean_estimate(values, None)
     assert equal.value == pytest.approx(values.mean())
     assert ((equal.high or 0) - (equal.low or 0)) / 2 == pytest.approx(1.96 * values.std(ddof=1) / 20, rel=1e-3)
+
+
+def test_metric_is_worse_than_its_reference_beyond_the_chance_in_both() -> None:
+    random, half = np.random.default_rng(7), 1.96 * 0.02
+    raised, of_window_alone = 0, 0
+    for _ in range(2_000):
+        now, reference = 0.8 + 0.02 * random.normal(size=2)
+        metric = MetricResult(
+            name="roc_auc", label="ROC AUC", better="higher", unweighted=now, floor=None,
+            estimate=estimate(now, now - half, now + half),
+            reference=estimate(reference, reference - half, reference + half),
+        )  # fmt: skip
+        raised += bool(is_worse_than_reference(metric))
+        of_window_alone += bool(is_worse(metric, reference))
+    assert raised / 2_000 < 0.035, "2.5 % are expected of a model that did not change"
+    assert of_window_alone / 2_000 > 0.06, "an interval of the window alone raises more often"
+
+
+@pytest.mark.parametrize("better", ["higher", "lower"])
+def test_loss_against_the_reference_has_a_direction_and_a_margin(better: Literal["higher", "lower"]) -> None:
+    sign = -1 if better == "higher" else 1
+    for loss, expected in ((0.2, True), (0.04, False), (-0.2, False)):
+        value = 0.5 + sign * loss
+        metric = MetricResult(
+            name="m", label="m", better=better, unweighted=value, floor=None,
+            estimate=estimate(value, value - 0.01, value + 0.01), reference=estimate(0.5, 0.49, 0.51),
+        )  # fmt: skip
+        assert is_worse_than_reference(metric, margin=0.05) is expected
+    unknown = metric.model_copy(update={"reference": Estimate()})
+    assert is_worse_than_reference(unknown) is None
+
+
+@given(st.lists(st.floats(0, 1, width=32), max_size=40), st.integers(1, 60), st.floats(0, 1, width=32))
+@settings(max_examples=25, deadline=None)
+def test_rises_are_those_of_asking_adwin_at_each_error(start: list[float], repeats: int, later: float) -> None:
+    from river.drift import ADWIN
+
+    errors = np.array(start * repeats + [later] * 400)
+    detector, expected = ADWIN(delta=0.002), []
+    for position, error in enumerate(errors.tolist()):
+        before = detector.estimation
+        detector.update(error)
+        if detector.drift_detected and detector.estimation > before:
+            expected.append((position, before, detector.estimation))
+    assert detect_rises(errors, 0.002) == expected
+
+
+@given(st.lists(st.floats(0, 1).map(lambda score: round(score, 2)), min_size=2, max_size=60), st.integers(0, 9))
+@settings(max_examples=25, deadline=None)
+def test_estimates_of_resampled_scores_are_those_of_each_sample_alone(scores: list[float], seed: int) -> None:
+    values = np.array(scores)
+    random = np.random.default_rng(seed)
+    draws = [expected_binary_metrics(random.choice(values, len(values)), 0.5) for _ in range(100)]
+    for each in estimate_binary(values, 0.5, seed):
+        ends = percentile_interval(np.array([draw[each.name] for draw in draws])) or (None, None)
+        assert (each.estimate.low, each.estimate.high) == pytest.approx(ends, nan_ok=True), each.name
+
+
+def test_segments_are_the_largest_texts_of_a_column() -> None:
+    values = np.array([1.0, 1.0000001, np.nan, 2.5, 1.0, np.nan, 2.5])
+    names, codes = _segment_codes(values)
+    assert names == ["(missing)", "1", "2.5"]
+    assert codes.tolist() == [1, 1, 0, 2, 1, 0, 2]
+    names, codes = _segment_codes(np.array(["b", None, "a", "b"], dtype=object))
+    assert [names[code] for code in codes] == ["b", "(missing)", "a", "b"]
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=30).filter(any), st.floats(0, 1, exclude_max=True))
+@settings(max_examples=50)
+def test_point_of_a_systematic_draw_belongs_to_the_row_whose_weight_holds_it(
+    weights: list[float], start: float
+) -> None:
+    cumulative, size = np.cumsum(weights), 4 * len(weights)
+    points = (start + np.arange(size)) * (cumulative[-1] / size)
+    expected = np.minimum(np.searchsorted(cumulative, points, side="right"), len(weights) - 1)
+    assert _draw_systematically(cumulative, start, size).tolist() == expected.tolist()

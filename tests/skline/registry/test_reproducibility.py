@@ -49,5 +49,5 @@ def test_other_data_or_parameters_are_a_reason_for_other_outputs() -> None:
 def test_the_message_tells_libraries_from_machines() -> None:
     libraries = describe(differing_outputs(LOCK, refitted(pipeline="m2", origin="o2")))
     assert "train made other models/origin.json, models/pipeline.joblib" in libraries
-    assert "other versions of the libraries" in libraries
+    assert "Other versions of the libraries" in libraries
     assert "another processor" in describe(differing_outputs(LOCK, refitted(pipeline="m2")))

@@ -78,7 +78,7 @@ def test_promotion_works_with_a_server_and_fails_fast_without_it(
 
         project = make(tmp_path / "project", mlflow)
         number = project.register(packaged, "1")
-        assert "release 1 is in force" in project.run("promote", number)
+        assert "release 1 is published" in project.run("promote", number)
         assert project.aliases() == {"champion": number}
         stored = {item["Key"].rpartition("/")[2] for item in bucket.list_objects_v2(Bucket="models")["Contents"]}
         assert {"manifest.json", "pipeline.joblib"} <= stored
@@ -93,6 +93,6 @@ def test_promotion_works_with_a_server_and_fails_fast_without_it(
         message = project.error_of("promote", number)
         print(f"{time.monotonic() - started:.1f} s: {message}")
         assert "the registry at" in message
-        assert "release 2 is in force: flag explain off" in project.run("flag", "explain", "off")
+        assert "release 2 is published: flag explain off" in project.run("flag", "explain", "off")
     entries = read_journal(project.folder / "releases/journal.jsonl").entries
     assert [entry.action for entry in entries] == ["promote", "flag"]

@@ -130,12 +130,17 @@ def _empty_registry() -> Path:
     return path
 
 
+def copy_empty_registry(folder: Path) -> None:
+    """Write a complete `mlflow.db` without results into a folder."""
+    shutil.copy(_empty_registry(), folder / "mlflow.db")
+
+
 def make(folder: Path, uri: str | None = None, **params: str) -> Project:
     """Create a project with an empty registry: in SQLite, or on the server of `uri`."""
     folder.mkdir(parents=True, exist_ok=True)
     if uri is None:
         uri = f"sqlite:///{folder}/mlflow.db"
-        shutil.copy(_empty_registry(), folder / "mlflow.db")
+        copy_empty_registry(folder)
     params.setdefault("release", "{timeout: 60}")  # the test machine may be busy
     sections = "".join(f"{name}: {value}\n" for name, value in params.items())
     (folder / "params.yaml").write_text(PARAMS % uri + sections)

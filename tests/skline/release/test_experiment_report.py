@@ -12,11 +12,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from skline.clock import now_us
 from skline.ids import new_prediction_id
 from skline.logs.entity import EntityHasher
 from skline.logs.labels import Label, LabelLog
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA
-from skline.logs.records import Prediction, PredictionEncoder, now_us
+from skline.logs.records import Prediction, PredictionEncoder
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.release.experiment import Design, Experiment, bucket

@@ -13,18 +13,21 @@ import joblib
 import pytest
 
 from skline.artifact import Artifact
+from skline.canary_limits import Guards
 from skline.errors import SklineError
 from skline.files import sha256
 from skline.registry.record import open_client
+from skline.registry.versions import Version
 from skline.release.experiment import Design
 from skline.release.journal import Entry, read_journal
-from skline.release.promotion import PromotionPlan, require_look_size
+from skline.release.promotion import PromotionPlan, promote, require_look_size
+from skline.release.registered import record_version
 from skline.scoring.golden_rows import choose_golden_rows
 from skline.stages.train import train
 from tests.fixtures import demo
 from tests.fixtures.releases import ServedReleases
 from tests.fixtures.sample_project.pipeline import build_pipeline
-from tests.skline.release.project import Project, make
+from tests.skline.release.project import Project, make, registered_version
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -63,7 +66,7 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     project: Project, packaged: demo.Packaged, another: demo.Packaged
 ) -> None:
     assert "nothing is promoted yet to compare with" in project.error_of("promote", "2", "--canary", "10")
-    assert "release 1 is in force: promote demo/1" in project.run("promote", "1")
+    assert "release 1 is published: promote demo/1" in project.run("promote", "1")
     kept = project.folder / "releases/artifacts" / packaged.digest
     assert Artifact.open(kept, packaged.digest).digest == packaged.digest
     assert project.aliases() == {"champion": "1", "challenger": "5"}
@@ -122,8 +125,35 @@ def test_the_verdict_on_disk_is_used_where_the_registry_has_none(tmp_path: Path,
     undecided = {"gate": "champion", "passed": None, "reason": "too few rows"}
     gates = [result | {"passed": True}, undecided]
     report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": gates}))
-    assert "note: undecided gates of demo/1: champion; see the report" in project.run("promote", *approval)
+    assert "note: undecided gates of demo/1: champion; see reports/report.html\n" in project.run("promote", *approval)
     assert "an approval needs a name and a reason" in project.error_of("promote", "--approve", "anna")
+
+
+def test_a_version_that_was_rolled_back_and_assessed_as_champion_names_the_release_to_return_to(
+    tmp_path: Path, packaged: demo.Packaged, another: demo.Packaged, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    releases = ServedReleases(tmp_path)
+    releases.promote(packaged)
+    releases.promote(another)
+    releases.store.rollback(None, "a complaint")
+    tags = {
+        "verdict": "passed", "verdict.failures": "", "verdict.undecided": "",
+        "verdict.champion_sha256": another.digest,
+    }  # fmt: skip
+    record_version(releases.store.registered, registered_version(another, "3", tags))
+    version = Version("demo", "3", "run", another.digest, "passed", "", another.digest)
+
+    class OneVersion:
+        def find(self, _: str | None) -> Version:
+            return version
+
+    registry: Any = OneVersion()
+    with pytest.raises(SklineError) as error:
+        promote(
+            releases.store, registry, "3", PromotionPlan(), None, "", approval_required=False, guards=Guards()
+        )  # fmt: skip
+    assert "`skline rollback --to 2` returns to the release that served it; otherwise run" in str(error.value)
 
 
 def test_an_artifact_that_was_changed_in_the_registry_is_rejected(tmp_path: Path, packaged: demo.Packaged) -> None:
@@ -193,13 +223,13 @@ def test_a_locked_registry_is_reported_within_the_timeout_and_a_rollback_works_w
     try:
         assert "did not respond within 1 s" in project.error_of("promote", one)
         output = project.run("rollback")
-        assert "release 3 is in force: rollback demo/1" in output
+        assert "release 3 is published: rollback demo/1" in output
         assert "the registry's aliases were not updated" in output
     finally:
         lock.close()
     (tmp_path / "mlflow.db").unlink()
     (tmp_path / "params.yaml").unlink()
-    assert "release 4 is in force" in project.run("rollback", "--to", "2")
+    assert "release 4 is published" in project.run("rollback", "--to", "2")
 
 
 def test_an_ab_test_whose_looks_have_too_few_entities_is_rejected() -> None:

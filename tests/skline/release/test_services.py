@@ -50,13 +50,17 @@ def test_commands_report_whether_a_service_follows_or_rejects_a_release(
         printed = capsys.readouterr().out
         assert f"127.0.0.1:8000: rejected: {version_of(other)} has another contract than" in printed
         assert f"(in service: {version_of(packaged)})" in printed
+        assert printed.startswith("release 3 is published: ")
+        assert "in force" not in printed
         rollback(argparse.Namespace(to=2, reason="back"))
-        assert f"127.0.0.1:8000: in service: {version_of(packaged)}\n" in capsys.readouterr().out
+        printed = capsys.readouterr().out
+        assert f"127.0.0.1:8000: in service: {version_of(packaged)}\n" in printed
+        assert "until it is restarted" not in printed, "the service has said that it serves the release"
         set_flag(FLAG)
         assert f"127.0.0.1:8000: in service: {version_of(packaged)}\n" in capsys.readouterr().out
     assert list((tmp_path / "releases/services").iterdir()) == []
     set_flag(FLAG)
-    assert "no service here reports that it follows releases/release.json" in capsys.readouterr().out
+    assert "no service on this machine follows releases/release.json" in capsys.readouterr().out
 
 
 def test_a_service_that_cannot_write_its_status_serves_and_is_not_seen(

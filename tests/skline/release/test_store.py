@@ -288,8 +288,8 @@ def test_a_rollback_to_another_contract_says_that_running_services_reject_it(
     monkeypatch.chdir(tmp_path)
     run_rollback(argparse.Namespace(to=None, reason="a complaint"))
     output = capsys.readouterr().out
-    assert "release 3 is in force: rollback demo/1 as in release 1, instead of demo/2" in output
-    assert "note: its contract differs from the champion's: running services reject it until they are" in output
+    assert "release 3 is published: rollback demo/1 as in release 1, instead of demo/2" in output
+    assert "note: its contract differs from that of the champion before: a running service" in output
 
 
 def test_a_rollback_from_a_damaged_champion_succeeds(

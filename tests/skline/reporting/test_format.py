@@ -6,7 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skline.reporting.format import format_interval, format_number, format_tick
+from skline.reporting.format import format_interval, format_number, format_setting, format_tick
+
+
+@pytest.mark.parametrize(("value", "text"), [(37000.0, "37,000"), (5e6, "5,000,000"), (0.021, "0.021"), (-1.5, "-1.5")])
+def test_setting_has_the_digits_that_a_person_wrote(value: float, text: str) -> None:
+    assert format_setting(value) == text
 
 
 @pytest.mark.parametrize(

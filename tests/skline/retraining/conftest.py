@@ -28,7 +28,7 @@ def prediction(name: str, time: dt.datetime, **fields: Any) -> tuple[Any, ...]:
     return (
         name, to_us(time), "demo", "0" * 64, "plan", text, "true", '{"false":0.4,"true":0.6}', 900,
         fields.get("request_id", "r"), fields.get("entity"), fields.get("event_time"), fields.get("review", 0),
-        fields.get("role", "champion"), None, None, None,
+        fields.get("role", "champion"), None, None, None, None,
     )  # fmt: skip
 
 

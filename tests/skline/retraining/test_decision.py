@@ -27,6 +27,7 @@ evidences = st.builds(
     Evidence,
     windows=st.lists(windows, max_size=3).map(tuple),
     quality_alarm=st.booleans(),
+    below_since=moments,
     new_labels=st.integers(0, 2_000),
     model_since=moments,
     last_training=moments,
@@ -42,6 +43,7 @@ policies = st.builds(
         concept=st.booleans(),
         drift=st.none() | st.floats(0, 1),
         max_age=st.none() | st.integers(1, 300).map(lambda days: days * DAY),
+        recovery=st.none() | st.integers(1, 400).map(lambda days: days * DAY),
         new_labels=st.none() | st.integers(1, 2_000),
         min_labels=st.integers(1, 1_000),
         cooldown=st.integers(1, 60).map(lambda days: days * DAY),
@@ -59,10 +61,13 @@ def harmed(window: WindowEvidence) -> WindowEvidence:
 def test_more_evidence_of_harm_never_turns_yes_into_no(
     evidence: Evidence, policy: Policy, person: str | None, data: st.DataObject
 ) -> None:
+    older = tuple(map(harmed, data.draw(st.lists(windows, max_size=2))))
     worse: dict[str, Any] = {
-        "windows": tuple(harmed(each) if data.draw(st.booleans()) else each for each in evidence.windows),
+        "windows": tuple(harmed(each) if data.draw(st.booleans()) else each for each in evidence.windows) + older,
         "new_labels": evidence.new_labels + data.draw(st.integers(0, 1_000)),
     }
+    if evidence.below_since is None:
+        worse["below_since"] = data.draw(moments)
     if evidence.model_since is not None:
         worse["model_since"] = evidence.model_since - data.draw(st.integers(0, 100)) * DAY
     before = decide(evidence, policy, NOW, person)
@@ -93,13 +98,19 @@ def test_blocker_always_wins(
 
 
 @given(evidences, policies, persons)
-def test_decision_has_a_reason_and_follows_from_its_inputs_alone(
-    evidence: Evidence, policy: Policy, person: str | None
-) -> None:
+def test_the_same_inputs_always_give_the_same_decision(evidence: Evidence, policy: Policy, person: str | None) -> None:
+    decision = decide(evidence, policy, NOW, person)
+    copy = Evidence.model_validate_json(evidence.model_dump_json())
+    same_policy = Policy(Retrain.model_validate_json(policy.settings.model_dump_json()), policy.persist)
+    same_moment = NOW.astimezone(dt.timezone(dt.timedelta(hours=9)))
+    assert decide(evidence, policy, NOW, person) == decision
+    assert decide(copy, same_policy, same_moment, person) == decision
+
+
+@given(evidences, policies, persons)
+def test_training_needs_a_reason_and_no_blocker(evidence: Evidence, policy: Policy, person: str | None) -> None:
     decision = decide(evidence, policy, NOW, person)
     assert decision.retrain == (bool(decision.reasons) and not decision.blockers)
-    copy = Evidence.model_validate_json(evidence.model_dump_json())
-    assert decide(copy, policy, NOW, person) == decision
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
     assert decision.sentence
 
@@ -123,6 +134,13 @@ def test_age_and_labels_are_reasons_only_where_they_are_set() -> None:
     assert decide(old, Policy(Retrain(max_age=90 * DAY)), NOW).retrain
     assert not decide(old, Policy(Retrain(max_age=91 * DAY)), NOW).retrain
     assert decide(old, Policy(Retrain(new_labels=1_000)), NOW).retrain
+
+
+def test_versions_below_an_earlier_one_are_a_reason_for_a_limited_time() -> None:
+    evidence = Evidence(below_since=NOW - 30 * DAY, new_labels=500)
+    assert decide(evidence, Policy(Retrain()), NOW).reasons[0].kind == "recovery"
+    assert not decide(evidence, Policy(Retrain(recovery=29 * DAY)), NOW).retrain
+    assert not decide(evidence, Policy(Retrain(recovery=None)), NOW).retrain
 
 
 def test_hold_and_cooldown_end() -> None:

@@ -3,6 +3,8 @@
 import datetime as dt
 from typing import Any
 
+import pytest
+
 from skline.monitoring.state import MonitorState, PastResult
 from skline.release.manifest import Release
 from skline.release.registered import RegisteredVersion
@@ -59,6 +61,21 @@ def test_quality_alarm_is_that_of_the_newest_window() -> None:
     assert evidence(window(1), window(0, **alarm)).quality_alarm
     assert evidence(window(1), window(0, **alarm)).windows[0].concept
     assert not evidence(window(1, **alarm), window(0)).quality_alarm
+
+
+@pytest.mark.parametrize(
+    ("raised", "blocks"),
+    [
+        ({"quality/outside/ads": True}, False),
+        ({"quality/outside/ads": True, "quality/unseen/a/b": True, "drift/effect/ads": True}, False),
+        ({"quality/outside/ads": True, "quality/missing/speed": False}, False),
+        ({"quality/outside/ads": True, "quality/missing/speed": True}, True),
+        ({"quality/vanished/ads": True}, True),
+        ({}, True),
+    ],
+)
+def test_values_that_a_training_would_learn_do_not_block_it(raised: dict[str, bool | None], blocks: bool) -> None:
+    assert evidence(window(0, raised, states={"quality": "alarm"})).quality_alarm is blocks
 
 
 def test_age_is_that_of_the_version_in_service_and_an_experiment_is_named() -> None:

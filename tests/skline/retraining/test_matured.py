@@ -13,7 +13,7 @@ from skline.errors import SklineError
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.read import values
 from skline.logs.settings import LogSettings
-from skline.retraining.matured import SETTLING, labels_complete_until, read_matured, select_matured
+from skline.retraining.matured import SETTLING, count_maturing, labels_complete_until, read_matured, select_matured
 from tests.skline.retraining.conftest import DAY, NOW, Write, label, prediction
 
 HORIZON = 2 * DAY
@@ -66,6 +66,14 @@ def test_predictions_are_those_since_the_oldest_row_that_reached_the_horizon(log
     assert matured.rows["prediction_id"].to_pylist() == ["4"]
     assert matured.predictions["prediction_id"].to_pylist() == ["4", "3", "2"]
     assert read_matured(log, HORIZON, NOW - DAY, NOW).predictions.num_rows == 0
+
+
+def test_labels_of_young_predictions_are_counted_until_they_mature(log: LogSettings, write: Write) -> None:
+    rows = [prediction(str(days), NOW - days * DAY) for days in range(4)]
+    rows.append(prediction("shadow", NOW - DAY, role="shadow"))
+    write(rows, [label(str(row[0]), NOW - DAY / 2) for row in rows[1:]])
+    assert count_maturing(log, HORIZON, NOW) == 1, "2 and 3 have matured, 0 has no label, a shadow is not learnt from"
+    assert count_maturing(log, HORIZON, NOW - DAY) == 0, "no label had arrived"
 
 
 def test_labels_of_the_last_minute_are_left_for_later() -> None:

@@ -16,7 +16,7 @@ from skline.logs.records import to_us
 from skline.retraining.matured import Matured, select_matured
 from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
 from skline.stages.declared import Declared
-from tests.fixtures import demo
+from tests.fixtures import customers, demo
 from tests.fixtures.sample_project import contract as module
 from tests.fixtures.sample_project.source import prepare_feedback
 from tests.skline.retraining.conftest import DAY, NOW, label, prediction
@@ -58,6 +58,16 @@ def test_rows_have_the_columns_of_the_contract_as_ingest_stores_them() -> None:
     }
 
 
+def test_rows_of_a_contract_without_an_id_become_a_snapshot() -> None:
+    declared = Declared(customers.contract(), customers.Labelled, None)
+    inputs = {"customer_id": 7, "amount": 40.0, "avg_30d": 12.5, "orders": 3, "tier": "gold"}
+    rows = [prediction("p1", NOW - 5 * DAY, inputs=inputs)]
+    found = build_content(matured(rows, [label("p1", NOW - 3 * DAY)]), declared, 0.95)
+    assert found.broken_rules == []
+    [kept] = found.rows[[*inputs, "paid", "placed_at"]].to_dict("records")
+    assert kept == inputs | {"paid": True, "placed_at": pd.Timestamp(NOW - 5 * DAY).tz_localize(None)}
+
+
 def test_rows_that_break_the_contract_are_left_out_and_counted() -> None:
     broken = [
         row("damaged", inputs='{"carrier": "U'),
@@ -72,11 +82,11 @@ def test_rows_that_break_the_contract_are_left_out_and_counted() -> None:
     assert found.rows["flight_id"].tolist() == ["p1", "null", "more"]
     assert found.left_out == 5
     assert found.broken_rules == [
-        "inputs are no JSON: 1 rows",
-        "inputs are no JSON object: 1 rows",
-        "distance Input should be less than or equal to 12500: 1 rows",
-        "origin Field required: 1 rows",
-        "departed_at must not be missing: 1 rows",
+        "inputs are no JSON: 1 row",
+        "inputs are no JSON object: 1 row",
+        "distance Input should be less than or equal to 12500: 1 row",
+        "origin Field required: 1 row",
+        "departed_at must not be missing: 1 row",
     ]
     assert content(row("p1"), value="perhaps").left_out == 1
 
@@ -86,7 +96,7 @@ def test_without_prepare_feedback_what_the_log_lacks_is_missing() -> None:
         matured([row("p1")], [label("p1", NOW - 3 * DAY)]), Declared(demo.contract(), module.Labelled, None), 0.95
     )
     assert (len(found.rows), found.left_out) == (0, 1)
-    assert found.broken_rules == ["month must not be missing: 1 rows"]
+    assert found.broken_rules == ["month must not be missing: 1 row"]
 
 
 def test_prepare_feedback_must_keep_rows_and_columns() -> None:
@@ -140,6 +150,17 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pyte
     clean_up(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [snapshot.path.name]
     assert tracked == [snapshot.path]
+
+
+def test_a_record_that_dvc_could_not_finish_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = write_snapshot(tmp_path, content(row("p1")), NOW - 9 * DAY, NOW)
+    record = snapshot.path.with_name(f"{snapshot.path.name}.dvc")
+    record.touch()
+    tracked = []
+    monkeypatch.setattr("skline.retraining.snapshot.track_table", lambda root, path: tracked.append(path))
+    clean_up(tmp_path)
+    assert tracked == [snapshot.path]
+    assert not record.exists(), "DVC finds no empty file"
 
 
 def test_snapshot_that_was_changed_is_rejected(tmp_path: Path) -> None:

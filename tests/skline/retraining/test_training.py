@@ -56,7 +56,7 @@ def test_next_snapshot_begins_where_the_last_one_ended(log: LogSettings, write: 
     second = training.add_snapshot(SETTINGS, log, DECLARED, NOW)
     assert second is not None
     assert (second[0].number, second[0].since, len(second[1].rows)) == (2, NOW - 5 * DAY, 11)
-    rows = read_feedback(paths.FEEDBACK, demo.contract())
+    rows = read_feedback(paths.FEEDBACK, demo.contract()).rows
     assert sorted(rows["flight_id"]) == [f"p{number:03}" for number in range(30)]
     assert rows.set_index("flight_id")["late"].value_counts().to_dict() == {True: 29, False: 1}
     assert rows.loc[~rows["late"], "log.label_revision"].tolist() == [2]
@@ -86,7 +86,7 @@ def test_description_says_in_which_parts_the_rows_are(log: LogSettings, write: W
     assert added is not None
     lines = training.describe_snapshot(*added, DECLARED, SETTINGS)
     assert lines[0].endswith(".parquet: 20 rows, 20 in train")
-    assert lines[1].startswith("left out: 1 rows that break the contract")
+    assert lines[1].startswith("left out because of the contract: 1 row (")
     later = SETTINGS.model_copy(
         update={"split": SETTINGS.split.model_copy(update={"validation_from": dt.date(2013, 1, 2)})}
     )

@@ -12,11 +12,10 @@ from sklearn.preprocessing import OrdinalEncoder
 
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column
-from skline.scoring.estimators import ensemble, leaf_lookup
 from skline.scoring.expressions import LookupTable
 from skline.scoring.planning import build_plan
 
-from .tables import Row, assert_planned
+from .tables import Row, assert_planned, use_row_method
 
 #: The first column is encoded as categories, the others are numbers.
 COLUMNS = (
@@ -123,11 +122,11 @@ def assert_bits_on_random_tables(data: st.DataObject, estimator: Any, task: str,
     assert assert_planned(pipeline, rows, COLUMNS).exactness == "bits"
 
 
-def assert_large_trees_are_planned(
-    classifier: Any, task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+def assert_planned_without_lookups(
+    classifier: Any, task: str, row_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check the plan of trees beyond the bytes of a leaf table, and beyond the nodes that are walked."""
-    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", limits[0])
-    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", limits[1])
+    """Check the plan of trees that take another of the ROW_METHODS than lookup tables."""
+    use_row_method(monkeypatch, row_method)
     rows = random_rows(120)
-    assert_planned(fit(encoded(classifier), rows, task, seed=3), rows[:20], COLUMNS)
+    pipeline = fit(encoded(classifier), rows, task, seed=3)
+    assert_planned(pipeline, [*rows[:20], *rows_at_thresholds(pipeline, rows, 20)], COLUMNS)

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -96,12 +97,23 @@ def test_plan_of_a_random_table_equals_catboost(data: st.DataObject, name: str) 
     assert assert_planned(pipeline, rows, columns).exactness == exactness
 
 
-@pytest.mark.parametrize("limits", [(0, 10**6), (0, 0)])
+@pytest.mark.parametrize("row_method", ["branches", "walk", "estimator"])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
-def test_large_trees_are_walked_or_predicted_by_catboost(
-    task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boosting_tables.assert_large_trees_are_planned(classifier(), task, limits, monkeypatch)
+def test_every_way_to_score_a_row_equals_catboost(task: str, row_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    boosting_tables.assert_planned_without_lookups(classifier(), task, row_method, monkeypatch)
+
+
+def test_pipeline_that_was_read_from_a_file_has_a_plan(tmp_path: Path) -> None:
+    rows = random_rows(80)
+    joblib.dump(boosting_tables.fit(encoded(classifier()), rows, "binary", seed=1), tmp_path / "pipeline.joblib")
+    assert_planned(joblib.load(tmp_path / "pipeline.joblib"), rows[:5], COLUMNS)
+
+
+def test_estimator_that_was_fitted_on_other_columns_has_no_plan() -> None:
+    frame = to_frame(COLUMNS[1:], random_rows(60))
+    model = catboost.CatBoostRegressor(**SMALL).fit(frame.to_numpy(dtype=float), np.tanh(frame["b"]))
+    with pytest.raises(UnsupportedStep, match="fitted on 3 columns, but gets 2"):
+        build_plan(model, COLUMNS[2:])
 
 
 def test_early_stopping_keeps_the_trees_up_to_the_best_score() -> None:

@@ -28,9 +28,9 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor, ExtraTre
 
 from skline.contract.frames import to_frame
 from skline.features import TimeFeatures, minutes_of_day
-from skline.scoring.estimators import ensemble, leaf_lookup, trees
+from skline.scoring.estimators import trees
 
-from .tables import COLUMNS, assert_planned, fit, make_rows, targets
+from .tables import COLUMNS, assert_planned, fit, make_rows, targets, use_row_method
 
 NUMBERS = ["number", "count", "constant", "maybe"]
 
@@ -108,29 +108,28 @@ def test_trees_with_missing_values_equal_their_pipeline(name: str) -> None:
     assert_planned(fit(preprocessed(CLASSIFIERS[name], impute=False)))
 
 
+@pytest.mark.parametrize("row_method", ["branches", "branches without tables", "walk"])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
 @pytest.mark.parametrize("name", ["hgb", "hgb_deep", "forest", "gb"])
-def test_trees_without_lookup_tables_equal_their_pipeline(
-    name: str, task: str, monkeypatch: pytest.MonkeyPatch
+def test_trees_without_lookups_in_tables_equal_their_pipeline(
+    name: str, task: str, row_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
+    use_row_method(monkeypatch, row_method)
     assert_planned(fit(preprocessed(CLASSIFIERS[name], impute=name == "gb"), task))
 
 
 @pytest.mark.parametrize("name", ["hgb", "forest", "tree"])
 def test_trees_predicted_by_their_own_function_equal_their_pipeline(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
-    monkeypatch.setattr(ensemble, "MAX_WALKED_NODES", 0)
+    use_row_method(monkeypatch, "estimator")
     assert_planned(fit(preprocessed(CLASSIFIERS[name])))
 
 
-@pytest.mark.parametrize("walked", [False, True])
+@pytest.mark.parametrize("row_method", ["lookup tables", "branches", "walk"])
 @pytest.mark.parametrize("categorical", [["town", "kind of thing"], [0, 3]])
 def test_categorical_splits_equal_their_pipeline(
-    categorical: Any, walked: bool, monkeypatch: pytest.MonkeyPatch
+    categorical: Any, row_method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    if walked:
-        monkeypatch.setattr(leaf_lookup, "MAX_TABLE_BYTES", 0)
+    use_row_method(monkeypatch, row_method)
     columns = tuple(c for c in COLUMNS if c.name in ("town", "number", "count", "kind of thing"))
     names = [c.name for c in columns]
     features = categorical if isinstance(categorical[0], str) else [names.index("town"), names.index("kind of thing")]

@@ -74,12 +74,10 @@ def test_plan_of_a_random_table_equals_lightgbm_to_the_bit(data: st.DataObject, 
     boosting_tables.assert_bits_on_random_tables(data, *ESTIMATORS[name], seed=len(name))
 
 
-@pytest.mark.parametrize("limits", [(0, 10**6), (0, 0)])
+@pytest.mark.parametrize("row_method", ["branches", "walk", "estimator"])
 @pytest.mark.parametrize("task", ["binary", "multiclass"])
-def test_large_trees_are_walked_or_predicted_by_lightgbm(
-    task: str, limits: tuple[int, int], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    boosting_tables.assert_large_trees_are_planned(classifier(), task, limits, monkeypatch)
+def test_every_way_to_score_a_row_equals_lightgbm(task: str, row_method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    boosting_tables.assert_planned_without_lookups(classifier(), task, row_method, monkeypatch)
 
 
 def test_early_stopping_keeps_the_trees_up_to_the_best_score() -> None:

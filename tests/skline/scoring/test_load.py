@@ -42,7 +42,7 @@ def repackage(packaged: demo.Packaged, folder: Path, files: dict[str, bytes], **
 
 def stored_as(payload: bytes) -> bytes:
     """Return a stored plan that this code wrote, with another pickle."""
-    return plan_storage.code_digest().encode() + payload
+    return plan_storage.code_digest().encode() + b" numpy\n" + payload
 
 
 def pickle_of(module: str, name: str) -> bytes:
@@ -148,7 +148,7 @@ def test_artifact_of_an_earlier_layout_is_rejected_with_the_next_step(
     packaged: demo.Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     files = {
-        artifact.PIPELINE: pipeline_of_another_layout("skline.clock", monkeypatch),
+        artifact.PIPELINE: pipeline_of_another_layout("skline.scoring.choose", monkeypatch),
         artifact.PLAN: b"0" * 64 + pickle_of("skline.scoring.cells", "Table"),
     }
     opened = repackage(packaged, tmp_path / "a", files)
@@ -156,7 +156,7 @@ def test_artifact_of_an_earlier_layout_is_rejected_with_the_next_step(
         load_plan_or_pipeline(opened)
     message = str(raised.value)
     assert message.startswith(f"the artifact {opened.version} cannot be loaded: its pipeline.joblib refers to code")
-    assert "No module named 'skline.clock'" in message
+    assert "No module named 'skline.scoring.choose'" in message
     assert "made with python" in message
     assert "Retrain with `dvc repro`" in message
 
@@ -202,13 +202,25 @@ def test_stored_plan_is_used_with_no_other_version_of_the_estimators_library(
     assert f"the stored plan is not used: {problem}" in caplog.text
 
 
-def test_artifact_is_rejected_where_the_estimators_library_is_missing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_stored_plan_is_used_where_the_estimators_library_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = lightgbm_artifact(tmp_path / "a")
     gone = {"lightgbm-gone": "4.7.0"}
     opened = repackage(made, tmp_path / "b", {}, libraries=library_versions(demo.pipeline()) | gone)
     monkeypatch.setitem(sys.modules, "lightgbm.sklearn", None)  # importing it raises ModuleNotFoundError
+    plan, scoring = load_plan_or_pipeline(opened)
+    assert isinstance(plan, Plan)
+    assert scoring == Scoring(path="plan", exactness="bits")
+
+
+def test_artifact_is_rejected_where_neither_its_plan_nor_the_estimators_library_is_usable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = lightgbm_artifact(tmp_path / "a")
+    line, _, payload = (made.folder / artifact.PLAN).read_bytes().partition(b"\n")
+    opened = repackage(made, tmp_path / "b", {artifact.PLAN: line + b",lightgbm-gone\n" + payload})
+    monkeypatch.setitem(sys.modules, "lightgbm.sklearn", None)
     with pytest.raises(InvalidArtifact, match=r"pipeline.joblib refers to code that does not exist here .*lightgbm"):
         load_plan_or_pipeline(opened)
-    assert "it was made with lightgbm-gone 4.7.0; no lightgbm-gone is installed here" in caplog.text
+    assert "it holds objects of lightgbm-gone, which is not installed here" in caplog.text

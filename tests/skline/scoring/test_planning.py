@@ -111,7 +111,7 @@ def test_plan_that_differs_in_a_bit_is_not_used(monkeypatch: pytest.MonkeyPatch)
         def answer(row: Any) -> RowScore:
             return 1, (0.25, 0.75)
 
-        return answer, answer
+        return answer
 
     monkeypatch.setattr("skline.scoring.plan._compile", wrong)
     assert "golden row 0" in (choose_scoring(pipeline, COLUMNS, rows)[0].reason or "")

@@ -30,7 +30,7 @@ import sys
 class Block:
     def find_spec(self, name, path=None, target=None):
         training = ("mlflow", "dvc", "pandera", "pyarrow", "yaml", "tqdm")
-        unneeded = ("sklearn", "pandas")  # in the image, for pipelines that cannot be planned
+        unneeded = ("sklearn", "pandas", "scipy", "joblib")  # for pipelines that cannot be planned
         own = ("skline.stages", "skline.registry", "skline.evaluation", "model.contract")
         if name.split(".")[0] in training + unneeded or name in own:
             raise ImportError(f"{name} is not in the image")

@@ -41,6 +41,12 @@ def test_every_section_but_source_has_defaults(tmp_path: Path) -> None:
             MINIMAL + "split: {kind: time, validation_from: '2020-02-01', test_from: '2020-01-01'}",
             "must rise",
         ),
+        (
+            MINIMAL + "split: {kind: time, validation_from: -14d, test_from: -28d}",
+            "validation_from .-14d. must be before test_from .-28d.",
+        ),
+        (MINIMAL + "split: {kind: time, validation_from: '2020-01-01', test_from: -28d}", "must both be dates, or"),
+        (MINIMAL + "split: {kind: time, validation_from: -28d, test_from: -14d, live_from: -7d}", "live_from"),
         (MINIMAL + "split: {test_from: '2020-01-01'}", "cut dates belong to kind: time"),
         (MINIMAL + "split: {test: 0.6, validation: 0.4}", "must leave rows to train on"),
         (MINIMAL + "project: {name: 'No Spaces'}", "project.name"),

@@ -196,7 +196,7 @@ def test_blanks_around_names_and_cells_are_removed(tmp_path: Path) -> None:
     ("content", "message"),
     [
         (b"<html><body>Log in</body></html>", "is a web page"),
-        (b'{"id": 1, "city": "x"}', "is JSON"),
+        (b'[{"id": 1, "city": "x"}]', "is JSON"),
         (b"later.csv" + bytes(248) + b"ustar\x0000" + bytes(248), "is a tar archive"),
         (b"", "is empty|has no column|lacks|none of"),
     ],
@@ -222,3 +222,23 @@ def test_a_database_file_is_named(tmp_path: Path) -> None:
     connection.close()
     with pytest.raises(SklineError, match="is an SQLite database"):
         TableReader(path, TableFormat())
+
+
+def test_a_repeated_line_of_names_is_no_row_of_either_reader(tmp_path: Path) -> None:
+    path = written(tmp_path, LATER.replace("id,city\n", "id,city\n---,----\n") + LATER)
+    rows, remarks = read_parts(path, TableFormat())
+    said: list[str] = []
+    table, _ = read_source(path, Source(uri="first.csv"), None, said.append)
+    assert rows == table.to_pylist()
+    assert len(rows) == 24
+    assert remarks == said
+    assert "line 15 repeats the column names and is skipped" in remarks
+    reader = TableReader(path, TableFormat())
+    assert [row for part in reader.parts(["id", "city"], ["id", "city"]) for row in part.to_pylist()] == rows
+
+
+def test_progress_counts_rows(tmp_path: Path) -> None:
+    reader = TableReader(written(tmp_path, LATER), TableFormat())
+    assert reader.total is None
+    assert sum(part.num_rows for part in reader.parts(["id"], [])) == 12
+    assert reader.total == 13, "lines, one of which has the names"

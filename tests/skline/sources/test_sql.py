@@ -15,9 +15,9 @@ import pytest
 from skline.errors import SklineError
 from skline.settings import Settings
 from skline.settings.source import Source, check_source
-from skline.sources import sql
-from skline.sources.locate import local_table
-from skline.stages.ingest import load_source
+from skline.sources.kinds import local_table
+from skline.sources.sql import BATCH_ROWS
+from skline.stages.source_table import load_source
 from tests.fixtures.postgres import Server
 
 ROWS = """
@@ -96,22 +96,22 @@ def test_sqlite_column_gets_the_type_that_fits_all_values(
 def test_sqlite_type_accounts_for_a_different_value_after_many_rows(file: Callable[[str], str]) -> None:
     uri = file('CREATE TABLE t ("a ""b")')
     with closing(sqlite3.connect(uri.removeprefix("sqlite:///"))) as connection, connection:
-        connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (sql.BATCH_ROWS + 10) + [("late",)])
+        connection.executemany("INSERT INTO t VALUES (?)", [(None,)] * (BATCH_ROWS + 10) + [("late",)])
     connection.close()
     assert given(uri, "SELECT * FROM t")['a "b'][-2:] == [None, "late"]
 
 
-def test_long_result_is_written_in_bounded_memory(database: str, tmp_path: Path) -> None:
+def test_long_result_is_written_in_bounded_memory(database: str) -> None:
     import pyarrow as pa
 
     query = "SELECT g AS a, repeat('x', 200) || g AS b FROM generate_series(1, 300000) g"  # 62 MB
     tracemalloc.start()
     before = pa.default_memory_pool().max_memory()
-    sql.write_result(database, query, tmp_path / "t.parquet")
-    assert tracemalloc.get_traced_memory()[1] < 20e6
-    tracemalloc.stop()
-    assert pa.default_memory_pool().max_memory() - before < 60e6
-    assert pq.read_metadata(tmp_path / "t.parquet").num_rows == 300_000
+    with local_table(Source(uri=database, query=query)) as path:
+        assert tracemalloc.get_traced_memory()[1] < 20e6
+        tracemalloc.stop()
+        assert pa.default_memory_pool().max_memory() - before < 60e6
+        assert pq.read_metadata(path).num_rows == 300_000
 
 
 def test_lineage_records_the_query(database: str) -> None:
@@ -223,8 +223,10 @@ def test_accepts_an_address_without_a_secret(uri: str) -> None:
     [
         ("postgresql://host/db", None, "needs a query"),
         ("sqlite:///t.db", " ", "needs a query"),
-        ("data/source/t.csv", "SELECT 1", "source.query is for"),
-        ("mysql://host/db", "SELECT 1", "export the table of another database"),
+        ("data/source/t.csv", "SELECT 1", "source.query is for a database"),
+        ("mysql://host/db", None, "needs a query"),
+        ("vertica+vertica_python://host/db", None, "needs a query"),
+        ("s3://bucket/t.parquet", "SELECT 1", "export the table of another database"),
     ],
 )
 def test_rejects_a_query_without_a_database_and_a_database_without_a_query(

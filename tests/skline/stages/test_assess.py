@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, sync_playwright
@@ -23,7 +25,7 @@ from skline.settings import Settings
 from skline.settings.evaluation import Evaluate, Gates
 from skline.split_rule import PartitionRule, Split
 from skline.stages import assess, evaluate, gate
-from skline.stages.split import describe_parts
+from skline.stages.part_counts import describe_parts
 from skline.stages.train import train
 from skline.tuning.tune import tune
 from tests.fixtures import demo
@@ -32,6 +34,7 @@ from tests.fixtures.sample_project.pipeline import build_pipeline
 SETTINGS = Evaluate(resamples=100, min_segment_rows=100, baseline_rows=1_000, seeds=1, learning_curve=True,
                     crossings=(("carrier", "origin"),))  # fmt: skip
 LIMITS = Gates(linear_margin=0.2, segment_rows=200)
+BATCH_ROWS = 5_000
 COSTS = Costs(latency_ms=1, latency_low_ms=0.9, latency_high_ms=1.1, artifact_mb=2, memory_mb=30)
 
 
@@ -53,9 +56,15 @@ def artifact(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifact:
     return Artifact.open(packaged.folder, packaged.digest)
 
 
+def validated_batches(names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+    rows = demo.validated() if names is None else demo.validated()[list(names)]
+    for start in range(0, len(rows), BATCH_ROWS):
+        yield rows.iloc[start : start + BATCH_ROWS].reset_index(drop=True)
+
+
 def assess_artifact(artifact: Artifact, evaluated: evaluate.Evaluated, limits: Gates = LIMITS) -> Any:
     details = json.loads(json.dumps(evaluated.details))
-    return assess.assess(artifact, demo.validated, evaluated.metrics, details, {}, COSTS, SETTINGS, limits, seed=1)
+    return assess.assess(artifact, validated_batches, evaluated.metrics, details, {}, COSTS, SETTINGS, limits, seed=1)
 
 
 def release(artifact: str, digest: str) -> None:
@@ -180,7 +189,7 @@ def test_gate_admits_only_the_artifact_that_passed(artifact: Artifact, evaluated
     with pytest.raises(SklineError, match="is about artifact"):
         gate.admit(good, "0" * 64)
     bad, _ = assess_artifact(artifact, evaluated, Gates(linear_margin=0.2, floors={"roc_auc": 0.99}))
-    with pytest.raises(SklineError, match=r"No: 1 of \d+ gates failed \(floor roc_auc\)"):
+    with pytest.raises(SklineError, match=r"Must not be released: 1 of \d+ gates failed \(floor roc_auc\)"):
         gate.admit(bad, artifact.digest)
 
 

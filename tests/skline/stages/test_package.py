@@ -10,6 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -25,7 +26,7 @@ from skline.scoring.golden_rows import choose_golden_rows
 from skline.settings import Settings
 from skline.stages import package
 from skline.stages.evaluate import verify_golden_rows
-from skline.stages.split import describe_parts
+from skline.stages.part_counts import describe_parts
 from skline.stages.train import write_fit
 from skline.stages.tune import write_model
 from tests.fixtures import demo
@@ -63,6 +64,17 @@ def test_same_inputs_give_same_bytes(project: Path) -> None:
     assert first.manifest.scoring.path == "plan"
     assert first.manifest.metric_descriptions["roc_auc"].label == "ROC AUC"
     assert first.manifest.engine == stage_digest("train")
+
+
+def test_cuts_that_move_are_stored_as_the_dates_that_they_were(project: Path) -> None:
+    params = yaml.safe_load(paths.PARAMS.read_text())
+    params["split"] |= {"validation_from": "-60d", "test_from": "-30d"}
+    write_text(paths.PARAMS, yaml.safe_dump(params))
+    rule = packaged().manifest.partition
+    assert rule is not None
+    newest = max(demo.parts()[name]["departed_at"].max() for name in ("train", "validation", "test"))
+    assert rule.split.test_from == (newest - pd.Timedelta(days=30)).to_pydatetime()
+    assert rule.split.validation_from == (newest - pd.Timedelta(days=60)).to_pydatetime()
 
 
 def test_rejects_a_plan_with_other_predictions(project: Path) -> None:

@@ -1,5 +1,7 @@
 """Tests of the stage validate: each raw row is accepted, quarantined or unlabelled, and no value is coerced."""
 
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -7,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skline import batches
 from skline.contract.derive import derive
 from skline.contract.table import Table, column
 from skline.errors import SklineError
-from skline.stages.validate import REASONS, Validated, check_quarantine, validate
+from skline.stages.validate import REASONS, Validated, Validator, check_quarantine, validate, validate_batches
 from tests.fixtures.demo import no_failures
 
 
@@ -47,6 +50,52 @@ def table(*rows: dict[str, Any]) -> pd.DataFrame:
 
 def run(*rows: dict[str, Any], unparsed: pd.DataFrame | None = None) -> Validated:
     return validate(table(*rows), no_failures() if unparsed is None else unparsed, Labelled, CONTRACT)
+
+
+def run_on_disk(folder: Path, raw: pd.DataFrame, unparsed: pd.DataFrame) -> Validated:
+    """Validate a table of several batches."""
+    raw.to_parquet(folder / "raw.parquet", index=False)
+    unparsed.to_parquet(folder / "unparsed.parquet", index=False)
+    validator = Validator(Labelled, CONTRACT)
+    divided = list(validate_batches(folder / "raw.parquet", folder / "unparsed.parquet", validator, CONTRACT))
+    assert len(divided) > 1
+    groups = (pd.concat(frames, ignore_index=True) for frames in zip(*divided, strict=True))
+    return Validated(*groups, validator.report())
+
+
+@settings(deadline=None, max_examples=15)
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "n": st.sampled_from([1, 12, None, 1.5]),
+                "c": st.sampled_from(["a", "z"]),
+                "y": st.sampled_from([True, None]),
+                "key": st.sampled_from(["k0", "same", "other"]),
+            },
+        ),
+        min_size=5,
+        max_size=30,
+    ),
+    st.sets(st.integers(0, 4)),
+)
+def test_batches_are_divided_as_the_whole_table(rows: list[dict[str, Any]], unparsed_rows: set[int]) -> None:
+    cells = pd.DataFrame(
+        {"row": sorted(unparsed_rows), "column": "n", "value": "many", "rule": "is no whole number"}
+    ).astype({"row": "int64"})
+    raw = table(*rows)
+    expected = validate(raw, cells, Labelled, CONTRACT)
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(batches, "rows_per_batch", lambda *_: 4)
+        found = run_on_disk(Path(folder), raw, cells)
+    for name in ("accepted", "quarantined", "unlabelled"):
+        pd.testing.assert_frame_equal(
+            getattr(found, name), getattr(expected, name).reset_index(drop=True), check_dtype=name == "accepted"
+        )
+    by_rule = {(rule["column"], rule["rule"]): rule for rule in found.report.pop("broken_rules")}
+    assert by_rule == {(rule["column"], rule["rule"]): rule for rule in expected.report.pop("broken_rules")}
+    assert found.report == expected.report
 
 
 def test_quarantined_row_has_all_its_reasons() -> None:

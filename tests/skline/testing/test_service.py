@@ -22,6 +22,7 @@ from skline.errors import SklineError
 from skline.loading import Model
 from skline.logs.read import read_predictions
 from skline.logs.settings import LogSettings
+from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import LogReader
 from skline.testing import check_predictions, check_rejections, service
 from tests.fixtures import demo
@@ -141,8 +142,9 @@ def test_monitoring_leaves_out_the_predictions_of_the_command(project: Path, pac
         post(client)("/predict", sample_rows(Model(Artifact.open(packaged.folder, packaged.digest)), 1)[0])
     start, end = dt.datetime(2020, 1, 1, tzinfo=dt.UTC), dt.datetime(2100, 1, 1, tzinfo=dt.UTC)
     assert len(read_predictions(log, start, end)) == 21
-    with LogReader(log, demo.contract(), start, end, end) as reader:
-        assert reader.count(start, end) == 1
+    period = Period(start, end)
+    with LogReader(log, demo.contract(), [], end, [period]) as reader:
+        assert reader.count(period) == 1
 
 
 def test_command_without_a_key_names_the_variable(own_service: httpx.Client, project: Path) -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn import metrics as sk
 from sklearn.datasets import load_diabetes, make_friedman1
 from sklearn.dummy import DummyClassifier
@@ -15,10 +17,10 @@ from sklearn.svm import LinearSVC
 from skline.errors import SklineError
 from skline.scoring.reference import score_frame
 from skline.settings.training import Objective
-from skline.tuning.calibration import calibrate
+from skline.tuning.calibration import Method, calibrate
 from skline.tuning.conformal import conformal_interval
-from skline.tuning.threshold import set_threshold
-from skline.tuning.tune import clone_untuned, remove_tuning, threshold_of, tune
+from skline.tuning.threshold import objective_value, set_threshold
+from skline.tuning.tune import clone_untuned, recalibrate, remove_tuning, threshold_of, tune
 from tests.fixtures import demo
 
 RANDOM = np.random.default_rng(5)
@@ -142,3 +144,52 @@ def test_an_interval_needs_enough_rows_for_its_level() -> None:
     errors = np.arange(9.0)
     assert conformal_interval(errors, np.zeros(9), 0.9).half_width == 8.0  # type: ignore[union-attr]
     assert conformal_interval(errors[:8], np.zeros(8), 0.9) is None
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_weights_of_whole_numbers_tune_as_repeated_rows(method: Method) -> None:
+    model, X, truth = overconfident_model(4_000)
+    counts = np.random.default_rng(6).integers(1, 4, len(X))
+    repeated = np.repeat(X, counts, axis=0), np.repeat(truth, counts)
+    objective = Objective(objective="cost", false_positive=1, false_negative=4)
+    weighted = calibrate(model, X, truth, method, 1, counts.astype(np.float64))[0]
+    by_rows = calibrate(model, *repeated, method, 1)[0]
+    np.testing.assert_allclose(weighted.predict_proba(X), by_rows.predict_proba(X), atol=1e-6)
+    predicted = model.predict(X)
+    assert objective_value(
+        truth, predicted, positive=True, objective=objective, weights=counts.astype(np.float64)
+    ) == pytest.approx(objective_value(repeated[1], model.predict(repeated[0]), positive=True, objective=objective))
+
+
+def test_weights_move_calibration_and_threshold_to_the_rows_that_count() -> None:
+    model, X, truth = overconfident_model(8_000)
+    weights = np.where(truth, 3.0, 1.0)
+    plain, weighted = (calibrate(model, X, truth, "sigmoid", 1, each)[0] for each in (None, weights))
+    assert weighted.predict_proba(X)[:, 1].mean() > plain.predict_proba(X)[:, 1].mean() + 0.1
+    assert calibrate(model, X, truth, "auto", 1, weights)[1].method != "off"
+    objective = Objective(objective="fbeta", beta=1)
+    low, high = (set_threshold(model, X, truth, True, objective, each)[1].value for each in (weights, 1 / weights))
+    assert low < high
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=40), st.floats(0.05, 0.95))
+def test_interval_by_equal_weights_is_that_without_weights(errors: list[float], level: float) -> None:
+    truth = np.array(errors)
+    plain, weighted = (
+        conformal_interval(truth, np.zeros(len(truth)), level, each) for each in (None, np.full(len(truth), 0.5))
+    )
+    assert (plain is None) == (weighted is None)
+    if plain is not None and weighted is not None:
+        assert weighted.half_width == pytest.approx(plain.half_width)
+
+
+def test_recalibration_keeps_the_fit_and_follows_recent_rows() -> None:
+    rows, contract = demo.parts()["validation"], demo.contract()
+    tuned, _ = tune(demo.pipeline(), rows, contract, method="sigmoid", threshold=0.3, level=0.9, seed=1)
+    recent = rows.assign(late=rows["late"] | (np.arange(len(rows)) % 3 == 0))
+    again, record = recalibrate(tuned, recent, contract, method="sigmoid", threshold=0.4, level=0.9, seed=1)
+    assert remove_tuning(again)[-1] is remove_tuning(tuned)[-1]
+    mean = again.predict_proba(recent[contract.input_names])[:, 1].mean()
+    assert mean == pytest.approx(recent["late"].mean(), abs=0.02)
+    assert record.threshold is not None
+    assert record.threshold.value == 0.4

@@ -79,14 +79,13 @@ def _sections(contents: list[tuple[str, list[str]]]) -> Iterator[str]:
 
 
 def _banner(verdict: Verdict) -> str:
-    conclusion, _, rest = verdict.summary().partition(": ")
+    head, _, rest = verdict.summary().partition(": ")
     kind = "verdict" if verdict.passed else "verdict no"
-    head = "May be released" if verdict.passed else "Must not be released"
     warnings = "".join(
         f'<li class="warning"><span class="tag">warning</span><span>{escape(warning)}.</span></li>'
         for warning in verdict.warnings
     )
-    banner = f'<div class="{kind}"><p><strong>{head}</strong> {escape(conclusion)}: {escape(rest)}</p></div>'
+    banner = f'<div class="{kind}"><p><strong>{escape(head)}</strong> {escape(rest[:1].upper() + rest[1:])}</p></div>'
     return banner + (f'<ul class="gates warnings">{warnings}</ul>' if warnings else "")
 
 

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from skline.artifact import Artifact
+from skline.counting import counted
 from skline.evaluation.champion import Comparison
 from skline.evaluation.metrics import label_of
 from skline.release.verdict import Verdict
@@ -64,7 +65,7 @@ def segments(details: Mapping[str, Any], overall: float | None) -> list[str]:
         rows = []
         for each in entries:
             low, high = each["intervals"].get(metric) or (None, None)
-            note = f"{each['rows']:,} rows"
+            note = counted(each["rows"], "row")
             rows.append((each["rows"], IntervalRow(each["value"], each[metric], low, high,
                                                    format_number(each[metric]), note)))  # fmt: skip
         largest = [row for _, row in sorted(rows, key=lambda row: -row[0])[:MAX_OPEN_SEGMENTS]]
@@ -144,7 +145,7 @@ def refits(details: Mapping[str, Any]) -> list[str]:
         )
     if curve := details.get("learning_curve"):
         rows = [
-            IntervalRow(f"{each['rows']:,} rows", each["value"], None, None, format_number(each["value"]))
+            IntervalRow(counted(each["rows"], "row"), each["value"], None, None, format_number(each["value"]))
             for each in curve
         ]
         title = f"{label_of(details['metric'])} when fitted on fewer rows"

@@ -22,6 +22,9 @@ import pandas as pd
 
 #: Source columns that `prepare` needs in addition to the contract's, with their types.
 READS: dict[str, type] = {{}}
+#: Each row that `prepare` returns depends on that row alone, so that it may get the table in batches of rows. Set this
+#: to False if it ever looks at other rows (a mean, a rank, the row before): it then gets the whole table at once.
+ROW_WISE = True
 
 
 def prepare(source: pd.DataFrame) -> pd.DataFrame:
@@ -39,6 +42,8 @@ def prepare(source: pd.DataFrame) -> pd.DataFrame:
     """
     return {expression}
 '''
+MOVING_CUTS = "the cuts are times before the newest row, so that later rows are trained on when newer ones have come"
+FIXED_CUTS = "quote the dates: DVC does not support YAML dates"
 PARAMS = """# The settings of this project; docs/configuration.md of skline documents all of them.
 project:
   name: {name}
@@ -67,6 +72,10 @@ register:
 """
 
 
+#: Settings that dvc.yaml tracks, with their defaults: DVC knows none.
+UNLIMITED: dict[str, Any] = {"rows": None, "memory": None, "take": "random"}
+
+
 def render_source(event_time: str | None, time: str | None) -> str:
     """Return the text of src/model/source.py, which copies the column `time` to `event_time` if both are named."""
     if event_time is None or time is None:
@@ -84,9 +93,10 @@ def render_params(
     gates: Mapping[str, Any],
     test_rows: int,
     task: Task,
+    retrain: Mapping[str, Any] | None = None,
 ) -> str:
     """Return the text of params.yaml; it names every section, because DVC requires those that dvc.yaml tracks."""
-    train: dict[str, Any] = {"seed": 17, "params": {}, "search": {}}
+    train: dict[str, Any] = {"seed": 17, "params": {}, "search": {}, "weights": {}} | UNLIMITED
     if task == "binary":  # other tasks have no threshold
         train["threshold"] = 0.5
     evaluate = {"min_segment_rows": max(20, min(200, test_rows // 10))}
@@ -99,6 +109,9 @@ def render_params(
         evaluate=yaml_section(evaluate),
     )
     text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{_render_gates(gates)}\n"
+    if retrain:
+        why = "alarms, and a largest age: replays of tables in time support both"
+        text += f"\nretrain:  # {why}\n{yaml_section(retrain)}\n"
     sections = [field.alias or name for name, field in Settings.model_fields.items()]
     return SCHEMA_COMMENT + text + "".join(f"\n{name}: {{}}\n" for name in sections if f"\n{name}:" not in text)
 
@@ -119,10 +132,12 @@ def _gate_lines(section: SettingsSection, indent: str) -> Iterator[str]:
 
 
 def yaml_section(values: Mapping[str, Any]) -> str:
-    """Render the keys and values of a section; a comment says that dates need quotes."""
+    """Render the keys and values of a section; a comment says what the cuts of a split by time are."""
     lines = []
     for key, value in values.items():
-        note = "  # quote the dates: DVC does not support YAML dates" if value == "time" and key == "kind" else ""
+        note = ""
+        if key == "kind" and value == "time":
+            note = f"  # {MOVING_CUTS if str(values.get('test_from')).startswith('-') else FIXED_CUTS}"
         lines.append(f"  {key}: {yaml_scalar(value)}{note}")
     return "\n".join(lines)
 
@@ -145,10 +160,8 @@ def yaml_scalar(value: Any) -> str:
 
     if isinstance(value, tuple | list):
         return f"[{', '.join(yaml_scalar(item) for item in value)}]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
     if not isinstance(value, str):
-        return repr(value)
+        return json.dumps(value, ensure_ascii=False)
     if "\n" in value:
         return yaml_block(value)
     if re.fullmatch(r"[A-Za-z0-9][\w ./-]*", value) and value == value.strip() and yaml.safe_load(value) == value:

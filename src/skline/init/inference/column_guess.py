@@ -1,6 +1,7 @@
 """What `skline init` infers about a column, and why."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal
 
 import pandas as pd
@@ -53,6 +54,11 @@ class ColumnGuess:
     def nullable(self) -> bool:
         """Whether any cell is missing."""
         return bool(self.values.isna().any())
+
+    @cached_property
+    def n_distinct(self) -> int:
+        """The number of distinct values; a conversion of the numbers to another dtype does not change it."""
+        return int(self.values.nunique())
 
     def assign_role(self, role: GuessedRole, reason: str) -> None:
         """Set the role of a column that is not an input."""

@@ -1,6 +1,8 @@
 """Infer the format in which all dates of a column are written."""
 
+import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -30,6 +32,16 @@ TIME_OF_DAY = r"[T ,:]+\d{1,2}:\d\d.*$"
 MIDNIGHT = r"[T ]0?0:00(:00(\.0+)?)?$"
 #: A text that may be a date: at least two groups of digits, or one and the name of a month.
 LIKELY_DATE = r"^(\d{1,4}\D{1,2}(\d{1,2}|[A-Za-z]{3,9})\D.*|[A-Za-z]{3,9},? \d.*)$"
+#: What a directive of a format can read, or more.
+SHAPES = {
+    "%d": r"\W?\p{Nd}{1,2}", "%m": r"\p{Nd}{1,2}", "%Y": r"\p{Nd}{4}", "%y": r"\p{Nd}{2}", "%H": r"\p{Nd}{1,2}",
+    "%I": r"\p{Nd}{1,2}", "%M": r"\p{Nd}{1,2}", "%S": r"\p{Nd}{1,2}", "%f": r"\p{Nd}{1,9}", "%b": ".+", "%B": ".+",
+    "%a": ".+", "%p": ".*", "%z": ".*",
+}  # fmt: skip
+#: pandas reads formats that begin with the year by other rules: only the first digit is certain.
+YEAR_FIRST_SHAPE = r"\W*\p{Nd}.*"
+#: Words that pandas reads in any format.
+WORDS_OF_NOW = "now|today"
 #: A format has to read this share of the most frequent texts of a column, before it is tried on all of them.
 FIRST_TEXTS, MIN_FIRST_SHARE = 20, 0.8
 
@@ -60,12 +72,15 @@ def infer_date_format(profile: Profile, in_order: Sequence[str]) -> DateFormat |
     likely = profile.matching(LIKELY_DATE)
     if not profile.are_nearly_all(likely):
         return None
-    fitting = {form: read for form in DATE_FORMATS if (read := _read(profile, form)) is not None}
+    first = _most_frequent(profile)
+    fitting = _read_any(profile, first, DATE_FORMATS)
     kind: Kind = "date"
     if not fitting:
         zones = ("%z", " %z") if profile.matching(r"[+-]\d\d:?\d\d$").any() else ("",)
-        forms = [f"{day}{time}{zone}" for day in DATE_FORMATS for time in TIME_FORMATS for zone in zones]
-        fitting = {form: read for form in forms if (read := _read(profile, form)) is not None}
+        days = [form for form in DATE_FORMATS if _may_read(first, form, more=True).mean() > MIN_FIRST_SHARE]
+        fitting = _read_any(
+            profile, first, [f"{day}{time}{zone}" for day in days for time in TIME_FORMATS for zone in zones]
+        )
         kind = "datetime"
     if not fitting:
         return _iso_format(profile, day, iso & ~day) if profile.are_nearly_all(iso) else None
@@ -84,19 +99,28 @@ def _iso_format(profile: Profile, day: Flags, moment: Flags) -> DateFormat:
     if not moment.any() or (profile.are_nearly_all(day) and not day.all()):
         return DateFormat("date", None, "dates, YYYY-MM-DD", day)
     if moments.matching(MIDNIGHT).all() and not day.any():
-        form = next((form for time in TIME_FORMATS if _read(profile, form := f"%Y-%m-%d{time}") is not None), None)
-        if form is not None:
-            return DateFormat("date", form, "dates whose time is always midnight", moment)
+        fitting = _read_any(profile, _most_frequent(profile), [f"%Y-%m-%d{time}" for time in TIME_FORMATS])
+        if fitting:
+            return DateFormat("date", next(iter(fitting)), "dates whose time is always midnight", moment)
     return DateFormat("datetime", None, "datetimes, ISO 8601", day | moment)
 
 
-def _read(profile: Profile, form: str) -> Flags | None:
-    """Return the texts that are dates of this format, between the years 1850 and 2150; None unless nearly all are."""
-    first = pc.array_sort_indices(pa.array(profile.counts), order="descending")[:FIRST_TEXTS]
-    if not _fits(profile.texts.take(first), form).mean() > MIN_FIRST_SHARE:
-        return None  # most formats fail on the first few
-    read = _fits(profile.texts, form)
-    return read if profile.are_nearly_all(read) else None
+def _most_frequent(profile: Profile) -> pa.Array:
+    """Return the most frequent texts, on which most formats fail."""
+    order = pc.array_sort_indices(pa.array(profile.counts), order="descending")
+    return profile.texts.take(order[:FIRST_TEXTS])
+
+
+def _read_any(profile: Profile, first: pa.Array, forms: Sequence[str]) -> dict[str, Flags]:
+    """Return the formats of nearly all texts, and the texts that are dates of each, between the years 1850 and 2150."""
+    fitting = {}
+    for form in forms:
+        if not _fits(first, form).mean() > MIN_FIRST_SHARE:
+            continue
+        read = _fits(profile.texts, form)
+        if profile.are_nearly_all(read):
+            fitting[form] = read
+    return fitting
 
 
 def mixed_formats(profile: Profile) -> dict[tuple[str, bool], Flags]:
@@ -114,9 +138,29 @@ def mixed_formats(profile: Profile) -> dict[tuple[str, bool], Flags]:
 
 def _fits(texts: pa.Array, form: str) -> Flags:
     """Return which texts are dates of this format."""
-    stamps = pd.to_datetime(pd.Series(texts.to_pylist(), dtype="str"), format=form, errors="coerce", utc="%z" in form)
-    fits: Flags = stamps.dt.year.between(1850, 2150).to_numpy()
+    fits = _may_read(texts, form)
+    if fits.any():
+        likely = texts.filter(pa.array(fits)).to_pylist()
+        stamps = pd.to_datetime(pd.Series(likely, dtype="str"), format=form, errors="coerce", utc="%z" in form)
+        fits[fits] = stamps.dt.year.between(1850, 2150).to_numpy()
     return fits
+
+
+def _may_read(texts: pa.Array, form: str, *, more: bool = False) -> Flags:
+    """Return which texts have the shape of a format; with `more`, other signs may follow. pandas reads no others."""
+    flags: Flags = pc.match_substring_regex(texts, _shape(form, more=more)).to_numpy(zero_copy_only=False)
+    return flags.copy()
+
+
+@lru_cache(maxsize=1024)
+def _shape(form: str, *, more: bool) -> str:
+    """Return a regular expression of RE2 that matches every text of a format, and others."""
+    if form.startswith("%Y"):
+        shape = YEAR_FIRST_SHAPE
+    else:
+        parts = re.findall("%.|.", form)
+        shape = "".join(SHAPES.get(part) or (r"\W+" if part == " " else re.escape(part)) for part in parts)
+    return f"(?is)^(?:{shape}{'.*' if more else ''}|{WORDS_OF_NOW})$"
 
 
 def _day_or_month(fitting: list[str], in_order: Sequence[str]) -> tuple[str, str | None]:

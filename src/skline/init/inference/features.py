@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from skline.counting import counted
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.names import name_tokens
 
@@ -16,6 +17,8 @@ MIN_CATEGORY_ROWS = 5
 #: A column with more distinct values is in the feature group "many_categories".
 MAX_CATEGORIES = 40
 #: Columns that a remark names.
+#: Distinct numbers that a column needs, so that one of them can be told from the others.
+MIN_STAND_IN_OTHERS = 10
 MAX_NAMED = 5
 CODE_WORDS = {
     "code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district",
@@ -80,14 +83,14 @@ def _describe_number(guess: ColumnGuess) -> None:
     """Tell codes from amounts, and set the natural bounds of amounts."""
     values = guess.values.dropna()
     name = name_tokens(guess.name)
-    distinct = values.nunique()
+    distinct = guess.n_distinct
     if guess.kind == "integer" and name & CODE_WORDS and 2 < distinct <= max(len(values) / 10, 3):
         guess.reasons.append(f"a code: {distinct} distinct numbers, and its name says so")
         guess.doubts.append(CODES_DOUBT)
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
         guess.choices = closed_set(values, len(guess.values))
         return
-    if guess.kind == "integer" and _are_spread_codes(values):
+    if guess.kind == "integer" and 3 <= distinct <= MAX_CATEGORIES and _are_spread_codes(values):
         guess.reasons.append(f"a code: only {distinct} distinct numbers, far apart and of the same length")
         guess.doubts.append(CODES_DOUBT)
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
@@ -133,19 +136,51 @@ def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
     return [remark]
 
 
+def stand_in_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
+    """Name the inputs of numbers with a value that may stand for missing, and how to declare it."""
+    remarks = []
+    for guess in guesses:
+        if guess.role != "input" or guess.kind not in ("integer", "number"):
+            continue
+        if (number := find_stand_in(guess.values)) is not None:
+            rows, others = int((guess.values == number).sum()), guess.values[guess.values != number]
+            remarks.append(
+                f"{guess.name!r} is {number:g} in {counted(rows, 'row')}, {others.min():g} to {others.max():g} in all "
+                "others; "
+                f'if it stands for missing, write `missing=["{number:g}"]` in its column of src/model/contract.py'
+            )
+    return remarks
+
+
+def find_stand_in(values: pd.Series) -> float | None:
+    """Return a repeated extreme number that may stand for missing, such as -999; None if there is none.
+
+    It is farther from the next number than all others are from one another, and in at least ten rows and 0.5 % of them.
+    """
+    filled, least = values.dropna().to_numpy(dtype=np.float64), max(10, 0.005 * len(values))
+    for number in (filled.min(), filled.max()) if len(filled) else ():
+        others = filled[filled != number]
+        if not len(others) or len(filled) - len(others) < least:
+            continue
+        low, high = others.min(), others.max()
+        if min(abs(low - number), abs(high - number)) > high - low:
+            return float(number) if values.nunique() >= MIN_STAND_IN_OTHERS else None
+    return None
+
+
 def _may_have_fractions(guess: ColumnGuess) -> bool:
     """Whether an input of whole numbers is likely a measurement: by its name, or by its many distinct values."""
     if guess.kind != "integer" or guess.feature_group is not None or guess.notation is not None or guess.doubts:
         return False
     if name_tokens(guess.name) & COUNT_WORDS:
         return False
-    return is_measurement(guess.name) or guess.values.nunique() > MAX_COUNTED
+    return is_measurement(guess.name) or guess.n_distinct > MAX_COUNTED
 
 
 def _are_spread_codes(values: pd.Series) -> bool:
-    """Whether the values are few recurring whole numbers of the same length, three digits or more, with wide gaps."""
+    """Whether few whole numbers recur and have the same length, three digits or more, with wide gaps."""
     counts = values.value_counts()
-    if not 3 <= len(counts) <= MAX_CATEGORIES or counts.min() < MIN_CATEGORY_ROWS or values.min() < 100:
+    if counts.min() < MIN_CATEGORY_ROWS or values.min() < 100:
         return False
     seen = np.sort(counts.index.to_numpy(dtype=np.float64))
     if len({len(str(int(value))) for value in seen}) != 1 or (seen[0] >= 1900 and seen[-1] <= 2100):
@@ -158,18 +193,13 @@ def _are_spread_codes(values: pd.Series) -> bool:
 
 def _describe_text(guess: ColumnGuess) -> None:
     """Tell free text, many categories and few categories apart, and close a set that is complete."""
-    values = guess.values.dropna()
-    distinct = values.nunique()
-    sample = values.head(5000)
-    words = sample.str.count(r"\S+")
-    if (
-        distinct > min(MAX_CATEGORIES, len(values) / 4)
-        and words.mean() >= 3
-        and (distinct > 0.5 * len(values) or words.mean() >= 6)
-    ):
-        guess.feature_group = "text"
-        guess.reasons.append(f"free text of {words.mean():.0f} words on average")
-        return
+    values, distinct = guess.values.dropna(), guess.n_distinct
+    if distinct > min(MAX_CATEGORIES, len(values) / 4):
+        words = values.head(5000).str.count(r"\S+").mean()
+        if words >= 3 and (distinct > 0.5 * len(values) or words >= 6):
+            guess.feature_group = "text"
+            guess.reasons.append(f"free text of {words:.0f} words on average")
+            return
     if distinct > MAX_CATEGORIES:
         guess.feature_group = "many_categories"
         guess.reasons.append(f"many categories ({distinct:,})")
@@ -179,7 +209,7 @@ def _describe_text(guess: ColumnGuess) -> None:
             )
         return
     guess.choices = closed_set(values, len(guess.values))
-    openness = "a closed set" if guess.choices else "an open set"
+    openness = "a closed set: requests with another are rejected (422)" if guess.choices else "an open set"
     guess.reasons.append(f"{distinct} categories, {openness}")
 
 

@@ -14,6 +14,7 @@ from sklearn.metrics import cohen_kappa_score, r2_score
 from sklearn.model_selection import KFold, StratifiedKFold
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
+from skline.counting import counted
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.pairs import ColumnPair, class_pairs, number_pairs
 from skline.init.inference.sums import find_sum
@@ -268,7 +269,8 @@ def _filled_for_one_value(
                 leaks.append(
                     Leak(
                         (guess.name,),
-                        f"{word} in {state.sum():,} rows, of which {share:.1%} have {target.name!r} = {label}",
+                        f"{word} in {counted(int(state.sum()), 'row')}, of which {share:.1%} have {target.name!r} = "
+                        f"{label}",
                     )
                 )
                 break

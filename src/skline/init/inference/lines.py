@@ -12,7 +12,7 @@ from skline.sources.tables import opened_text
 
 
 def lines_of_rows(path: Path, source: Source, rows: Sequence[int]) -> dict[int, str]:
-    """Return "line 78" for some rows of a text file, "row 77" for those of any other source.
+    """Return "line 78" for some rows of a text file, "row 76 (counted from 0)" for those of any other source.
 
     Parameters
     ----------
@@ -21,7 +21,7 @@ def lines_of_rows(path: Path, source: Source, rows: Sequence[int]) -> dict[int, 
     rows : sequence of int
         Positions of rows, from 0.
     """
-    places = {row: f"row {row + 1:,}" for row in rows}
+    places = {row: f"row {row:,} (counted from 0)" for row in rows}
     if not places or source.query is not None or file_format(path, source) != "text":
         return places
     with opened_text(path, source) as text:

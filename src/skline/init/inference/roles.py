@@ -19,6 +19,8 @@ MAX_P_VALUE = 1e-8
 MAX_MISSING_TIMES = 0.005
 #: A date with fewer distinct values is no time of the rows.
 MIN_TIMES = 20
+#: In a column of ids, a larger share of the values is distinct.
+MIN_ID_SHARE = 0.98
 #: Words for entities that several rows may be about.
 ENTITY_WORDS = {
     "patient", "customer", "user", "subject", "client", "household", "person", "member", "account", "device",
@@ -35,13 +37,13 @@ OTHER_DATE_WORDS = {
 }  # fmt: skip
 
 
-def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess) -> None:
-    """Exclude columns that are empty, constant, or equal to an earlier column."""
+def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess, time: ColumnGuess | None = None) -> None:
+    """Exclude columns that are empty, constant, or equal to an earlier column; of equal ones `time` is kept."""
     seen: dict[tuple[str, int], list[ColumnGuess]] = {}
-    for guess in guesses:
+    for guess in sorted(guesses, key=lambda each: each is not time):
         if guess.role != "input":
             continue
-        distinct = guess.values.nunique()
+        distinct = guess.n_distinct
         if distinct == 0:
             guess.assign_role("excluded", "empty in every row")
         elif distinct == 1 and not guess.nullable:
@@ -88,6 +90,20 @@ def assign_ids(guesses: list[ColumnGuess], requested: str | None, repeated: froz
             chosen = True
         else:
             guess.assign_role("excluded", f"{reason}; a model cannot learn from it")
+            copies = 0 if unique or guess.nullable or chosen else count_copies(guesses, guess)
+            if copies:
+                what = "row is an exact copy" if copies == 1 else "rows are exact copies"
+                guess.doubts.append(
+                    f"would be the id, but {copies:,} {what} of another row; remove the copies from the table and run "
+                    "init again, so that a row and its copy are not in two parts of the split"
+                )
+
+
+def count_copies(guesses: list[ColumnGuess], key: ColumnGuess) -> int:
+    """Return the number of rows that equal an earlier one in all columns, if `key` repeats in no others; or 0."""
+    rows = pd.DataFrame({index: guess.values.to_numpy() for index, guess in enumerate(guesses)})
+    is_copy = rows.duplicated().to_numpy()
+    return 0 if key.values[~is_copy].duplicated().any() else int(is_copy.sum())
 
 
 def is_id_name(name: str) -> bool:
@@ -105,7 +121,7 @@ def id_reason(guess: ColumnGuess) -> str | None:
     values = guess.values.dropna()
     if guess.kind not in ("integer", "string") or len(values) < 20:
         return None
-    share = values.nunique() / len(values)
+    share = guess.n_distinct / len(values)
     named = is_id_name(guess.name)
     if guess.kind == "integer":
         steps = np.diff(values.to_numpy(dtype=np.float64))
@@ -115,12 +131,16 @@ def id_reason(guess: ColumnGuess) -> str | None:
             return "numbers the rows"
         if share == 1 and (named or span == len(values)):
             return "a different number in every row" + (", and named like an id" if named else "")
-        return "a different number in almost every row, and named like an id" if named and share > 0.98 else None
+        return (
+            "a different number in almost every row, and named like an id" if named and share > MIN_ID_SHARE else None
+        )
     return _text_id_reason(values, share, named=named)
 
 
 def _text_id_reason(values: pd.Series, share: float, *, named: bool) -> str | None:
     """Return why texts are ids: all different, and codes rather than words."""
+    if share <= MIN_ID_SHARE:
+        return None
     sample = values.head(2000)
     lengths = sample.str.len()
     words = sample.str.contains(r"\s", regex=True).mean() >= 0.05
@@ -128,9 +148,7 @@ def _text_id_reason(values: pd.Series, share: float, *, named: bool) -> str | No
     alike = lengths.nunique() <= 4 or sample.str.contains("@").all() or lengths.min() >= 8
     if share == 1 and ((named and not words) or (coded and alike)):
         return "a different code in every row"
-    return (
-        "a different code in almost every row, and named like an id" if share > 0.98 and named and not words else None
-    )
+    return "a different code in almost every row, and named like an id" if named and not words else None
 
 
 def is_complete(time: ColumnGuess) -> bool:
@@ -149,7 +167,7 @@ def find_group(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess
             continue
         name = name_tokens(guess.name)
         keyed = is_id_name(guess.name)
-        distinct, rows = guess.values.nunique(), len(guess.values)
+        distinct, rows = guess.n_distinct, len(guess.values)
         many = distinct >= 10 and 1.5 <= rows / distinct <= max(rows / 10, 2)
         is_entity = bool(name & ENTITY_WORDS) or any(guess.name.lower().startswith(word) for word in ENTITY_WORDS)
         alike = None if not (keyed and many) or is_entity or not name <= ID_WORDS else _alike_within(guess, guesses)
@@ -199,18 +217,28 @@ def find_time(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess 
             guess.doubts.append("the rows are sorted by it, so the split is by time: the test part has the latest rows")
             return guess
     named = [g for g in dates if name_tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
-    if len(named) == 1 and named[0].values.nunique() >= MIN_TIMES:
+    if len(named) == 1 and named[0].n_distinct >= MIN_TIMES:
         named[0].doubts.append(
-            "the only date, so the split is by time: the test part has the latest rows; is it the time of the row?"
+            f"{_why_time(named[0], guesses)}, so the split is by time: the test part has the latest rows"
         )
         return named[0]
     return None
 
 
+def _why_time(chosen: ColumnGuess, guesses: list[ColumnGuess]) -> str:
+    """Say why a date is taken for the time of the row, and how another one is."""
+    others = [each.name for each in guesses if each.kind in ("date", "datetime") and each is not chosen]
+    if not others:
+        return "taken for the time of the row, because it is the only date"
+    return (
+        f"taken for the time of the row because of its name, and not {', '.join(others)} (--time NAME chooses another)"
+    )
+
+
 def doubt_random_split(guesses: list[ColumnGuess]) -> None:
     """Say of every input that may be the time of the row that the split is not by it, and how it would be."""
     for guess in guesses:
-        if _may_be_time(guess) and guess.values.nunique() >= MIN_TIMES:
+        if _may_be_time(guess) and guess.n_distinct >= MIN_TIMES:
             guess.doubts.append(
                 f"a {guess.kind}, but the split is random; if it is the time of the row, --time {guess.name!r} splits "
                 "by it"

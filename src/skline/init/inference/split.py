@@ -1,12 +1,14 @@
 """Choose a split in which every part has enough rows of every class to train or evaluate on."""
 
-import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from skline.contract.spec import Contract
+from skline.counting import counted
 from skline.errors import SklineError
 from skline.partition import assign_parts, is_part
 from skline.split_rule import Split
@@ -15,10 +17,21 @@ from skline.stages.split import split
 #: Shares of the validation and the test part, in the order in which they are tried.
 SHARES = [(0.15, 0.2), (0.2, 0.2), (0.2, 0.25), (0.25, 0.25)]
 SEEDS = range(17, 47)
+#: With one test row of a class, 37 % of bootstrap resamples have none, and its metrics no interval; with two, 14 %.
+MIN_PART_CLASS_ROWS = 2
 RANDOM_INSTEAD = (
     "no split by {} has every class in every part, so the split is random; the metrics will be too optimistic"
 )
-
+FIXED_CUTS = (
+    "the validation and the test part begin at fixed times, because no number of whole days or hours before the newest "
+    "row divides this table: rows that come later are all in the test part, and no training learns from them. When the "
+    "table spans more time, count back from its newest row, such as 28 and 14 days: split.validation_from: -28d and "
+    "split.test_from: -14d"
+)
+#: Share of a part by which its number of rows may differ from the share that is tried, for cuts in round units.
+SIZE_TOLERANCE = 0.25
+#: The largest number of days or hours of a cut.
+MAX_NUMBER = 99_999
 GROUP_BEFORE_TIME = (
     "the split is by group and not by time: later rows of a group in the training part are easier to predict than rows "
     "of a new group; if the model will predict later rows of known groups, omit --group"
@@ -50,11 +63,10 @@ def choose_split(
         doubt = RANDOM_INSTEAD.format("group")
     elif by_time:
         for validation, test in SHARES:
-            boundaries = _time_boundaries(rows[contract.by_role("time").name], validation, test)
-            if boundaries is not None:
-                settings = {"kind": "time", "validation_from": boundaries[0], "test_from": boundaries[1]}
+            for cuts in time_cuts(rows[contract.by_role("time").name], validation, test):
+                settings = {"kind": "time", "validation_from": cuts[0], "test_from": cuts[1]}
                 if _is_valid(rows, contract, settings):
-                    return settings, "the test part has the latest rows", None
+                    return settings, _latest_rows(cuts[1]), None if cuts[1].startswith("-") else FIXED_CUTS
         doubt = RANDOM_INSTEAD.format("time")
     if (settings := _first_valid("random", rows, contract)) is not None:
         return settings, "each row's part follows from a hash of the row", doubt
@@ -63,15 +75,28 @@ def choose_split(
     raise AssertionError(settings)
 
 
+def _latest_rows(cut: str) -> str:
+    """Say which rows the test part has, by `split.test_from`."""
+    if cut.startswith("-"):
+        return f"the test part has the rows of the last {in_words(cut)}"
+    return f"the test part has the latest rows, from {cut} on"
+
+
+def in_words(cut: str) -> str:
+    """Return the time before the newest row that a moving cut names: "-28d" is "28 days"."""
+    number, unit = int(cut[1:-1]), {"d": "day", "h": "hour"}[cut[-1]]
+    return counted(number, unit)
+
+
 def _first_valid(kind: str, rows: pd.DataFrame, contract: Contract) -> dict[str, Any] | None:
-    """Return the first settings that the stage split accepts; those whose shares come out as set are preferred."""
+    """Return the first settings that the stage split accepts; those with good shares and classes are preferred."""
     accepted = None
     for seed in SEEDS:
         for validation, test in SHARES:
             settings = {"kind": kind, "validation": validation, "test": test} | ({"seed": seed} if seed != 17 else {})
             if not _is_valid(rows, contract, settings):
                 continue
-            if _has_its_shares(rows, contract, settings):
+            if _has_its_shares(rows, contract, settings) and _has_its_classes(rows, contract, settings):
                 return settings
             accepted = accepted or settings
     return accepted
@@ -98,15 +123,44 @@ def _has_its_shares(rows: pd.DataFrame, contract: Contract, settings: dict[str, 
     return all(settings[name] / 2 <= share <= settings[name] * 2 for name, share in shares.items())
 
 
-def _time_boundaries(times: pd.Series, validation: float, test: float) -> tuple[str, str] | None:
-    """Return the first dates of the validation and the test part by the shares of rows; None if they coincide."""
+def _has_its_classes(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> bool:
+    """Whether validation and test have `MIN_PART_CLASS_ROWS` rows of every class; true of a regression."""
+    if contract.classes is None:
+        return True
+    part = assign_parts(rows, contract, Split.model_validate(settings))
+    target = rows[contract.target.name]
+    return all(
+        (target[is_part(part, name)] == value).sum() >= MIN_PART_CLASS_ROWS
+        for name in ("validation", "test")
+        for value in contract.classes
+    )
+
+
+def time_cuts(times: pd.Series, validation: float, test: float) -> Iterator[tuple[str, str]]:
+    """Yield the first times of the validation and the test part by the shares of rows, the best choice first.
+
+    These are whole days before the newest row, then hours, if the parts then have about their shares, and last the
+    dates or times that divide the rows by the shares. Nothing is yielded if the parts cannot be told apart.
+    """
     ordered = np.sort(times.to_numpy(dtype="datetime64[us]"))
     positions = [min(int(len(ordered) * share), len(ordered) - 1) for share in (1 - validation - test, 1 - test)]
-    stamps = [pd.Timestamp(ordered[position]).to_pydatetime() for position in positions]
-    days = [stamp.date() for stamp in stamps]
-    first: dt.date = pd.Timestamp(ordered[0]).date()
-    if first < days[0] < days[1]:
-        return days[0].isoformat(), days[1].isoformat()
-    if stamps[0] < stamps[1]:
-        return stamps[0].isoformat(), stamps[1].isoformat()
-    return None
+    stamps = ordered[positions]
+    if stamps[0] == stamps[1]:
+        return
+    expected = _sizes(ordered, stamps)
+    for unit, name in ((np.timedelta64(1, "D"), "d"), (np.timedelta64(1, "h"), "h")):
+        numbers = [max(1, round((ordered[-1] - stamp) / unit)) for stamp in stamps]
+        sizes = _sizes(ordered, np.array([ordered[-1] - number * unit for number in numbers]))
+        if numbers[0] <= MAX_NUMBER and np.all(np.abs(sizes - expected) <= SIZE_TOLERANCE * expected):
+            yield f"-{numbers[0]}{name}", f"-{numbers[1]}{name}"
+    moments = [pd.Timestamp(stamp).to_pydatetime() for stamp in stamps]
+    days = [moment.date() for moment in moments]
+    if pd.Timestamp(ordered[0]).date() < days[0] < days[1]:
+        yield days[0].isoformat(), days[1].isoformat()
+    else:
+        yield moments[0].isoformat(), moments[1].isoformat()
+
+
+def _sizes(ordered: npt.NDArray[np.datetime64], cuts: npt.NDArray[np.datetime64]) -> npt.NDArray[np.int64]:
+    """Return the numbers of rows of training, validation and test part; a row at a cut belongs to the later part."""
+    return np.diff([0, *np.searchsorted(ordered, cuts), len(ordered)])

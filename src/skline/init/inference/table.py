@@ -50,11 +50,14 @@ class InspectedTable(NamedTuple):
     remarks: list[str]
 
 
-def inspect_table(path: Path, uri: str, given: dict[str, Any], query: str | None = None) -> InspectedTable:
-    """Read the file at `path`, the local copy of `uri`, or of the result of `query` there.
+def inspect_table(path: Path, address: dict[str, Any], given: dict[str, Any]) -> InspectedTable:
+    """Read the file at `path`, the local copy of the table.
 
     Parameters
     ----------
+    path : Path
+    address : dict
+        Settings of the section `source` that say where the table is.
     given : dict
         Settings of the section `source` that are not detected.
 
@@ -64,7 +67,7 @@ def inspect_table(path: Path, uri: str, given: dict[str, Any], query: str | None
         If it cannot be read, has no rows, lines with different numbers of cells, or two columns of the same name.
     """
     dialect = detect_dialect(path, given)
-    settings = {"uri": uri} | ({} if query is None else {"query": query}) | dialect.source
+    settings = address | dialect.source
     cells, remarks = _read(path, settings)
     source = Source.model_validate(settings)
     layout = _layout(path, source)

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple, get_args
 
 import pandas as pd
 
+from skline.contract import rare_classes
 from skline.contract.spec import Contract, Task, class_name
 from skline.errors import SklineError
 from skline.init.inference.column_guess import ColumnGuess
@@ -77,12 +78,37 @@ def rare_class_remark(target: pd.Series, contract: Contract) -> str | None:
     shares = target.value_counts(normalize=True)
     if (share := float(shares.min())) >= RARE_SHARE:
         return None
-    rare = class_name(shares.index.tolist()[-1])
+    rare = _name_in_table(shares.index.tolist()[-1], contract)
     percent = f"{share:.0%}" if share >= 0.01 else f"{share:.1%}"
     return (
         f"{percent} of the rows have {contract.target.name} = {rare}, and the threshold is 0.5: `skline threshold` "
         "shows what others give, once the pipeline has run"
     )
+
+
+def few_rows_remarks(target: pd.Series, contract: Contract) -> list[str]:
+    """Name the classes with so few rows that the test part may lack them, with the rows of each and the remedy."""
+    if contract.classes is None:
+        return []
+    counts = {value: int((target == value).sum()) for value in contract.classes}
+    limit = min(rare_classes.MIN_CLASS_ROWS, rare_classes.RARE_SHARE * len(target))
+    few = {value: rows for value, rows in counts.items() if rows < limit}
+    if not few:
+        return []
+    name = contract.target.name
+    listed = ", ".join(f"{_name_in_table(value, contract)} in {rows}" for value, rows in few.items())
+    remark = (
+        f"classes of {name} with few rows: {listed} of {len(target):,}; with fewer than {rare_classes.MIN_CLASS_ROWS}, "
+        "the test part has a handful of them, so that metrics of the class are uncertain, and when rows change, a part "
+        f"may lack it, and `dvc repro` stops. Better {rare_classes.rare_class_remedy(name)}"
+    )
+    return [remark]
+
+
+def _name_in_table(value: Any, contract: Contract) -> str:
+    """Return a class as the table writes it."""
+    name = class_name(value)
+    return contract.table_labels.get(name, name)
 
 
 def _near_miss(target: ColumnGuess) -> str:

@@ -3,10 +3,11 @@
 import abc
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from skline.clock import now_us
 from skline.errors import SklineError
-from skline.logs.records import StoredRow, now_us
+from skline.logs.records import StoredRow
 from skline.logs.request_rows import RequestRows
 from skline.logs.schema import (
     INDEXES,
@@ -18,6 +19,9 @@ from skline.logs.schema import (
     TableName,
     migrations_since,
 )
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Rows that are read or deleted at a time.
 CHUNK_ROWS = 20_000
@@ -126,12 +130,21 @@ class Store(abc.ABC):
             if len(rows) < CHUNK_ROWS:
                 return
 
-    def read_csv(self, columns: Sequence[str], since: int, until: int) -> Iterator[bytes] | None:  # noqa: ARG002 - as above
-        """Yield the predictions of since ≤ time < until as CSV without a header; None if `read` is as fast.
+    @abc.abstractmethod
+    def read_batches(
+        self, table: TableName, columns: Sequence[str], since: int | None, until: int | None
+    ) -> Iterator["pa.RecordBatch"]:
+        """Yield columns, or `seq`, of the rows of since ≤ time < until as Arrow batches, in any order.
 
-        Each value is quoted, a null is empty. The blocks end anywhere.
+        No Python object is made for a value, so that this takes less than half of the time of `read`. Needs pyarrow,
+        which the service does not have.
+
+        Raises
+        ------
+        StoreUnavailable
+            As every method; SklineError if a library is missing, and pyarrow.ArrowInvalid if a value is not of its
+            column's type.
         """
-        return None
 
     def summarize(self, table: TableName) -> TableSummary:
         """Count the rows of a table, and find their first and last time."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -10,6 +10,9 @@ from skline.errors import SklineError
 from skline.logs.records import StoredRow
 from skline.logs.schema import TABLES, VERSION_TABLE, TableName
 from skline.logs.stores.base import CHUNK_ROWS, RowsRejected, Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 try:
     import psycopg
@@ -38,6 +41,7 @@ class PostgresStore(Store):
     _SEQUENCE_TYPE = "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY"
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._connection: psycopg.Connection[Any] | None = None
         try:
             check_address(url)
@@ -75,15 +79,24 @@ class PostgresStore(Store):
             save(self._read_chunks(condition, bounds))
             return self._open_connection.execute(f"DELETE FROM predictions WHERE {condition}", bounds).rowcount  # noqa: S608
 
-    def read_csv(self, columns: Sequence[str], since: int, until: int) -> Iterator[bytes]:
-        """Let the server write CSV, which takes a tenth of the client's time that a tuple for each row takes."""
-        sql = (
-            f"COPY (SELECT {', '.join(columns)} FROM predictions WHERE time >= {since:d} AND time < {until:d}) "  # noqa: S608
-            "TO STDOUT (FORMAT csv, FORCE_QUOTE *)"
-        )
-        with self._translate_errors(), self._open_connection.cursor().copy(sql.encode()) as copy:
-            for block in copy:
-                yield bytes(block)
+    def read_batches(
+        self, table: TableName, columns: Sequence[str], since: int | None, until: int | None
+    ) -> Iterator["pa.RecordBatch"]:
+        """Let ADBC copy the rows out in PostgreSQL's binary format, on a connection of its own."""
+        try:
+            from adbc_driver_postgresql import dbapi
+        except ImportError as error:
+            raise SklineError(
+                "reading a large log from PostgreSQL needs its ADBC driver: `uv add --group train 'skline[monitor]'`"
+            ) from error
+        bounds = [f"time {sign} {bound:d}" for sign, bound in ((">=", since), ("<", until)) if bound is not None]
+        sql = f"SELECT {', '.join(columns)} FROM {table} WHERE {' AND '.join(bounds) or 'true'}"  # noqa: S608
+        try:
+            with dbapi.connect(self._url) as connection, connection.cursor() as cursor:
+                cursor.execute(sql)
+                yield from cursor.fetch_record_batch()
+        except dbapi.Error as error:
+            raise StoreUnavailable(f"PostgreSQL: {_first_line(error)}") from error
 
     def erase_deleted(self) -> None:
         """Free the space of deleted rows. Backups and the server's write-ahead log are up to its administrator."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,6 +20,9 @@ from skline.logs.records import StoredRow
 from skline.logs.request_rows import RequestRows
 from skline.logs.schema import TABLES, VERSION_TABLE, TableName
 from skline.logs.stores.base import CHUNK_ROWS, RowsRejected, Store, StoreUnavailable
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 #: Rows of one INSERT. SQLite releases the interpreter's lock once a statement, not once a row; few sizes keep the
 #: number of prepared statements small.
@@ -103,6 +106,37 @@ class SqliteStore(Store):
             return 0
         save(self._read_chunks(f"{condition} AND seq <= ? ORDER BY time", (since, until, last)))
         return self._delete("predictions", f"{condition} AND seq <= ?", (since, until, last))
+
+    def read_batches(
+        self, table: TableName, columns: Sequence[str], since: int | None, until: int | None
+    ) -> Iterator["pa.RecordBatch"]:
+        """Let SQLite write CSV, CHUNK_ROWS rows at a time, each of them a query of its own as in `read`.
+
+        The interpreter's lock is free meanwhile. A text ends at its first NUL character; JSON and ids have none.
+        """
+        from pyarrow import BufferReader, csv
+
+        kinds = {name: _kind(table, name) for name in columns}
+        types = {name: "string" if kind == "TEXT" else "int64" for name, kind in kinds.items()}
+        options = (
+            csv.ReadOptions(column_names=list(columns), use_threads=False),
+            csv.ParseOptions(quote_char="'", newlines_in_values=True),
+            csv.ConvertOptions(
+                column_types=types, strings_can_be_null=True, quoted_strings_can_be_null=False, null_values=["NULL"]
+            ),
+        )
+        sql = _csv_sql(table, tuple(columns))
+        bounds = (-(2**63) if since is None else since, 2**63 - 1 if until is None else until)
+        last = 0
+        while True:
+            with self._translate_errors():
+                rows, last_read, text = self._execute(sql, (last, *bounds)).fetchone()
+            if rows:
+                options[0].block_size = len(text) + 1  # a block holds whole rows
+                yield from csv.read_csv(BufferReader(text), *options).to_batches()
+                last = last_read
+            if rows < CHUNK_ROWS:
+                return
 
     def erase_deleted(self) -> None:
         """Empty the write-ahead log, which still holds old pages; in the file itself deletion wrote zeros.
@@ -257,6 +291,26 @@ def _json_insert_sql(table: TableName, columns: Sequence[str], expressions: Mapp
         f"INSERT INTO {table} ({', '.join(columns)}) SELECT {values} FROM json_each(?) "  # noqa: S608
         "WHERE true ON CONFLICT DO NOTHING"
     )
+
+
+@cache
+def _csv_sql(table: TableName, columns: Sequence[str]) -> str:
+    """Return the query of the next rows as CSV: how many, the highest `seq`, and the text with a line for each.
+
+    `%Q` writes a text in single quotes, those in it doubled, and NULL for a null. One call of printf takes half of the
+    time that as many `||` take.
+    """
+    rows = (
+        f"SELECT seq, {', '.join(columns)} FROM {table} WHERE seq > ? AND time >= ? AND time < ? "  # noqa: S608
+        f"ORDER BY seq LIMIT {CHUNK_ROWS}"
+    )
+    line = f"printf('{','.join(['%Q'] * len(columns))}', {', '.join(columns)})"
+    return f"SELECT count(*), max(seq), CAST(group_concat({line}, char(10)) AS BLOB) FROM ({rows})"  # noqa: S608
+
+
+def _kind(table: TableName, column: str) -> str:
+    """Return the type of a column, or of `seq`."""
+    return TABLES[table].get(column, "BIGINT")
 
 
 @cache

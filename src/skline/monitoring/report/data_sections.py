@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from html import escape
 
+from skline.counting import counted
 from skline.evaluation.metrics import label_of
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift
 from skline.monitoring.estimates import Estimate
@@ -80,7 +81,7 @@ def drift(result: WindowResult) -> list[str]:
 
 def _reference(found: Drift) -> str:
     name = {"training": "training", "season": "the earlier season", "previous": "the previous window"}[found.reference]
-    return f"{name} ({found.reference_rows:,} rows)"
+    return f"{name} ({counted(found.reference_rows, 'row')})"
 
 
 def _drift_row(column: ColumnDrift, seasonal: dict[str, ColumnDrift]) -> dict[str, str]:
@@ -103,7 +104,7 @@ def _drift_row(column: ColumnDrift, seasonal: dict[str, ColumnDrift]) -> dict[st
 def quality(result: WindowResult) -> list[str]:
     """Return the number of rows, what cannot be read, and missing, unseen and outside values by column."""
     found = result.quality
-    text = f"{found.rows:,} rows"
+    text = counted(found.rows, "row")
     if found.expected_rows is not None:
         text += f", {found.expected_rows:,.0f} are usual in these hours"
     text += f". {found.broken_rows:,} rows cannot be read; {found.conflicting_labels:,} labels contradict each other."

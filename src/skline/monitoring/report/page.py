@@ -2,6 +2,7 @@
 
 from html import escape
 
+from skline.counting import counted
 from skline.monitoring.checks import Check, State
 from skline.monitoring.report import data_sections, label_sections
 from skline.monitoring.report.content import PageContent
@@ -55,7 +56,7 @@ def _window(result: WindowResult) -> str:
     window = result.window
     return (
         f'<p class="soft">{window.start:%Y-%m-%d %H:%M} to {window.end:%Y-%m-%d %H:%M} UTC ({escape(window.length)}), '
-        f"{window.rows:,} predictions, compared with version {escape(window.model_version)}. "
+        f"{counted(window.rows, 'prediction')}, compared with version {escape(window.model_version)}. "
         f"Written {result.written_at:%Y-%m-%d %H:%M} UTC.</p>"
     )
 
@@ -80,7 +81,7 @@ def _findings(result: WindowResult) -> list[str]:
 
 def _finding(check: Check) -> str:
     text = check.message or f"{check.subject} exceeds its limit ({check.rule})"
-    since = "" if check.since is None else f", since {check.since:%Y-%m-%d %H:%M}"
+    since = "" if check.since is None else f", in the windows from {check.since:%Y-%m-%d %H:%M} on"
     return _line(check.state, check.part, text + since + ".")
 
 

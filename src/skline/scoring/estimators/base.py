@@ -13,6 +13,7 @@ import numpy.typing as npt
 from typing_extensions import override
 
 from skline.scoring.code_writer import Array, BatchContext, CodeWriter
+from skline.scoring.logistic import exact_logistic
 from skline.scoring.matrix import Matrix
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import Exactness, FloatArray, RowScore, Scores
@@ -89,24 +90,22 @@ class BinaryLink(Link):
     has_decision_function = True
 
     def __init__(self, classes: Array, *, second_at_zero: bool = False, factor: float = 1.0) -> None:
-        from scipy.special import expit
-
         self.classes: Array | None = classes
         self._labels = classes.tolist()
-        self._expit: Callable[[Any], Any] = expit
+        self._logistic = exact_logistic()
         self._second_at_zero = second_at_zero
         self._factor = factor
 
     @override
     def row_score(self, margin: Any) -> RowScore:
-        probability = float(self._expit(self._factor * margin))
+        probability = float(self._logistic.of_one(self._factor * margin))
         is_second = margin > 0 or (self._second_at_zero and margin == 0)
         return self._labels[is_second], (1 - probability, probability)
 
     @override
     def batch_scores(self, margins: Any) -> Scores:
         probabilities = np.empty((len(margins), 2))
-        probabilities[:, 1] = self._expit(self._factor * margins)
+        probabilities[:, 1] = self._logistic.of_array(self._factor * margins)
         probabilities[:, 0] = 1 - probabilities[:, 1]
         is_second = margins >= 0 if self._second_at_zero else margins > 0
         return Scores(_select(self.classes, is_second.astype(np.intp)), probabilities)

@@ -8,6 +8,7 @@ from typing_extensions import override
 
 from skline.scoring.code_writer import Array, BatchContext, CodeWriter
 from skline.scoring.estimators.base import EstimatorPlan, Link, Margin, ReadEstimator
+from skline.scoring.logistic import exact_logistic
 from skline.scoring.matrix import Matrix
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import Exactness, FloatArray, RowScore, Scores, UnsupportedStep
@@ -122,20 +123,18 @@ def _clip_to_one(probability: float) -> float:
 
 
 class SigmoidCalibrator:
-    """expit(-(a x + b))."""
+    """The logistic function of -(a x + b)."""
 
     def __init__(self, a: float, b: float) -> None:
-        from scipy.special import expit
-
-        self.a, self.b, self.expit = a, b, expit
+        self.a, self.b, self.logistic = a, b, exact_logistic()
 
     def calibrate_one(self, score: float) -> float:
         """Return the calibrated probability of one score."""
-        return float(self.expit(-(self.a * score + self.b)))
+        return float(self.logistic.of_one(-(self.a * score + self.b)))
 
     def calibrate(self, scores: FloatArray) -> Any:
         """Return the calibrated probabilities of scores of shape (n,)."""
-        return self.expit(-(self.a * scores + self.b))
+        return self.logistic.of_array(-(self.a * scores + self.b))
 
 
 class IsotonicCalibrator:

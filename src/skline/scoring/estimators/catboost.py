@@ -27,7 +27,8 @@ EXPONENTIAL = ("Poisson", "Tweedie")
 
 def read_catboost(checks: RowChecks, estimator: Any, matrix: Matrix) -> EstimatorPlan:  # noqa: ARG001 - the interface of readers
     """Read a CatBoostClassifier or CatBoostRegressor over numbers, with symmetric trees."""
-    check_names(matrix, estimator)
+    # CatBoost's n_features_in_ is 0 after it was unpickled.
+    check_names(matrix, estimator, width=len(estimator.feature_names_))
     if matrix.container == "sparse":
         raise UnsupportedStep("plans do not support CatBoost over a sparse matrix; set sparse_threshold=0 before it")
     expressions = as_floats(matrix, estimator, allow_float32=True)

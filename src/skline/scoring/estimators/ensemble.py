@@ -1,7 +1,7 @@
 """The margin of a tree ensemble: the values of the leaves that a row reaches, added in the order of the trees.
 
-Lookup tables find the leaves where the trees are small enough. Larger trees are walked for one row, and for a batch the
-estimator's own prediction function is called.
+Lookup tables find the leaves where the trees are small enough; for one row, compiled branches do where the columns are
+many. Larger trees are walked for one row, and for a batch the estimator's own prediction function is called.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,7 +12,9 @@ from typing_extensions import override
 
 from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression
 from skline.scoring.estimators.base import Margin
+from skline.scoring.estimators.branches import branches_are_faster, can_compile, emit_branch_sum, emit_branches
 from skline.scoring.estimators.leaf_lookup import build_leaf_lookup
+from skline.scoring.estimators.symmetric_lookup import build_symmetric_lookup
 from skline.scoring.estimators.trees import Tree
 from skline.scoring.estimators.walk import emit_walk
 from skline.scoring.scores import Exactness, FloatArray
@@ -65,11 +67,16 @@ class TreeSum(Margin):
         self.is_scalar = is_scalar
         self.order: Literal["C", "F"] = order
         self.exactness: Exactness = exactness
-        self.lookup = build_leaf_lookup(trees, expressions)
+        self.lookup = build_symmetric_lookup(trees, expressions) or build_leaf_lookup(trees, expressions)
+        self.has_branches = can_compile(trees) and (
+            self.lookup is None or branches_are_faster(trees, len(self.lookup.tables))
+        )
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out the trees and the estimator's kernel where lookup tables replace them."""
-        return self.__dict__ | ({} if self.lookup is None else {"trees": (), "kernel": None})
+        """Leave out the estimator's kernel and the trees where lookup tables replace them."""
+        if self.lookup is None:
+            return self.__dict__
+        return self.__dict__ | {"kernel": None} | ({} if self.has_branches else {"trees": ()})
 
     @override
     def evaluate(self, batch: BatchContext) -> Any:
@@ -80,21 +87,24 @@ class TreeSum(Margin):
         for start in range(0, batch.size, CHUNK_ROWS):
             rows = slice(start, start + CHUNK_ROWS)
             positions = self.lookup.batch_positions(batch, rows)
-            terms = values.take(positions, axis=0, mode="clip")
-            terms = terms.reshape(len(positions), -1, self.n_columns)
-            sums[rows] = np.add.accumulate(terms, axis=1)[:, -1]
+            terms = values.take(positions.T, axis=0, mode="clip")
+            terms = terms.reshape(-1, self.n_columns // values.shape[1], *terms.shape[1:])
+            sums[rows] = np.moveaxis(add_in_order(terms), 0, 1).reshape(-1, self.n_columns)
         if self.divisor is not None:
             sums /= self.divisor
         return sums[:, 0] if self.is_scalar else sums
 
     @override
     def emit(self, writer: CodeWriter) -> str:
+        if self.has_branches and self.is_scalar and self.trees[0].values.dtype == np.float64:
+            total = emit_branch_sum(writer, self.trees, self.expressions)
+            return total if self.divisor is None else writer.assign(f"{total} / {writer.constant(self.divisor)}")
+        if self.has_branches:
+            return self._emit_sum(writer, *emit_branches(writer, self.trees, self.expressions))
         if self.lookup is not None:
-            sum_leaves = writer.constant(self._leaf_sum(self.lookup.row_positions, self.lookup.leaf_values))
-            return writer.assign(f"{sum_leaves}({self.lookup.emit(writer)})")
+            return self._emit_sum(writer, self.lookup.emit(writer), self.lookup.leaf_values)
         if sum(len(tree.feature) for tree in self.trees) <= MAX_WALKED_NODES:
-            positions, values = emit_walk(writer, self.trees, self.expressions)
-            return writer.assign(f"{writer.constant(self._leaf_sum(np.array, values))}({positions})")
+            return self._emit_sum(writer, *emit_walk(writer, self.trees, self.expressions))
         names = ", ".join(writer.emit(expression) for expression in self.expressions)
         return writer.assign(f"{writer.constant(self._predict_one_row)}(({names},))")
 
@@ -103,17 +113,34 @@ class TreeSum(Margin):
         margin = self.kernel(np.array([row]))[0]
         return margin.item() if self.is_scalar else margin
 
-    def _leaf_sum(self, to_positions: Callable[[Any], Any], leaf_values: Array) -> Callable[[Any], Any]:
-        """Return a function that maps the argument of `to_positions` to the margin."""
-        accumulate, divisor, n_columns = np.add.accumulate, self.divisor, self.n_columns
-        first_column = leaf_values[:, 0].copy()
+    def _emit_sum(self, writer: CodeWriter, positions: str, leaf_values: Array) -> str:
+        """Write the sum of one row's leaves, and return the name that holds the margin.
 
-        def scalar_sum(reached: Any) -> Any:
-            total = accumulate(first_column.take(to_positions(reached))).item(-1)
-            return total if divisor is None else total / divisor
+        Parameters
+        ----------
+        writer : CodeWriter
+        positions : str
+            Name of an array or list of positions in `leaf_values`, one a tree.
+        leaf_values : ndarray of shape (leaves, k)
+        """
+        accumulate = writer.constant(np.add.accumulate)
+        if self.is_scalar:
+            values = writer.constant(leaf_values[:, 0].copy())
+            total = f"{accumulate}({values}.take({positions})).item(-1)"
+        else:
+            values = writer.constant(leaf_values)
+            terms = f"{values}.take({positions}, axis=0).reshape(-1, {self.n_columns})"
+            total = f"{accumulate}({terms}, axis=0)[-1]"
+        return writer.assign(total if self.divisor is None else f"{total} / {writer.constant(self.divisor)}")
 
-        def array_sum(reached: Any) -> Any:
-            sums = accumulate(leaf_values.take(to_positions(reached), axis=0).reshape(-1, n_columns), axis=0)[-1]
-            return sums if divisor is None else sums / divisor
 
-        return scalar_sum if self.is_scalar else array_sum
+def add_in_order(terms: Array) -> Array:
+    """Add along the first axis, one after the other: in another order the last bits differ.
+
+    NumPy reduces the first of several axes in this order, many sums at a time. Where there is a single sum, it would
+    add in pairs.
+    """
+    is_single_sum = terms[0].size == 1
+    # Without `initial` a sum of -0.0 would be 0.0.
+    sums: Array = np.add.accumulate(terms)[-1] if is_single_sum else np.add.reduce(terms, initial=None)
+    return sums

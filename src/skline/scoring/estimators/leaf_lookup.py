@@ -1,60 +1,38 @@
-"""Lookup tables that find the leaves a row reaches in all trees of an ensemble at once.
+"""Lookup tables of any trees: each leaf is a bit, and each tree a machine word of bits.
 
-Each leaf is a bit, and each tree a machine word of bits. For each interval between a column's thresholds (and for each
-entry of a table) the bits of the leaves that can still be reached are computed in advance. The bitwise AND over the
-columns leaves exactly one bit for each tree. That takes one lookup and one `&` a column, independent of the number and
-depth of the trees: on large Python integers for one row, on arrays for a batch.
+For each interval between a column's thresholds (and for each entry of an index) the bits of the leaves that can still
+be reached are computed in advance. The bitwise AND over the columns leaves exactly one bit for each tree.
 """
 
 import math
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+from typing_extensions import override
 
-from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression, TableIndex
+from skline.scoring.code_writer import Array, CodeWriter, Expression, TableIndex
+from skline.scoring.estimators.column_tables import ColumnTable, ColumnTables, Positions, tables_fit
 from skline.scoring.estimators.trees import Tree
 from skline.scoring.expressions import LookupTable
+from skline.scoring.scores import FloatArray
 
 #: Numbers of bits that a tree may get, and so of leaves: those of one machine word.
 WORD_SIZES = (8, 16, 32, 64)
-#: Bytes that all lookup tables of an ensemble may take.
-MAX_TABLE_BYTES = 64 * 2**20
 
 
 def build_leaf_lookup(trees: Sequence[Tree], expressions: Sequence[Expression]) -> "LeafLookup | None":
     """Return the lookup tables, or None where a tree has too many leaves or the tables would be too large."""
     max_leaves = max(tree.leaves for tree in trees)
     word_size = next((size for size in WORD_SIZES if size >= max_leaves), None)
-    if word_size is None:
-        return None
-    splits = {(f, t) for tree in trees for f, t in zip(tree.feature, tree.threshold, strict=True) if f >= 0}
-    entries = sum(not isinstance(expressions[feature], LookupTable) for feature, _ in splits)
-    indices = {id(e.index): e.index for e in expressions if isinstance(e, LookupTable)}
-    entries += sum(index.size for index in indices.values())
-    # The factor 2: as integers for one row, and as words for batches.
-    if 2 * (entries + 2 * len(expressions)) * len(trees) * word_size // 8 > MAX_TABLE_BYTES:
+    if word_size is None or not tables_fit(trees, expressions, word_size // 8):
         return None
     return LeafLookup(trees, expressions, word_size)
 
 
-@dataclass(frozen=True)
-class ReachableLeaves:
-    """The leaves that one column's values can reach, as bits: by interval between `thresholds`, or by table index.
-
-    With thresholds, the last entry of `bits` is for missing values.
-    """
-
-    column: Expression | TableIndex
-    thresholds: list[float] | None
-    bits: list[int]
-
-
-class LeafLookup:
-    """Lookup tables of an ensemble.
+class LeafLookup(ColumnTables):
+    """Tables whose words are the bits of the leaves that can be reached.
 
     Parameters
     ----------
@@ -63,114 +41,85 @@ class LeafLookup:
         float64 expressions, by feature.
     word_size : int
         Bits for each tree, one of WORD_SIZES; no tree has more leaves.
-
-    Attributes
-    ----------
-    leaf_values : ndarray of shape (trees * word_size, k)
-        The value of the leaf of each bit, in the dtype of the trees' values.
     """
 
+    operator = "&"
+    join = np.bitwise_and
+
     def __init__(self, trees: Sequence[Tree], expressions: Sequence[Expression], word_size: int) -> None:
-        self.word_size = word_size
-        self.dtype = np.dtype(f"<u{word_size // 8}")
-        self.n_bytes = len(trees) * word_size // 8
         first = trees[0].values
-        self.leaf_values: Array = np.zeros((len(trees) * word_size, first.shape[1]), dtype=first.dtype)
+        leaf_values: Array = np.zeros((len(trees) * word_size, first.shape[1]), dtype=first.dtype)
         # The exponent of a power of two as a float64 is the bit's number.
         self._offsets = np.arange(len(trees)) * word_size - 1023
         splits = SplitCollector()
-        self._all_leaves = 0
+        all_leaves = 0
         for index, tree in enumerate(trees):
-            self._all_leaves |= self._number_leaves(tree, index * word_size, splits)
-        self.columns = self._reachable_by_column(expressions, splits)
-        self._word_tables = [
-            (c.column, None if c.thresholds is None else np.array(c.thresholds), self._to_words(c.bits))
-            for c in self.columns
+            all_leaves |= _number_leaves(tree, index * word_size, splits, leaf_values)
+        shape, dtype = (-1, len(trees)), np.dtype(f"<u{word_size // 8}")
+        tables = [
+            ColumnTable(column, thresholds, _to_words(bits, shape, dtype))
+            for column, thresholds, bits in _reachable_by_column(expressions, splits, all_leaves)
         ]
+        super().__init__(tables, _to_words([all_leaves], shape, dtype)[0], leaf_values)
 
-    def _number_leaves(self, tree: Tree, first_bit: int, splits: "SplitCollector") -> int:
-        """Give the tree's leaves bits from `first_bit` on, collect its splits, and return the bits."""
-        reachable = [0] * len(tree.feature)
-        bit = first_bit
-        order, stack = [], [0]
-        while stack:
-            node = stack.pop()
-            order.append(node)
-            if tree.feature[node] < 0:
-                reachable[node] = 1 << bit
-                self.leaf_values[bit] = tree.values[node]
-                bit += 1
-            else:
-                stack += [tree.left[node], tree.right[node]]
-        for node in reversed(order):
-            if tree.feature[node] >= 0:
-                left, right = reachable[tree.left[node]], reachable[tree.right[node]]
-                reachable[node] = left | right
-                splits.add(tree, node, left, right)
-        return reachable[0]
-
-    def _reachable_by_column(
-        self, expressions: Sequence[Expression], splits: "SplitCollector"
-    ) -> list[ReachableLeaves]:
-        """Return the tables of all columns that are split on; lookup tables over the same index share one."""
-        by_index: dict[int, ReachableLeaves] = {}
-        columns: list[ReachableLeaves] = []
-        for feature in splits.features:
-            expression = expressions[feature]
-            if isinstance(expression, LookupTable):
-                index = expression.index
-                column = by_index.setdefault(id(index), ReachableLeaves(index, None, [self._all_leaves] * index.size))
-                for entry, excluded in enumerate(splits.excluded(feature, expression.entries.tolist())):
-                    column.bits[entry] &= ~excluded
-            else:
-                thresholds, excluded_bits = splits.intervals(feature)
-                bits = [self._all_leaves & ~excluded for excluded in excluded_bits]
-                columns.append(ReachableLeaves(expression, thresholds, bits))
-        return [*columns, *by_index.values()]
-
-    def _to_words(self, bits: list[int]) -> npt.NDArray[Any]:
-        """Convert integers to an array of shape (entries, trees)."""
-        joined = b"".join(entry.to_bytes(self.n_bytes, "little") for entry in bits)
-        return np.frombuffer(joined, dtype=self.dtype).reshape(len(bits), -1)
-
-    def emit(self, writer: CodeWriter) -> str:
-        """Write the lookups of one row, and return an expression for the integer that has one bit for each tree."""
-        terms = []
-        for column in self.columns:
-            value = writer.emit(column.column)
-            if column.thresholds is None:
-                terms.append(f"{writer.constant(column.bits)}[{value}]")
-                continue
-            table, missing = writer.constant(column.bits), writer.constant(column.bits[-1])
-            interval = f"{writer.constant(bisect_left)}({writer.constant(column.thresholds)}, {value})"
-            terms.append(f"({missing} if {value} != {value} else {table}[{interval}])")
-        return " & ".join(terms) or writer.constant(self._all_leaves)
-
-    def row_positions(self, bits: int) -> npt.NDArray[np.int64]:
-        """Convert the integer that has one bit for each tree to positions in `leaf_values`, shape (trees,)."""
-        words = np.frombuffer(bits.to_bytes(self.n_bytes, "little"), self.dtype)
-        exponents: npt.NDArray[np.int64] = words.astype(np.float64).view(np.int64) >> 52
+    @override
+    def positions(self, words: Array) -> Positions:
+        exponents: Positions = words.astype(np.float64).view(np.int64) >> 52
         exponents += self._offsets
         return exponents
 
-    def batch_positions(self, batch: BatchContext, rows: slice) -> npt.NDArray[np.int64]:
-        """Return positions in `leaf_values` for some rows of a batch, shape (rows, trees)."""
-        # All entries are within their tables; mode="clip" spares NumPy the bounds check, half of the time.
-        words: npt.NDArray[Any] | None = None
-        for column, thresholds, table in self._word_tables:
-            values = batch.evaluate(column)[rows]
-            entries = values
-            if thresholds is not None:
-                entries = np.searchsorted(thresholds, values, side="left")
-                entries[np.isnan(values)] = len(table) - 1
-            reachable = table.take(entries, axis=0, mode="clip")
-            words = reachable if words is None else np.bitwise_and(words, reachable, out=words)
-        if words is None:
-            count = len(range(*rows.indices(batch.size)))
-            words = np.repeat(self._to_words([self._all_leaves]), count, axis=0)
-        exponents: npt.NDArray[np.int64] = words.astype(np.float64).view(np.int64) >> 52
-        exponents += self._offsets
-        return exponents
+    @override
+    def positions_source(self, writer: CodeWriter, words: str) -> str:
+        float64, int64 = writer.constant(np.dtype(np.float64)), writer.constant(np.dtype(np.int64))
+        return f"({words}.astype({float64}).view({int64}) >> 52) + {writer.constant(self._offsets)}"
+
+
+def _number_leaves(tree: Tree, first_bit: int, splits: "SplitCollector", leaf_values: Array) -> int:
+    """Give the tree's leaves bits from `first_bit` on, collect its splits and leaf values, and return the bits."""
+    reachable = [0] * len(tree.feature)
+    bit = first_bit
+    order, stack = [], [0]
+    while stack:
+        node = stack.pop()
+        order.append(node)
+        if tree.feature[node] < 0:
+            reachable[node] = 1 << bit
+            leaf_values[bit] = tree.values[node]
+            bit += 1
+        else:
+            stack += [tree.left[node], tree.right[node]]
+    for node in reversed(order):
+        if tree.feature[node] >= 0:
+            left, right = reachable[tree.left[node]], reachable[tree.right[node]]
+            reachable[node] = left | right
+            splits.add(tree, node, left, right)
+    return reachable[0]
+
+
+def _reachable_by_column(
+    expressions: Sequence[Expression], splits: "SplitCollector", all_leaves: int
+) -> list[tuple[Expression | TableIndex, FloatArray | None, list[int]]]:
+    """Return column, thresholds and bits of all columns that are split on; tables over the same index share one."""
+    by_index: dict[int, tuple[TableIndex, list[int]]] = {}
+    columns: list[tuple[Expression | TableIndex, FloatArray | None, list[int]]] = []
+    for feature in splits.features:
+        expression = expressions[feature]
+        if isinstance(expression, LookupTable):
+            index = expression.index
+            _, bits = by_index.setdefault(id(index), (index, [all_leaves] * index.size))
+            for entry, excluded in enumerate(splits.excluded(feature, expression.entries.tolist())):
+                bits[entry] &= ~excluded
+        else:
+            thresholds, excluded_bits = splits.intervals(feature)
+            bits = [all_leaves & ~excluded for excluded in excluded_bits]
+            columns.append((expression, np.array(thresholds), bits))
+    return [*columns, *((index, None, bits) for index, bits in by_index.values())]
+
+
+def _to_words(bits: list[int], shape: tuple[int, int], dtype: np.dtype[Any]) -> Array:
+    """Convert integers to an array of shape (entries, trees)."""
+    n_bytes = shape[1] * dtype.itemsize
+    return np.frombuffer(b"".join(entry.to_bytes(n_bytes, "little") for entry in bits), dtype).reshape(shape)
 
 
 class SplitCollector:

@@ -58,6 +58,8 @@ class LibraryLink(Link):
 
     def _exponentials(self, values: Array) -> Array:
         """Return the C library's exponentials of an array, in the link's precision."""
+        if self.precision == "float64":
+            return libm.exp_of_array(values)
         powers = [self._exp(value) for value in values.ravel().tolist()]
         return np.array(powers, dtype=self.precision).reshape(values.shape)
 

@@ -31,6 +31,21 @@ class Tree:
         """Number of leaves."""
         return self.feature.count(-1)
 
+    def leaf_nodes(self) -> list[int]:
+        """Return the nodes of the leaves, by which leaves are numbered."""
+        return [node for node, feature in enumerate(self.feature) if feature < 0]
+
+    def leaf_depths(self) -> list[int]:
+        """Return the number of splits above each leaf, in no particular order."""
+        depths, stack = [], [(0, 0)]
+        while stack:
+            node, depth = stack.pop()
+            if self.feature[node] < 0:
+                depths.append(depth)
+            else:
+                stack += [(self.left[node], depth + 1), (self.right[node], depth + 1)]
+        return depths
+
 
 def constant_tree(values: Array) -> Tree:
     """Return a tree of one leaf with `values`, shape (k,): the first term of an ensemble's sum."""

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from skline.scoring.code_writer import Array, CodeWriter, Expression
 from skline.scoring.estimators.trees import Tree
@@ -18,7 +19,7 @@ def emit_walk(writer: CodeWriter, trees: Sequence[Tree], expressions: Sequence[E
     Returns
     -------
     name : str
-        Holds a list of positions, one a tree.
+        Holds an array of positions, one a tree.
     values : ndarray of shape (leaves of all trees, k)
         The leaf values by position.
     """
@@ -29,8 +30,8 @@ def emit_walk(writer: CodeWriter, trees: Sequence[Tree], expressions: Sequence[E
     return writer.assign(f"{writer.constant(_walk)}({writer.constant(roots)}, ({row},))"), np.array(values)
 
 
-def _walk(roots: list[Node], row: tuple[float, ...]) -> list[int]:
-    """Return each tree's leaf for a row that is followed by its negatives."""
+def _walk(roots: list[Node], row: tuple[float, ...]) -> npt.NDArray[np.intp]:
+    """Return the position of each tree's leaf for a row that is followed by its negatives."""
     leaves = []
     for root in roots:
         node = root
@@ -38,7 +39,7 @@ def _walk(roots: list[Node], row: tuple[float, ...]) -> list[int]:
             feature, threshold, at_most, otherwise = node
             node = at_most if row[feature] <= threshold else otherwise
         leaves.append(node)
-    return leaves
+    return np.array(leaves)
 
 
 def _nest(tree: Tree, values: list[Array], width: int) -> Node:

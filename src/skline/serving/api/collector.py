@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from skline.logs.collector import rows_family
 from skline.logs.writer import PredictionLog
 from skline.serving.observability.monitor_state import MonitorStateCollector
 from skline.serving.prediction.explanations import ExplanationService
@@ -93,17 +94,7 @@ class RuntimeCollector(Collector):
 
     def _stores(self) -> Iterator[Metric]:
         log, limiter = self._log.stats(), self._guard.limiter
-        yield _counter(
-            "skline_log_rows_total",
-            "Rows of the prediction log, by outcome",
-            "outcome",
-            {
-                "written": log.written,
-                "dropped": log.dropped,
-                "rejected": log.rejected,
-                "abandoned": log.abandoned,
-            },
-        )
+        yield rows_family(log)
         yield _counter(
             "skline_store_failures_total",
             "Failed reads and writes of stores and files that the service depends on",
@@ -114,6 +105,7 @@ class RuntimeCollector(Collector):
                 "api_keys": self._guard.keys.reload_failures,
                 "aborted_canaries": self._models.aborted_canaries.failures,
                 "monitoring": self._monitor_state.failures,
+                "releases": self._models.release_store_failures,
             },
         )
         yield _gauge(

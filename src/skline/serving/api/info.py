@@ -1,9 +1,12 @@
 """The model that is served, its release and its provenance."""
 
+import datetime as dt
+
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 
 from skline.artifact import Manifest, Scoring
+from skline.clock import simulated_clock
 from skline.serving.experiments.experiment import RunningExperiment
 from skline.serving.releases.manager import ModelManager
 
@@ -29,6 +32,9 @@ class Info(BaseModel):
     rejected: str | None = Field(description="Why the newest release or artifact is not served")
     release: int | None = Field(description="Number of the release that is served")
     experiment: ExperimentInfo | None
+    simulated_time: dt.datetime | None = Field(
+        description="The time of the replay that this service belongs to; null: its clock is the machine's"
+    )
     manifest: Manifest
 
 
@@ -36,7 +42,7 @@ class Info(BaseModel):
 async def info(request: Request) -> Info:
     """Return hashes of data, params, contract and engine, library versions and metrics."""
     models: ModelManager = request.app.state.container.models
-    artifact = models.artifact
+    artifact, simulated = models.artifact, simulated_clock()
     return Info(
         model_version=artifact.version,
         artifact_sha256=artifact.digest,
@@ -44,6 +50,7 @@ async def info(request: Request) -> Info:
         rejected=models.rejected_reason,
         release=None if models.release is None else models.release.number,
         experiment=None if models.experiment is None else _experiment_info(models.experiment),
+        simulated_time=None if simulated is None else simulated.now(),
         manifest=artifact.manifest,
     )
 

@@ -1,6 +1,5 @@
 """An experiment as it runs in this process: assign entities to arms, count what the arms do, abort a bad canary."""
 
-import datetime as dt
 import logging
 import secrets
 from collections import Counter
@@ -8,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from skline import clock
 from skline.contract.spec import Row
+from skline.release.aborted import AbortedCanaries
 from skline.release.canary import CanaryMonitor, is_counted
 from skline.release.experiment import BUCKETS, Experiment, entity_key
 from skline.release.manifest import Arm
-from skline.serving.experiments.aborted import AbortedCanaries
 from skline.serving.experiments.shadow import ShadowScorer
 from skline.serving.models.model import LoadedModel
 
@@ -99,7 +99,7 @@ class RunningExperiment:
             if self.aborted is not None:
                 log.error("the canary %s was aborted before: %s", self.experiment.name, self.aborted)
         inactive = self.aborted is not None or not self.allowed or self.shadow is not None
-        weight = 0 if inactive else self.experiment.weight_at(dt.datetime.now(dt.UTC), self.arm.weight)
+        weight = 0 if inactive else self.experiment.weight_at(clock.now(), self.arm.weight)
         if weight != self.weight:
             self.weight = weight
             self.monitor.restart()

@@ -5,8 +5,9 @@ import threading
 from collections import deque
 from collections.abc import Mapping, Sequence
 
+from skline.clock import now_us
 from skline.contract.spec import Value
-from skline.logs.records import Prediction, now_us
+from skline.logs.records import Prediction
 from skline.logs.writer import PredictionLog
 from skline.serving.models.model import LoadedModel
 from skline.serving.models.response import check_rows

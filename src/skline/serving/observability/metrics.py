@@ -6,11 +6,11 @@ in the thread that scores it.
 
 import collections
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from math import isnan
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 from prometheus_client import (
@@ -28,7 +28,9 @@ from prometheus_client.registry import Collector
 
 from skline.artifact import Artifact, Scoring
 from skline.contract.spec import Row, class_name
+from skline.lookups.online import Outcome
 from skline.scoring.scores import Scores
+from skline.scoring.string_column import StringColumn
 
 DURATION_BUCKETS = (
     0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10,
@@ -112,6 +114,17 @@ class Metrics:
         )
         for fallback in ("previous", "fixed", "rule", "none"):
             self._fallback_rows.labels(fallback)  # starts at 0, so that the first fallback is an increase
+        self._lookups = Counter(
+            "skline_lookups", "Rows whose inputs were looked up, by what became of it", ["lookup", "outcome"],
+            registry=registry,
+        )  # fmt: skip
+        self._lookup_seconds = Histogram(
+            "skline_lookup_duration_seconds",
+            "Time that the rows of one request waited for a look-up",
+            ["lookup"],
+            registry=registry,
+            buckets=DURATION_BUCKETS,
+        )
         self.ready = Gauge("skline_ready", "1 if the service can predict", registry=registry)
         self._scoring_path = "none"
         self._is_classifier = False
@@ -162,6 +175,19 @@ class Metrics:
         """Count rows that a fallback scored; `fallback` is none if no fallback could."""
         self._fallback_rows.labels(fallback).inc(rows)
 
+    def observe_lookup(self, name: str, outcomes: Mapping[str, int], seconds: float) -> None:
+        """Record the look-ups of one request in one store; it can be called from any thread."""
+        for outcome, rows in outcomes.items():
+            self._lookups.labels(name, outcome).inc(rows)
+        self._lookup_seconds.labels(name).observe(seconds)
+
+    def declare_lookups(self, names: Iterable[str]) -> None:
+        """Start the counters of look-ups at 0, so that the first failure is an increase."""
+        for name in names:
+            self._lookup_seconds.labels(name)
+            for outcome in get_args(Outcome):
+                self._lookups.labels(name, outcome)
+
     def observe_row(self, row: Row, prediction: Any, score: float) -> None:
         """Record the prediction of a single row."""
         if self._is_classifier:
@@ -182,8 +208,18 @@ class Metrics:
         for name, seen in self._seen.items():
             others = set(map(itemgetter(name), rows)).difference(seen, (None,))
             unseen[name] = sum(row[name] in others for row in rows) if others else 0
-        predictions = collections.Counter(scores.predictions.tolist() if self._is_classifier else ())
-        return BatchSummary(len(rows), predictions, values, missing, unseen)
+        return BatchSummary(len(rows), self._count_predictions(scores), values, missing, unseen)
+
+    def summarize_columns(
+        self, columns: Mapping[str, Any], scores: Scores, values: np.ndarray[Any, Any]
+    ) -> BatchSummary:
+        """Summarize a batch as `summarize` does, from its columns: arrays or StringColumns of shape (n,)."""
+        missing = {name: count_missing(columns[name]) for name in self._nullable}
+        unseen = {name: count_unseen(columns[name], seen) for name, seen in self._seen.items()}
+        return BatchSummary(len(values), self._count_predictions(scores), values, missing, unseen)
+
+    def _count_predictions(self, scores: Scores) -> "collections.Counter[Any]":
+        return collections.Counter(scores.predictions.tolist() if self._is_classifier else ())
 
     def observe_batch(self, summary: BatchSummary, source: str) -> None:
         """Record the predictions of a batch; `source` is request or coalesced."""
@@ -196,6 +232,19 @@ class Metrics:
             for name, count in counts.items():
                 if count:
                     counter.labels(name).inc(count)
+
+
+def count_missing(column: Any) -> int:
+    """Return in how many rows of a column, an array or a StringColumn, the value is missing."""
+    if isinstance(column, StringColumn):
+        return sum(count for value, count in zip(column.values, column.counts(), strict=True) if value is None)
+    return int((column != column).sum()) if column.dtype.kind in "fM" else 0  # noqa: PLR0124 (NaN and NaT)
+
+
+def count_unseen(column: StringColumn, seen: Collection[str]) -> int:
+    """Return in how many rows of a column the value is neither missing nor among those seen."""
+    counted = zip(column.values, column.counts(), strict=True)
+    return sum(count for value, count in counted if value is not None and value not in seen)
 
 
 class ScoreHistogram(Collector):

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from skline.logs.records import now_us
+from skline.clock import now_us
 from skline.logs.rejections import ALL, OTHER, RejectedCount
 
 #: Time from the first rejected request after a flush to the next flush. A process that is killed loses its counts.

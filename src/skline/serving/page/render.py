@@ -43,7 +43,7 @@ def render_page(template: str, artifact: Artifact, *, is_monitored: bool = False
     }
     return Template(template).substitute(
         {name: escape(text) for name, text in texts.items()},
-        fields="\n".join(render_field(index, column) for index, column in enumerate(contract.inputs)),
+        fields="\n".join(render_field(index, column) for index, column in enumerate(contract.for_requests().inputs)),
         model_summary=model_summary(manifest, artifact.card),
         monitor_link=MONITOR_LINK if is_monitored else "",
     )

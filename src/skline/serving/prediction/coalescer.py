@@ -42,23 +42,32 @@ class RequestCoalescer:
     recorder : Recorder
     predict_row : callable
         Predicts for the rows whose response cannot be built at once: see `handle`.
+    looks_up : bool
+        Whether rows have to be completed by look-ups.
     """
 
     def __init__(
-        self, models: ModelManager, parser: RequestParser, recorder: Recorder, predict_row: PredictRow
+        self,
+        models: ModelManager,
+        parser: RequestParser,
+        recorder: Recorder,
+        predict_row: PredictRow,
+        *,
+        looks_up: bool = False,
     ) -> None:
         self._models, self._parser, self._recorder, self._predict_row = models, parser, recorder, predict_row
+        self._always_later = looks_up or recorder.log_is_sync
         self._tasks: set[asyncio.Task[None]] = set()
 
     def handle(self, requests: Sequence[BufferedRequest], reply: Reply) -> None:
         """Respond to requests for one row each, at once where possible.
 
-        Experiments, the pipeline's batches, the log in sync mode and fallbacks have to be awaited: those responses are
-        sent later.
+        Experiments, the pipeline's batches, look-ups, the log in sync mode and fallbacks have to be awaited: those
+        responses are sent later.
         """
         release = self._models.current
         parsed = list(self._parse(requests, reply))
-        if release is None or release.experiment is not None or self._recorder.log_is_sync:
+        if release is None or release.experiment is not None or self._always_later:
             for row, request in parsed:
                 self._respond_later(release, row, request, reply)
         elif len(parsed) < MIN_BATCH or not release.model.scorer.batch_invariant:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skline.clock import now_us
 from skline.contract.spec import Row
 from skline.ids import new_prediction_ids
-from skline.logs.records import Prediction, now_us
+from skline.logs.records import Prediction
 from skline.scoring.microbatch import BatcherClosed, QueueFull
 from skline.scoring.scores import RowScore, Scores
 from skline.serving.errors import RequestError
@@ -19,7 +20,7 @@ from skline.serving.models.model import LoadedModel
 from skline.serving.models.response import Content, ResponseBuilder, check_row, check_rows, score_of, scores_of
 from skline.serving.prediction.explanations import ExplanationService
 from skline.serving.prediction.log_records import make_record
-from skline.serving.prediction.recorder import PredictedBatch, Recorder, Serialize, empty_batch
+from skline.serving.prediction.recorder import PredictedBatch, Recorder, Serialize, add_lookups, empty_batch
 from skline.serving.prediction.scoring import ScoringWithFallback, Unscored
 from skline.serving.security.context import RequestContext
 from skline.serving.settings import ServiceSettings
@@ -83,7 +84,8 @@ class ExperimentRouter:
         assignment = experiment.assign(self._entity(header, row))
         scored, builder, role = await self._score_row(champion, experiment, assignment, row)
         content, now, review = self._recorder.build_row(row, scored, builder)
-        record = make_record(row, content, builder, now, review, context)
+        add_lookups([content], [row])
+        record = make_record(row, content, builder, now, review, context, content.get("lookups"))
         record = _with_assignment(record, experiment, assignment, header, role)
         await self._recorder.log([record])
         if experiment.shadow is not None and experiment.allowed:
@@ -236,9 +238,10 @@ class ExperimentRouter:
             arm_contents, reviews = self._recorder.build_rows(
                 result.scores, scores_of(result.scores), builder, arm_ids, now
             )
+            add_lookups(arm_contents, [rows[index] for index in result.indices])
             for index, content, review in zip(result.indices, arm_contents, reviews, strict=True):
                 contents[index] = content
-                record = make_record(rows[index], content, builder, now, review, context)
+                record = make_record(rows[index], content, builder, now, review, context, content.get("lookups"))
                 records[index] = _with_assignment(record, experiment, assignments[index], header, result.role)
         scores, builder = _merge_in_order(results), _combined_builder([result.builder for result in results])
         batch = self._recorder.finish_batch(rows, scores, scores_of(scores), builder, contents, records, serialize)

@@ -1,6 +1,6 @@
 """Records of the prediction log, built from rows and the responses to them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import repeat
@@ -22,7 +22,13 @@ _EXPERIMENT_DEFAULTS = tuple(Prediction._field_defaults[name] for name in Predic
 
 
 def make_record(
-    row: Row, content: Content, builder: ResponseBuilder, now: int, review: int, context: RequestContext | None
+    row: Row,
+    content: Content,
+    builder: ResponseBuilder,
+    now: int,
+    review: int,
+    context: RequestContext | None,
+    lookups: Mapping[str, str] | None = None,
 ) -> Prediction:
     """Build the log record of one prediction; `now` is in microseconds since 1970."""
     return Prediction(
@@ -37,7 +43,13 @@ def make_record(
         None if context is None else int((perf_counter() - context.started_at) * 1e6),
         None if context is None else context.trace.request_id.decode(),
         review=review,
+        lookups=lookups,
     )
+
+
+def shared_record(builder: ResponseBuilder, now: int, context: RequestContext | None) -> Prediction:
+    """Return the values that the records of one request's rows share, with placeholders for the others."""
+    return make_record({}, {"prediction_id": "", "prediction": 0}, builder, now, 0, context)
 
 
 def records_for_request(
@@ -52,12 +64,10 @@ def records_for_request(
 ) -> Sequence[Prediction] | RequestRows:
     """Build the log records of one request's rows, as a single entry of the log's queue if `as_one`."""
     if as_one:
-        placeholder: Content = {"prediction_id": "", "prediction": 0}
         with suppress(TypeError):  # a value cannot be JSON: as single records, only the rows that have one are rejected
-            shared = make_record({}, placeholder, builder, now, 0, context)
-            return RequestRows(shared, rows, contents, reviews)
+            return RequestRows(shared_record(builder, now, context), rows, contents, reviews)
     return [
-        make_record(row, content, builder, now, review, context)
+        make_record(row, content, builder, now, review, context, content.get("lookups"))
         for row, content, review in zip(rows, contents, reviews, strict=True)
     ]
 

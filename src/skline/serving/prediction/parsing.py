@@ -33,6 +33,7 @@ class RequestParser:
         self.contract, self.max_rows = contract, max_rows
         self._max_members = len(contract.inputs) + MAX_EXTRA_VALUES
         self._row_parser = RowParser(contract)
+        self._nullable = frozenset(column.name for column in contract.inputs if column.nullable)
         self._strict_row, self._screened = self._row_parser.strict_row, self._row_parser.screened
 
     @property
@@ -45,7 +46,7 @@ class RequestParser:
 
         Raises
         ------
-        pydantic.ValidationError
+        ValidationFailed
             With the field and the rule.
         RequestError
             413 if it has far more values than a row has.
@@ -58,12 +59,19 @@ class RequestParser:
         try:
             row = self._strict_row(body)
         except ValidationError:
-            return self._row_parser.reread_row(body)
+            return self._reread_row(body)
         if self._screened:
             for name, values in self._screened:
                 if row[name] in values:
-                    return self._row_parser.reread_row(body)
+                    return self._reread_row(body)
         return row
+
+    def _reread_row(self, body: bytes) -> Row:
+        """Read a row once more, each value as a cell of a table; ValidationFailed if it breaks the contract."""
+        try:
+            return self._row_parser.reread_row(body)
+        except ValidationError as error:
+            raise ValidationFailed(validation_details(error, nullable=self._nullable), 1) from error
 
     def parse_rows(self, body: bytes) -> Sequence[Row]:
         """Parse a JSON array of rows. It is slow: call it in a thread.
@@ -79,7 +87,9 @@ class RequestParser:
             try:
                 rows: Sequence[Row] = self._row_parser.parse_rows(body)
             except ValidationError as error:
-                raise ValidationFailed(validation_details(error), _list_length(body)) from error
+                raise ValidationFailed(
+                    validation_details(error, nullable=self._nullable), _list_length(body)
+                ) from error
             self._check_length(len(rows))
             return rows
         if len(body) > LARGE_BODY_BYTES:
@@ -93,7 +103,7 @@ class RequestParser:
             self._check_structure(body, self.max_rows)
         values = parse_list(body)
         self._check_length(len(values))
-        return validate_in_parts(values, self._row_parser.reread_rows)
+        return validate_in_parts(values, self._row_parser.reread_rows, self._nullable)
 
     def validate_rows(self, values: Sequence[Any]) -> Sequence[Row]:
         """Validate rows that are JSON values already; raises as `parse_rows` does."""

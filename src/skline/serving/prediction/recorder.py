@@ -1,20 +1,28 @@
 """Build the response to each prediction, decide on its review, count it in the metrics, and log it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from skline.clock import now_us
 from skline.contract.spec import Row
 from skline.ids import new_prediction_id, new_prediction_ids
-from skline.logs.records import Prediction, now_us
+from skline.logs.records import Prediction
 from skline.logs.request_rows import RequestRows
 from skline.logs.writer import NotDurable, PredictionLog
+from skline.lookups.online import LookedUpRow
 from skline.scoring.scores import FloatArray, RowScore, Scores
 from skline.serving.errors import RequestError
 from skline.serving.models.response import Content, ResponseBuilder, score_of, scores_of, to_json
 from skline.serving.observability.metrics import BatchSummary, Metrics
-from skline.serving.prediction.log_records import make_record, records_for_coalesced_requests, records_for_request
+from skline.serving.prediction.log_records import (
+    make_record,
+    records_for_coalesced_requests,
+    records_for_request,
+    shared_record,
+)
 from skline.serving.prediction.review import ReviewSampler
 from skline.serving.releases.manager import ModelManager
 from skline.serving.security.context import RequestContext
@@ -79,11 +87,11 @@ class Recorder:
     async def record_row_durably(
         self, row: Row, scored: RowScore, builder: ResponseBuilder, context: RequestContext | None
     ) -> Content:
-        """Record one prediction as `record_row` does, but in sync mode wait for the log; raises as `log` does."""
-        if not self.log_is_sync:
-            return self.record_row(row, scored, builder, context)
+        """Record one prediction, with its look-ups, and in sync mode wait for the log; raises as `log` does."""
         content, now, review = self.build_row(row, scored, builder)
-        await self.log([make_record(row, content, builder, now, review, context)])
+        add_lookups([content], [row])
+        if self._log_is_on:
+            await self.log([make_record(row, content, builder, now, review, context, content.get("lookups"))])
         return content
 
     def record_coalesced_requests(
@@ -108,11 +116,52 @@ class Recorder:
         """Build responses and records of one request's rows. It is slow: call it in a thread, then `record_batch`."""
         now, values = now_us(), scores_of(scores)
         contents, reviews = self.build_rows(scores, values, builder, new_prediction_ids(len(rows)), now)
+        add_lookups(contents, rows)
         records: Sequence[Prediction] | RequestRows = []
         if self._log_is_on:
             as_one = self._log.accepts_request_rows
             records = records_for_request(rows, contents, builder, now, reviews, context, as_one=as_one)
         return self.finish_batch(rows, scores, values, builder, contents, records, serialize)
+
+    @property
+    def takes_columns(self) -> bool:
+        """Whether `prepare_columns` can be used: no row needs work of its own."""
+        reviews = self.review_sampler.active and self._models.feature_flags.review
+        return not reviews and (not self._log_is_on or self._log.accepts_request_rows)
+
+    def prepare_columns(
+        self,
+        columns: Mapping[str, Any],
+        scores: Scores,
+        builder: ResponseBuilder,
+        context: RequestContext | None,
+        ids: bytes,
+        text_of_rows: Callable[[], str],
+        body: bytes,
+    ) -> PredictedBatch:
+        """Build the record of one request's rows from their columns, as `prepare_batch` does from the rows.
+
+        Parameters
+        ----------
+        columns : mapping of str to array or StringColumn
+        scores : Scores
+        builder : ResponseBuilder
+        context : RequestContext or None
+        ids : bytes
+            The prediction ids, concatenated.
+        text_of_rows : callable
+            Returns the rows as the log stores them, if it does.
+        body : bytes
+            The response.
+        """
+        values = scores_of(scores)
+        records: Sequence[Prediction] | RequestRows = []
+        if self._log_is_on:
+            names = ("inputs", "prediction", "probabilities")[: 2 if scores.probabilities is None else 3]
+            shared = shared_record(builder, now_us(), context)
+            records = RequestRows.of_text(shared, ids, names, text_of_rows())
+        summary = self._metrics.summarize_columns(columns, scores, values)
+        return PredictedBatch(scores, builder, [], records, body, summary)
 
     async def record_batch(self, batch: PredictedBatch) -> None:
         """Count and log the rows of a batch; raises as `log` does."""
@@ -196,6 +245,14 @@ class Recorder:
             self._log.put(records[0])
         else:
             self._log.put_many(records)
+
+
+def add_lookups(contents: Sequence[Content], rows: Sequence[Row]) -> None:
+    """Add to the responses what became of the look-ups of their rows, if there were any."""
+    for content, row in zip(contents, rows, strict=True):
+        if not isinstance(row, LookedUpRow):
+            return
+        content["lookups"] = row.outcomes
 
 
 def empty_batch(builder: ResponseBuilder, serialize: Serialize | None) -> PredictedBatch:

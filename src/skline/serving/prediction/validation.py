@@ -5,7 +5,7 @@ everything, and keeps each error: a body of one megabyte can have millions, whic
 PART_ITEMS items, and validation stops when there are as many errors as a response lists.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -38,7 +38,9 @@ def parse_list(body: bytes) -> list[Any]:
     return values
 
 
-def validate_in_parts(values: Sequence[Any], validate: Callable[[bytes], Sequence[Item]]) -> list[Item]:
+def validate_in_parts(
+    values: Sequence[Any], validate: Callable[[bytes], Sequence[Item]], nullable: Collection[str] = ()
+) -> list[Item]:
     """Validate JSON values in parts.
 
     Parameters
@@ -46,6 +48,8 @@ def validate_in_parts(values: Sequence[Any], validate: Callable[[bytes], Sequenc
     values : sequence of JSON values
     validate : callable
         Validates a JSON array as bytes; raises pydantic.ValidationError.
+    nullable : collection of str
+        Fields that may be null, but not absent.
 
     Raises
     ------
@@ -59,7 +63,7 @@ def validate_in_parts(values: Sequence[Any], validate: Callable[[bytes], Sequenc
         try:
             valid += validate(to_json(part, inf_nan_mode="constants"))
         except ValidationError as error:
-            details += validation_details(error, first_index=start)
+            details += validation_details(error, start, nullable)
             if len(details) >= MAX_ERRORS:
                 break
     if details:

@@ -12,9 +12,11 @@ from typing import NamedTuple
 from skline.artifact import Artifact, InvalidArtifact
 from skline.errors import SklineError
 from skline.logs.writer import PredictionLog
+from skline.release.aborted import FILE_NAME, AbortedCanaries
 from skline.release.manifest import Arm, Flags, Release, read_manifest
+from skline.release.mirror import ReleaseMirror
+from skline.release.object_storage import StoreUnavailable
 from skline.release.services import ServiceState, StatusFile
-from skline.serving.experiments.aborted import AbortedCanaries
 from skline.serving.experiments.experiment import RunningExperiment
 from skline.serving.experiments.shadow import ShadowScorer
 from skline.serving.models.model import LoadedModel, load_model
@@ -26,6 +28,7 @@ from skline.serving.releases.source import (
     summary,
 )
 from skline.serving.settings import ServiceSettings
+from skline.throttled_logger import ThrottledLogger
 
 log = logging.getLogger("skline.serving")
 
@@ -66,6 +69,7 @@ class ModelManager:
         settings: ServiceSettings,
         metrics: Metrics,
         prediction_log: PredictionLog,
+        mirror: ReleaseMirror | None = None,
     ) -> None:
         self.initial_artifact = initial_artifact
         self.current: ActiveRelease | None = None
@@ -74,10 +78,11 @@ class ModelManager:
         self.feature_flags = Flags() if release is None else release.flags
         self.rejected_reason: str | None = None
         self.stopping = False
-        self.aborted_canaries = AbortedCanaries(settings.log.folder / "aborted-canaries.jsonl")
+        self.aborted_canaries = AbortedCanaries(settings.log.folder / FILE_NAME)
         self._initial_release = release
         self._initial_release_applied = False  # or rejected
         self._settings, self._metrics, self._prediction_log = settings, metrics, prediction_log
+        self._mirror, self._throttled = mirror, ThrottledLogger(log)
         self._load_failures: dict[str, str] = {}  # by the artifact's digest
         self._watcher: asyncio.Task[None] | None = None
         self._closing: set[asyncio.Task[None]] = set()
@@ -123,6 +128,7 @@ class ModelManager:
     async def refresh(self) -> None:
         """Serve what the release manifest, or else the digest file, names now; reject it if it cannot be served."""
         try:
+            await self._update_mirror()
             path = self._settings.release_path
             release = None if path is None else await asyncio.to_thread(read_manifest, path)
             if release is not None and path is not None:
@@ -139,6 +145,20 @@ class ModelManager:
             self._reject(str(error))
         if self.experiment is not None:
             self.experiment.refresh()
+
+    @property
+    def release_store_failures(self) -> int:
+        """How often the object storage of the release did not answer."""
+        return 0 if self._mirror is None else self._mirror.failures
+
+    async def _update_mirror(self) -> None:
+        """Copy the release from object storage; while that is away, what was copied before stays in service."""
+        if self._mirror is None:
+            return
+        try:
+            await asyncio.to_thread(self._mirror.update)
+        except StoreUnavailable as error:
+            self._throttled.log(logging.WARNING, f"{error}; the release in service stays")
 
     async def close(self) -> None:
         """Stop watching, score the rows that wait, and close all models."""

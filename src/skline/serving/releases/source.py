@@ -1,13 +1,34 @@
 """Which artifact the release manifest or the digest file names, and whether this service can serve it."""
 
+import logging
+
 from skline import paths
 from skline.artifact import Artifact, InvalidArtifact
 from skline.errors import SklineError
 from skline.release import compatibility
 from skline.release.experiment import BUCKETS
 from skline.release.manifest import Release, read_manifest
+from skline.release.mirror import ReleaseMirror
 from skline.release.verdict import read_verdict
 from skline.serving.settings import ServiceSettings
+
+log = logging.getLogger("skline.serving")
+
+
+def open_mirror(settings: ServiceSettings) -> ReleaseMirror | None:
+    """Copy the release if it is in object storage, and return what keeps the copy current; None if it is a file.
+
+    Raises
+    ------
+    SklineError
+        If it cannot be copied, and was not copied before.
+    """
+    if settings.release_address is None:
+        return None
+    mirror = ReleaseMirror(settings.release_address, settings.release_cache)
+    if warning := mirror.start():
+        log.warning("%s", warning)
+    return mirror
 
 
 def open_initial(settings: ServiceSettings) -> tuple[Artifact, Release | None]:

@@ -10,7 +10,7 @@ from pydantic_settings import SettingsError
 
 from skline.errors import SklineError
 from skline.serving.server.startup_checks import describe_settings, require_free_port, require_safe, uvicorn_options
-from skline.serving.server.workers import multi_worker_warnings
+from skline.serving.server.workers import WorkerSupervisor, multi_worker_warnings
 from skline.serving.settings import ServiceSettings
 from skline.serving.transport.connections import listen_backlog
 from skline.serving.transport.dispatch import Dispatcher
@@ -43,26 +43,25 @@ def serve(load_app: Callable[[], Dispatcher], worker_app: str, workers: int = 1)
     if workers < 1:
         raise SklineError(f"--workers is {workers}; it must be at least 1")
     require_free_port(settings.host, settings.port)
-    options = uvicorn_options(settings)
+    options = uvicorn_options(settings) | {
+        "host": settings.host,
+        "port": settings.port,
+        "http": FastPathProtocol,
+        "backlog": listen_backlog(settings.limits),
+        "timeout_worker_healthcheck": WORKER_START_SECONDS,
+        "timeout_graceful_shutdown": int(settings.limits.request_seconds),
+    }
     logging.config.dictConfig(options["log_config"])
     for warning in [*warnings, *multi_worker_warnings(settings, workers)]:
         log.warning("%s", warning)
     # For several workers too: an error that all of them would have ends the command here, with one message.
     app = load_app()
-    if workers > 1:
-        app.app.state.container.prediction_log.close()  # ends its thread: this process only starts the workers
-    uvicorn.run(
-        app if workers == 1 else worker_app,
-        factory=workers > 1,
-        host=settings.host,
-        port=settings.port,
-        workers=workers,
-        http=FastPathProtocol,
-        backlog=listen_backlog(settings.limits),
-        timeout_worker_healthcheck=WORKER_START_SECONDS,
-        timeout_graceful_shutdown=int(settings.limits.request_seconds),
-        **options,
-    )
+    if workers == 1:
+        uvicorn.run(app, **options)
+        return
+    app.app.state.container.prediction_log.close()  # ends its thread: this process only starts the workers
+    config = uvicorn.Config(worker_app, factory=True, workers=workers, **options)
+    WorkerSupervisor(config, sockets=[config.bind_socket()]).run()
 
 
 def check(application: str) -> None:

@@ -3,14 +3,19 @@
 Nothing printed here may contain a secret.
 """
 
+import os
 import socket
 import stat
+import sys
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, SecretStr
 
+from skline.clock import VARIABLE, simulated_clock
 from skline.errors import SklineError
+from skline.paths import REPLAY_CLOCK
 from skline.redaction import redact
 from skline.serving.observability.logging import log_config
 from skline.serving.security.api_keys import KeyStore
@@ -59,7 +64,8 @@ def require_free_port(host: str, port: int) -> None:
     try:
         for family, kind, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             with socket.socket(family, kind) as probe:
-                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+                if sys.platform != "win32":  # as the server does
+                    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(address)
     except OSError as error:
         raise SklineError(
@@ -85,6 +91,8 @@ def check_settings(settings: ServiceSettings) -> CheckResult:
     _check_keys(settings, keys, result)
     if settings.environment == "production":
         _check_production(settings, result)
+    if simulated_clock() is not None:
+        _check_simulated_clock(settings, Path(os.environ[VARIABLE]), result)
     return result
 
 
@@ -172,6 +180,20 @@ def _check_production(settings: ServiceSettings, result: CheckResult) -> None:
         result.warnings.append("the log level is debug")
     if not security.tls and not is_loopback(settings.host):
         result.warnings.append("tls is off: API keys travel unencrypted unless a proxy provides HTTPS")
+
+
+def _check_simulated_clock(settings: ServiceSettings, clock: Path, result: CheckResult) -> None:
+    """Check that the clock of a replay is not that of a service that others use: its log would have wrong times."""
+    if not is_loopback(settings.host) or settings.environment == "production":
+        result.errors.append(
+            f"{VARIABLE} is set, and a service with a simulated clock answers on loopback in development only; unset it"
+        )
+    if clock.resolve() != REPLAY_CLOCK.resolve():
+        result.errors.append(
+            f"{VARIABLE} is {clock}, and the clock of a replay that this project belongs to is "
+            f"{REPLAY_CLOCK.resolve()}: the log of another service would get simulated times; unset it"
+        )
+    result.warnings.append(f"the time is that of the simulated clock {clock}, in the log and everywhere else")
 
 
 def _format_value(value: Any) -> str:

@@ -6,9 +6,34 @@ import multiprocessing
 import os
 import signal
 
+from uvicorn.supervisors import Multiprocess
+
 from skline.serving.settings import ServiceSettings
 
 log = logging.getLogger("skline.serving")
+
+
+class WorkerSupervisor(Multiprocess):
+    """uvicorn's parent process, which notices at once if a worker is killed while it waits for the worker's response.
+
+    uvicorn pings each worker through a pipe and keeps a copy of the worker's end. The pipe of a killed worker
+    therefore stays open, and the parent waits for the whole timeout: meanwhile it neither replaces the worker nor
+    follows SIGTERM.
+    """
+
+    def init_processes(self) -> None:
+        """Start the workers."""
+        super().init_processes()
+        self._close_workers_ends()
+
+    def keep_subprocess_alive(self) -> None:
+        """Replace the workers that died or do not respond."""
+        super().keep_subprocess_alive()
+        self._close_workers_ends()
+
+    def _close_workers_ends(self) -> None:
+        for process in self.processes:
+            process.child_conn.close()
 
 
 def is_worker() -> bool:

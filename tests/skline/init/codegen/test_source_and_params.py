@@ -1,5 +1,7 @@
 """The rendered params.yaml: it shows every gate that is in force, with what the gate limits."""
 
+import datetime as dt
+
 import pytest
 import yaml
 
@@ -45,3 +47,16 @@ def test_params_have_every_key_that_dvc_tracks() -> None:
             section, _, name = key.partition(".")
             assert section in values
             assert not name or name in values[section], f"{key}: DVC knows no defaults"
+
+
+def test_params_of_a_table_with_times_have_the_policy_of_retraining_and_cuts_that_move() -> None:
+    cuts = {"kind": "time", "validation_from": "-28d", "test_from": "-14d"}
+    source, policy = {"uri": "t.csv", "window": "84d"}, {"max_age": "28d", "cooldown": "7d"}
+    text = render_params("shop", "Shop", source, cuts, CHOSEN, 160, "binary", policy)
+    settings = Settings.model_validate(yaml.safe_load(text))
+    assert settings.split.moves
+    assert (settings.source.window, settings.retrain.max_age) == (dt.timedelta(days=84), dt.timedelta(days=28))
+    [line] = [line for line in text.splitlines() if line.startswith("retrain:")]
+    assert "replays of tables in time" in line
+    assert "quote the dates" not in text
+    assert max(map(len, text.splitlines())) <= 120

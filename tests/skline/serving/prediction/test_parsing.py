@@ -3,8 +3,8 @@
 import json
 
 import pytest
-from pydantic import ValidationError
 
+from skline.contract.spec import Column, Contract
 from skline.serving.errors import MAX_ERRORS, RequestError, ValidationFailed
 from skline.serving.prediction import validation
 from skline.serving.prediction.body_checks import MAX_TEXT
@@ -47,7 +47,7 @@ def test_text_that_is_longer_than_a_cell_of_csv_is_rejected(text: str) -> None:
             with pytest.raises(RequestError, match="a text has more than 131072 characters") as caught:
                 parse(body)
             assert caught.value.status == 413
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationFailed):
         parser.parse_row(json.dumps(row | {"carrier": text[1:]}).encode())
 
 
@@ -82,3 +82,18 @@ def test_batch_of_more_rows_than_allowed_is_rejected() -> None:
     with pytest.raises(RequestError, match="3 rows, but at most 2 are allowed; split it") as caught:
         parser.validate_rows([row] * 3)
     assert caught.value.status == 413
+
+
+def test_absent_field_that_may_be_null_is_asked_for_as_null() -> None:
+    columns = (
+        Column(name="known", kind="number"),
+        Column(name="unsure", kind="number", nullable=True),
+        Column(name="y", kind="number", role="target"),
+    )
+    parser = RequestParser(Contract(title="T", task="regression", columns=columns), 1_000)
+    many = b"[" + b",".join([b"{}"] * 999) + b" " * SMALL_BODY_BYTES + b"]"
+    for parse, body in ((parser.parse_row, b"{}"), (parser.parse_rows, b"[{}]"), (parser.parse_rows, many)):
+        with pytest.raises(ValidationFailed) as caught:
+            parse(body)
+        messages = [detail["msg"] for detail in caught.value.detail[:2]]
+        assert messages == ["Field required", "Field required; send null if it is unknown"]

@@ -1,11 +1,13 @@
 """Settings that other machines could exploit are rejected before the service starts, and secrets are not shown."""
 
+import datetime as dt
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from skline import api_keys
+from skline import api_keys, clock
 from skline.errors import SklineError
 from skline.serving.server.startup_checks import (
     check_settings,
@@ -117,3 +119,34 @@ def test_uvicorn_logs_in_the_format_of_the_service_and_sends_no_server_header() 
     options = uvicorn_options(ServiceSettings())
     assert (options["access_log"], options["server_header"]) == (False, False)
     assert options["log_config"]["loggers"]["uvicorn.access"]["handlers"] == []
+
+
+@pytest.fixture
+def replay_clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The clock of a replay, seen from its project, which is the current folder."""
+    path = tmp_path / "clock"
+    clock.SimulatedClock.create(path, dt.datetime(2013, 7, 1, tzinfo=dt.UTC))
+    (tmp_path / "project").mkdir()
+    monkeypatch.chdir(tmp_path / "project")
+    monkeypatch.setenv(clock.VARIABLE, str(path))
+    clock.simulated_clock.cache_clear()
+    yield path
+    clock.simulated_clock.cache_clear()
+
+
+def test_the_service_of_a_replay_warns_that_its_time_is_simulated(replay_clock: Path) -> None:
+    [warning] = require_safe(ServiceSettings())
+    assert f"simulated clock {replay_clock}" in warning
+
+
+@pytest.mark.parametrize("changes", [{"host": "192.0.2.1"}, {"environment": "production"}])
+def test_a_service_that_others_use_has_no_simulated_clock(replay_clock: Path, changes: dict[str, Any]) -> None:
+    settings = ServiceSettings(**changes, security=SecuritySettings(no_auth=True))
+    with pytest.raises(SklineError, match="loopback in development only"):
+        require_safe(settings)
+
+
+def test_a_service_outside_of_the_replay_rejects_its_clock(replay_clock: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(replay_clock.parent)
+    with pytest.raises(SklineError, match="the log of another service would get simulated times"):
+        require_safe(ServiceSettings())

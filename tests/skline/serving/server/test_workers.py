@@ -81,6 +81,19 @@ def test_a_killed_worker_is_replaced_and_no_request_and_no_row_of_the_log_is_los
     print(f"{len(predictions)} rows; written, by the workers' metrics: {sorted(written)}")
 
 
+def test_a_worker_that_is_killed_while_the_parent_waits_for_its_response_is_replaced_at_once(
+    packaged: demo.Packaged,
+) -> None:
+    with process(packaged, "--workers", "2") as (running, _):
+        wait_until(lambda: len(worker_pids(running)) == 2)
+        first = worker_pids(running)[0]
+        os.kill(first, signal.SIGSTOP)
+        time.sleep(1.5)  # the parent pings every 0.5 s, and waits 60 s for a response
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: first not in worker_pids(running) and len(worker_pids(running)) == 2, 40)
+        terminate(running)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_all_workers_end_with_the_parent_and_write_their_rows(
     packaged: demo.Packaged, example: dict[str, Any], tmp_path: Path, number: int

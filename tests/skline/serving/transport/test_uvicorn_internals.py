@@ -1,6 +1,7 @@
-"""uvicorn's undocumented names that `transport.protocol` and `transport.connections` use, listed here only.
+"""uvicorn's undocumented names that `transport.protocol`, `transport.connections` and `server.workers` use.
 
-pyproject.toml keeps uvicorn below the next minor version. Raise that bound when these tests pass with it.
+They are listed here only. pyproject.toml keeps uvicorn below the next minor version: raise that bound when these tests
+pass with it.
 """
 
 import ast
@@ -14,7 +15,10 @@ import uvicorn.server
 from uvicorn.protocols.http import httptools_impl
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.supervisors import multiprocess
 
+from skline.serving.server import workers
+from skline.serving.server.workers import WorkerSupervisor
 from skline.serving.transport import connections, protocol
 from skline.serving.transport.protocol import FastPathCycle, FastPathProtocol, InputControl
 
@@ -36,6 +40,8 @@ FLOW = {"write_paused"}
 #: Attributes of a FlowControl that InputControl uses.
 INPUT_CONTROL = {"_transport", "read_paused"}
 SERVER_STATE = {"default_headers"}
+#: Methods of Multiprocess that WorkerSupervisor overrides, and attributes of it and of its processes.
+SUPERVISOR, WORKER_PROCESS = {"init_processes", "keep_subprocess_alive"}, {"child_conn"}
 
 
 @pytest.fixture
@@ -72,6 +78,15 @@ def test_attributes_exist(uvicorn_protocol: HttpToolsProtocol) -> None:
     assert httptools_impl.STATUS_LINE[200] == b"HTTP/1.1 200 OK\r\n"
 
 
+def test_the_supervisor_overrides_what_exists() -> None:
+    for name in SUPERVISOR:
+        ours, theirs = getattr(WorkerSupervisor, name), getattr(multiprocess.Multiprocess, name)
+        assert list(inspect.signature(ours).parameters) == list(inspect.signature(theirs).parameters), name
+    source = inspect.getsource(multiprocess)
+    assert "self.processes: list[Process]" in source
+    assert all(f"self.{name}" in inspect.getsource(multiprocess.Process.__init__) for name in WORKER_PROCESS)
+
+
 def test_stand_in_for_a_cycle_has_what_uvicorn_uses() -> None:
     used = set(re.findall(r"\b(?:self\.|existing_)cycle\.(\w+)", inspect.getsource(HttpToolsProtocol)))
     assert used == CYCLE_IN_UVICORN | {"body"}, "the body of a request on the fast path never reaches uvicorn"
@@ -94,4 +109,6 @@ def test_every_name_that_is_used_is_listed() -> None:
     assert attributes_of("self", InputControl) == INPUT_CONTROL | {"held"}
     assert attributes_of("self.server_state", protocol) == SERVER_STATE
     assert attributes_of("self.cycle", protocol) | attributes_of("cycle", connections) == CYCLE
+    assert attributes_of("super()", workers) == SUPERVISOR
+    assert attributes_of("process", workers) == WORKER_PROCESS
     assert attributes_of("connection", connections) == {"cycle", "transport", "timeout_keep_alive_task"}

@@ -4,6 +4,7 @@ The file is only appended to. A new experiment has a new salt, so it counts as a
 """
 
 import logging
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -14,6 +15,9 @@ from skline.release.experiment import Experiment
 from skline.release.manifest import Arm
 
 log = logging.getLogger("skline.serving")
+
+#: Name of the file, in the folder of the log.
+FILE_NAME = "aborted-canaries.jsonl"
 
 
 class AbortedCanary(BaseModel):
@@ -73,4 +77,19 @@ class AbortedCanaries:
         lines = read_json_lines(self._path, AbortedCanary)
         if lines.damaged_lines:
             log.warning("%s has lines that are not aborted canaries: %s", self._path, lines.damaged_lines)
-        return {(each.experiment, each.salt, each.challenger): each.reason for each in lines.values}
+        return _by_canary(lines.values)
+
+
+def abort_reason(path: Path, experiment: Experiment, arm: Arm) -> str | None:
+    """Return why a service aborted a canary; None if none did.
+
+    Raises
+    ------
+    SklineError
+        If the file cannot be read.
+    """
+    return _by_canary(read_json_lines(path, AbortedCanary).values).get((experiment.name, experiment.salt, arm.sha256))
+
+
+def _by_canary(lines: Iterable[AbortedCanary]) -> dict[tuple[str, str, str], str]:
+    return {(each.experiment, each.salt, each.challenger): each.reason for each in lines}

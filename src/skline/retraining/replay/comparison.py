@@ -1,0 +1,115 @@
+"""Compare policies of retraining on the same rows: simulate each, and measure it against the first."""
+
+import datetime as dt
+import time
+from collections.abc import Sequence
+
+from skline.evaluation.metrics import lower_is_better
+from skline.monitoring.estimates import Estimate
+from skline.retraining.replay.hindsight import predict_in_hindsight
+from skline.retraining.replay.measures import Measurement, measure, to_periods
+from skline.retraining.replay.outcome import PolicyOutcome, ReplayResult
+from skline.retraining.replay.policies import Policy
+from skline.retraining.replay.simulation import Life, Setup, alarms, simulate
+from skline.scoring.scores import Scores
+
+HINDSIGHT = "hindsight"
+#: Rows within this time of a block are near it, for hindsight.
+NEAR = dt.timedelta(days=56)
+
+
+def compare_policies(
+    setup: Setup,
+    policies: Sequence[Policy],
+    metric: str,
+    replayed: Scores | None = None,
+    *,
+    with_hindsight: bool = True,
+) -> tuple[PolicyOutcome, ...]:
+    """Simulate policies, and measure them on the same rows.
+
+    Parameters
+    ----------
+    setup : Setup
+    policies : sequence of Policy
+    metric : str
+    replayed : Scores, optional
+        The predictions of a replay against a service, one for each replayed row in the order of the stream: then gains
+        are over it. By default they are over the first policy.
+    with_hindsight : bool
+    """
+    stream, seed = setup.stream, setup.project.settings.train.seed
+    periods = period_bounds(setup)
+    baseline = None if replayed is None else measure(stream, periods, replayed, metric, seed)
+    outcomes = []
+    for policy in policies:
+        life = simulate(setup, policy)
+        measured = measure(stream, periods, life.log.scores(stream.live), metric, seed)
+        outcomes.append(_outcome(setup, policy, life, measured, _gain(measured, baseline)))
+        baseline = measured if baseline is None else baseline
+    if with_hindsight:
+        started = time.process_time()
+        found = predict_in_hindsight(setup.project, stream, periods, metric, NEAR)
+        outcomes.append(
+            PolicyOutcome(
+                name=HINDSIGHT,
+                description=found.description,
+                periods=to_periods(stream, periods, found.measured, [(HINDSIGHT, None)] * len(periods), {}),
+                labels_used=len(stream.rows) - stream.first,
+                processor_seconds=time.process_time() - started,
+                mean=found.measured.mean(),
+                gain=_gain(found.measured, baseline),
+            )
+        )
+    return tuple(outcomes)
+
+
+def period_bounds(setup: Setup) -> list[tuple[dt.datetime, dt.datetime]]:
+    """Return start and end of each period of the replay."""
+    ends = list(setup.moments())
+    return list(zip([setup.stream.start, *ends[:-1]], ends, strict=True))
+
+
+def to_result(
+    setup: Setup, metric: str, compared: Sequence[PolicyOutcome], live: PolicyOutcome | None = None
+) -> ReplayResult:
+    """Return the result of a replay."""
+    settings, stream = setup.project.settings, setup.stream
+    return ReplayResult(
+        project=settings.project.name,
+        title=settings.project.title,
+        start=stream.start,
+        end=stream.end,
+        metric=metric,
+        better="lower" if lower_is_better(metric) else "higher",
+        label_delay=stream.label_delay,
+        live=live,
+        compared=tuple(compared),
+        seed=settings.train.seed,
+    )
+
+
+def _gain(measured: Measurement, baseline: Measurement | None) -> Estimate:
+    return Estimate() if baseline is None else measured.gain(baseline)
+
+
+def _outcome(setup: Setup, policy: Policy, life: Life, measured: Measurement, gain: Estimate) -> PolicyOutcome:
+    stream, periods = setup.stream, period_bounds(setup)
+    versions = [life.log.version_of(stream.between(start, end)) for start, end in periods]
+    return PolicyOutcome(
+        name=policy.name,
+        description=policy.description,
+        periods=to_periods(
+            stream,
+            periods,
+            measured,
+            [(version.name, version.digest) for version in versions],
+            {end: window.state for end, window in life.windows.items()},
+        ),
+        trainings=tuple(life.trainings),
+        alarms=alarms(setup, life),
+        labels_used=len(life.used),
+        processor_seconds=life.processor_seconds,
+        mean=measured.mean(),
+        gain=gain,
+    )

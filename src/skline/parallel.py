@@ -338,6 +338,7 @@ def _errors_of_dask(client: Any) -> Iterator[None]:
     """Turn the errors of a lost cluster into one line."""
     killed = import_module("distributed.scheduler").KilledWorker
     closed = import_module("distributed.client").ClosedClientError
+    disconnected = import_module("distributed.comm").CommClosedError
     address = client.scheduler.address if client.scheduler is not None else "unknown"
     lost = f"the Dask scheduler at {address} has ended or is not reachable; start it, and repeat the command"
     try:
@@ -354,7 +355,8 @@ def _errors_of_dask(client: Any) -> Iterator[None]:
             f"all Dask workers that held the data ended, {MAX_LOSSES + 1} times ({error}): {SEE_OUTPUT}"
         ) from error
     except (closed, OSError) as error:
-        if client.status == "running":
+        # A call that meets the lost connection fails before the client's status says so.
+        if client.status == "running" and not isinstance(error, disconnected):
             raise
         raise SklineError(lost) from error
 

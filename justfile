@@ -21,7 +21,7 @@ check:
     uv run --group dev ruff check .
     uv run --group dev ruff format --check .
     uv run --group dev mypy
-    uv run --group dev mypy --platform win32 --cache-dir .mypy_cache/win32
+    uv run --group dev mypy --platform win32 --cache-dir .mypy_cache/win32 -p model -p skline -p serving
     uv run --group dev check-jsonschema -q --builtin-schema vendor.github-workflows .github/workflows/*.yml
     uv run --group dev zizmor --offline -q .github
     uv run --group dev check-jsonschema -q --builtin-schema vendor.dependabot .github/dependabot.yml

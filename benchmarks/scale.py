@@ -70,7 +70,7 @@ def write_table(path: Path, copies: int) -> int:
                 table = table.set_column(index, name, pc.cast(pc.add(values, jitter[name]), pa.string()))
             options = csv.WriteOptions(include_header=copy == 0, quoting_style="none")
             csv.write_csv(table, file, write_options=options)
-    return flights.num_rows * copies
+    return int(flights.num_rows) * copies
 
 
 def make_project(folder: Path, table: Path) -> None:

@@ -125,7 +125,7 @@ def page(results: dict[str, list[Measurement]], options: argparse.Namespace, cor
     """Yield the lines of the page."""
 
     def median(variant: str, figure: str) -> float:
-        return statistics.median(getattr(run, figure) for run in results[variant])
+        return float(statistics.median(getattr(run, figure) for run in results[variant]))
 
     def ratio(tag: str, figure: str) -> str:
         return f"{median(f'pandas, one core{tag}', figure) / median(f'score, one core{tag}', figure):.1f}"

@@ -1,6 +1,6 @@
 """Measure every estimator and transformer that a plan supports: its path, exactness and time, for docs/scoring.md.
 
-Run `uv run python benchmarks/scoring_paths.py`. Plan and pipeline alternate in one process; figures are medians of
+Run `uv run python -m benchmarks.scoring_paths`. Plan and pipeline alternate in one process; figures are medians of
 rounds, in processor time, so that other processes on the machine change them less. Compare the ratios: absolute times
 depend on the machine.
 """
@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scoring_parts import CUSTOM, ESTIMATORS, TRANSFORMERS, before_trees, with_preprocessing
 from threadpoolctl import threadpool_limits
 
+from benchmarks.scoring_parts import CUSTOM, ESTIMATORS, TRANSFORMERS, before_trees, with_preprocessing
 from skline.contract.frames import to_frame
 from skline.contract.spec import Column, Value
 from skline.scoring.pipeline_scorer import pipeline_scorer

@@ -80,9 +80,11 @@ def parse(answer: httpx.Response) -> pd.DataFrame:
     """Return the predictions as a DataFrame."""
     kind = answer.headers["content-type"]
     if kind == ARROW:
-        return pa.ipc.open_stream(answer.content).read_all().flatten().to_pandas()
+        table = pa.ipc.open_stream(answer.content).read_all()
+        return pd.DataFrame(table.flatten().to_pandas())
     if kind == PARQUET:
-        return pq.read_table(io.BytesIO(answer.content)).flatten().to_pandas()
+        table = pq.read_table(io.BytesIO(answer.content))
+        return pd.DataFrame(table.flatten().to_pandas())
     rows = orjson.loads(answer.content)["predictions"]
     by_class = pd.DataFrame([row["probabilities"] for row in rows]).add_prefix("probabilities.")
     others = pd.DataFrame(

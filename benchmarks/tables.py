@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -74,16 +75,17 @@ def problem(
         elif pd.api.types.is_datetime64_any_dtype(values):
             clock = bool((values.dropna() != values.dropna().dt.normalize()).any())
             kind = "datetime" if clock else "date"
-            described = Column(name=column, kind=kind, nullable=True, feature_group=kind)  # type: ignore[arg-type]
+            described = Column(name=column, kind=kind, nullable=True, feature_group=kind)
         else:
             many = "text" if column in text else "many_categories" if values.nunique() > MAX_CATEGORIES else "category"
             described = Column(name=column, kind="string", nullable=True, feature_group=many)
-        rows[column] = values.astype(described.storage)
+        storage: Any = described.storage
+        rows[column] = values.astype(storage)
         columns.append(described)
     kind = "number" if task == "regression" else "string"
     rows[target] = rows[target].astype("float64" if task == "regression" else "str")
     classes = None if task == "regression" else tuple(sorted(rows[target].unique()))
-    columns.append(Column(name=target, kind=kind, role="target"))  # type: ignore[arg-type]
+    columns.append(Column(name=target, kind=kind, role="target"))
     return Problem(name, source, rows, Contract(title=name, columns=tuple(columns), task=task, classes=classes))
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, ViewportSize, sync_playwright
 
 from skline import paths, testing
 from skline.errors import SklineError
@@ -15,7 +15,7 @@ from skline.errors import SklineError
 IMAGES = Path(__file__).parent.parent / "docs/images"
 #: Names on Debian, on Ubuntu, and on GitHub's runners.
 EXECUTABLES = ("chromium", "chromium-browser", "google-chrome")
-SIZE = {"width": 960, "height": 720}
+SIZE: ViewportSize = {"width": 960, "height": 720}
 
 
 def main() -> None:

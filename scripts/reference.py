@@ -127,7 +127,7 @@ def _described(field: FieldInfo) -> tuple[str, str]:
     Holder.model_rebuild(force=True)
     schema = Holder.model_json_schema(by_alias=False, mode="serialization")
     [node] = schema["properties"].values()
-    default = field.get_default(call_default_factory=True)  # type: ignore[call-overload]
+    default = field.get_default(call_default_factory=True)
     if field.is_required():
         text = "required"
     elif default is None or default in ({}, (), ""):

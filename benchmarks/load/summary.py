@@ -10,6 +10,7 @@ from benchmarks.servers.base import Server
 
 #: (server, workload, figure) → median over rounds.
 Medians = dict[tuple[str, str, str], float]
+Rival = Literal["best alternative", "constant FastAPI app"]
 OURS, IN_PRODUCTION, CONSTANT = "ours", "ours-production", "constant"
 
 
@@ -20,7 +21,7 @@ class Target:
     label: str
     workload: str
     figure: str
-    rival: Literal["best alternative", "constant FastAPI app"] | None
+    rival: Rival | None
     bound: Literal["at least", "at most"]
     limit: float
 
@@ -30,7 +31,8 @@ class Target:
         return f"{self.bound} {self.limit:g}" + (f" \N{MULTIPLICATION SIGN} the {self.rival}" if self.rival else "")
 
 
-BEST, APP = "best alternative", "constant FastAPI app"
+BEST: Rival = "best alternative"
+APP: Rival = "constant FastAPI app"
 TARGETS = (
     Target("concurrency 1, requests/s", "demo", "one rate", BEST, "at least", 25),
     Target("concurrency 1, requests/s", "demo", "one rate", APP, "at least", 0.8),

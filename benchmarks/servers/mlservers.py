@@ -29,7 +29,7 @@ class MlServer(Server):
         self.title = "MLServer, adaptive batching" if batching else "MLServer"
         waits = "".join(f"`{name}={value}`, " for name, value in self.batching.items())
         self.setup = f"{waits}`parallel_workers=0`; `predict_proba`; one OpenMP thread"
-        self._columns: list[Column] = []
+        self._columns: tuple[Column, ...] = ()
 
     def prepare(self, site: Site) -> None:
         """Write the server's and the model's settings."""

@@ -57,7 +57,7 @@ def make_stream(change: str, seed: int) -> Stream:
     logits = (inputs * rule).sum(axis=1) + CONSTANT
     labels = random.random(len(weeks)) < 1 / (1 + np.exp(-logits))
     start = pd.Timestamp(START.replace(tzinfo=None))
-    times = start + pd.to_timedelta((weeks * WEEK / dt.timedelta(microseconds=1)).astype(np.int64), unit="us")
+    times = start + pd.to_timedelta([week * WEEK for week in weeks.tolist()])
     table = pd.DataFrame({f"x{i}": inputs[:, i] for i in range(inputs.shape[1])})
     table = table.assign(y=labels, time=pd.Series(times).astype("datetime64[us]"))
     return Stream.of(table, CONTRACT, START, START + WEEKS * WEEK, LABEL_DELAY)

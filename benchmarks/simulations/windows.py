@@ -194,7 +194,7 @@ def shifted(size: float) -> Change:
 
 def missing(values: Values) -> Values:
     """Remove 30 % of the values."""
-    return np.where(np.arange(len(values)) % 10 < 3, None if values.dtype == object else np.nan, values)
+    return np.where(np.arange(len(values)) % 10 < 3, np.array(None if values.dtype == object else np.nan), values)
 
 
 def new_category(values: Values) -> Values:

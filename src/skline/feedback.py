@@ -35,6 +35,8 @@ LINEAGE = {
 PREDICTION_ID, LABELLED_AT, PREDICTED_AT = "log.prediction_id", "log.labelled_at", "log.predicted_at"
 EVENT = ["log.entity", "log.event_time"]
 SELECTED, INCLUSION = "log.selected", "log.inclusion_probability"
+#: Kinds of ids and groups that are filled from the log: its own ids are texts, and numbers are hashes of them.
+FILLED_KINDS = ("string", "integer", "number")
 #: Column of the table: whether a row is from a snapshot after `source.fitted_snapshots`, and tunes and tests only.
 AFTER_FIT = "skline.after_fit"
 SNAPSHOT = "skline.snapshot"

@@ -91,6 +91,8 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
         )  # fmt: skip
         journal.append_entry(log.folder, entry)
         print(decided.sentence, flush=True)
+        if decided.reasons and [each.kind for each in decided.blockers] == ["contract"]:
+            raise SklineError(decided.blockers[0].message)
         if lock is None or not decided.retrain or arguments.dry_run:
             return 0
         return train(settings, log, now, record, lock)
@@ -134,12 +136,17 @@ def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *,
     from skline.retraining.evidence import gather_evidence
     from skline.retraining.matured import count_maturing, labels_complete_until, read_matured
     from skline.retraining.served import below_since, read_served
+    from skline.retraining.usable import find_fault
+    from skline.stages.declared import read_declared
 
     entries, store = journal.read_journal(log.folder), ReleaseStore()
     served = read_served(paths.RELEASES, store.history(), now)
     since = entries.up_to(now).labels_until
     horizon, until = settings.monitor.label_horizon, labels_complete_until(now)
-    matured = read_matured(log, horizon, since, until)
+    matured, fault = read_matured(log, horizon, since, until), None
+    if matured.rows.num_rows:
+        declared = read_declared(settings.source, settings.lookups)
+        fault = find_fault(matured, declared, settings.monitor.performance.full_coverage)
     return gather_evidence(
         read_state(log.folder),
         settings.monitor,
@@ -152,6 +159,7 @@ def read_evidence(settings: "Settings", log: "LogSettings", now: dt.datetime, *,
         is_locked=is_locked,
         maturing_labels=count_maturing(log, horizon, until),
         below_since=below_since(served, settings.monitor.performance.margin),
+        contract_fault=fault,
     )
 
 

@@ -26,7 +26,7 @@ from skline.init.inference.features import describe_input, stand_in_remarks, who
 from skline.init.inference.gates import choose_gates
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
-from skline.init.inference.retraining import choose_retraining
+from skline.init.inference.retraining import choose_retraining, feedback_remarks
 from skline.init.inference.roles import (
     assign_ids,
     doubt_random_split,
@@ -171,7 +171,7 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     rare = rare_class_remark(rows[contract.target.name], contract)
     few = few_rows_remarks(rows[contract.target.name], contract)
     remarks = [*table.remarks, *remarks, *filter(None, (doubt, rare)), *few, *whole_number_remarks(guesses)]
-    remarks += [*stand_in_remarks(guesses), *retraining.remarks]
+    remarks += [*stand_in_remarks(guesses), *retraining.remarks, *feedback_remarks(contract)]
     return InitPlan(
         files,
         guesses,

@@ -124,7 +124,7 @@ class PredictionEncoder:
             _json_or_none(record.probabilities),
             record.latency_us,
             record.request_id,
-            None if entity is None else self._hasher(entity),
+            self.entity_hash(entity),
             event_time,
             int(record.review),
             record.role,
@@ -134,13 +134,16 @@ class PredictionEncoder:
             _json_or_none(record.lookups),
         )
 
+    def entity_hash(self, entity: object) -> str | None:
+        """Return what the log stores of an entity; raises as `encode` does."""
+        return None if entity is None else self._hasher(entity)
+
     def encode_many(self, records: Sequence[Prediction]) -> list[StoredRow]:
         """Encode predictions, column by column where possible; raises as `encode` does for the whole sequence."""
         if not self.keeps_inputs or len(records) < 2:
             return [self.encode(record) for record in records]
         columns: list[Sequence[Any]] = list(zip(*records, strict=True))
-        if any(entity is not None for entity in columns[_ENTITY]):
-            return [self.encode(record) for record in records]
+        columns[_ENTITY] = list(map(self.entity_hash, columns[_ENTITY]))
         columns[_INPUTS] = [text.decode() for text in map(orjson.dumps, columns[_INPUTS])]
         columns[_PREDICTION] = [text.decode() for text in map(orjson.dumps, columns[_PREDICTION])]
         columns[_PROBABILITIES] = list(map(_json_or_none, columns[_PROBABILITIES]))

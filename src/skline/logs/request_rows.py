@@ -74,6 +74,10 @@ class RequestRows:
         rows._size = len(ids) // PREDICTION_ID_LENGTH
         return rows
 
+    def with_entity(self, entity: str | None) -> "RequestRows":
+        """Return the same rows with another entity: its hash, as a store takes it."""
+        return self.of_text(self.shared._replace(entity=entity), self.ids, self.columns, self.text)
+
     def __len__(self) -> int:
         return self._size
 

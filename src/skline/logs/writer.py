@@ -244,7 +244,7 @@ class PredictionLog:
     def _write_request(self, store: Store, rows: RequestRows) -> bool:
         """Write the rows of a request; False if they have to be written as single rows."""
         try:
-            return store.write_request(rows)
+            return store.write_request(rows.with_entity(self._encoder.entity_hash(rows.shared.entity)))
         except RowsRejected:
             return False
 

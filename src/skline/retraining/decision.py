@@ -14,7 +14,7 @@ from skline.settings.monitor import format_duration
 from skline.settings.retrain import Retrain
 
 ReasonKind = Literal["person", "performance", "concept", "recovery", "drift", "age", "labels"]
-BlockerKind = Literal["lock", "hold", "experiment", "quality", "labels", "cooldown"]
+BlockerKind = Literal["lock", "hold", "experiment", "quality", "contract", "labels", "cooldown"]
 #: Blockers that a person's reason overrides: what a person knows, such as a corrected table, shows in no count. The
 #: others protect the data, a running comparison, another training, or the decision of another person.
 OVERRIDDEN: tuple[BlockerKind, ...] = ("labels", "cooldown")
@@ -70,6 +70,8 @@ class Evidence(_Value):
         Matured labels since the last training.
     maturing_labels : int
         Labels of predictions that have not reached the label horizon.
+    contract_fault : str or None
+        Why none of the new labels can be trained on, as `skline.retraining.usable.find_fault` returns it.
     model_since : datetime or None
         When the model in service was registered.
     last_training : datetime or None
@@ -87,6 +89,7 @@ class Evidence(_Value):
     below_since: dt.datetime | None = None
     new_labels: int = 0
     maturing_labels: int = 0
+    contract_fault: str | None = None
     model_since: dt.datetime | None = None
     last_training: dt.datetime | None = None
     experiment: str | None = None
@@ -200,6 +203,8 @@ def _blockers(evidence: Evidence, policy: Policy, now: dt.datetime) -> Iterator[
         )
     if evidence.quality_alarm:
         yield Blocker(kind="quality", message="data quality is an alarm: a model would learn from broken data")
+    if evidence.contract_fault is not None:
+        yield Blocker(kind="contract", message=evidence.contract_fault)
     if evidence.new_labels < settings.min_labels:
         message = (
             f"there are {evidence.new_labels:,} matured labels since the last training; {settings.min_labels:,} are "

@@ -30,6 +30,7 @@ def gather_evidence(
     is_locked: bool,
     maturing_labels: int = 0,
     below_since: dt.datetime | None = None,
+    contract_fault: str | None = None,
 ) -> Evidence:
     """Collect the evidence; whatever is later than `now` is ignored.
 
@@ -53,6 +54,8 @@ def gather_evidence(
         Labels of predictions that have not reached the label horizon.
     below_since : datetime, optional
         As `skline.retraining.served.below_since` returns it.
+    contract_fault : str, optional
+        As `skline.retraining.usable.find_fault` returns it.
     """
     journal = journal.up_to(now)
     windows = last_windows(state, monitor, digest, now)
@@ -64,6 +67,7 @@ def gather_evidence(
         below_since=below_since,
         new_labels=new_labels,
         maturing_labels=maturing_labels,
+        contract_fault=contract_fault,
         model_since=min(since, default=None),
         last_training=None if training is None else training.time,
         experiment=release.experiment.name if release is not None and release.experiment is not None else None,

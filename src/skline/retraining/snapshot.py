@@ -19,10 +19,10 @@ from pydantic import ValidationError
 
 from skline.contract.frames import to_frame, to_storage
 from skline.contract.request_validation import RowParser
-from skline.contract.spec import Contract, Row, Scalar
+from skline.contract.spec import Contract, Kind, Row, Scalar
 from skline.counting import counted
 from skline.errors import SklineError
-from skline.feedback import LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
+from skline.feedback import FILLED_KINDS, LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
 from skline.files import atomic_write
 from skline.init.project import track_table
 from skline.logs.labels import label_validator
@@ -45,6 +45,8 @@ _LOGGED = {
     "labelled_at": "log.labelled_at", "label_revision": "log.label_revision", "review": "log.review",
 }  # fmt: skip
 HOOK = "prepare_feedback()"
+#: Bits of a number that stands for a text: every integer of so many is exact in float64.
+NUMBER_BITS = 53
 #: Faults of inputs and labels that a message lists.
 MAX_FAULTS = 5
 
@@ -73,9 +75,9 @@ class SnapshotContent(NamedTuple):
 def build_content(matured: Matured, declared: Declared, full_coverage: float) -> SnapshotContent:
     """Return the rows of a snapshot.
 
-    Columns that the log lacks are filled: an id of kind string by the prediction's id, a time by the event's time, else
-    the prediction's, and a group of kind string by the entity's keyed hash. All others are missing, unless
-    `prepare_feedback` of src/model/source.py fills them.
+    Columns that the log lacks are filled: an id by the prediction's id, a time by the event's time, else the
+    prediction's, and a group by the entity's keyed hash, where the request names an entity; numbers are hashes of these
+    texts. All others are missing, unless `prepare_feedback` of src/model/source.py fills them.
 
     Parameters
     ----------
@@ -224,13 +226,13 @@ def _fill(frame: pd.DataFrame, declared: Declared) -> pd.DataFrame:
     for column in contract.columns:
         if column.name in frame:
             continue
-        if column.role == "id" and column.kind == "string":
-            frame[column.name] = frame["log.prediction_id"].astype("str")
+        if column.role == "id" and column.kind in FILLED_KINDS:
+            frame[column.name] = _as_kind(frame["log.prediction_id"], column.kind)
         elif column.role == "time" and column.kind in ("date", "datetime"):
             times = frame["log.event_time"].fillna(frame["log.predicted_at"]).dt.tz_localize(None)
             frame[column.name] = (times.dt.normalize() if column.kind == "date" else times).astype("datetime64[us]")
-        elif column.role == "group" and column.kind == "string":
-            frame[column.name] = frame["log.entity"].astype("str")
+        elif column.role == "group" and column.kind in FILLED_KINDS:
+            frame[column.name] = _as_kind(frame["log.entity"], column.kind)
         else:
             storage: Any = column.storage if column.storage not in ("int64", "bool") else "float64"
             frame[column.name] = pd.Series(None, index=frame.index, dtype=storage)
@@ -245,3 +247,17 @@ def _fill(frame: pd.DataFrame, declared: Declared) -> pd.DataFrame:
         frame = prepared.reset_index(drop=True)
     columns = {column.name: conform(frame[column.name], column, HOOK) for column in contract.columns}
     return pd.DataFrame(columns | {name: frame[name] for name in LINEAGE})
+
+
+def _as_kind(texts: pd.Series, kind: Kind) -> pd.Series:
+    """Return ids of the log as a column of a kind in `FILLED_KINDS`; missing ones stay missing."""
+    texts = texts.astype("str")
+    if kind == "string":
+        return texts
+    return texts.map(_number_of, na_action="ignore").astype("float64")
+
+
+def _number_of(text: str) -> int:
+    """Return the first bits of a text's hash."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> (64 - NUMBER_BITS)

@@ -25,6 +25,7 @@ from skline.retraining.action import require_same_fit
 from skline.retraining.journal import Training
 from skline.retraining.matured import read_matured
 from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
+from skline.retraining.usable import describe_unusable
 from skline.settings import Settings
 from skline.stages.declared import Declared
 
@@ -59,11 +60,7 @@ def add_snapshot(
         return None
     content = build_content(matured, declared, settings.monitor.performance.full_coverage)
     if content.rows.empty:
-        raise SklineError(
-            f"none of {matured.rows.num_rows:,} labelled predictions keeps the contract: "
-            f"{'; '.join(content.broken_rules)}. prepare_feedback() in src/model/source.py can derive columns that are "
-            "no inputs; an input has to be in the log"
-        )
+        raise SklineError(describe_unusable(content, declared.contract))
     first = content.rows["log.predicted_at"].min().to_pydatetime().replace(microsecond=0)
     snapshot = write_snapshot(paths.FEEDBACK, content, since or first, until)
     clean_up(paths.FEEDBACK)

@@ -233,8 +233,8 @@ class ServiceSettings(BaseSettings):
     entity_header: str = Field(
         default="X-Entity-ID",
         pattern="^[A-Za-z0-9-]+$",
-        description="Request header with the id of the entity that experiments assign to an arm; without it, "
-        "the input log.entity_column is used",
+        description="Request header with the id of the entity that a request is about: the log stores its keyed hash, "
+        "and experiments assign it to an arm; without it, the input log.entity_column is used",
     )
     shadow_queue: int = Field(
         default=2_000, gt=0, description="Rows that may wait for the shadow model; more are dropped"

@@ -20,6 +20,10 @@ from tests.fixtures import demo
 from tests.skline.retraining.conftest import DAY, label, prediction
 
 NOW = dt.datetime(2026, 6, 1, tzinfo=dt.UTC)
+INPUTS = {
+    "flight_date": "2013-07-04", "carrier": "UA", "origin": "EWR", "dest": "IAH", "distance": 1400,
+    "sched_dep_time": 515, "sched_arr_time": 819,
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -33,7 +37,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SKLINE_LOG__PARTITIONS", "logs/predictions")
     log = LogSettings.from_environment()
     store = open_store(log)
-    store.write("predictions", [prediction(str(number), NOW - 5 * DAY) for number in range(600)])
+    store.write("predictions", [prediction(str(number), NOW - 5 * DAY, inputs=INPUTS) for number in range(600)])
     store.write("labels", [label(str(number), NOW - 4 * DAY) for number in range(600)])
     store.close()
     return log.folder
@@ -55,6 +59,25 @@ def test_decision_is_written_whatever_it_says(folder: Path, capsys: pytest.Captu
     assert entries[1].evidence.new_labels == 600
     retrain("history")
     assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_labels_that_no_training_can_learn_from_are_an_error_before_anything_runs(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr("model.source.prepare_feedback")
+    fault = (
+        r"none of 600 labelled predictions keeps the contract: month must not be missing: 600 rows\. prepare_feedback"
+    )
+    for option in ("--dry-run", "--reason=a person asks"):
+        with pytest.raises(SklineError, match=fault):
+            retrain(option, "--asof", "2026-06-01")
+        assert capsys.readouterr().out.startswith("Do not train, although ")
+    retrain("--dry-run", "--asof", "2026-05-28")
+    assert "keeps the contract" not in capsys.readouterr().out, "no label has matured"
+    decisions = [each.decision for each in read_journal(folder).entries]
+    assert [[blocker.kind for blocker in each.blockers] for each in decisions if each] == [["contract"]] * 2 + [
+        ["labels"]
+    ]
 
 
 def test_hold_stops_it_until_a_person_resumes(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Tests of RequestRows: the rows of a request are written together, and stored as if written one by one."""
 
 import datetime as dt
+import re
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -186,3 +187,17 @@ def test_request_rows_are_converted_to_single_predictions() -> None:
     third = request.predictions()[3]
     assert (third.prediction, third.review, third.request_id) == (1, 0, "request-1")
     assert third.inputs["day"] == "2013-07-04"
+
+
+def test_entity_of_a_request_is_hashed_for_all_of_its_rows(tmp_path: Path) -> None:
+    rows: list[Any] = [({"a": number}, True, {"true": 1.0}, 0) for number in range(3)]
+    request = request_rows(rows)
+    request.shared = request.shared._replace(entity="customer 7")
+    single = [record._replace(entity="customer 7") for record in single_rows(rows, ids_of(request))]
+    stored = store_and_read(tmp_path / "together.db", request)
+    assert stored == store_and_read(tmp_path / "alone.db", single)
+    [entity] = {row[list(Prediction._fields).index("entity")] for row in stored}
+    assert re.fullmatch("[0-9a-f]{64}", entity)
+    others = [record._replace(entity=None if number else "x") for number, record in enumerate(single)]
+    entities = [row[list(Prediction._fields).index("entity")] for row in store_and_read(tmp_path / "other.db", others)]
+    assert sorted(each is None for each in entities) == [False, True, True]

@@ -34,6 +34,7 @@ evidences = st.builds(
     experiment=st.none() | st.just("canary-3"),
     hold=st.none() | holds,
     is_locked=st.booleans(),
+    contract_fault=st.none() | st.just("none of 3 labelled predictions keeps the contract"),
 )
 policies = st.builds(
     Policy,

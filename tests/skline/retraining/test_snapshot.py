@@ -9,12 +9,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from skline.contract.derive import derive
+from skline.contract.spec import Contract
+from skline.contract.table import Table, column
 from skline.errors import SklineError
 from skline.feedback import LINEAGE, list_snapshots
 from skline.logs.partitions import LABEL_SCHEMA, PREDICTION_SCHEMA, to_table
 from skline.logs.records import to_us
 from skline.retraining.matured import Matured, select_matured
 from skline.retraining.snapshot import SnapshotContent, build_content, clean_up, write_snapshot
+from skline.retraining.usable import find_fault
 from skline.stages.declared import Declared
 from tests.fixtures import customers, demo
 from tests.fixtures.sample_project import contract as module
@@ -31,6 +35,20 @@ INPUTS = {
 def matured(predictions: list[tuple[Any, ...]], labels: list[tuple[Any, ...]]) -> Matured:
     tables = to_table(PREDICTION_SCHEMA, predictions).sort_by("time"), to_table(LABEL_SCHEMA, labels).sort_by("time")
     return select_matured(*tables, DAY, None, NOW)
+
+
+def grouped(kind: type) -> tuple[Contract, type[Table]]:
+    """Return a contract with an id and a group of a kind, which requests do not contain, and its class."""
+
+    class Inputs(Table):
+        carrier: str = column("Airline", example="UA")
+
+    class Labelled(Inputs):
+        late: bool = column("Whether it was late", role="target")
+        row_id: kind = column("Number of the row", role="id")
+        who: kind = column("Customer", role="group")
+
+    return derive(Inputs, Labelled, {}), Labelled
 
 
 def content(*predictions: tuple[Any, ...], value: object = True, coverage: float = 0.95) -> SnapshotContent:
@@ -172,3 +190,44 @@ def test_snapshot_that_was_changed_is_rejected(tmp_path: Path) -> None:
     write_snapshot(tmp_path / "other", content(row("p2")), NOW - 9 * DAY, NOW).path.replace(snapshot.path)
     with pytest.raises(SklineError, match=r"parquet was changed after it was made.*dvc checkout --force .*\.dvc`"):
         clean_up(tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "python"), [("string", str), ("integer", int), ("number", float)])
+def test_an_id_and_a_group_of_any_kind_are_filled_from_the_log(kind: str, python: type) -> None:
+    contract, labelled = grouped(python)
+    declared = Declared(contract, labelled, None)
+    predictions = [row("p1", 0, entity="a" * 64), row("p2", 1, entity="b" * 64), row("p3", 2, entity="a" * 64)]
+    labels = [label(str(each[0]), NOW - 3 * DAY) for each in predictions]
+    found = build_content(matured(predictions, labels), declared, 0.95)
+    assert found.broken_rules == []
+    rows = found.rows
+    assert rows["row_id"].nunique() == 3
+    assert rows["who"].nunique() == 2
+    assert rows["who"].iloc[0] == rows["who"].iloc[2]
+    assert {str(rows[name].dtype) for name in ("row_id", "who")} == {contract["who"].storage}
+    assert contract["who"].kind == kind
+    if kind != "string":
+        assert ((rows["row_id"] >= 0) & (rows["row_id"] < 2**53)).all()
+    again = build_content(matured(predictions[:1], labels[:1]), declared, 0.95).rows
+    assert again["row_id"].iloc[0] == rows["row_id"].iloc[0], "later snapshots supersede the row"
+
+
+def test_rows_without_an_entity_break_a_contract_with_a_group() -> None:
+    declared = Declared(*grouped(int), None)
+    some = [row(f"p{number}", number, entity="a" * 64 if number == 1_500 else None) for number in range(1, 2_500)]
+    labels = [label(str(each[0]), NOW - 3 * DAY) for each in some]
+    without = matured([each for each in some if each[0] != "p1500"], labels)
+    fault = find_fault(without, declared, 0.95)
+    assert fault is not None
+    assert fault.startswith(
+        "none of 1,000 labelled predictions keeps the contract: who must not be missing: 1,000 rows."
+    )
+    assert "who is the entity that a request names, such as in the header X-Entity-ID" in fault
+    assert find_fault(matured(some[1_499:1_501], labels), declared, 0.95) is None, "one row is left"
+    assert find_fault(matured([], []), declared, 0.95) is None, "no label has matured"
+
+    def fail(rows: pd.DataFrame) -> pd.DataFrame:
+        raise ValueError("no such column")
+
+    failing = Declared(declared.contract, declared.labelled, fail)
+    assert "prepare_feedback() in src/model/source.py" in str(find_fault(without, failing, 0.95))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from skline.contract.spec import Contract
+from skline.feedback import FILLED_KINDS
 from skline.init.inference.split import in_words
 from skline.settings.monitor import MAX_DURATION, format_duration
 from skline.split_rule import time_before
@@ -60,6 +62,28 @@ def choose_retraining(split: Mapping[str, Any], newest: dt.datetime | None, now:
     if is_old or length > MAX_DURATION:
         return Retraining({}, retrain, f"{policy}, on all rows", tuple(remarks))
     return Retraining({"window": window}, retrain, f"{policy}, on the rows of the last {described}", tuple(remarks))
+
+
+def feedback_remarks(contract: Contract) -> list[str]:
+    """Say what callers have to send, or a person has to derive, so that `skline retrain` can learn from predictions.
+
+    It learns from logged requests, which lack the columns that are no inputs: it fills ids and times by itself.
+    """
+    remarks = []
+    for column in (*contract.with_role("group"), *contract.with_role("id")):
+        if column.kind not in FILLED_KINDS:
+            remarks.append(
+                f"before you run `skline retrain`: requests do not contain {column.name!r}. Write a function "
+                "prepare_feedback in src/model/source.py that derives it from the inputs, or declare it nullable=True "
+                "in src/model/contract.py: without one of them, no training can learn from the predictions"
+            )
+        elif column.role == "group":
+            remarks.append(
+                f"for `skline retrain`, callers of /predict name the {column.name!r} of a row in the header "
+                "X-Entity-ID: the log keeps a hash of it, which becomes the group. Without it, a training leaves the "
+                "row out, unless prepare_feedback in src/model/source.py derives the group"
+            )
+    return remarks
 
 
 def _long_cuts(validation: str, test: str) -> str:

@@ -36,8 +36,8 @@ class Row:
         Its time, in microseconds since 1970.
     request_id : str
         Derived from its position: the log has each once.
-    entity : str
-        By which an experiment assigns it to an arm.
+    entity : str or None
+        What the row is about: the log has its keyed hash, and an experiment assigns it to an arm.
     body : bytes
         Its inputs, as JSON.
     """
@@ -45,7 +45,7 @@ class Row:
     number: int
     time_us: int
     request_id: str
-    entity: str
+    entity: str | None
     body: bytes
 
 
@@ -167,7 +167,9 @@ class Client:
                 if row is None:
                     return
                 self._advance(row.time_us)
-            headers = {**JSON, "X-Request-ID": row.request_id, ENTITY_HEADER: row.entity}
+            headers = {**JSON, "X-Request-ID": row.request_id}
+            if row.entity is not None:
+                headers[ENTITY_HEADER] = row.entity
             status, content = connection.post("/predict", row.body, headers)
             with self._lock:
                 sent.requests += 1

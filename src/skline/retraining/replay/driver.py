@@ -52,7 +52,8 @@ class Driver:
         self._commands = workspace.commands
         self._clock = SimulatedClock.create(workspace.clock, plan.start)
         self._progress = Progress(workspace.progress)
-        self._rows = Rows(workspace.read_live(plan), workspace.read_contract())
+        is_canary = workspace.read_settings().retrain.auto_promote == "canary"
+        self._rows = Rows(workspace.read_live(plan), workspace.read_contract(), each_is_entity=is_canary)
         self._service = Service(self._commands)
         self._client: Client | None = None
         self._training: subprocess.Popen[bytes] | None = None

@@ -26,6 +26,8 @@ class Rows:
     frame : DataFrame of shape (n_rows, n_columns)
         The columns of the contract, in the order of time.
     contract : Contract
+    each_is_entity : bool
+        Whether a row without a group is an entity of its own, as a canary needs; else it has none.
 
     Attributes
     ----------
@@ -33,8 +35,8 @@ class Rows:
         Microseconds since 1970.
     """
 
-    def __init__(self, frame: pd.DataFrame, contract: Contract) -> None:
-        self._frame, self._contract = frame, contract
+    def __init__(self, frame: pd.DataFrame, contract: Contract, *, each_is_entity: bool = False) -> None:
+        self._frame, self._contract, self._each_is_entity = frame, contract, each_is_entity
         self.times: npt.NDArray[np.int64] = times_us(frame[contract.by_role("time").name])
         groups = contract.with_role("group")
         self._groups = frame[groups[0].name] if groups else None
@@ -49,11 +51,11 @@ class Rows:
         body = inputs[number % BLOCK_ROWS]
         return Row(number, int(self.times[number]), request_id(number), self._entity(number), body)
 
-    def _entity(self, number: int) -> str:
-        """Return the value of the group column; a row without one is an entity of its own."""
+    def _entity(self, number: int) -> str | None:
+        """Return the value of the group column, hashed."""
         group = None if self._groups is None else self._groups.iloc[number]
         if group is None or pd.isna(group):
-            return request_id(number)
+            return request_id(number) if self._each_is_entity else None
         return hashlib.blake2b(str(group).encode(), digest_size=16).hexdigest()  # a header is ASCII
 
     def label(self, number: int) -> object:

@@ -67,7 +67,6 @@ class ExperimentRouter:
         settings: ServiceSettings,
     ) -> None:
         self._scoring, self._recorder, self._explanations = scoring, recorder, explanations
-        self._entity_header = settings.entity_header.lower().encode()
         self._entity_column = settings.log.entity_column
 
     async def predict_row(
@@ -80,13 +79,12 @@ class ExperimentRouter:
         explain: bool,
     ) -> Content:
         """Predict for one row; raises as `Predictor.predict_json` does."""
-        header = self._header_entity(context)
-        assignment = experiment.assign(self._entity(header, row))
+        assignment = experiment.assign(self._entity(context, row))
         scored, builder, role = await self._score_row(champion, experiment, assignment, row)
         content, now, review = self._recorder.build_row(row, scored, builder)
         add_lookups([content], [row])
         record = make_record(row, content, builder, now, review, context, content.get("lookups"))
-        record = _with_assignment(record, experiment, assignment, header, role)
+        record = _with_assignment(record, experiment, assignment, role)
         await self._recorder.log([record])
         if experiment.shadow is not None and experiment.allowed:
             experiment.shadow.submit([record])
@@ -110,13 +108,13 @@ class ExperimentRouter:
 
         Raises as `Predictor.predict_json` does.
         """
-        header, results = self._header_entity(context), list[ArmResult]()
+        results = list[ArmResult]()
         # One slot for parsing and both arms: a service that is too busy refuses the request before any arm is tried.
         async with self._scoring.slot():
             rows = await self._scoring.run_within_timeout(get_rows)
             if not rows:
                 return empty_batch(champion.response_builder, serialize)
-            assignments = [experiment.assign(self._entity(header, row)) for row in rows]
+            assignments = [experiment.assign(self._entity(context, row)) for row in rows]
             observed = experiment.draw_entity(assignments)
             for arm in ARMS:
                 indices = [index for index, assignment in enumerate(assignments) if assignment.arm == arm]
@@ -127,7 +125,7 @@ class ExperimentRouter:
                     )
                     results.append(ArmResult(indices, scores, builder, role))
         batch, records = await self._scoring.run_in_batch_thread(
-            self._build_batch, experiment, rows, assignments, results, header, context, serialize
+            self._build_batch, experiment, rows, assignments, results, context, serialize
         )
         await self._recorder.record_batch(batch)
         if experiment.shadow is not None and experiment.allowed:
@@ -225,7 +223,6 @@ class ExperimentRouter:
         rows: Sequence[Row],
         assignments: Sequence[Assignment],
         results: Sequence[ArmResult],
-        header: str | None,
         context: RequestContext | None,
         serialize: Serialize | None,
     ) -> tuple[PredictedBatch, list[Prediction]]:
@@ -242,19 +239,16 @@ class ExperimentRouter:
             for index, content, review in zip(result.indices, arm_contents, reviews, strict=True):
                 contents[index] = content
                 record = make_record(rows[index], content, builder, now, review, context, content.get("lookups"))
-                records[index] = _with_assignment(record, experiment, assignments[index], header, result.role)
+                records[index] = _with_assignment(record, experiment, assignments[index], result.role)
         scores, builder = _merge_in_order(results), _combined_builder([result.builder for result in results])
         batch = self._recorder.finish_batch(rows, scores, scores_of(scores), builder, contents, records, serialize)
         return batch, records
 
-    def _header_entity(self, context: RequestContext | None) -> str | None:
-        """Return the entity that the request's header names."""
-        value = None if context is None else context.headers.get(self._entity_header)
-        return value.decode("latin-1") if value else None
-
-    def _entity(self, header: str | None, row: Row) -> object:
-        """Return the entity of a row: that of the header, or else that of the configured column."""
-        return header if header is not None or self._entity_column is None else row.get(self._entity_column)
+    def _entity(self, context: RequestContext | None, row: Row) -> object:
+        """Return the entity of a row: that of the request's header, or else that of the configured column."""
+        if context is not None and context.entity is not None:
+            return context.entity
+        return None if self._entity_column is None else row.get(self._entity_column)
 
 
 def _log_failure(error: Exception, challenger: LoadedModel) -> None:
@@ -264,11 +258,10 @@ def _log_failure(error: Exception, challenger: LoadedModel) -> None:
 
 
 def _with_assignment(
-    record: Prediction, experiment: RunningExperiment, assignment: Assignment, header: str | None, role: ArmName
+    record: Prediction, experiment: RunningExperiment, assignment: Assignment, role: ArmName
 ) -> Prediction:
     """Add the experiment to a log record: `arm` is the assigned arm, `role` the arm whose model predicted."""
     return record._replace(
-        entity=header,
         role=role,
         experiment=experiment.experiment.name,
         arm=assignment.arm,

@@ -42,6 +42,7 @@ def make_record(
         content.get("probabilities"),
         None if context is None else int((perf_counter() - context.started_at) * 1e6),
         None if context is None else context.trace.request_id.decode(),
+        None if context is None else context.entity,
         review=review,
         lookups=lookups,
     )
@@ -99,7 +100,7 @@ def records_for_coalesced_requests(
         probabilities,
         latencies,
         request_ids,
-        repeat(None),  # entity
+        [context.entity for context in contexts],
         repeat(None),  # event_time
         reviews,
         *defaults,

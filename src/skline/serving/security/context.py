@@ -22,15 +22,22 @@ class RequestContext:
         The owner of the API key, once the request is admitted.
     started_at : float
         `time.perf_counter()` when the request arrived.
+    entity : str or None
+        What its rows are about, as the header `SKLINE_ENTITY_HEADER` names it.
     """
 
-    __slots__ = ("caller", "headers", "response_headers", "started_at", "trace")
+    __slots__ = ("caller", "entity", "headers", "response_headers", "started_at", "trace")
 
     def __init__(
-        self, headers: dict[bytes, bytes], trace: Trace, response_headers: list[RawHeader], started_at: float
+        self,
+        headers: dict[bytes, bytes],
+        trace: Trace,
+        response_headers: list[RawHeader],
+        started_at: float,
+        entity: str | None = None,
     ) -> None:
         self.headers, self.trace, self.started_at = headers, trace, started_at
-        self.response_headers = response_headers
+        self.response_headers, self.entity = response_headers, entity
         self.caller: Caller = ANONYMOUS
 
 

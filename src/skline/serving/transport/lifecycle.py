@@ -60,9 +60,10 @@ class RequestLifecycle:
         self._metrics, self._count_invalid = metrics, count_invalid
         self._access_log = AccessLog(settings.logging, PROBES)
         self._json_headers = json_headers(tls=settings.security.tls)
+        self._entity_header = settings.entity_header.lower().encode()
 
     def start(self, headers: Sequence[RawHeader], received_at: float | None = None) -> RequestContext:
-        """Create the context of a request: its ids, and the headers that any response to it carries.
+        """Create the context of a request: its ids, its entity, and the headers that any response to it carries.
 
         Parameters
         ----------
@@ -79,7 +80,10 @@ class RequestLifecycle:
             response_headers.append((b"traceresponse", trace.response()))
         if self.cors.active:
             response_headers.extend(self.cors.response_headers(by_name.get(b"origin", b"")))
-        return RequestContext(by_name, trace, response_headers, started_at)
+        entity = by_name.get(self._entity_header)
+        return RequestContext(
+            by_name, trace, response_headers, started_at, entity.decode("latin-1") if entity else None
+        )
 
     def error_response(self, error: Exception, method: str, path: str) -> JSONBytesResponse:
         """Return the response for an error, and log the error if it is unexpected."""

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skline.init.inference.retraining import LONGEST_REPLAYED, Retraining, choose_retraining
+from skline.contract.spec import Column, Contract
+from skline.init.inference.retraining import LONGEST_REPLAYED, Retraining, choose_retraining, feedback_remarks
 from skline.settings import Settings
 
 NEWEST = dt.datetime(2026, 3, 1, 12)
@@ -62,3 +63,21 @@ def test_without_cuts_that_move_there_is_no_window(split: dict[str, Any]) -> Non
 def test_a_window_beyond_the_longest_duration_of_the_settings_is_not_set() -> None:
     chosen = choose_retraining(split_of("-13000d", "-6000d"), NEWEST, NEWEST)
     assert (chosen.source, chosen.retrain) == ({}, POLICY)
+
+
+def contract_with(*columns: Column) -> Contract:
+    target = Column(name="y", kind="boolean", role="target")
+    return Contract(title="t", columns=(*columns, target), task="binary", classes=(False, True))
+
+
+@pytest.mark.parametrize("kind", ["string", "integer", "number"])
+def test_a_group_is_named_by_callers_and_an_id_needs_nothing(kind: Any) -> None:
+    assert feedback_remarks(contract_with(Column(name="n", kind=kind, role="id"))) == []
+    [remark] = feedback_remarks(contract_with(Column(name="who", kind=kind, role="group")))
+    assert "callers of /predict name the 'who' of a row in the header X-Entity-ID" in remark
+
+
+@pytest.mark.parametrize("role", ["id", "group"])
+def test_a_person_has_to_derive_what_the_log_cannot_give(role: Any) -> None:
+    [remark] = feedback_remarks(contract_with(Column(name="day", kind="date", role=role)))
+    assert "requests do not contain 'day'. Write a function prepare_feedback" in remark

@@ -90,15 +90,17 @@ def test_rows_are_sent_as_json_with_the_inputs_alone_and_an_id_of_their_own() ->
     assert request_id(7) == f"{PREFIX}00000007"
 
 
-def test_a_row_is_of_the_entity_of_its_group_or_one_of_its_own() -> None:
+def test_a_row_is_of_the_entity_of_its_group_or_one_of_its_own_in_a_canary() -> None:
     grouped = CONTRACT.model_copy(
         update={"columns": (*CONTRACT.columns, Column(name="who", kind="string", role="group", nullable=True))}
     )
     days = pd.date_range("2013-07-01", periods=4, freq="D").as_unit("us")
     frame = pd.DataFrame({"x": [1.0] * 4, "day": days, "y": ["no"] * 4, "at": days, "who": ["ä", "b", "ä", None]})
-    with_group, without = Rows(frame, grouped), Rows(frame, CONTRACT)
+    with_group, without = (Rows(frame, each, each_is_entity=True) for each in (grouped, CONTRACT))
     entities = [with_group.row(each).entity for each in range(4)]
     assert entities[0] == entities[2]
     assert len(set(entities)) == 3
-    assert all(each.isascii() for each in entities)
+    assert all(each is not None and each.isascii() for each in entities)
     assert [without.row(each).entity for each in range(4)] == [request_id(each) for each in range(4)]
+    assert [Rows(frame, grouped).row(each).entity for each in range(4)] == [*entities[:3], None]
+    assert Rows(frame, CONTRACT).row(0).entity is None

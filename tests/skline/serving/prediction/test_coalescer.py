@@ -5,6 +5,7 @@ import json
 import logging
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
+from skline.logs.entity import EntityHasher
+from skline.logs.settings import LogSettings
 from skline.scoring.scores import RowRejected
 from skline.serving.app import create_app
 from skline.serving.settings import ServiceSettings
@@ -21,7 +24,7 @@ from skline.serving.transport.request import BufferedRequest
 from skline.serving.transport.responses import JSONBytesResponse
 from tests.conftest import running, wait_until_loaded
 from tests.fixtures import demo
-from tests.fixtures.service import metric
+from tests.fixtures.service import logged_rows, metric
 from tests.skline.serving.transport.test_protocol import BODY, ROW, connected, post_request, read_response
 
 SCOPE = {"client": ("127.0.0.1", 1), "server": ("127.0.0.1", 2)}
@@ -311,3 +314,14 @@ def test_request_before_the_model_is_loaded_gets_the_same_503_on_every_way(packa
     assert (status, batch.status_code) == (503, 503)
     assert response["detail"] == batch.json()["detail"]
     assert response["detail"][0]["msg"] == "the model is not loaded; see /health/ready"
+
+
+def test_each_coalesced_request_is_logged_with_its_own_entity(packaged: demo.Packaged, tmp_path: Path) -> None:
+    log = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days")
+    with service_of(packaged, log=log) as service:
+        for entity in ("a", "b"):
+            service.send_together(*bodies(ROWS[:12]), **{"x-entity-id": entity})
+        service.send_together(*bodies(ROWS[:12]))
+        logged = logged_rows(tmp_path, 36)["entity"].to_pylist()
+    hashed = EntityHasher(log)
+    assert Counter(logged) == {hashed("a"): 12, hashed("b"): 12, None: 12}

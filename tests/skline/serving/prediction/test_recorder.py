@@ -3,8 +3,11 @@
 import shutil
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pytest
+
+from skline.logs.entity import EntityHasher
 from skline.logs.read import read_labelled, values
 from skline.logs.settings import LogSettings
 from skline.serving.app import create_app
@@ -78,3 +81,21 @@ def test_log_that_cannot_be_written_does_not_stop_predictions_and_is_counted(
                 break
             time.sleep(0.05)
         assert client.get("/review").json() == []
+
+
+@pytest.mark.parametrize("mode", ["async", "sync"])
+def test_log_has_the_keyed_hash_of_the_entity_that_a_header_names(
+    packaged: demo.Packaged, tmp_path: Path, example: dict[str, Any], mode: Literal["async", "sync"]
+) -> None:
+    log = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days", mode=mode)
+    settings = ServiceSettings(artifact=packaged.folder, artifact_digest=packaged.digest, log=log)
+    entity = {"X-Entity-ID": "customer 7"}
+    with running(create_app(settings)) as client:
+        wait_until_loaded(client)
+        client.post("/predict", json=example, headers=entity)
+        client.post("/predict/batch", json=[example, example], headers=entity)
+        client.post("/invocations", json={"dataframe_records": [example]}, headers=entity)
+        client.post("/predict", json=example)
+        client.post("/predict", json=example, headers={"X-Entity-ID": ""})
+        entities = logged_rows(tmp_path, 6)["entity"].to_pylist()
+    assert entities == [EntityHasher(log)("customer 7")] * 4 + [None] * 2

@@ -88,26 +88,16 @@ def promote(
     SklineError
         If the version must not be promoted, or cannot be.
     """
-    if approval_required and approval is None:
-        raise SklineError(
-            "release.approval is 'required' in params.yaml: name the approver with --approve NAME --reason WHY"
-        )
     current = releases.current()
-    if follows is not None and follows != (0 if current is None else current.number):
-        raise SklineError("another command has published a release meanwhile; check `skline releases`")
+    require_permission(current, approval, follows, approval_required=approval_required)
     require_champion(current, plan)
     require_look_size(plan)
     version = registry.find(requested)
     require_new(current, version, plan)
-    registered = confirm_digest(releases.registered, version, accepted_digest)
-    served = next((each for each in releases.history() if _serves(each.release, version)), None)
-    known_versions = releases.known_versions()
-    verdict, undecided = check_verdict(version, registered, current, approval, known_versions, served)
+    verdict, notes = check_version(releases, version, current, approval, accepted_digest)
     digest = version.artifact_sha256
     artifact = ensure_artifact(releases.artifacts, digest, partial(registry.download, version))
-    notes = check_compatibility(releases, current, artifact, plan)
-    if undecided:
-        notes.append(f"undecided gates of {version.label}: {undecided}; see {_report_of(version)}")
+    notes = [*check_compatibility(releases, current, artifact, plan), *notes]
     arm = Arm(name="champion", version=version.label, artifact=f"{paths.RELEASED.name}/{digest}", sha256=digest)
     action, what = describe_promotion(current, version, plan)
 
@@ -119,6 +109,18 @@ def promote(
         action, what, build, why=why, approval=approval, verdict=verdict, accepted_digest=accepted_digest
     )
     return entry, notes
+
+
+def require_permission(
+    current: Release | None, approval: Approval | None, follows: int | None, *, approval_required: bool
+) -> None:
+    """Reject a promotion without a required approval, or after another release than the one that it is to follow."""
+    if approval_required and approval is None:
+        raise SklineError(
+            "release.approval is 'required' in params.yaml: name the approver with --approve NAME --reason WHY"
+        )
+    if follows is not None and follows != (0 if current is None else current.number):
+        raise SklineError("another command has published a release meanwhile; check `skline releases`")
 
 
 def require_champion(current: Release | None, plan: PromotionPlan) -> None:
@@ -164,6 +166,29 @@ def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> boo
         and challenger is not None
         and challenger.sha256 == version.artifact_sha256
     )
+
+
+def check_version(
+    releases: ReleaseStore,
+    version: Version,
+    current: Release | None,
+    approval: Approval | None,
+    accepted_digest: str | None,
+) -> tuple[PromotionVerdict, list[str]]:
+    """Return the verdict on a version whose digest is confirmed, and a note on its undecided gates, if there are any.
+
+    Raises
+    ------
+    SklineError
+        If the digest is not confirmed, or as `check_verdict` says.
+    """
+    registered = confirm_digest(releases.registered, version, accepted_digest)
+    served = next((each for each in releases.history() if _serves(each.release, version)), None)
+    known_versions = releases.known_versions()
+    verdict, undecided = check_verdict(version, registered, current, approval, known_versions, served)
+    if not undecided:
+        return verdict, []
+    return verdict, [f"undecided gates of {version.label}: {undecided}; see {_report_of(version)}"]
 
 
 def check_verdict(

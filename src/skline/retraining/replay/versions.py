@@ -8,7 +8,7 @@ import datetime as dt
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -152,25 +152,8 @@ def fit_version(
     numbers = assign_parts(rows, contract, rule)
     parts = split(rows, contract, rule, settings.train.weights, settings.source.window)
     kept = champion if settings.retrain.action == "recalibrate" else None
-    if kept is not None:
-        fitted = remove_tuning(kept.pipeline)
-        uses: tuple[str, ...] = ("validation",)
-    else:
-        train_part = parts["train"]
-        fitted = train(
-            train_part, contract, project.build, settings.train.params, settings.train.seed, _weights(train_part)
-        )  # fmt: skip
-        uses = FITTED_PARTS
-    pipeline, tuning = tune(
-        fitted,
-        parts["validation"],
-        contract,
-        method=settings.train.calibrate,
-        threshold=settings.train.threshold,
-        level=settings.train.interval,
-        seed=settings.train.seed,
-        weights=_weights(parts["validation"]),
-    )
+    uses = FITTED_PARTS if kept is None else ("validation",)
+    pipeline, tuning = _fit_and_tune(project, contract, parts, kept)
     result = evaluate(
         pipeline, parts["train"], parts["test"], contract, project.evaluate, seed=settings.train.seed, tuning=tuning
     )
@@ -190,6 +173,28 @@ def fit_version(
         rows=int(is_part(numbers, "train" if kept is None else "validation").sum()),
         metrics=result.metrics, details=result.details,
     )  # fmt: skip
+
+
+def _fit_and_tune(
+    project: Project, contract: Contract, parts: Mapping[str, pd.DataFrame], kept: Version | None
+) -> tuple[Pipeline, Tuning]:
+    """Fit the pipeline, or take the fit of the version `kept`, and tune it as the stage tune does."""
+    settings = project.settings.train
+    if kept is None:
+        rows = parts["train"]
+        fitted = train(rows, contract, project.build, settings.params, settings.seed, _weights(rows))
+    else:
+        fitted = remove_tuning(kept.pipeline)
+    return tune(
+        fitted,
+        parts["validation"],
+        contract,
+        method=settings.calibrate,
+        threshold=settings.threshold,
+        level=settings.interval,
+        seed=settings.seed,
+        weights=_weights(parts["validation"]),
+    )
 
 
 def memory_artifact(

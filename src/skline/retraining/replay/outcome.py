@@ -58,8 +58,9 @@ class Training(Model):
         Such as the sentence of the decision.
     action : {"fit", "recalibrate"}
     outcome : TrainingOutcome
-    rows : int
-        Of the training part (fit), or of the rows that calibration and threshold were set on (recalibrate).
+    rows : int or None
+        Of the training part (fit), or of the rows that calibration and threshold were set on (recalibrate); None if the
+        training was that of `skline retrain`, whose journal does not count them.
     model : str
         The new version; empty if there is none.
     message : str
@@ -70,7 +71,7 @@ class Training(Model):
     reason: str
     outcome: TrainingOutcome
     action: Action = "fit"
-    rows: int = 0
+    rows: int | None = None
     model: str = ""
     message: str = ""
 

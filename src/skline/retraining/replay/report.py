@@ -130,7 +130,7 @@ def _trainings(policy: PolicyOutcome) -> str:
     rows = [
         {
             "time": f"{each.time:%Y-%m-%d %H:%M}", "outcome": each.outcome, "version": each.model,
-            "rows": f"{each.rows:,}", "why": each.reason, "gates": each.message,
+            "rows": "" if each.rows is None else f"{each.rows:,}", "why": each.reason, "gates": each.message,
         }
         for each in policy.trainings
     ]  # fmt: skip

@@ -72,6 +72,17 @@ def test_page_is_self_contained_and_small_and_escapes_what_it_shows(result: Repl
     assert "300 requests to the service, 0 of them failed" in page
 
 
+def test_rows_of_a_training_are_shown_if_they_are_known(result: ReplayResult) -> None:
+    def cells(rows: int | None) -> list[str]:
+        trainings = (Training(time=START, reason="r", outcome="promoted", rows=rows),)
+        policies = [each.model_copy(update={"trainings": ()}) for each in result.compared]
+        live = policy("policy", 0.4).model_copy(update={"trainings": trainings})
+        page = render_report(result.model_copy(update={"live": live, "compared": tuple(policies)}))
+        return re.findall(r'<td class="n">([^<]*)</td><td>r</td>', page)
+
+    assert (cells(1_234), cells(None)) == (["1,234"], [""])
+
+
 def test_trainings_and_alarms_are_marked(result: ReplayResult) -> None:
     page = render_report(result)
     assert page.count('fill="var(--orange)" stroke') == 3, "promoted"

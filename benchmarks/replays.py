@@ -139,7 +139,7 @@ def policies(base: Settings, grown: Settings, half_life: str) -> list[Policy]:
         of_settings(grown, "default, growing"),
         Policy("default and monthly, window", "", vary(base, "retrain", max_age="28d", cooldown="7d")),
         Policy("default and monthly, growing", "", vary(grown, "retrain", max_age="28d", cooldown="7d")),
-        Policy("default, half-life", "", vary(grown, "train", weights={"half_life": half_life})),
+        Policy("default, half-run", "", vary(grown, "train", weights={"half_life": half_life})),
         Policy("alarms alone, window", "", vary(base, "retrain", recovery=None)),
         Policy("recalibration alone", "", vary(base, "retrain", action="recalibrate")),
         never(base),
@@ -159,16 +159,16 @@ def stream_setup(change: str, seed: int) -> Setup:
 def judge(seed: int, change: str) -> Judged:
     """Return what the default policy does on a stream."""
     setup = stream_setup(change, seed)
-    life = simulate(setup, of_settings(setup.project.settings))
+    run = simulate(setup, of_settings(setup.project.settings))
     changed_at = streams.START + (streams.CHANGE_WEEK if change in ("sudden", "gradual") else 0) * streams.WEEK
-    since = [each.time for each in life.trainings if each.time > changed_at]
+    since = [each.time for each in run.trainings if each.time > changed_at]
     labels = float("inf")
     if since:
         rows = setup.stream.between(changed_at, since[0] - streams.LABEL_DELAY)
         labels = rows.stop - rows.start
-    alarms = sum(window.state == "alarm" for window in life.windows.values())
-    promoted = sum(each.outcome == "promoted" for each in life.trainings)
-    return Judged(len(life.trainings), promoted, alarms, labels)
+    alarms = sum(window.state == "alarm" for window in run.windows.values())
+    promoted = sum(each.outcome == "promoted" for each in run.trainings)
+    return Judged(len(run.trainings), promoted, alarms, labels)
 
 
 def compare_stream(job: tuple[str, int]) -> tuple[PolicyOutcome, ...]:
@@ -297,7 +297,7 @@ def report(seeds: int, compared: int, processes: int, conclusion: str) -> str:
         gradual=streams.GRADUAL_WEEKS, season=streams.SEASON_WEEKS, window=WINDOW, stated=STATED_LABELS,
         trainings="\n".join(trainings), compared=compared, streams="\n".join(losses),
         gains="\n".join(gains), tables=tables.rstrip(), conclusion=conclusion,
-        window_text=f"*Window* means that a training takes rows of {WINDOW}, *growing* that it takes all, *half-life* "
+        window_text=f"*Window* means that a training takes rows of {WINDOW}, *growing* that it takes all, *half-run* "
         "that a row of 28 days weighs half as much as a new one.",
     )  # fmt: skip
 

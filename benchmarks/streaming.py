@@ -2,7 +2,7 @@
 
 `uv run --group kafka python -m benchmarks.streaming [--rows N] [--rounds N]`. The broker is Tansu, in memory, on the
 same machine. Both score the repeated flights of the demo, on one core each, in interleaved rounds. Then a stream is
-killed with SIGKILL after a quarter and after half of the answers, and its answers are counted. Writes
+killed with SIGKILL after a quarter and after half of the predictions, and its predictions are counted. Writes
 docs/benchmarks/streaming.md. Needs data/validated and artifact/, which `dvc repro` makes.
 """
 
@@ -127,26 +127,26 @@ def log_environment(mode: str, folder: str) -> dict[str, str]:
 
 
 def kill_twice(servers: str, rows: int) -> dict[str, Any]:
-    """Kill a stream after a quarter and after half of the answers, let it end, and count the answers."""
+    """Kill a stream after a quarter and after half of the predictions, let it end, and count the predictions."""
     create_topics(servers, drilled=PARTITIONS)
     options = ["--to", "drilled", "--keep", "number"]
     command = stream_command(servers, "drill", *options)
     started = time.monotonic()
-    for answered in (rows // 4, rows // 2):
+    for processed in (rows // 4, rows // 2):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
-        while count(servers, "drilled") < answered:
+        while count(servers, "drilled") < processed:
             assert process.poll() is None, "the stream ended before it was killed"
             time.sleep(0.1)
         process.send_signal(signal.SIGKILL)
         process.wait()
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment())
     seconds = time.monotonic() - started
-    answers: Counter[bytes] = Counter()
+    predictions: Counter[bytes] = Counter()
     numbers: set[int] = set()
     for message in messages(servers, "drilled"):
-        answers[message.key()] += 1
+        predictions[message.key()] += 1
         numbers.add(json.loads(message.value())["number"])
-    return {"seconds": seconds, "messages": answers.total(), "ids": len(answers), "rows": len(numbers)}
+    return {"seconds": seconds, "messages": predictions.total(), "ids": len(predictions), "rows": len(numbers)}
 
 
 def count(servers: str, topic: str) -> int:
@@ -209,11 +209,11 @@ processor time.
 messages of the client's library, and the log is a row of a database. More members of the group, up to the number of
 partitions, share the rows.
 
-Killed with SIGKILL after a quarter and after half of the answers, and started again each time, the stream wrote
-{drill["messages"]:,} answers for {rows:,} rows in {drill["seconds"]:,.0f} s, with up to {SESSION_MS // 1000} s after
-each kill until the group noticed it. They answer {drill["rows"]:,} different rows and have {drill["ids"]:,} different
-ids: {drill["messages"] - drill["ids"]:,} answers were repeated. A kill repeats the batch whose answers are written and
-whose offsets are not committed yet, each answer under the id of the first.
+Killed with SIGKILL after a quarter and after half of the predictions, and started again each time, the stream wrote
+{drill["messages"]:,} predictions for {rows:,} rows in {drill["seconds"]:,.0f} s, with up to {SESSION_MS // 1000} s
+after each kill until the group noticed it. They are of {drill["rows"]:,} different rows and have
+{drill["ids"]:,} different ids: {drill["messages"] - drill["ids"]:,} predictions were repeated. A kill repeats the
+batch whose predictions are written and whose offsets are not committed yet, each under the id of the first.
 """
 
 

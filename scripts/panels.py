@@ -259,18 +259,18 @@ PANELS: dict[str, tuple[Panel, ...]] = {
             "percentunit", limits=((0, "green"), (0.05, "orange")),
         ),
         stat(
-            "Deleted before an answer", "Messages within a day",
+            "Deleted before processing", "Messages within a day",
             f"sum(increase(skline_stream_lost_messages_total{STREAM}[1d]))", limits=((0, "green"), (1, "red")),
         ),
         stat(
-            "Failed commits", "Within a day; their messages are answered again",
+            "Failed commits", "Within a day; their messages are processed again",
             f"sum(increase(skline_stream_commit_failures_total{STREAM}[1d]))", limits=((0, "green"), (1, "orange")),
         ),
         Panel(
             "Rows of streams", "By result, a second",
             {"{{result}}": f"sum by (result) (rate({STREAM_ROWS}{STREAM}[$__rate_interval]))"},
         ),
-        Panel("Lag", "Messages that are not answered yet", {
+        Panel("Lag", "Messages that are not processed yet", {
             "{{partition}}": f"sum by (partition) (skline_stream_lag{STREAM})"
         }),
         Panel(

@@ -92,3 +92,20 @@ def now_us() -> int:
 def now() -> dt.datetime:
     """Return the current time, UTC, to the microsecond."""
     return EPOCH + now_us() * MICROSECOND
+
+
+def naive_now() -> dt.datetime:
+    """Return the current time, UTC without a zone, as the contract's columns hold times."""
+    return now().replace(tzinfo=None)
+
+
+def to_utc(moment: dt.date) -> dt.datetime:
+    """Convert a date (its midnight) or a datetime to UTC; without a zone it is UTC."""
+    if not isinstance(moment, dt.datetime):
+        return dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
+    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+
+
+def naive_utc(moment: dt.datetime) -> dt.datetime:
+    """Convert a time to UTC without a zone, as the contract's columns hold times; without a zone it is UTC."""
+    return to_utc(moment).replace(tzinfo=None)

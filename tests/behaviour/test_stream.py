@@ -1,4 +1,4 @@
-"""`skline stream` under kills: every row is answered at least once, repeated answers have the same id and content."""
+"""`skline stream` under kills: every row is processed at least once, repeated predictions are the same."""
 
 import json
 import signal
@@ -13,7 +13,7 @@ import pytest
 
 from skline.batch.part import PartScorer
 from skline.sources.kafka_messages import decode_json
-from skline.streaming.answers import AnswerMaker
+from skline.streaming.message_scorer import MessageScorer
 from tests.fixtures import demo
 from tests.fixtures.demo import Packaged
 from tests.fixtures.kafka import MockCluster, mock_cluster, produce
@@ -43,7 +43,7 @@ def rows(count: int) -> list[bytes]:
     return [json.dumps(texts[number % len(texts)] | {"number": number}).encode() for number in range(count)]
 
 
-def test_killed_twice_every_row_is_answered_under_one_id_and_logged(
+def test_killed_twice_every_row_is_processed_under_one_id_and_logged(
     cluster: MockCluster, packaged: Packaged, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SKLINE_LOG__MODE", "sync")
@@ -54,29 +54,29 @@ def test_killed_twice_every_row_is_answered_under_one_id_and_logged(
     for partition in range(PARTITIONS):
         produce(cluster.servers, "rows", values[partition::PARTITIONS], partition)
     log, options = tmp_path / "log", ("--keep", "number", "--batch-rows", "400")
-    for answered in (ROWS // 4, ROWS // 2):
+    for processed in (ROWS // 4, ROWS // 2):
         with streaming(cluster.servers, packaged, log, *options) as process:
-            wait_for_messages(cluster.servers, "predictions", answered)
+            wait_for_messages(cluster.servers, "predictions", processed)
             process.kill()
             assert process.wait() == -signal.SIGKILL
     with streaming(cluster.servers, packaged, log, *options, "--once") as process:
         assert process.wait(120) == 0, log.read_text()
-    answers: dict[str, dict[str, Any]] = {}
+    predictions: dict[str, dict[str, Any]] = {}
     for message in read_all(cluster.servers, "predictions"):
-        answer = json.loads(message.value())
-        assert message.key().decode() == answer["prediction_id"]
-        assert answers.setdefault(answer["prediction_id"], answer) == answer
-    assert sorted(answer["number"] for answer in answers.values()) == [n for n in range(ROWS) if n % 1000]
-    places = {(answer["partition"], answer["offset"]) for answer in answers.values()}
-    assert len(places) == len(answers)
+        prediction = json.loads(message.value())
+        assert message.key().decode() == prediction["prediction_id"]
+        assert predictions.setdefault(prediction["prediction_id"], prediction) == prediction
+    assert sorted(prediction["number"] for prediction in predictions.values()) == [n for n in range(ROWS) if n % 1000]
+    places = {(prediction["partition"], prediction["offset"]) for prediction in predictions.values()}
+    assert len(places) == len(predictions)
     scorer = PartScorer(packaged.folder, packaged.digest, [])
-    expected = AnswerMaker(scorer, decode_json, ["number"])(values).content
-    for answer in answers.values():
+    expected = MessageScorer(scorer, decode_json, ["number"])(values).content
+    for prediction in predictions.values():
         own = {"prediction_id", "partition", "offset"}
-        assert {name: value for name, value in answer.items() if name not in own} == expected[answer["number"]]
+        assert {name: value for name, value in prediction.items() if name not in own} == expected[prediction["number"]]
     with closing(sqlite3.connect(tmp_path / "predictions.db")) as connection:
         logged = [prediction_id for (prediction_id,) in connection.execute("SELECT prediction_id FROM predictions")]
-    assert sorted(logged) == sorted(answers)
+    assert sorted(logged) == sorted(predictions)
     rejected = {
         (dict(message.headers())["skline.partition"], dict(message.headers())["skline.offset"]): message
         for message in read_all(cluster.servers, "rejected")

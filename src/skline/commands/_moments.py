@@ -19,8 +19,7 @@ def parse_moment(text: str) -> dt.datetime:
         If it is none.
     """
     try:
-        moment = dt.datetime.fromisoformat(text)
-        moment = moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+        moment = clock.to_utc(dt.datetime.fromisoformat(text))
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is no date or time; write it as 2026-11-01T00:00") from None
     if moment < EARLIEST:

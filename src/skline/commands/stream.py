@@ -16,8 +16,8 @@ def add_parser(commands: Subparsers) -> None:
         "stream",
         help="score the rows of a Kafka topic with the model in service, and write the predictions to another",
         description="Score the rows of a Kafka topic with the model in service, until SIGTERM or Ctrl-C: the current "
-        "batch is completed. Every row is answered at least once, under the same id each time. Exit status: 0 when it "
-        "is stopped or, with --once, at the end; 1 after an error, and the rows of its batch are answered after the "
+        "batch is completed. Every row is processed at least once, under the same id each time. Exit status: 0 when it "
+        "is stopped or, with --once, at the end; 1 after an error, and the rows of its batch are processed after the "
         "next start. Predictions are logged like those of the service, with the same settings (SKLINE_LOG__…).",
     )
     command.add_argument("source", metavar="kafka://HOST:PORT/TOPIC", help="the rows, JSON objects or Avro records")
@@ -79,7 +79,7 @@ def stream(arguments: argparse.Namespace) -> None:
     from skline.logs.settings import LogSettings
     from skline.sources.kafka_client import Cluster
     from skline.sources.kafka_messages import make_decoder
-    from skline.streaming.answers import AnswerMaker, MakeAnswers
+    from skline.streaming.message_scorer import MessageScorer, ScoreMessages
     from skline.streaming.metrics import StreamMetrics, served
     from skline.streaming.model import CurrentModel, Selected
     from skline.streaming.prediction_log import StreamLog
@@ -90,9 +90,9 @@ def stream(arguments: argparse.Namespace) -> None:
     decode = make_decoder(kafka, cluster.registry_user)
     keep = [name for name in arguments.keep.split(",") if name]
 
-    def load(model: Selected) -> tuple[str, MakeAnswers]:
+    def load(model: Selected) -> tuple[str, ScoreMessages]:
         scorer = PartScorer(model.folder, model.digest, [])
-        return scorer.version, AnswerMaker(scorer, decode, keep)
+        return scorer.version, MessageScorer(scorer, decode, keep)
 
     log_settings = LogSettings.from_environment()
     metrics, stop = StreamMetrics(), threading.Event()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic_core import from_json
 
+from skline.clock import to_utc
 from skline.contract.request_validation import READERS
 from skline.contract.spec import Column
 from skline.errors import SklineError
@@ -48,7 +49,7 @@ def read_predictions(
     StoreUnavailable
         If the database cannot be read.
     """
-    since, until = _to_utc(since), _to_utc(until)
+    since, until = (None if moment is None else to_utc(moment) for moment in (since, until))
     bounds = None if since is None else to_us(since), None if until is None else to_us(until)
     # The database is read first: rows that are sealed meanwhile are then found twice instead of not at all.
     with closing(open_store(settings)) as store:
@@ -156,10 +157,3 @@ def inputs_frame(columns: Iterable[Column], table: pa.Table) -> "pd.DataFrame":
             column = column.model_copy(update={"nullable": True})  # noqa: PLW2901 - the same column, as it was stored
         frame[column.name] = to_storage(cells, column.storage)
     return pd.DataFrame(frame, index=range(len(rows)))
-
-
-def _to_utc(moment: dt.datetime | None) -> dt.datetime | None:
-    """Convert a moment to UTC; one without a zone is in UTC already."""
-    if moment is None:
-        return None
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import orjson
 
-from skline.clock import EPOCH, MICROSECOND
+from skline.clock import EPOCH, MICROSECOND, to_utc
 from skline.contract.spec import Scalar, Value
 from skline.errors import SklineError
 from skline.logs.entity import EntityHasher
@@ -193,11 +193,7 @@ def _json_or_none(value: Mapping[str, Any] | None) -> str | None:
 
 def to_us(moment: dt.date) -> int:
     """Convert a date (its midnight) or a datetime (UTC if it has no zone) to microseconds since 1970, UTC."""
-    if not isinstance(moment, dt.datetime):
-        moment = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
-    elif moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return (moment - EPOCH) // MICROSECOND
+    return (to_utc(moment) - EPOCH) // MICROSECOND
 
 
 def from_us(us: int) -> dt.datetime:

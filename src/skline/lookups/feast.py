@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 
 from skline.contract.values import iso_moment
 from skline.errors import SklineError
-from skline.lookups.clock import naive_utc
 from skline.lookups.store import Found, Key, StoreRequest
 
 PATH = "/get-online-features"
@@ -81,5 +80,5 @@ class FeastStore:
 
 def _moment(text: Any) -> dt.datetime | None:
     """Read a time as the server writes it; 1970 stands for none."""
-    moment = naive_utc(iso_moment(text)) if isinstance(text, str) else None
+    moment = iso_moment(text) if isinstance(text, str) else None
     return None if moment is None or moment.year <= 1970 else moment

@@ -11,11 +11,11 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import ValidationError
 
+from skline.clock import naive_now
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Row, Value
 from skline.errors import SklineError
 from skline.lookups.breaker import CircuitBreaker
-from skline.lookups.clock import utc_now
 from skline.lookups.store import Found, Key, Store
 from skline.throttled_logger import ThrottledLogger
 
@@ -212,7 +212,7 @@ class Lookups:
         By the name of the look-up.
     patient : bool
         Whether to wait PATIENT_SECONDS for a store, not the look-up's timeout, and to raise LookupFailed where a store
-        fails or its values break the contract: for a person rather an error than other predictions.
+        fails or its values break the contract: a person who waits prefers an error to predictions without the values.
     clock : callable
         Returns the time, UTC without a zone.
     observe : callable, optional
@@ -225,7 +225,7 @@ class Lookups:
         stores: Mapping[str, Store],
         *,
         patient: bool = False,
-        clock: Callable[[], dt.datetime] = utc_now,
+        clock: Callable[[], dt.datetime] = naive_now,
         observe: Observe | None = None,
     ) -> None:
         self._names, self._patient = contract.input_names, patient
@@ -330,4 +330,4 @@ def _describe(error: Exception) -> str:
 
 
 def _observe_nothing(name: str, outcomes: Mapping[str, int], seconds: float) -> None:
-    """Take no notice."""
+    """Observe nothing."""

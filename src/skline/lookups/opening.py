@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Literal
 
+from skline.clock import naive_now
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.lookups.clock import utc_now
 from skline.lookups.online import PATIENT_SECONDS, Lookups, Observe
 from skline.lookups.store import Store, StoreRequest, variable_of
 
@@ -22,7 +22,7 @@ def open_lookups(
     *,
     patient: bool = False,
     observe: Observe | None = None,
-    clock: Callable[[], dt.datetime] = utc_now,
+    clock: Callable[[], dt.datetime] = naive_now,
 ) -> Lookups | None:
     """Open the stores of a contract's look-ups.
 

@@ -9,9 +9,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skline.clock import naive_now
 from skline.contract.frames import to_rows
 from skline.errors import SklineError
-from skline.lookups.clock import utc_now
 from skline.lookups.store import Found, Key, StoreRequest
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class ParquetStore:
 
     threads = 0
 
-    def __init__(self, request: StoreRequest, clock: Callable[[], dt.datetime] = utc_now) -> None:
+    def __init__(self, request: StoreRequest, clock: Callable[[], dt.datetime] = naive_now) -> None:
         try:
             import pyarrow.parquet  # noqa: F401
         except ImportError:

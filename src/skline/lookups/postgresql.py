@@ -5,8 +5,8 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
+from skline.clock import naive_utc
 from skline.errors import SklineError
-from skline.lookups.clock import naive_utc
 from skline.lookups.store import Found, Key, StoreRequest
 
 #: Seconds until an attempt to connect is given up; libpq's least.

@@ -7,7 +7,6 @@ from typing import Any
 
 from skline.contract.values import iso_moment
 from skline.errors import SklineError
-from skline.lookups.clock import naive_utc
 from skline.lookups.store import Found, Key, StoreRequest
 
 
@@ -68,4 +67,4 @@ class RedisStore:
             raise SklineError(
                 f"a value of the look-up {self._name} has a {self._time!r} that is no datetime in ISO 8601"
             )
-        return Found(naive_utc(moment), {column: content.get(name) for column, name in self._value_names.items()})
+        return Found(moment, {column: content.get(name) for column, name in self._value_names.items()})

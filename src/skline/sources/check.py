@@ -1,4 +1,4 @@
-"""What `skline source check` tells about a source: its kind, snapshot, rows, columns, the first row, and the time."""
+"""What `skline source check` shows of a source: its kind, snapshot, rows, columns, the first row, and the time."""
 
 import time
 from typing import Any, NamedTuple

@@ -12,6 +12,7 @@ import pyarrow as pa
 from deltalake import DeltaTable
 from deltalake.exceptions import DeltaError, TableNotFoundError
 
+from skline.clock import to_utc
 from skline.entrypoint import one_line
 from skline.errors import SklineError
 from skline.sources.lake import (
@@ -21,7 +22,6 @@ from skline.sources.lake import (
     listing,
     plain_batches,
     selected,
-    to_utc,
 )
 from skline.sources.source import Snapshot
 from skline.sources.store_errors import StoreErrors, translated_store_errors

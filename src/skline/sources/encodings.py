@@ -20,7 +20,7 @@ CENTRAL_EUROPEAN = re.compile(
 #: Letters of Turkish in cp1254 are letters of Icelandic in cp1252, which lacks the second and uses the third.
 TURKISH, NOT_ICELANDIC, ICELANDIC = "ðýþÐÝÞ", "çüÇÜ", "áíúóæÁÍÚÓÆ"
 #: Share of the bytes beyond ASCII that show a code page.
-LEAST_SIGNS = 0.05
+MIN_SIGNS = 0.05
 MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 #: Code pages that are tried on bytes that are not UTF-8.
 CODE_PAGES = ["cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "shift_jis", "gb18030", "big5", "euc_kr", "euc_jp"]
@@ -167,10 +167,10 @@ def guess_code_page(sample: bytes) -> str:
 def _latin_code_page(sample: bytes) -> str:
     """Return the code page of text in Latin letters: cp1252, unless its letters are those of another one."""
     beyond = sum(byte > 127 for byte in sample)
-    if len(CENTRAL_EUROPEAN.findall(sample)) > LEAST_SIGNS * beyond:
+    if len(CENTRAL_EUROPEAN.findall(sample)) > MIN_SIGNS * beyond:
         return "cp1250"
     letters = sample.decode("cp1252", errors="ignore")
     turkish = sum(letters.count(letter) for letter in TURKISH)
-    if turkish > LEAST_SIGNS * beyond and set(letters) & set(NOT_ICELANDIC) and not set(letters) & set(ICELANDIC):
+    if turkish > MIN_SIGNS * beyond and set(letters) & set(NOT_ICELANDIC) and not set(letters) & set(ICELANDIC):
         return "cp1254"
     return "cp1252"

@@ -11,6 +11,7 @@ from pyiceberg.catalog import load_catalog
 from pyiceberg.exceptions import NoSuchNamespaceError, NoSuchTableError
 from pyiceberg.table.snapshots import Operation, ancestors_of
 
+from skline.clock import to_utc
 from skline.errors import SklineError
 from skline.sources.lake import (
     LakeRows,
@@ -19,7 +20,6 @@ from skline.sources.lake import (
     listing,
     plain_batches,
     selected,
-    to_utc,
 )
 from skline.sources.source import Snapshot
 from skline.sources.store_errors import StoreErrors, translated_store_errors

@@ -3,10 +3,11 @@
 import csv
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from skline.errors import SklineError
+from skline.sources.object_cells import flat
 
 SUFFIXES = (".jsonl", ".ndjson")
 
@@ -77,20 +78,11 @@ def _rows(data: Any, name: str) -> Iterator[dict[str, str]]:
             ) from None
         if not isinstance(row, dict):
             raise SklineError(f"{name}, line {number:,} is no JSON object; JSON lines have one object a line")
-        yield dict(_cells(row, ""))
+        yield {name: _text(value) for name, value in flat(row).items()}
 
 
-def _cells(row: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
-    """Yield the columns of an object, and their texts."""
-    for key, value in row.items():
-        match value:
-            case dict():
-                yield from _cells(value, f"{prefix}{key}.")
-            case None:
-                yield f"{prefix}{key}", ""
-            case bool():
-                yield f"{prefix}{key}", "true" if value else "false"
-            case list():
-                yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False)
-            case _:
-                yield f"{prefix}{key}", str(value)
+def _text(value: Any) -> str:
+    """Return a value as text; numbers are exact."""
+    if value is None:
+        return ""
+    return str(value).lower() if isinstance(value, bool) else str(value)

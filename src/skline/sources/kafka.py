@@ -4,7 +4,6 @@ The range is settled before the first message is read, and no consumer group is 
 rows, in the order of partition and offset.
 """
 
-import datetime as dt
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -12,15 +11,17 @@ from typing import Any, NamedTuple
 
 from confluent_kafka import Consumer, KafkaError, TopicPartition
 
+from skline.clock import to_utc
 from skline.errors import SklineError
 from skline.settings.source import Source
 from skline.settings.source_kafka import KafkaAddress, KafkaSettings
-from skline.sources.kafka_client import UNKNOWN_TOPIC, Cluster
+from skline.sources.kafka_client import DELETED, END_OF_PARTITION, UNKNOWN_TOPIC, Cluster
 from skline.sources.kafka_messages import Decoder, Row, UndecodableMessage, make_decoder
+from skline.sources.object_cells import columns_of
 from skline.sources.source import Snapshot, Stream, StreamedSource
 from skline.sources.tables import Say, say_nothing
 from skline.sources.unreadable import UNREADABLE
-from skline.sources.untyped_rows import columns_of, settled_stream
+from skline.sources.untyped_rows import settled_stream
 
 #: Messages of a batch, and the kilobytes that the client reads ahead.
 BATCH_MESSAGES, READ_AHEAD_KB = 10_000, 16_384
@@ -126,7 +127,7 @@ class KafkaSource(StreamedSource):
                 if error is None:
                     messages.append(message)
                     position = message.offset() + 1
-                elif error.code() == KafkaError._PARTITION_EOF:
+                elif error.code() == END_OF_PARTITION:
                     position = max(position, message.offset())
                 else:
                     raise self._read_error(cluster, consumer, requested, position, error)
@@ -144,7 +145,7 @@ class KafkaSource(StreamedSource):
         self, cluster: Cluster, consumer: Consumer, requested: OffsetRange, position: int, error: KafkaError
     ) -> SklineError:
         """Return the error of a partition; that of deleted messages with the offsets."""
-        if error.code() not in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+        if error.code() not in DELETED:
             return cluster.described(error)
         place = TopicPartition(self.address.topic, requested.partition)
         first, _ = consumer.get_watermark_offsets(place, timeout=self.settings.timeout_seconds)
@@ -211,19 +212,10 @@ def _resolve(
                 "read none of it, or another offset"
             )
         return dict(value)
-    at = milliseconds(value)
-    places = [TopicPartition(topic, number, at) for number in bounds]
+    milliseconds = round(to_utc(value).timestamp() * 1000)
+    places = [TopicPartition(topic, number, milliseconds) for number in bounds]
     found = consumer.offsets_for_times(places, timeout=settings.timeout_seconds)
     return {each.partition: each.offset if each.offset >= 0 else bounds[each.partition][1] for each in found}
-
-
-def milliseconds(moment: dt.date) -> int:
-    """Return a date or a datetime, UTC if it says no zone, as milliseconds since 1970."""
-    if not isinstance(moment, dt.datetime):
-        moment = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
-    elif moment.tzinfo is None:
-        moment = moment.replace(tzinfo=dt.UTC)
-    return round(moment.timestamp() * 1000)
 
 
 def _columns(batches: Iterator[list[Any]], decode: Decoder) -> Iterator[dict[str, list[Any]]]:

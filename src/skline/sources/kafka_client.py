@@ -29,6 +29,10 @@ DENIED = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.CLUSTER_AUTHORIZATION_FAILED,
 }  # fmt: skip
+#: Errors that say that messages are gone.
+DELETED = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
+#: Not an error: all messages of a partition are read.
+END_OF_PARTITION = KafkaError._PARTITION_EOF
 UNKNOWN_TOPIC = {KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC, KafkaError._UNKNOWN_PARTITION}
 #: Seconds after which a request is repeated, and between two of them.
 REQUEST_SECONDS, PAUSE_SECONDS = 2.0, 0.1

@@ -13,8 +13,8 @@ import orjson
 
 from skline.errors import SklineError
 from skline.settings.source_kafka import KafkaSettings
+from skline.sources.object_cells import flat
 from skline.sources.unreadable import UNREADABLE
-from skline.sources.untyped_rows import flat
 
 Row = dict[str, Any]
 #: Returns the row of a message's value; raises UndecodableMessage.

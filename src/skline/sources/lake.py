@@ -118,13 +118,6 @@ def plain_batches(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Itera
     return (batch.select(schema.names).cast(schema) for batch in batches)
 
 
-def to_utc(moment: dt.date) -> dt.datetime:
-    """Return a date or a datetime as a moment in UTC; without a zone it is UTC."""
-    if not isinstance(moment, dt.datetime):
-        moment = dt.datetime(moment.year, moment.month, moment.day, tzinfo=dt.UTC)
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-
-
 def from_milliseconds(milliseconds: int) -> dt.datetime:
     """Return the moment of a commit."""
     return dt.datetime.fromtimestamp(milliseconds / 1000, dt.UTC)

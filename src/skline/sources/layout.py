@@ -19,7 +19,7 @@ PADDING = WHITESPACE + "\ufeff\u200b"
 #: A line break within a name, with the blanks around it, is read as one blank.
 LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 #: Columns that a message lists.
-MOST_LISTED = 5
+MAX_LISTED = 5
 
 
 class Layout(NamedTuple):
@@ -45,7 +45,7 @@ class Layout(NamedTuple):
         if not self.stripped:
             return []
         breaks = any(LINE_BREAK.search(name.strip()) for name in self.stripped)
-        listed = ", ".join(map(repr, self.stripped[:5]))
+        listed = ", ".join(map(repr, self.stripped[:MAX_LISTED]))
         return [f"{'blanks and line breaks of' if breaks else 'blanks around'} the names {listed} are removed"]
 
 
@@ -153,8 +153,8 @@ def reject_duplicates(columns: Sequence[str], name: str) -> None:
         if len(where) > 1
     ]
     if found:
-        more = f" and {len(found) - MOST_LISTED} more" if len(found) > MOST_LISTED else ""
+        more = f" and {len(found) - MAX_LISTED} more" if len(found) > MAX_LISTED else ""
         raise SklineError(
-            f"{name} has more than one column called {', '.join(found[:MOST_LISTED])}{more}; rename or remove all but "
+            f"{name} has more than one column called {', '.join(found[:MAX_LISTED])}{more}; rename or remove all but "
             "one, or have the later ones called NAME_2 … with --rename-duplicates (source.rename_duplicates)"
         )

@@ -10,7 +10,7 @@ from skline.settings.source import Source
 #: Bytes that are read at a time.
 CHUNK_BYTES = 1 << 16
 #: The longest record that is found in the bytes, and the size of all that are kept.
-LONGEST_RECORD, MOST_KEPT = 1 << 22, 1 << 26
+LONGEST_RECORD, MAX_KEPT = 1 << 22, 1 << 26
 QUOTE, NEWLINE = b'"\n'
 
 
@@ -50,7 +50,7 @@ def long_records(data: Any, source: Source, skip: int, width: int, n_records: in
     splitter = _Splitter(ord(source.delimiter) % 256, width, skip + 1)
     while chunk := data.read(CHUNK_BYTES):
         splitter.add(chunk)
-        if len(splitter.rest) > LONGEST_RECORD or splitter.kept > MOST_KEPT:
+        if len(splitter.rest) > LONGEST_RECORD or splitter.kept > MAX_KEPT:
             return None
     if splitter.rest:
         splitter.add(b"\n")

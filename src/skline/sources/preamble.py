@@ -10,9 +10,9 @@ from itertools import pairwise
 from skline.sources.records import record_reader
 
 #: Lines above the column names, and at the end, that are looked at.
-MOST_LEADING, MOST_FOOTER = 40, 12
+MAX_LEADING, MAX_FOOTER = 40, 12
 #: Records of which the number of cells is counted.
-MOST_RECORDS = 300
+MAX_RECORDS = 300
 SEPARATOR_LINE = re.compile(r"sep=(.)[^\w]*", re.IGNORECASE)
 TOTAL = re.compile(
     r"(grand |sub)?totals?|sum|summe|gesamt(summe)?|insgesamt|somme|suma|totale|average|mean|mittelwert|moyenne|"
@@ -23,7 +23,7 @@ TOTAL = re.compile(
 Records = list[tuple[int, list[str]]]
 
 
-def read_records(sample: str, delimiter: str, *, quotes: bool = True, most: int = MOST_RECORDS) -> Records:
+def read_records(sample: str, delimiter: str, *, quotes: bool = True, most: int = MAX_RECORDS) -> Records:
     """Read the first records, each with the number of lines before it; an empty list if csv fails."""
     reader = record_reader(io.StringIO(sample, newline=""), delimiter, quotes=quotes)
     records: Records = []
@@ -55,7 +55,7 @@ def leading_lines(records: Records) -> int:
     width = table_width(records)
     filled = [(start, record) for start, record in records if not is_blank(record)]
     titles = 0
-    while titles < min(len(filled) - 2, MOST_LEADING) and _is_title(filled[titles][1], filled, titles, width):
+    while titles < min(len(filled) - 2, MAX_LEADING) and _is_title(filled[titles][1], filled, titles, width):
         titles += 1
     below = [record for _, record in filled[titles + 1 :]]
     while titles and not (_is_marked(filled[titles - 1][1]) or _like_names(filled[titles][1], below, width)):
@@ -138,7 +138,7 @@ def footer_lines(tail: str, delimiter: str, width: int, *, quotes: bool = True) 
     total_lines = len(tail.splitlines())
     firsts = Counter(record[0].strip() for _, record in records if not is_blank(record))
     found, text = 0, ""
-    for start, record in reversed(records[-MOST_FOOTER:]):
+    for start, record in reversed(records[-MAX_FOOTER:]):
         if is_blank(record):
             continue
         if any("\n" in cell for cell in record) or not _is_footer(record, width, firsts):

@@ -13,18 +13,10 @@ import httpx
 from skline.errors import SklineError
 from skline.settings.source_http import RestSettings, Since
 from skline.sources.http import HttpReader, Response
+from skline.sources.object_cells import cell_text, columns_of, flat
 from skline.sources.pagination import ABSENT, Pager, PageResponse, Position, find, json_type
 from skline.sources.source import Snapshot, Stream, StreamedSource
-from skline.sources.untyped_rows import (
-    BATCH_ROWS,
-    TYPES,
-    cell_text,
-    columns_of,
-    flat,
-    settled_stream,
-    settled_type,
-    value_kind,
-)
+from skline.sources.untyped_rows import BATCH_ROWS, TYPES, settled_stream, settled_type, value_kind
 
 PREFIX = "rest+"
 #: Characters of a response, or of a cell, that a message shows.

@@ -85,7 +85,7 @@ class Rows(NamedTuple):
 
 
 def say_nothing(_: str) -> None:
-    """Take no notice of a remark."""
+    """Ignore a remark."""
 
 
 def read_source(

@@ -5,22 +5,21 @@ kinds that have no type in common are text. Rows are kept on disk meanwhile, so 
 """
 
 import datetime as dt
-import json
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
+from skline.sources.object_cells import EXACT_FLOAT, cell_text
 from skline.sources.source import Snapshot, Stream
 
 #: Rows of a batch, for the kinds that collect them one by one.
 BATCH_ROWS = 1 << 16
-#: Whole numbers up to here are exact as float64, and up to there as int64.
-EXACT_FLOAT, LARGEST_INT = 2**53, 2**63 - 1
+#: Whole numbers up to here are exact as int64.
+LARGEST_INT = 2**63 - 1
 #: Kind of values → their type.
 TYPES = {
     "boolean": pa.bool_(),
@@ -88,40 +87,6 @@ def fitted(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     return pa.record_batch(columns, schema=schema)
 
 
-def flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return the cells of a JSON object: a nested object gives columns `parent.child`, an array is its JSON text."""
-    cells: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, dict):
-            cells |= flat(value, f"{prefix}{key}.")
-        else:
-            cells[f"{prefix}{key}"] = json.dumps(value, ensure_ascii=False) if isinstance(value, list) else value
-    return cells
-
-
-def columns_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """Return rows as columns, in the order in which the columns first appear."""
-    names = dict.fromkeys(name for row in rows for name in row)
-    return {name: [row.get(name) for row in rows] for name in names}
-
-
-def cell_text(value: Any) -> str:
-    """Return a value as text, as a table in text has it: numbers without a needless ".0", dates in ISO 8601."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < EXACT_FLOAT:
-            return str(int(value))
-        case Decimal():
-            return f"{value:f}"
-        case dt.datetime():
-            return value.isoformat(" ")
-        case dt.date() | dt.time():
-            return value.isoformat()
-        case _:
-            return str(value)
-
-
 def settled_type(kinds: set[str]) -> pa.DataType:
     """Return the type that holds values of all these kinds."""
     if len(kinds) == 1:
@@ -161,14 +126,7 @@ def _converted(files: Sequence[Path], schema: pa.Schema) -> Iterator[pa.RecordBa
     """Read the batches, each column in its settled type."""
     for file in files:
         with pa.OSFile(str(file)) as source, pa.ipc.open_file(source) as reader:
-            batch = reader.get_batch(0)
-            columns = [
-                _convert(batch.column(field.name), field.type)
-                if field.name in batch.schema.names
-                else pa.nulls(batch.num_rows, field.type)
-                for field in schema
-            ]
-            yield pa.record_batch(columns, schema=schema)
+            yield fitted(reader.get_batch(0), schema)
 
 
 def _convert(values: pa.Array, kind: pa.DataType) -> pa.Array:

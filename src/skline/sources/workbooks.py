@@ -8,6 +8,7 @@ from typing import Any
 
 from skline.errors import SklineError
 from skline.sources.layout import empty_table
+from skline.sources.object_cells import cell_text
 
 
 def sheet_as_csv(path: Path, sheet: str | None) -> io.BytesIO:
@@ -70,16 +71,6 @@ def _csv(rows: list[list[Any]]) -> bytes:
 
 def _cell(value: Any, *, timed: bool) -> str:
     """Return a cell as text."""
-    match value:
-        case bool():
-            return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 2**53:
-            return str(int(value))
-        case dt.datetime():
-            return value.isoformat(" ")
-        case dt.time():
-            return value.isoformat()
-        case dt.date():
-            return f"{value.isoformat()} 00:00:00" if timed else value.isoformat()
-        case _:
-            return str(value)
+    if timed and isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return f"{value.isoformat()} 00:00:00"
+    return cell_text(value)

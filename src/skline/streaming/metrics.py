@@ -15,7 +15,7 @@ class StreamMetrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         self.rows = Counter(
-            "skline_stream_rows", "Rows that were answered, by result", ["result"], registry=self.registry
+            "skline_stream_rows", "Rows that were processed, by result", ["result"], registry=self.registry
         )
         for result in ("scored", "rejected"):
             self.rows.labels(result)
@@ -23,7 +23,7 @@ class StreamMetrics:
             "skline_stream_batch_seconds", "Seconds to score and write a batch", buckets=BUCKETS, registry=self.registry
         )
         self.lag = Gauge(
-            "skline_stream_lag", "Messages that are not answered yet, by partition", ["partition"],
+            "skline_stream_lag", "Messages that are not processed yet, by partition", ["partition"],
             registry=self.registry,
         )  # fmt: skip
         self.commit_failures = Counter(
@@ -31,7 +31,7 @@ class StreamMetrics:
         )
         self.lost = Counter(
             "skline_stream_lost_messages",
-            "Messages that retention deleted before they were answered",
+            "Messages that retention deleted before they were processed",
             registry=self.registry,
         )
         self.rebalances = Counter("skline_stream_rebalances", "Assignments of partitions", registry=self.registry)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from skline.errors import SklineError
-from skline.streaming.answers import MakeAnswers
+from skline.streaming.message_scorer import ScoreMessages
 from skline.streaming.metrics import StreamMetrics
 
 #: Seconds after which the release is read again.
@@ -25,14 +25,14 @@ class Selected(Protocol):
 
 
 class CurrentModel:
-    """Returns what makes answers by the model in service; another one is loaded between two batches.
+    """Returns what scores messages by the model in service; another one is loaded between two batches.
 
     Parameters
     ----------
     select : callable
         Returns the model in service; SklineError if there is none.
     load : callable
-        Loads a model: its version, and what makes answers by it.
+        Loads a model: its version, and what scores messages by it.
     metrics : StreamMetrics
     clock : callable
         Returns the time in seconds.
@@ -41,7 +41,7 @@ class CurrentModel:
     def __init__(
         self,
         select: Callable[[], Selected],
-        load: Callable[[Selected], tuple[str, MakeAnswers]],
+        load: Callable[[Selected], tuple[str, ScoreMessages]],
         metrics: StreamMetrics,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -50,8 +50,8 @@ class CurrentModel:
         self._checked_at = clock()
         self._use(select())
 
-    def __call__(self) -> MakeAnswers:
-        """Return what makes answers; a model that cannot be loaded leaves the one before."""
+    def __call__(self) -> ScoreMessages:
+        """Return what scores messages; a model that cannot be loaded leaves the one before."""
         if self._clock() - self._checked_at >= CHECK_SECONDS:
             self._checked_at = self._clock()
             try:
@@ -61,11 +61,11 @@ class CurrentModel:
                     self._use(model)
             except SklineError as error:
                 log.error("%s goes on scoring: %s", self.version, error)  # noqa: TRY400 (a line, no traceback)
-        return self._make
+        return self._score
 
     def _use(self, model: Selected) -> None:
-        version, make = self._load(model)
-        self.version, self._make, self._digest = version, make, model.digest
+        version, score = self._load(model)
+        self.version, self._score, self._digest = version, score, model.digest
         self._metrics.model.clear()
         self._metrics.model.labels(version).set(1)
         log.info("scored by %s", version)

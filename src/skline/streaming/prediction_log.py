@@ -14,7 +14,7 @@ from skline.logs.records import Prediction
 from skline.logs.request_rows import RequestRows
 from skline.logs.settings import LogSettings
 from skline.logs.writer import NotDurable, PredictionLog
-from skline.streaming.answers import ScoredRows
+from skline.streaming.message_scorer import ScoredRows
 
 #: Seconds between two looks at a full queue, and for which it may stay full while the database works.
 WAIT_SECONDS, MAX_WAIT_SECONDS = 0.01, 120.0
@@ -66,7 +66,7 @@ class StreamLog:
         for rows in parts:
             own = [ids[position] for position in rows.positions]
             if self.log.accepts_request_rows:
-                self._wait_for_room(1)
+                self._wait_for_space(1)
                 self.log.put_request(self._as_request(rows, own))
             else:
                 self._add_records(self._as_records(rows, own))
@@ -88,8 +88,11 @@ class StreamLog:
         shared, contract = self._shared(rows.scorer), rows.scorer.contract
         inputs = to_rows(contract.inputs, to_frame(contract.inputs, rows.columns))
         records = []
-        for position, (prediction_id, row, answer) in enumerate(zip(ids, inputs, rows.contents, strict=True)):
-            fields: dict[str, Any] = {"prediction": answer["prediction"], "probabilities": answer.get("probabilities")}
+        for position, (prediction_id, row, content) in enumerate(zip(ids, inputs, rows.contents, strict=True)):
+            fields: dict[str, Any] = {
+                "prediction": content["prediction"],
+                "probabilities": content.get("probabilities"),
+            }
             if rows.lookups:
                 fields["lookups"] = {name: found[position] for name, found in rows.lookups.items()}
             records.append(shared._replace(prediction_id=prediction_id, inputs=row, **fields))
@@ -101,16 +104,16 @@ class StreamLog:
         for start in range(0, len(records), size):
             chunk = records[start : start + size]
             if self._settings.mode != "sync":
-                self._wait_for_room(len(chunk))
+                self._wait_for_space(len(chunk))
             try:
                 self._runner.run(self.log.append(chunk))
             except NotDurable as error:
                 raise SklineError(
-                    f"{error}; no offset of the batch is committed: start again, and its messages are answered again"
+                    f"{error}; no offset of the batch is committed: start again, and its messages are processed again"
                 ) from error
 
-    def _wait_for_room(self, rows: int) -> None:
-        """Wait until the queue has room, unless the database fails: then rows are dropped and counted, as elsewhere."""
+    def _wait_for_space(self, rows: int) -> None:
+        """Wait until the queue has space, unless the database fails: then rows are dropped and counted."""
         deadline = time.monotonic() + MAX_WAIT_SECONDS
         while (stats := self.log.stats()).queued + rows > stats.queue_rows and stats.last_error is None:
             if time.monotonic() > deadline:

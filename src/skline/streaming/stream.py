@@ -1,8 +1,8 @@
-"""Read a topic in a consumer group, score its rows in batches, and write the answers to another topic.
+"""Read a topic in a consumer group, score its rows in batches, and write the predictions to another topic.
 
-Every message is answered at least once: its offset is committed after the broker has acknowledged its answer. A process
-that is killed leaves the messages since the last commit to the next one, which gives them the same ids. One batch is in
-work at a time, and the client reads a bounded number of messages ahead, so that memory is bounded.
+Every message is processed at least once: its offset is committed after the broker has acknowledged its prediction. A
+process that is killed leaves the messages since the last commit to the next one, which gives them the same ids. One
+batch is in work at a time, and the client reads a bounded number of messages ahead, so that memory is bounded.
 """
 
 import gc
@@ -18,8 +18,8 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, Topi
 
 from skline.errors import SklineError
 from skline.ids import message_prediction_ids
-from skline.sources.kafka_client import DENIED, UNKNOWN_TOPIC, Cluster
-from skline.streaming.answers import MakeAnswers, to_json
+from skline.sources.kafka_client import DELETED, DENIED, UNKNOWN_TOPIC, Cluster
+from skline.streaming.message_scorer import ScoreMessages, to_json
 from skline.streaming.metrics import StreamMetrics
 from skline.streaming.prediction_log import StreamLog
 
@@ -29,8 +29,6 @@ POLL_SECONDS, LOG_SECONDS = 0.5, 30.0
 READ_AHEAD_KB, DELIVERY_MS = 32_768, 120_000
 #: Headers of a rejected message begin with it.
 HEADER = "skline."
-#: Errors that say that messages are gone.
-DELETED = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE}
 log = logging.getLogger("skline.stream")
 
 
@@ -73,7 +71,7 @@ class Assignment:
     Attributes
     ----------
     positions : dict of int to int
-        Partition → the offset after the last answered message.
+        Partition → the offset after the last processed message.
     ends : dict of int to int
         Partition → the offset after its last message when it was assigned.
     is_known : bool
@@ -86,7 +84,7 @@ class Assignment:
 
     @property
     def is_done(self) -> bool:
-        """Whether the messages that there were at the assignment are answered."""
+        """Whether the messages that there were at the assignment are processed."""
         return self.is_known and all(self.positions[number] >= end for number, end in self.ends.items())
 
 
@@ -113,7 +111,7 @@ class Stream:
     cluster : Cluster
     settings : StreamSettings
     current : callable
-        Returns what makes answers; it is called before each batch, because another version may have been released.
+        Returns what scores messages; it is called before each batch, because another version may have been released.
     metrics : StreamMetrics
     prediction_log : StreamLog
     """
@@ -122,7 +120,7 @@ class Stream:
         self,
         cluster: Cluster,
         settings: StreamSettings,
-        current: Callable[[], MakeAnswers],
+        current: Callable[[], ScoreMessages],
         metrics: StreamMetrics,
         prediction_log: StreamLog,
     ) -> None:
@@ -133,12 +131,12 @@ class Stream:
         self.counts = StreamCounts()
 
     def run(self, stop: threading.Event) -> StreamCounts:
-        """Answer messages until `stop` is set, or until the end with `once`; a batch that is begun is completed.
+        """Process messages until `stop` is set, or until the end with `once`; a batch that is begun is completed.
 
         Raises
         ------
         SklineError
-            If the cluster cannot be reached, denies access, lacks a topic, or does not acknowledge an answer.
+            If the cluster cannot be reached, denies access, lacks a topic, or does not acknowledge a prediction.
         """
         consumer = self._cluster.consumer(
             group_id=self._settings.group,
@@ -162,7 +160,7 @@ class Stream:
                 messages = self._messages(consumer)
                 if messages:
                     with paused_collector():
-                        self._answer(consumer, producer, messages)
+                        self._process(consumer, producer, messages)
                 self._update_lag(consumer)
                 if time.monotonic() - logged > LOG_SECONDS:
                     logged = time.monotonic()
@@ -194,25 +192,25 @@ class Stream:
                 log.warning("Kafka: %s", error.str())
         return messages
 
-    def _answer(self, consumer: Consumer, producer: Producer, messages: Sequence[Any]) -> None:
-        """Score messages, log and write the answers, wait until they are acknowledged, and commit."""
+    def _process(self, consumer: Consumer, producer: Producer, messages: Sequence[Any]) -> None:
+        """Score messages, log and write the predictions, wait until they are acknowledged, and commit."""
         started = time.monotonic()
-        answers = self._current()([message.value() for message in messages])
+        scored = self._current()([message.value() for message in messages])
         places = [(message.partition(), message.offset()) for message in messages]
         partitions, offsets = zip(*places, strict=True)
         times = [message.timestamp()[1] for message in messages]
         ids = message_prediction_ids(self._settings.source, partitions, offsets, times)
-        self._log.add(answers.parts, ids)
+        self._log.add(scored.parts, ids)
         outgoing = []
-        for position, (answer, own, place) in enumerate(zip(answers.content, ids, places, strict=True)):
-            if answer is None:
-                self._reject(producer, messages[position], answers.reasons[position])
+        for position, (content, own, place) in enumerate(zip(scored.content, ids, places, strict=True)):
+            if content is None:
+                self._reject(producer, messages[position], scored.reasons[position])
                 continue
-            answer["prediction_id"] = own
-            answer["partition"], answer["offset"] = place
-            outgoing.append({"key": own, "value": to_json(answer)})
+            content["prediction_id"] = own
+            content["partition"], content["offset"] = place
+            outgoing.append({"key": own, "value": to_json(content)})
         self._write(producer, outgoing)
-        n_rejected = len(answers.reasons)
+        n_rejected = len(scored.reasons)
         self.counts.scored += len(messages) - n_rejected
         self.counts.rejected += n_rejected
         self._metrics.rows.labels("scored").inc(len(messages) - n_rejected)
@@ -223,14 +221,14 @@ class Stream:
         self._metrics.seconds.observe(time.monotonic() - started)
 
     def _write(self, producer: Producer, outgoing: list[dict[str, Any]]) -> None:
-        """Write answers, and wait for these and for rejected messages; SklineError if one is not acknowledged."""
+        """Write predictions, and wait for these and for rejected messages; SklineError if one is not acknowledged."""
         queued = producer.produce_batch(self._settings.to, outgoing, on_delivery=self._on_delivery) if outgoing else 0
         unsent = producer.flush(DELIVERY_MS / 1000)
         if self._failure is not None or queued < len(outgoing) or unsent:
             reason = "no acknowledgement" if self._failure is None else self._failure.str()
             raise SklineError(
-                f"an answer could not be written to {self._settings.to} or {self._settings.rejected} ({reason}); no "
-                "offset of its batch is committed: start again, and its messages are answered again"
+                f"a prediction could not be written to {self._settings.to} or {self._settings.rejected} ({reason}); no "
+                "offset of its batch is committed: start again, and its messages are processed again"
             )
 
     def _reject(self, producer: Producer, message: Any, reason: str) -> None:
@@ -249,7 +247,7 @@ class Stream:
         self._failure = self._failure or error
 
     def _commit(self, consumer: Consumer, partitions: Sequence[int]) -> None:
-        """Commit positions. A failure repeats answers after the next assignment, and loses none: it is counted."""
+        """Commit positions. A failure repeats predictions after the next assignment, and loses none: it is counted."""
         source, positions = self._settings.source, self._assigned.positions
         try:
             consumer.commit(
@@ -258,7 +256,7 @@ class Stream:
             )
         except KafkaException as error:
             self._metrics.commit_failures.inc()
-            log.warning("offsets are not committed, and messages may be answered again: %s", error.args[0].str())
+            log.warning("offsets are not committed, and messages may be processed again: %s", error.args[0].str())
         else:
             self._metrics.last_commit.set_to_current_time()
 
@@ -287,7 +285,7 @@ class Stream:
         log.info("assigned: partitions %s of %s", sorted(self._assigned.positions), self._settings.source)
 
     def _revoke(self, consumer: Consumer, _partitions: Sequence[TopicPartition]) -> None:
-        """Give up all partitions: every message that was read from them is answered and committed by now."""
+        """Give up all partitions: every message that was read from them is processed and committed by now."""
         self._metrics.lag.clear()
         self._assigned = Assignment()
         consumer.unassign()
@@ -304,5 +302,5 @@ class Stream:
         self._metrics.lost.inc(first - start)
         log.error(
             "partition %s of %s begins at offset %s: retention deleted the messages from %s on before they were "
-            "answered; keep messages longer, or run more members", partition, self._settings.source, first, start,
+            "processed; keep messages longer, or run more members", partition, self._settings.source, first, start,
         )  # fmt: skip

@@ -45,10 +45,10 @@ def test_the_project_of_a_table_with_times_is_trained_every_four_weeks_on_newer_
     with imported_source(plan.files[PIPELINE]) as module:
         project = Project(Settings.model_validate(params), module.build_pipeline)
         first = fit_version(project, stream, np.arange(stream.first), 1)
-        life = simulate(Setup(project, stream, first), of_settings(project.settings))
-    assert [each.time - START for each in life.trainings] == [28 * DAY, 56 * DAY]
-    assert {each.outcome for each in life.trainings} == {"promoted"}
-    assert life.log.versions[-1].fitted[stream.first :].any(), "rows of the replayed period are trained on"
+        run = simulate(Setup(project, stream, first), of_settings(project.settings))
+    assert [each.time - START for each in run.trainings] == [28 * DAY, 56 * DAY]
+    assert {each.outcome for each in run.trainings} == {"promoted"}
+    assert run.log.versions[-1].fitted[stream.first :].any(), "rows of the replayed period are trained on"
 
 
 def test_the_named_time_is_kept_if_another_column_is_its_copy(tmp_path: Path) -> None:

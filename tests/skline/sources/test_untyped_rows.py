@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skline.sources.untyped_rows import cell_text, columns_of, flat, settled_stream
+from skline.sources.object_cells import cell_text, columns_of, flat
+from skline.sources.untyped_rows import settled_stream
 
 VALUES = (
     st.none()

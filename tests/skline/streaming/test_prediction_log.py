@@ -16,7 +16,7 @@ from skline.ids import message_prediction_ids
 from skline.logs.settings import LogSettings
 from skline.settings.source_kafka import KafkaSettings
 from skline.sources.kafka_messages import make_decoder
-from skline.streaming.answers import AnswerMaker, Answers
+from skline.streaming.message_scorer import MessageScorer, ScoredMessages
 from skline.streaming.prediction_log import StreamLog
 from tests.fixtures import demo
 from tests.fixtures.demo import Packaged
@@ -37,8 +37,8 @@ def rows() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def answers(packaged: Packaged, rows: list[dict[str, Any]]) -> Answers:
-    make = AnswerMaker(PartScorer(packaged.folder, packaged.digest, []), make_decoder(KafkaSettings()))
+def scored(packaged: Packaged, rows: list[dict[str, Any]]) -> ScoredMessages:
+    make = MessageScorer(PartScorer(packaged.folder, packaged.digest, []), make_decoder(KafkaSettings()))
     values: list[bytes | None] = [json.dumps(row).encode() for row in rows]
     values[3] = b"no row"
     return make(values)
@@ -64,13 +64,13 @@ def logged(folder: Path) -> Iterator[dict[str, Any]]:
     "options", [{}, {"mode": "sync", "sync_ms": 60_000}, {"event_time_column": "flight_date"},
                 {"mode": "sync", "sync_ms": 60_000, "batch_rows": 20, "queue_rows": 20}],
 )  # fmt: skip
-def test_each_answer_is_logged_once_as_the_service_would(
-    options: dict[str, Any], tmp_path: Path, packaged: Packaged, rows: list[dict[str, Any]], answers: Answers,
+def test_each_prediction_is_logged_once_as_the_service_would(
+    options: dict[str, Any], tmp_path: Path, packaged: Packaged, rows: list[dict[str, Any]], scored: ScoredMessages,
     ids: list[str],
 ) -> None:  # fmt: skip
     with StreamLog(log_settings(tmp_path, **options), "challenger") as log:
-        log.add(answers.parts, ids)
-        log.add(answers.parts, ids)  # answered again
+        log.add(scored.parts, ids)
+        log.add(scored.parts, ids)  # processed again
     assert log.log.stats().dropped == 0
     parser = RowParser(CONTRACT)
     entries = {entry["prediction_id"]: entry for entry in logged(tmp_path)}
@@ -78,43 +78,43 @@ def test_each_answer_is_logged_once_as_the_service_would(
     for position, own in enumerate(ids):
         if position == 3:
             continue
-        entry, answer = entries[own], answers.content[position]
-        assert answer is not None
+        entry, content = entries[own], scored.content[position]
+        assert content is not None
         expected = {name: value.isoformat() if hasattr(value, "isoformat") else value
                     for name, value in parser.parse_row(json.dumps(rows[position])).items()}  # fmt: skip
         assert json.loads(entry["inputs"]) == expected
-        assert json.loads(entry["prediction"]) == answer["prediction"]
-        assert json.loads(entry["probabilities"]) == answer["probabilities"]
+        assert json.loads(entry["prediction"]) == content["prediction"]
+        assert json.loads(entry["probabilities"]) == content["probabilities"]
         assert (entry["model_version"], entry["artifact_digest"]) == (packaged.version, packaged.digest)
         assert (entry["role"], entry["scoring_path"]) == ("challenger", "plan")
         assert (entry["event_time"] is None) == ("event_time_column" not in options)
 
 
-def test_a_full_queue_is_waited_for(tmp_path: Path, answers: Answers, ids: list[str]) -> None:
+def test_a_full_queue_is_waited_for(tmp_path: Path, scored: ScoredMessages, ids: list[str]) -> None:
     with StreamLog(log_settings(tmp_path, queue_rows=10, batch_rows=10, batch_ms=50)) as log:
         for repetition in range(5):
-            log.add(answers.parts, [f"{repetition}{each[1:]}" for each in ids])
+            log.add(scored.parts, [f"{repetition}{each[1:]}" for each in ids])
     assert log.log.stats().dropped == 0
     assert len(list(logged(tmp_path))) == 5 * (ROWS - 1)
 
 
 def test_a_database_that_fails_holds_up_nothing_unless_rows_have_to_be_durable(
-    tmp_path: Path, answers: Answers, ids: list[str]
+    tmp_path: Path, scored: ScoredMessages, ids: list[str]
 ) -> None:
     (tmp_path / "log.db").mkdir()
     options = {"queue_rows": ROWS, "batch_ms": 10, "drain_seconds": 0.1}
     with StreamLog(log_settings(tmp_path, **options)) as log:
         for _ in range(4):
-            log.add(answers.parts, ids)
+            log.add(scored.parts, ids)
     assert log.log.stats().dropped >= 2 * (ROWS - 1)
     with (
         StreamLog(log_settings(tmp_path, mode="sync", sync_ms=100, **options)) as log,
         pytest.raises(SklineError, match="could not be logged within 100 ms.* no offset of the batch is committed"),
     ):
-        log.add(answers.parts, ids)
+        log.add(scored.parts, ids)
 
 
-def test_a_log_that_is_off_writes_no_file(tmp_path: Path, answers: Answers, ids: list[str]) -> None:
+def test_a_log_that_is_off_writes_no_file(tmp_path: Path, scored: ScoredMessages, ids: list[str]) -> None:
     with StreamLog(log_settings(tmp_path, mode="off")) as log:
-        log.add(answers.parts, ids)
+        log.add(scored.parts, ids)
     assert list(tmp_path.iterdir()) == []

@@ -11,7 +11,7 @@ from skline.errors import SklineError
 from skline.ids import message_prediction_ids
 from skline.logs.settings import LogSettings
 from skline.sources.kafka_client import Cluster
-from skline.streaming.answers import Answers
+from skline.streaming.message_scorer import ScoredMessages
 from skline.streaming.metrics import StreamMetrics
 from skline.streaming.prediction_log import StreamLog
 from skline.streaming.stream import Assignment, Stream, StreamSettings
@@ -25,7 +25,7 @@ ONCE = StreamSettings("rows", "predictions", "rejected", "group", batch_rows=4, 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockCluster]:
     # Short, because the mock cluster does not notice a member that leaves; on a busy machine one may be lost, and
-    # answer some rows again.
+    # process some rows again.
     monkeypatch.setenv("SKLINE_KAFKA__SESSION_TIMEOUT_MS", "1500")
     monkeypatch.setenv("SKLINE_KAFKA__HEARTBEAT_INTERVAL_MS", "200")
     with mock_cluster() as started:
@@ -34,15 +34,15 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[MockCluster]:
         yield started
 
 
-def doubled(values: Sequence[bytes | None]) -> Answers:
-    """Answers of a model that doubles whole numbers."""
+def doubled(values: Sequence[bytes | None]) -> ScoredMessages:
+    """Predictions of a model that doubles whole numbers."""
     content, reasons = [], {}
     for position, value in enumerate(values):
         is_number = value is not None and value.isdigit()
         content.append({"prediction": 2 * int(value)} if is_number and value is not None else None)
         if not is_number:
             reasons[position] = "no number"
-    return Answers(content, reasons)
+    return ScoredMessages(content, reasons)
 
 
 def member(cluster: Cluster, metrics: StreamMetrics | None = None) -> Stream:
@@ -60,7 +60,7 @@ def committed(cluster: MockCluster) -> list[int]:
     return offsets
 
 
-def test_answers_have_their_ids_and_a_group_goes_on_where_it_ended(cluster: MockCluster) -> None:
+def test_predictions_have_their_ids_and_a_group_goes_on_where_it_ended(cluster: MockCluster) -> None:
     produce(cluster.servers, "rows", [b"1", b"x", b"3"], 0)
     produce(cluster.servers, "rows", [b"4", None], 1)
     metrics = StreamMetrics()
@@ -70,12 +70,12 @@ def test_answers_have_their_ids_and_a_group_goes_on_where_it_ended(cluster: Mock
     assert committed(cluster) == [3, 2]
     produce(cluster.servers, "rows", [b"6"], 1)
     assert stream(cluster).run(threading.Event()).scored >= 1
-    answers = {}
+    predictions = {}
     for message in read_all(cluster.servers, "predictions"):
-        answer = json.loads(message.value())
-        answers[answer["partition"], answer["offset"]] = answer["prediction"]
-        assert message.key().decode() == answer["prediction_id"]
-    assert answers == {(0, 0): 2, (0, 2): 6, (1, 0): 8, (1, 2): 12}
+        prediction = json.loads(message.value())
+        predictions[prediction["partition"], prediction["offset"]] = prediction["prediction"]
+        assert message.key().decode() == prediction["prediction_id"]
+    assert predictions == {(0, 0): 2, (0, 2): 6, (1, 0): 8, (1, 2): 12}
     [source] = [each for each in read_all(cluster.servers, "rows") if each.value() == b"3"]
     [expected] = message_prediction_ids("rows", [0], [2], [source.timestamp()[1]])
     assert expected in {message.key().decode() for message in read_all(cluster.servers, "predictions")}
@@ -87,7 +87,7 @@ def test_answers_have_their_ids_and_a_group_goes_on_where_it_ended(cluster: Mock
     assert metrics.registry.get_sample_value("skline_stream_rebalances_total") in range(1, 9)
 
 
-def test_an_answer_that_is_not_acknowledged_commits_nothing(
+def test_a_prediction_that_is_not_acknowledged_commits_nothing(
     cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     produce(cluster.servers, "rows", [b"1", b"2"], 0)
@@ -96,14 +96,14 @@ def test_an_answer_that_is_not_acknowledged_commits_nothing(
     both = Cluster(cluster.servers, timeout=10)
     monkeypatch.setattr(both, "producer", elsewhere.producer)
     failing = member(both)
-    with pytest.raises(SklineError, match="an answer could not be written to predictions or rejected .*timed out"):
+    with pytest.raises(SklineError, match="a prediction could not be written to predictions or rejected .*timed out"):
         failing.run(threading.Event())
     assert committed(cluster) == [-1001, -1001]
     monkeypatch.delenv("SKLINE_KAFKA__MESSAGE_TIMEOUT_MS")
     assert stream(cluster).run(threading.Event()).scored >= 2
 
 
-def test_killed_between_answer_and_commit_the_answers_are_repeated_as_they_were(
+def test_killed_between_prediction_and_commit_the_predictions_are_repeated_as_they_were(
     cluster: MockCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     produce(cluster.servers, "rows", [b"1", b"2"], 0)
@@ -116,9 +116,9 @@ def test_killed_between_answer_and_commit_the_answers_are_repeated_as_they_were(
         stream(cluster).run(threading.Event())
     assert committed(cluster) == [-1001, -1001]
     assert stream(cluster).run(threading.Event()).scored >= 2
-    answers = [(message.key(), message.value()) for message in read_all(cluster.servers, "predictions")]
-    assert len(answers) >= 4
-    assert len(set(answers)) == 2
+    predictions = [(message.key(), message.value()) for message in read_all(cluster.servers, "predictions")]
+    assert len(predictions) >= 4
+    assert len(set(predictions)) == 2
 
 
 def test_lag_is_known_while_nothing_is_read() -> None:

@@ -10,7 +10,7 @@ from skline.retraining.replay.hindsight import predict_in_hindsight
 from skline.retraining.replay.measures import Measurement, measure, to_periods
 from skline.retraining.replay.outcome import PolicyOutcome, ReplayResult
 from skline.retraining.replay.policies import Policy
-from skline.retraining.replay.simulation import Life, Setup, alarms, simulate
+from skline.retraining.replay.simulation import Setup, SimulatedRun, alarms, simulate
 from skline.scoring.scores import Scores
 
 HINDSIGHT = "hindsight"
@@ -43,9 +43,9 @@ def compare_policies(
     baseline = None if replayed is None else measure(stream, periods, replayed, metric, seed)
     outcomes = []
     for policy in policies:
-        life = simulate(setup, policy)
-        measured = measure(stream, periods, life.log.scores(stream.live), metric, seed)
-        outcomes.append(_outcome(setup, policy, life, measured, _gain(measured, baseline)))
+        run = simulate(setup, policy)
+        measured = measure(stream, periods, run.log.scores(stream.live), metric, seed)
+        outcomes.append(_outcome(setup, policy, run, measured, _gain(measured, baseline)))
         baseline = measured if baseline is None else baseline
     if with_hindsight:
         started = time.process_time()
@@ -93,9 +93,9 @@ def _gain(measured: Measurement, baseline: Measurement | None) -> Estimate:
     return Estimate() if baseline is None else measured.gain(baseline)
 
 
-def _outcome(setup: Setup, policy: Policy, life: Life, measured: Measurement, gain: Estimate) -> PolicyOutcome:
+def _outcome(setup: Setup, policy: Policy, run: SimulatedRun, measured: Measurement, gain: Estimate) -> PolicyOutcome:
     stream, periods = setup.stream, period_bounds(setup)
-    versions = [life.log.version_of(stream.between(start, end)) for start, end in periods]
+    versions = [run.log.version_of(stream.between(start, end)) for start, end in periods]
     return PolicyOutcome(
         name=policy.name,
         description=policy.description,
@@ -104,12 +104,12 @@ def _outcome(setup: Setup, policy: Policy, life: Life, measured: Measurement, ga
             periods,
             measured,
             [(version.name, version.digest) for version in versions],
-            {end: window.state for end, window in life.windows.items()},
+            {end: window.state for end, window in run.windows.items()},
         ),
-        trainings=tuple(life.trainings),
-        alarms=alarms(setup, life),
-        labels_used=len(life.used),
-        processor_seconds=life.processor_seconds,
+        trainings=tuple(run.trainings),
+        alarms=alarms(setup, run),
+        labels_used=len(run.used),
+        processor_seconds=run.processor_seconds,
         mean=measured.mean(),
         gain=gain,
     )

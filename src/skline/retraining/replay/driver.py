@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from skline.clock import EPOCH, MICROSECOND, SimulatedClock
+from skline.clock import SimulatedClock
 from skline.errors import SklineError
 from skline.locks import is_locked
 from skline.logs.read import read_predictions
+from skline.logs.records import from_us
 from skline.retraining.journal import Entry, read_journal
 from skline.retraining.replay.client import Client, Row, Sent
 from skline.retraining.replay.commands import children_seconds
@@ -214,7 +215,7 @@ class Driver:
 
     def _show(self, us: int) -> None:
         """Let the clock show the time of a row."""
-        self._clock.advance(EPOCH + us * MICROSECOND)
+        self._clock.advance(from_us(us))
 
     def _require_client(self) -> Client:
         if self._client is None:

@@ -27,8 +27,8 @@ from skline.tuning.tune import tune
 
 #: Blocks that the replayed period is cut into at most.
 MAX_BLOCKS = 13
-#: Every so many-th row of those that are not in the block sets calibration and threshold, and is not fitted on.
-TUNED = 6
+#: Of the rows that are not in the block, one in so many sets calibration and threshold, and is not fitted on.
+TUNING_STEP = 6
 
 Bounds = tuple[dt.datetime, dt.datetime]
 
@@ -107,7 +107,7 @@ def _predict_blocks(
 def _fit(project: Project, stream: Stream, chosen: Positions) -> Any:
     """Return a pipeline that was fitted and tuned on some rows; None if one of the two parts lacks a class."""
     settings, contract = project.settings, stream.contract
-    tuned = np.arange(len(chosen)) % TUNED == 0
+    tuned = np.arange(len(chosen)) % TUNING_STEP == 0
     fit, tuning = (stream.rows.iloc[chosen[each]].reset_index(drop=True) for each in (~tuned, tuned))
     classes = set(contract.classes or ())
     if not len(tuning) or any(set(each[contract.target.name].unique()) < classes for each in (fit, tuning)):

@@ -14,6 +14,8 @@ from skline.settings.monitor import format_duration
 
 #: Columns of the table that are numbers.
 NUMBERS = ("trainings", "promoted", "rejected", "true alarms", "false alarms", "labels used", "processor s")
+#: What the replayed policy is in comparison with another one, by the interval of the other one's gain.
+VERDICTS = ("better than", "worse than", "not shown to differ from", "not compared with")
 
 
 def headline(result: ReplayResult) -> str:
@@ -29,10 +31,6 @@ def headline(result: ReplayResult) -> str:
         verdicts.setdefault(comparison(other.gain), []).append(f"{other.name} ({_count_trainings(other)})")
     parts = [f"{verdict} {_list(verdicts[verdict])}" for verdict in VERDICTS if verdict in verdicts]
     return f"{text} It is {'; '.join(parts)}." if parts else text
-
-
-#: What the replayed policy is in comparison with another one, by the interval of the other one's gain.
-VERDICTS = ("better than", "worse than", "not shown to differ from", "not compared with")
 
 
 def comparison(gain: Estimate) -> str:

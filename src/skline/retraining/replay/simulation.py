@@ -1,4 +1,4 @@
-"""A policy's life in process: rows in the order of time, labels after a delay, monitoring, decision, training, gates.
+"""Simulate a policy in process: rows in the order of time, labels after a delay, monitoring, decision, training, gates.
 
 The decision, monitoring, training, evaluation and gates are the functions of the commands and stages. What a replay
 against a service has besides is HTTP, the stored log, DVC and the registry: none of them changes a prediction. Labels
@@ -68,8 +68,8 @@ class Setup:
 
 
 @dataclass
-class Life:
-    """What a policy did.
+class SimulatedRun:
+    """What a policy did in a simulation.
 
     Attributes
     ----------
@@ -104,38 +104,38 @@ class Simulation:
     def __init__(self, setup: Setup, policy: Policy) -> None:
         self._setup, self._policy = setup, policy
         self._project = Project(policy.settings, setup.project.build)
-        self._life = Life(policy, MemoryLog(setup.stream, setup.first))
+        self._result = SimulatedRun(policy, MemoryLog(setup.stream, setup.first))
         self._journal = journal.Journal()
         self._state = MonitorState()
         self._registered = [_registered(setup.first, setup.stream.start)]
 
-    def run(self) -> Life:
-        """Live through the whole period."""
-        setup, life = self._setup, self._life
+    def run(self) -> SimulatedRun:
+        """Simulate the whole period."""
+        setup, result = self._setup, self._result
         for now in setup.moments():
-            life.log.predict_until(now)
-            version = life.log.in_service(now)
+            result.log.predict_until(now)
+            version = result.log.in_service(now)
             self._monitor(version, now)
             decided = self._decide(version, now)
             if decided.retrain and now < setup.stream.end:
                 self._train(version, decided.sentence, now)
-        return life
+        return result
 
     def _monitor(self, version: Version, now: dt.datetime) -> None:
         """Monitor the window that ends now, and remember the result as `skline monitor` does."""
-        life, settings = self._life, self._policy.settings
-        known = {each.digest: each.artifact.version for each in life.log.versions}
+        run, settings = self._result, self._policy.settings
+        known = {each.digest: each.artifact.version for each in run.log.versions}
         job = Job(
             monitor_settings(settings), version.artifact, LogSettings(), now, floors(settings), known_versions=known
         )  # fmt: skip
-        result = judge_window(job, life.log.window_data(job), self._state, now, Problems())
+        result = judge_window(job, run.log.window_data(job), self._state, now, Problems())
         self._state = self._state.with_result(result, settings.monitor.keep)
-        life.windows[now] = result
+        run.windows[now] = result
 
     def _decide(self, version: Version, now: dt.datetime) -> decision.Decision:
         monitor, until = self._policy.settings.monitor, labels_complete_until(now)
         new = self._setup.stream.matured(monitor.label_horizon, self._journal.labels_until, until)
-        served = [each.as_served(since) for since, each in self._life.log.releases() if since <= now]
+        served = [each.as_served(since) for since, each in self._result.log.releases() if since <= now]
         evidence = gather_evidence(
             self._state, monitor, version.digest, None, self._registered, self._journal, len(new), now, is_locked=False,
             below_since=below_since(served, monitor.performance.margin),
@@ -144,7 +144,7 @@ class Simulation:
 
     def _train(self, champion: Version, reason: str, now: dt.datetime) -> None:
         """Train and assess; release the version if it passed, and write the journal as `skline retrain` does."""
-        setup, life, policy = self._setup, self._life, self._policy
+        setup, run, policy = self._setup, self._result, self._policy
         horizon, window = policy.settings.monitor.label_horizon, policy.settings.source.window
         chosen = setup.stream.training_rows(horizon, now, window)
         number = len(self._registered) + 1
@@ -164,14 +164,14 @@ class Simulation:
                 outcome = "unchanged"
             else:
                 outcome = "undecided" if verdict.undecided_gates else "promoted"
-        life.processor_seconds += time.process_time() - started
+        run.processor_seconds += time.process_time() - started
         if version is not None:
-            life.used |= set(chosen[chosen >= setup.stream.first].tolist())
+            run.used |= set(chosen[chosen >= setup.stream.first].tolist())
         if outcome == "promoted" and version is not None:
-            life.log.release(version, now + setup.training_time)
+            run.log.release(version, now + setup.training_time)
         if outcome in ("promoted", "undecided") and version is not None:
             self._registered.append(_registered(version, now))
-        life.trainings.append(
+        run.trainings.append(
             Training(
                 time=now, reason=reason, action=policy.settings.retrain.action, outcome=outcome,
                 rows=version.rows if version else 0,
@@ -186,8 +186,8 @@ class Simulation:
         self._journal = self._journal.model_copy(update={"entries": (*self._journal.entries, entry)})
 
 
-def simulate(setup: Setup, policy: Policy) -> Life:
-    """Live through the replayed period under a policy."""
+def simulate(setup: Setup, policy: Policy) -> SimulatedRun:
+    """Simulate the replayed period under a policy."""
     if not dt.timedelta(0) <= setup.training_time < setup.every:
         raise SklineError(
             f"a simulated training takes {setup.training_time}, and the next decision follows after {setup.every}: let "
@@ -196,13 +196,13 @@ def simulate(setup: Setup, policy: Policy) -> Life:
     return Simulation(setup, policy).run()
 
 
-def alarms(setup: Setup, life: Life) -> tuple[Alarm, ...]:
+def alarms(setup: Setup, run: SimulatedRun) -> tuple[Alarm, ...]:
     """Return the alarms of monitoring, and whether the rows of the following period confirm them."""
     found = []
-    for now, window in life.windows.items():
+    for now, window in run.windows.items():
         if window.state == "alarm":
             parts = tuple(part for part, state in window.states.items() if state == "alarm")
-            confirmed = is_confirmed(setup, life.policy.settings, life.log.in_service(now), now)
+            confirmed = is_confirmed(setup, run.policy.settings, run.log.in_service(now), now)
             found.append(Alarm(time=now, parts=parts, is_true=confirmed))
     return tuple(found)
 

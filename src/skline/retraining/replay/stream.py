@@ -1,4 +1,4 @@
-"""The rows that a replay lives through, in the order of time, and when the label of each of them arrives."""
+"""The rows of a replay in the order of time, and when the label of each of them arrives."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
+from skline.clock import naive_utc
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.logs.records import to_us
@@ -59,7 +60,7 @@ class Stream:
                 "a replay needs the time of every row, and src/model/contract.py declares no column with role='time'"
             )
         name = contract.by_role("time").name
-        rows = table[table[name] < _naive(end)].sort_values(name, kind="stable", ignore_index=True)
+        rows = table[table[name] < naive_utc(end)].sort_values(name, kind="stable", ignore_index=True)
         stream = cls(contract, rows, start, end, label_delay)
         if not 0 < stream.first < len(rows):
             raise SklineError(
@@ -141,8 +142,3 @@ def class_numbers(values: npt.NDArray[Any], contract: Contract) -> npt.NDArray[n
     for number, name in enumerate(contract.classes):
         numbers[values == name] = number
     return numbers
-
-
-def _naive(moment: dt.datetime) -> pd.Timestamp:
-    """Return a moment as tables store it: UTC without a zone."""
-    return pd.Timestamp(moment.astimezone(dt.UTC).replace(tzinfo=None))

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from skline.clock import EPOCH, MICROSECOND
+from skline.clock import MICROSECOND
+from skline.logs.records import from_us, to_us
 
 #: Labels are delivered at the end of the hour in which they come due.
 TICK = dt.timedelta(hours=1)
@@ -72,10 +73,10 @@ def steps(times: npt.NDArray[np.int64], schedule: Schedule) -> Iterator[Step]:
         Microseconds since 1970 of each row, ascending, all between start and end.
     schedule : Schedule
     """
-    decisions = {_us(moment): number for number, moment in enumerate(schedule.decisions)}
-    first, delay = _us(schedule.start), schedule.label_delay // MICROSECOND
+    decisions = {to_us(moment): number for number, moment in enumerate(schedule.decisions)}
+    first, delay = to_us(schedule.start), schedule.label_delay // MICROSECOND
     tick = TICK // MICROSECOND
-    count = (_us(schedule.end) + delay - first) // tick + 1
+    count = (to_us(schedule.end) + delay - first) // tick + 1
     ends = np.unique([*(first + tick * np.arange(1, count + 1)), *decisions])
     sent = np.searchsorted(times, ends)
     labelled = np.minimum(np.searchsorted(times + delay, ends, side="right"), sent)  # a label follows its prediction
@@ -83,9 +84,5 @@ def steps(times: npt.NDArray[np.int64], schedule: Schedule) -> Iterator[Step]:
     for end, to_send, to_label in zip(ends.tolist(), sent.tolist(), labelled.tolist(), strict=True):
         rows, labels = range(before_sent, to_send), range(before_labelled, to_label)
         if rows or labels or end in decisions:
-            yield Step(EPOCH + end * MICROSECOND, rows, labels, decisions.get(end))
+            yield Step(from_us(end), rows, labels, decisions.get(end))
         before_sent, before_labelled = to_send, to_label
-
-
-def _us(moment: dt.datetime) -> int:
-    return (moment - EPOCH) // MICROSECOND

@@ -20,10 +20,11 @@ import yaml
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from skline import paths
-from skline.clock import EPOCH, MICROSECOND, SimulatedClock
+from skline.clock import SimulatedClock, naive_utc, to_utc
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import read_table, write_table, write_text
+from skline.logs.records import from_us
 from skline.logs.settings import LogSettings
 from skline.registry.working_tree import run_git
 from skline.retraining.replay.commands import Commands
@@ -155,7 +156,7 @@ class Workspace:
     def is_history(self, table: pd.DataFrame, plan: Plan) -> pd.Series:
         """Return which rows of the table are before the start."""
         times: pd.Series = table[self.read_contract().by_role("time").name]
-        return times < _naive(plan.start)
+        return times < naive_utc(plan.start)
 
     def read_contract(self) -> Contract:
         """Return the contract of the clone."""
@@ -203,7 +204,7 @@ def prepare(root: Path, workspace: Workspace, request: Request) -> Plan:
     commands.run("sync")
     for stage in ("ingest", "validate"):
         commands.run("stage", stage)
-    plan = write_rows(workspace, request, settings, start, commit.strip())
+    plan = settle_plan(workspace, request, settings, start, commit.strip())
     until = f"{start:%Y-%m-%dT%H:%M:%S}"
     write_params(workspace, override(merged, {"source": {"until": until}, "split": {"live_from": None}}))
     commit_all(commands, f"Begin a replay at {until}")
@@ -253,8 +254,8 @@ def commit_all(commands: Commands, subject: str) -> None:
         commands.run_tool("git", *AUTHOR, "commit", "--quiet", "--no-verify", "--message", subject)
 
 
-def write_rows(workspace: Workspace, request: Request, settings: Settings, start: dt.datetime, commit: str) -> Plan:
-    """Write the table with the rows to be sent, and return the plan."""
+def settle_plan(workspace: Workspace, request: Request, settings: Settings, start: dt.datetime, commit: str) -> Plan:
+    """Write the table with the rows to be sent, and return the plan that follows from it."""
     contract = workspace.read_contract()
     if not (columns := contract.with_role("time")):
         raise SklineError(
@@ -263,11 +264,11 @@ def write_rows(workspace: Workspace, request: Request, settings: Settings, start
         )
     time = columns[0].name
     table = sort_rows(read_table(workspace.project / paths.VALIDATED), time, request.end)
-    if table.empty or table[time].iloc[-1] < _naive(start):
+    if table.empty or table[time].iloc[-1] < naive_utc(start):
         until = "" if request.end is None else f" and before {request.end:%Y-%m-%d %H:%M}"
         raise SklineError(f"no row of the table has a time from {start:%Y-%m-%d %H:%M} on{until}; see --from and --to")
     write_table(workspace.table, table)
-    last = EPOCH + int(times_us(table[time])[-1]) * MICROSECOND
+    last = from_us(int(times_us(table[time])[-1]))
     monitor = settings.monitor
     return Plan(
         policies=request.policies or (OWN,),
@@ -281,7 +282,7 @@ def write_rows(workspace: Workspace, request: Request, settings: Settings, start
 
 def sort_rows(table: pd.DataFrame, time: str, end: dt.datetime | None) -> pd.DataFrame:
     """Return the rows before the end in the order of time; equal times stay in the order of the table."""
-    before = table if end is None else table[table[time] < _naive(end)]
+    before = table if end is None else table[table[time] < naive_utc(end)]
     return before.sort_values(time, kind="stable").reset_index(drop=True)
 
 
@@ -295,13 +296,7 @@ def _live_from(settings: Settings) -> dt.datetime:
     cut = settings.split.live_from
     if cut is None:
         raise SklineError("nothing says where the replay starts: give --from DATE, or split.live_from in the policy")
-    moment = cut if isinstance(cut, dt.datetime) else dt.datetime(cut.year, cut.month, cut.day)  # noqa: DTZ001 - below
-    return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
-
-
-def _naive(moment: dt.datetime) -> pd.Timestamp:
-    """Return a moment as tables store it: UTC without a zone."""
-    return pd.Timestamp(moment.astimezone(dt.UTC).replace(tzinfo=None))
+    return to_utc(cut)
 
 
 def _short(value: object) -> str:

@@ -22,18 +22,18 @@ FAST = Policy("fast", "Trains on an alarm of performance.", SETTINGS)
 
 
 def test_without_a_change_the_policy_of_the_settings_never_trains(steady: Setup) -> None:
-    life = simulate(steady, of_settings(steady.project.settings))
-    assert life.trainings == []
-    assert {window.state for window in life.windows.values()} <= {"ok", "warning", "insufficient_data"}
+    run = simulate(steady, of_settings(steady.project.settings))
+    assert run.trainings == []
+    assert {window.state for window in run.windows.values()} <= {"ok", "warning", "insufficient_data"}
 
 
 def test_after_a_sudden_change_a_version_of_the_new_rule_is_promoted(changed: Setup) -> None:
-    life = simulate(changed, FAST)
-    promoted = [each for each in life.trainings if each.outcome == "promoted"]
+    run = simulate(changed, FAST)
+    promoted = [each for each in run.trainings if each.outcome == "promoted"]
     assert promoted
-    assert START + 4 * WEEK <= life.trainings[0].time <= START + 5 * WEEK
+    assert START + 4 * WEEK <= run.trainings[0].time <= START + 5 * WEEK
     last = changed.stream.between(START + (WEEKS - 1) * WEEK, changed.stream.end)
-    assert life.log.version_of(last).number > 1
+    assert run.log.version_of(last).number > 1
 
 
 def test_trainings_go_on_until_a_version_makes_up_for_the_change(changed: Setup) -> None:
@@ -49,12 +49,12 @@ def test_trainings_go_on_until_a_version_makes_up_for_the_change(changed: Setup)
 
 
 def test_every_row_is_predicted_once_by_the_version_in_service_at_its_time(changed: Setup) -> None:
-    life = simulate(changed, FAST)
-    stream, log = changed.stream, life.log
+    run = simulate(changed, FAST)
+    stream, log = changed.stream, run.log
     scores = log.scores(stream.live)
     assert scores.probabilities is not None
     assert np.isfinite(scores.probabilities).all()
-    change = next(each.time for each in life.trainings if each.outcome == "promoted") + changed.training_time
+    change = next(each.time for each in run.trainings if each.outcome == "promoted") + changed.training_time
     for rows, version in [
         (stream.between(change - WEEK, change), log.versions[0]),
         (stream.between(change, change + DAY), log.versions[1]),

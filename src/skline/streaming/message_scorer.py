@@ -1,4 +1,4 @@
-"""Score the values of messages: each gets an answer, or the reasons why its row is rejected."""
+"""Score the values of messages: each gets a prediction, or the reasons why its row is rejected."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,7 +11,7 @@ from skline.errors import SklineError
 from skline.scoring.scores import Scores
 from skline.sources.kafka_messages import Decoder, Row, UndecodableMessage
 
-#: Fields of every answer; no kept column has such a name.
+#: Fields of every prediction; no kept column has such a name.
 OWN_FIELDS = frozenset({
     "prediction", "probabilities", "interval", "model_version", "lookups", "prediction_id", "partition", "offset",
 })  # fmt: skip
@@ -35,7 +35,7 @@ class ScoredRows(NamedTuple):
     lookups : dict of str to list of str
         The outcome of each look-up for each row.
     contents : list of dict
-        See `Answers`.
+        See `ScoredMessages`.
     """
 
     scorer: PartScorer
@@ -46,7 +46,7 @@ class ScoredRows(NamedTuple):
     contents: list[dict[str, Any]]
 
 
-class Answers(NamedTuple):
+class ScoredMessages(NamedTuple):
     """What became of n messages.
 
     Attributes
@@ -65,7 +65,7 @@ class Answers(NamedTuple):
     parts: Sequence[ScoredRows] = ()
 
 
-class AnswerMaker:
+class MessageScorer:
     """Scores values of messages by one model.
 
     Parameters
@@ -75,22 +75,22 @@ class AnswerMaker:
     decode : callable
         Returns the row of a value, or raises UndecodableMessage.
     keep : sequence of str
-        Fields of the message that are copied to the answer; missing ones are null.
+        Fields of the message that are copied to the prediction; missing ones are null.
 
     Raises
     ------
     SklineError
-        If a kept field has the name of another field of the answers.
+        If a kept field has the name of another field of the predictions.
     """
 
     def __init__(self, scorer: PartScorer, decode: Decoder, keep: Sequence[str] = ()) -> None:
         self._scorer, self._decode, self._keep = scorer, decode, list(keep)
         if reserved := OWN_FIELDS & set(keep):
             raise SklineError(
-                f"the field {min(reserved)!r} cannot be kept: answers have a field of that name; rename it"
+                f"the field {min(reserved)!r} cannot be kept: predictions have a field of that name; rename it"
             )
 
-    def __call__(self, values: Sequence[bytes | None]) -> Answers:
+    def __call__(self, values: Sequence[bytes | None]) -> ScoredMessages:
         """Score values; each is either in `content` or in `reasons`."""
         reasons: dict[int, str] = {}
         rows = self._complete_rows(values, reasons)
@@ -103,12 +103,12 @@ class AnswerMaker:
                 continue
             contents = contents_of(part, part.scores, self._scorer)
             scored = positions if len(part.rows) == len(positions) else [positions[row] for row in part.rows.tolist()]
-            for position, answer in zip(scored, contents, strict=True):
-                content[position] = answer
+            for position, fields in zip(scored, contents, strict=True):
+                content[position] = fields
                 for name in self._keep:
-                    answer[name] = rows[position].get(name)
+                    fields[name] = rows[position].get(name)
             parts.append(ScoredRows(self._scorer, scored, part.columns, part.scores, part.row_lookups, contents))
-        return Answers(content, reasons, parts)
+        return ScoredMessages(content, reasons, parts)
 
     def _complete_rows(self, values: Sequence[bytes | None], reasons: dict[int, str]) -> dict[int, Row]:
         """Decode the rows that have all inputs; `reasons` gets why the others are rejected."""
@@ -146,8 +146,8 @@ def contents_of(part: PredictedPart, scores: Scores, scorer: PartScorer) -> list
     else:
         contents = [{"prediction": each, "model_version": version} for each in predictions]
     if part.row_lookups:
-        for answer, outcomes in zip(contents, zip(*part.row_lookups.values(), strict=True), strict=True):
-            answer["lookups"] = dict(zip(part.row_lookups, outcomes, strict=True))
+        for fields, outcomes in zip(contents, zip(*part.row_lookups.values(), strict=True), strict=True):
+            fields["lookups"] = dict(zip(part.row_lookups, outcomes, strict=True))
     return contents
 
 
@@ -214,10 +214,10 @@ def _batch(columns: Mapping[str, list[Any]]) -> pa.RecordBatch:
     return pa.RecordBatch.from_arrays([pa.array(cells) for cells in columns.values()], names=list(columns))
 
 
-def to_json(answer: Mapping[str, Any]) -> bytes:
-    """Return an answer as JSON; values of Avro that JSON has not are text."""
-    return orjson.dumps(answer, default=str)
+def to_json(fields: Mapping[str, Any]) -> bytes:
+    """Return a prediction as JSON; values of Avro that JSON has not are text."""
+    return orjson.dumps(fields, default=str)
 
 
-#: Makes the answers of a batch of values.
-MakeAnswers = Callable[[Sequence[bytes | None]], Answers]
+#: Scores the values of a batch of messages.
+ScoreMessages = Callable[[Sequence[bytes | None]], ScoredMessages]

@@ -1,4 +1,4 @@
-"""Answers to messages: those of `/predict`, whatever types stand beside each other in a batch."""
+"""Predictions for messages: those of `/predict`, whatever types stand beside each other in a batch."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from skline.errors import SklineError
 from skline.ids import PREDICTION_ID_LENGTH, message_prediction_ids
 from skline.settings.source_kafka import KafkaSettings
 from skline.sources.kafka_messages import make_decoder
-from skline.streaming.answers import AnswerMaker, typed_batches
+from skline.streaming.message_scorer import MessageScorer, typed_batches
 from skline.streaming.metrics import StreamMetrics
 from skline.streaming.model import CHECK_SECONDS, CurrentModel
 from tests.fixtures import demo
@@ -53,41 +53,41 @@ def test_a_row_is_accepted_if_and_only_if_predict_accepts_it(
     names = demo.contract().input_names
     changes = data.draw(st.lists(st.dictionaries(st.sampled_from(names), VALUES, max_size=2), min_size=1, max_size=6))
     rows = [row | change for change in changes]
-    answers = AnswerMaker(scorer, DECODE)([json.dumps(each).encode() for each in rows])
+    scored = MessageScorer(scorer, DECODE)([json.dumps(each).encode() for each in rows])
     parser = RowParser(demo.contract())
     for position, each in enumerate(rows):
         try:
             parser.parse_row(json.dumps(each))
         except ValidationError:
-            assert answers.content[position] is None
-            assert position in answers.reasons
+            assert scored.content[position] is None
+            assert position in scored.reasons
         else:
-            assert position not in answers.reasons, answers.reasons[position]
-            [alone] = AnswerMaker(scorer, DECODE)([json.dumps(each).encode()]).content
-            assert answers.content[position] == alone
+            assert position not in scored.reasons, scored.reasons[position]
+            [alone] = MessageScorer(scorer, DECODE)([json.dumps(each).encode()]).content
+            assert scored.content[position] == alone
 
 
 def test_reasons_are_those_of_predict(scorer: PartScorer, row: dict[str, Any]) -> None:
     lacking = {name: value for name, value in row.items() if name != "distance"}
-    make = AnswerMaker(scorer, DECODE, ["number"])
-    answers = make([json.dumps(each).encode() for each in
+    make = MessageScorer(scorer, DECODE, ["number"])
+    scored = make([json.dumps(each).encode() for each in
                     (row | {"number": 7}, lacking, row | {"distance": -1}, row | {"distance": 10**30})])  # fmt: skip
-    first, *others = answers.content
+    first, *others = scored.content
     assert first is not None
     assert first["number"] == 7
     assert first["model_version"] == scorer.version
     assert sum(first["probabilities"].values()) == pytest.approx(1)
     assert others == [None, None, None]
-    assert answers.reasons[1] == "distance: Field required"
-    assert answers.reasons[2].startswith("distance: Input should be greater than")
-    assert "distance" in answers.reasons[3] or "cannot be read" in answers.reasons[3]
+    assert scored.reasons[1] == "distance: Field required"
+    assert scored.reasons[2].startswith("distance: Input should be greater than")
+    assert "distance" in scored.reasons[3] or "cannot be read" in scored.reasons[3]
     assert make([]).content == []
     assert make([None, b"x"]).reasons[0] == "it has no value"
 
 
-def test_fields_of_answers_cannot_be_kept(scorer: PartScorer) -> None:
+def test_fields_of_predictions_cannot_be_kept(scorer: PartScorer) -> None:
     with pytest.raises(SklineError, match="the field 'offset' cannot be kept"):
-        AnswerMaker(scorer, DECODE, ["offset"])
+        MessageScorer(scorer, DECODE, ["offset"])
 
 
 def test_values_of_several_types_are_never_in_one_column() -> None:

@@ -84,7 +84,7 @@ def derive(inputs: type[Table], labelled: type[Table], leaks: Mapping[str, str])
 
 def _reject_table_checks(inputs: type[Table]) -> None:
     """Reject checks over several columns of Inputs: the API cannot repeat them."""
-    checks = [check.name or str(check) for check in inputs.to_schema().checks or []]
+    checks = [check.name or str(check) for check in inputs.table_checks()]
     if checks:
         raise SklineError(
             f"contract: Inputs has checks over the whole table ({', '.join(checks)}), which /predict cannot "

@@ -178,6 +178,11 @@ class Table(pa.DataFrameModel):
         return kinds
 
     @classmethod
+    def table_checks(cls) -> list[pa.Check]:
+        """Return the checks over several columns."""
+        return super().to_schema().checks or []
+
+    @classmethod
     def to_schema(cls) -> pa.DataFrameSchema:
         """Return pandera's schema with storage dtypes and the rules that belong to each type."""
         cached: pa.DataFrameSchema | None = cls.__dict__.get("_storage_schema")

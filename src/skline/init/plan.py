@@ -35,7 +35,7 @@ from skline.init.inference.roles import (
     find_time,
     is_complete,
 )
-from skline.init.inference.split import choose_split, training_part
+from skline.init.inference.split import choose_split
 from skline.init.inference.table import InspectedTable, inspect_table
 from skline.init.inference.task import TaskChoice, choose_task, few_rows_remarks, rare_class_remark
 from skline.paths import PARAMS
@@ -148,13 +148,12 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     with show_elapsed("try the contract on the table"):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     by_group = any(guess.role == "group" for guess in guesses)
-    split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    training = training_part(rows, contract, split)
-    while _exclude_empty_in_training(guesses, training):
+    chosen = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
+    while _exclude_empty_in_training(guesses, chosen.training):
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
-        split, reason, doubt = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-        training = training_part(rows, contract, split)
-    choice = choose_estimator(training, contract, split, options.seconds, family)
+        chosen = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
+    split = chosen.settings
+    choice = choose_estimator(chosen.training, contract, split, options.seconds, family)
     if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
     title, test_rows = f"{to_words(name)}: {to_words(target.name)}", len(rows) // 5
@@ -170,14 +169,14 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     }
     rare = rare_class_remark(rows[contract.target.name], contract)
     few = few_rows_remarks(rows[contract.target.name], contract)
-    remarks = [*table.remarks, *remarks, *filter(None, (doubt, rare)), *few, *whole_number_remarks(guesses)]
+    remarks = [*table.remarks, *remarks, *filter(None, (chosen.doubt, rare)), *few, *whole_number_remarks(guesses)]
     remarks += [*stand_in_remarks(guesses), *retraining.remarks, *feedback_remarks(contract)]
     return InitPlan(
         files,
         guesses,
         task,
         contract,
-        f"{split['kind']} ({reason})",
+        f"{split['kind']} ({chosen.reason})",
         retraining.line,
         choice.lines,
         remarks,

@@ -202,13 +202,13 @@ def column_description(guess: ColumnGuess) -> str:
 
 def column_example(guess: ColumnGuess) -> Any:
     """Return a value from the table as in a JSON request: the most frequent category, or the median number."""
-    values = guess.values.dropna()
     if guess.kind == "string":
-        return str(values.mode().iloc[0])
+        return str(_most_frequent(guess))
     if guess.kind == "boolean":
-        return bool(values.mode().iloc[0])
+        return bool(_most_frequent(guess))
     if guess.choices is not None or guess.feature_group in ("category", "many_categories"):
-        return int(values.mode().iloc[0])
+        return int(_most_frequent(guess))
+    values = guess.values.dropna()
     middle = np.partition(values.to_numpy(), len(values) // 2)[len(values) // 2]
     if guess.kind == "integer":
         return int(middle)
@@ -216,3 +216,8 @@ def column_example(guess: ColumnGuess) -> Any:
         return float(middle)
     stamp: dt.datetime = pd.Timestamp(middle).to_pydatetime()
     return stamp.date().isoformat() if guess.kind == "date" else stamp.isoformat()
+
+
+def _most_frequent(guess: ColumnGuess) -> Any:
+    """Return the smallest of the most frequent values."""
+    return guess.counts.index[guess.counts == guess.counts.iloc[0]].min()

@@ -56,9 +56,14 @@ class ColumnGuess:
         return bool(self.values.isna().any())
 
     @cached_property
+    def counts(self) -> "pd.Series[int]":
+        """The number of rows with each value, the most frequent first."""
+        return self.values.value_counts()
+
+    @property
     def n_distinct(self) -> int:
         """The number of distinct values; a conversion of the numbers to another dtype does not change it."""
-        return int(self.values.nunique())
+        return len(self.counts)
 
     def assign_role(self, role: GuessedRole, reason: str) -> None:
         """Set the role of a column that is not an input."""

@@ -1,11 +1,11 @@
 """Infer the kinds of all columns of a table together, and name the cells that are not of the kind of their column."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -44,7 +44,9 @@ def infer_columns(cells: pa.Table, locate: Locate, usual: Sequence[str] = DEFAUL
     usual : sequence of str
         Words for missing values that need no mention in the contract.
     """
-    parsed = {name: infer_column(name, cells.column(name).combine_chunks()) for name in cells.column_names}
+    with ThreadPoolExecutor() as threads:  # Arrow computes without Python's lock
+        columns = threads.map(lambda name: infer_column(name, cells.column(name).combine_chunks()), cells.column_names)
+    parsed = dict(zip(cells.column_names, columns, strict=True))
     known = {name: column for name, column in parsed.items() if column is not None}
     evidence = gather_evidence(cells, known)
     for name, column in known.items():
@@ -88,15 +90,8 @@ def _rows_with(cells: pa.ChunkedArray, texts: frozenset[str]) -> npt.NDArray[np.
 
 def _guess(cells: pa.Table, name: str, column: ParsedColumn, locate: Locate, usual: Sequence[str]) -> ColumnGuess:
     """Turn a parsed column into a guess that names its odd cells."""
-    doubts = list(column.doubts)
-    if column.kind == "string":
-        doubts += _describe_case(cells.column(name), column.values, locate)
     problem = _describe_odd(cells.column(name), column, locate) if column.odd else column.near_miss
-    if column.near_miss:
-        doubts.append(f"{problem}; it is read as text")
-    elif column.odd:
-        doubts.append(f"{problem}; {'it counts' if problem.startswith('1 of') else 'they count'} as missing")
-    return ColumnGuess(
+    guess = ColumnGuess(
         name,
         column.kind,
         column.values,
@@ -106,8 +101,15 @@ def _guess(cells: pa.Table, name: str, column: ParsedColumn, locate: Locate, usu
         near_miss=problem if column.near_miss else "",
         labels=column.labels,
         with_point=column.with_point,
-        doubts=doubts,
+        doubts=list(column.doubts),
     )
+    if guess.kind == "string":
+        guess.doubts += _describe_case(cells.column(name), guess, locate)
+    if column.near_miss:
+        guess.doubts.append(f"{problem}; it is read as text")
+    elif column.odd:
+        guess.doubts.append(f"{problem}; {'it counts' if problem.startswith('1 of') else 'they count'} as missing")
+    return guess
 
 
 def _describe_odd(cells: pa.ChunkedArray, column: ParsedColumn, locate: Locate) -> str:
@@ -131,10 +133,10 @@ def _describe_odd(cells: pa.ChunkedArray, column: ParsedColumn, locate: Locate) 
     return f"{len(rows):,} of {filled:,} cells {verb} {negation}: {listed}"
 
 
-def _describe_case(cells: pa.ChunkedArray, values: pd.Series, locate: Locate) -> list[str]:
+def _describe_case(cells: pa.ChunkedArray, guess: ColumnGuess, locate: Locate) -> list[str]:
     """Name categories that differ only in the case of letters; texts that hardly repeat are no categories."""
-    counts = values.value_counts()
-    if len(counts) > MAX_CATEGORY_SHARE * len(values):
+    counts = guess.counts
+    if len(counts) > MAX_CATEGORY_SHARE * len(guess.values):
         return []
     spellings: dict[str, list[str]] = {}
     for text in counts.index:  # the most frequent first

@@ -83,14 +83,14 @@ def _describe_number(guess: ColumnGuess) -> None:
     """Tell codes from amounts, and set the natural bounds of amounts."""
     values = guess.values.dropna()
     name = name_tokens(guess.name)
-    distinct = guess.n_distinct
-    if guess.kind == "integer" and name & CODE_WORDS and 2 < distinct <= max(len(values) / 10, 3):
+    distinct = guess.n_distinct if guess.kind == "integer" else None
+    if distinct is not None and name & CODE_WORDS and 2 < distinct <= max(len(values) / 10, 3):
         guess.reasons.append(f"a code: {distinct} distinct numbers, and its name says so")
         guess.doubts.append(CODES_DOUBT)
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
-        guess.choices = closed_set(values, len(guess.values))
+        guess.choices = closed_set(guess)
         return
-    if guess.kind == "integer" and 3 <= distinct <= MAX_CATEGORIES and _are_spread_codes(values):
+    if distinct is not None and 3 <= distinct <= MAX_CATEGORIES and _are_spread_codes(guess.counts):
         guess.reasons.append(f"a code: only {distinct} distinct numbers, far apart and of the same length")
         guess.doubts.append(CODES_DOUBT)
         guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
@@ -108,7 +108,7 @@ def _describe_number(guess: ColumnGuess) -> None:
             return
     if name & SHARE_WORDS and low >= 0 and high <= 1:
         guess.bounds = {"ge": 0, "le": 1}
-    elif low >= 0 and (name & AMOUNT_WORDS or (guess.kind == "integer" and low == 0 and distinct > 2)):
+    elif low >= 0 and (name & AMOUNT_WORDS or (guess.kind == "integer" and low == 0 and guess.n_distinct > 2)):
         guess.bounds = {"ge": 0}
 
 
@@ -177,10 +177,9 @@ def _may_have_fractions(guess: ColumnGuess) -> bool:
     return is_measurement(guess.name) or guess.n_distinct > MAX_COUNTED
 
 
-def _are_spread_codes(values: pd.Series) -> bool:
+def _are_spread_codes(counts: "pd.Series[int]") -> bool:
     """Whether few whole numbers recur and have the same length, three digits or more, with wide gaps."""
-    counts = values.value_counts()
-    if counts.min() < MIN_CATEGORY_ROWS or values.min() < 100:
+    if counts.min() < MIN_CATEGORY_ROWS or counts.index.min() < 100:
         return False
     seen = np.sort(counts.index.to_numpy(dtype=np.float64))
     if len({len(str(int(value))) for value in seen}) != 1 or (seen[0] >= 1900 and seen[-1] <= 2100):
@@ -208,18 +207,17 @@ def _describe_text(guess: ColumnGuess) -> None:
                 "almost every row has a different text; remove it from Inputs if it only identifies the row"
             )
         return
-    guess.choices = closed_set(values, len(guess.values))
+    guess.choices = closed_set(guess)
     openness = "a closed set: requests with another are rejected (422)" if guess.choices else "an open set"
     guess.reasons.append(f"{distinct} categories, {openness}")
 
 
-def closed_set(values: pd.Series, n_rows: int) -> list[object] | None:
+def closed_set(guess: ColumnGuess) -> list[object] | None:
     """Return the sorted categories if they are few, and each has so many rows that no other is expected; else None."""
-    counts = values.value_counts()
-    min_rows = max(MIN_CATEGORY_ROWS, 0.002 * n_rows)
+    counts, min_rows = guess.counts, max(MIN_CATEGORY_ROWS, 0.002 * len(guess.values))
     if len(counts) > MAX_CHOICES or len(counts) < 2 or counts.min() < min_rows:
         return None
     choices = sorted(value.item() if hasattr(value, "item") else value for value in counts.index)
-    if values.dtype.kind in "if":
+    if guess.values.dtype.kind in "if":
         return [int(value) for value in choices]
     return None if any(re.search(r"[\r\n]", str(choice)) for choice in choices) else list(choices)

@@ -22,7 +22,7 @@ from skline.init.inference.missing_words import (
 )  # fmt: skip
 from skline.init.inference.names import name_tokens
 from skline.init.inference.near_misses import find_near_miss
-from skline.init.inference.numbers import PLAIN, WHOLE, is_code, notation_form, plain_form
+from skline.init.inference.numbers import DIGIT, PLAIN, WHOLE, is_code, notation_form, plain_form
 from skline.init.inference.profile import Flags, Profile
 
 #: Words for true and false besides those that `skline.contract.values` accepts by itself.
@@ -35,6 +35,8 @@ OTHER_BOOLEAN_WORDS = [
 MAX_ODD_ANSWERS, MAX_ODD_ANSWER_SHARE = 4, 0.01
 #: More different odd texts than this are a part of what the column holds.
 MAX_ODD_TEXTS = 20
+#: Rows by which a column of numbers with a decimal sign is recognized; the others are verified by a cast.
+FIRST_ROWS = 1_000
 #: Names and values of times that are written as one number.
 EPOCH_WORDS = {"time", "timestamp", "ts", "epoch", "unix", "date", "datetime", "created", "updated", "at", "when"}
 EPOCH_SECONDS = (946_684_800, 2_051_222_400)
@@ -115,7 +117,33 @@ def infer_column(name: str, cells: pa.Array, evidence: TableEvidence = NO_EVIDEN
     """
     if pa.types.is_dictionary(cells.type):
         cells = cells.dictionary_decode()
-    return infer_text(Profile.of(name, cells), evidence) if is_text(cells.type) else _stored(cells)
+    if not is_text(cells.type):
+        return _stored(cells)
+    return _plain_decimals(name, cells) or infer_text(Profile.of(name, cells), evidence)
+
+
+def _plain_decimals(name: str, cells: pa.Array) -> ParsedColumn | None:
+    """Read a column of plain numbers of which some have a decimal point; None if it is, or may be, another column.
+
+    `infer_text` infers the same from the number of cells with each text, which is slow to count, as most texts of such
+    a column are different. The first rows rule out that points separate thousands, that all numbers are whole, and that
+    two of them mean true and false; no further row can bring that back. Arrow casts no other texts than plain numbers
+    to finite ones, so that the cast verifies all rows.
+    """
+    first = Profile.of(name, cells[:FIRST_ROWS])
+    plain = first.matching(PLAIN)
+    if not plain.all() or len(first.texts) <= 2 * MAX_ODD_TEXTS or first.matching(WHOLE).all():
+        return None
+    form = plain_form(first, plain, NO_EVIDENCE)
+    if form is None or not form.decimal:
+        return None
+    try:
+        numbers = cells.cast(pa.float64())
+    except pa.ArrowInvalid:
+        return None
+    if not pc.all(pc.is_finite(numbers)).as_py():
+        return None
+    return ParsedColumn("number", parse_column(numbers, "number")[0], form.reason, decimal=form.decimal)
 
 
 def infer_text(profile: Profile, evidence: TableEvidence) -> ParsedColumn:
@@ -127,7 +155,7 @@ def infer_text(profile: Profile, evidence: TableEvidence) -> ParsedColumn:
     rest = profile.keep(~suspects)
     if len(rest.texts):
         zero_or_one = _booleans(rest) if plain.any() else None
-        candidate = zero_or_one or _numbers(rest, evidence) or _dates(rest)
+        candidate = zero_or_one or _numbers_or_dates(rest, evidence)
         if candidate is not None and (parsed := _parse(profile, suspects, candidate)) is not None:
             return parsed
     words = missing_among_texts(profile, evidence)
@@ -209,6 +237,13 @@ def _are_few(profile: Profile, missing: Flags, odd: frozenset[str]) -> bool:
     rest = profile.keep(~missing)
     regular = ~pc.is_in(rest.texts, value_set=pa.array(sorted(odd), pa.string())).to_numpy(zero_copy_only=False)
     return rest.are_nearly_all(regular)
+
+
+def _numbers_or_dates(rest: Profile, evidence: TableEvidence) -> _Candidate | None:
+    """Recognize numbers and dates, of which none is without a digit."""
+    if not rest.are_nearly_all(rest.matching(DIGIT)):
+        return None
+    return _numbers(rest, evidence) or _dates(rest)
 
 
 def _numbers(rest: Profile, evidence: TableEvidence) -> _Candidate | None:

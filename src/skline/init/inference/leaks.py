@@ -3,6 +3,7 @@
 Every score is computed on held-out rows, and only a near-perfect score counts: a strong feature is not a leak.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -74,8 +75,10 @@ def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool,
     rows, truth = rows[chosen], truth[chosen]
     rest = [guess for guess in rest if guess.name not in leaking]
     numeric = {guess.name: _as_numbers(guess.values.iloc[rows]) for guess in rest}
-    for guess in rest:
-        score = held_out_agreement(numeric[guess.name][:, None], truth, is_class=is_class)
+    folds = make_folds(truth, is_class=is_class)
+    with ThreadPoolExecutor() as threads:  # trees are fitted without Python's lock
+        scores = threads.map(lambda x: held_out_agreement(x, truth, folds, is_class=is_class), numeric.values())
+    for guess, score in zip(rest, scores, strict=True):
         if (
             score is not None
             and is_class
@@ -93,7 +96,8 @@ def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool,
     }
     search = class_pairs if is_class else number_pairs
     for pair in islice(search(numbers, truth), 3):
-        score = held_out_agreement(pair.values[:, None], truth[pair.rows], is_class=is_class)
+        known = truth[pair.rows]
+        score = held_out_agreement(pair.values, known, make_folds(known, is_class=is_class), is_class=is_class)
         if score is not None:
             leaks.append(_pair_leak(pair, target.name, score))
             leaking |= {pair.first, pair.second}
@@ -105,7 +109,10 @@ def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool,
 def _sum_leaks(numbers: dict[str, npt.NDArray[np.float64]], truth: Array, target: ColumnGuess) -> list[Leak]:
     """Find the columns that add up to the target."""
     found = find_sum(numbers, truth)
-    if found is None or (score := held_out_agreement(found.values[:, None], truth, is_class=False)) is None:
+    if found is None:
+        return []
+    score = held_out_agreement(found.values, truth, make_folds(truth, is_class=False), is_class=False)
+    if score is None:
         return []
     return [Leak(found.columns, f"{found.formula} determines {target.name!r}: {score}")]
 
@@ -134,27 +141,30 @@ def _as_numbers(values: pd.Series) -> npt.NDArray[np.float64]:
     return np.where(codes < 0, np.nan, codes)
 
 
-def held_out_agreement(X: Array, truth: Array, *, is_class: bool) -> str | None:
-    """Describe how well `X` determines the truth on held-out rows; None if it does not nearly determine it.
+def make_folds(truth: Array, *, is_class: bool) -> list[tuple[Array, Array]]:
+    """Return the positions of the training and the test rows of each fold, stratified by class if there are enough."""
+    stratified = is_class and np.bincount(truth.astype(np.int64)).min() >= 4
+    folds: Any = (StratifiedKFold if stratified else KFold)(4, shuffle=True, random_state=0)
+    return list(folds.split(truth, truth))
+
+
+def held_out_agreement(x: Array, truth: Array, folds: list[tuple[Array, Array]], *, is_class: bool) -> str | None:
+    """Describe how well a column determines the truth on held-out rows; None if it does not nearly determine it.
 
     Parameters
     ----------
-    X : ndarray of shape (n_rows, n_features), dtype float64
+    x : ndarray of shape (n_rows,), dtype float64
     truth : ndarray of shape (n_rows,)
         Class codes, or numbers.
+    folds : list of (ndarray, ndarray)
+        See `make_folds`.
     is_class : bool
     """
-    if not is_class and ranks_target(X[:, 0], truth):
+    if not is_class and ranks_target(x, truth):
         return f"its order is that of the target in {MIN_RANK_AGREEMENT:.0%} or more of the rows"
     predicted = np.empty(len(truth), dtype=np.float64)
-    folds: Any = KFold(4, shuffle=True, random_state=0)
-    if is_class:
-        if np.bincount(truth.astype(np.int64)).min() < 4:
-            folds = KFold(4, shuffle=True, random_state=0)
-        else:
-            folds = StratifiedKFold(4, shuffle=True, random_state=0)
-    linear = np.full(len(truth), np.nan)
-    for number, (train, test) in enumerate(folds.split(X, truth)):
+    X, linear = x[:, None], np.full(len(truth), np.nan)
+    for number, (train, test) in enumerate(folds):
         tree: Any = (
             DecisionTreeClassifier(min_samples_leaf=2, random_state=0)
             if is_class
@@ -162,7 +172,7 @@ def held_out_agreement(X: Array, truth: Array, *, is_class: bool) -> str | None:
         )
         predicted[test] = tree.fit(X[train], truth[train]).predict(X[test])
         if not is_class:
-            linear[test] = _predict_linear(X[train, 0], truth[train], X[test, 0])
+            linear[test] = _predict_linear(x[train], truth[train], x[test])
         if number == 0 and not _promising(truth[test], predicted[test], linear[test], is_class=is_class):
             return None
     if is_class:

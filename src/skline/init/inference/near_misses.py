@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from skline.init.inference.dates import ISO_FORMS, LIKELY_DATE, mixed_formats
-from skline.init.inference.numbers import PARTS, PLAIN, WHOLE, number_bodies
+from skline.init.inference.numbers import DIGIT, PARTS, PLAIN, WHOLE, number_bodies
 from skline.init.inference.profile import Flags, Profile
 
 #: A column is nearly of a kind if this share of its cells is.
@@ -33,6 +33,8 @@ class NearMiss(NamedTuple):
 
 def find_near_miss(profile: Profile) -> NearMiss | None:
     """Return what nearly all texts are, or None: most columns of text are nothing else."""
+    if profile.share(profile.matching(DIGIT)) < NEARLY:
+        return None
     if len(profile.texts) < MIN_UNMISTAKABLE:
         return _opposite_notations(profile)
     if len(profile.texts) < MIN_DISTINCT:

@@ -18,6 +18,7 @@ BLANK = "[ \u00a0\u202f]"
 #: A unit follows a number: one or two words, without digits and without the signs of notes and ranges.
 NO_UNIT = rf"0-9+,;:()<>=*#&@!?~|_\\\[\]{{}}{MINUS}-"
 UNIT = rf"[^\s.'\x{{2019}}{NO_UNIT}][^{NO_UNIT}]{{0,11}}|\+"
+DIGIT = "[0-9]"
 PLAIN = f"^{PLAIN_NUMBER.pattern}$"
 WHOLE = rf"^{SIGN}?[0-9]+(\.0*)?$"
 #: Digits, E, digits, without a point or a sign: a program that writes numbers so adds one; codes have none.

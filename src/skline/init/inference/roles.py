@@ -43,10 +43,9 @@ def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess, time: Colum
     for guess in sorted(guesses, key=lambda each: each is not time):
         if guess.role != "input":
             continue
-        distinct = guess.n_distinct
-        if distinct == 0:
+        if guess.values.isna().all():
             guess.assign_role("excluded", "empty in every row")
-        elif distinct == 1 and not guess.nullable:
+        elif (guess.values == guess.values.iloc[0]).all():
             guess.assign_role("excluded", f"{guess.values.iloc[0]!s} in every row")
         else:
             key = _fingerprint(guess.values)
@@ -75,7 +74,7 @@ def _equal(a: pd.Series, b: pd.Series) -> bool:
 def assign_ids(guesses: list[ColumnGuess], requested: str | None, repeated: frozenset[str]) -> None:
     """Give the role "id" to the requested or else the first identifying column, and exclude the others.
 
-    `repeated` are the columns in which a value occurs twice, in the whole table.
+    `repeated` are the columns, of those that may be ids, in which a value occurs twice in the whole table.
     """
     for guess in guesses:
         if guess.name == requested:

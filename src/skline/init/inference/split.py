@@ -1,7 +1,7 @@
 """Choose a split in which every part has enough rows of every class to train or evaluate on."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,6 @@ import pandas as pd
 from skline.contract.spec import Contract
 from skline.counting import counted
 from skline.errors import SklineError
-from skline.partition import assign_parts, is_part
 from skline.split_rule import Split
 from skline.stages.split import split
 
@@ -38,18 +37,28 @@ GROUP_BEFORE_TIME = (
 )
 
 
-def choose_split(
-    rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_group: bool
-) -> tuple[dict[str, Any], str, str | None]:
-    """Return the first split of the accepted rows that the stage split accepts.
+class SplitChoice(NamedTuple):
+    """The split to write.
 
-    Returns
-    -------
+    Attributes
+    ----------
     settings : dict
         The section `split` of params.yaml.
+    training : DataFrame
+        The rows of the training part.
     reason : str
     doubt : str or None
         What a person should check.
+    """
+
+    settings: dict[str, Any]
+    training: pd.DataFrame
+    reason: str
+    doubt: str | None
+
+
+def choose_split(rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_group: bool) -> SplitChoice:
+    """Return the first split of the accepted rows that the stage split accepts.
 
     Raises
     ------
@@ -58,18 +67,19 @@ def choose_split(
     """
     doubt = None
     if by_group:
-        if (settings := _first_valid("group", rows, contract)) is not None:
-            return settings, "each group is in one part only", GROUP_BEFORE_TIME if by_time else None
+        if (found := _first_valid("group", rows, contract)) is not None:
+            return SplitChoice(*found, "each group is in one part only", GROUP_BEFORE_TIME if by_time else None)
         doubt = RANDOM_INSTEAD.format("group")
     elif by_time:
         for validation, test in SHARES:
             for cuts in time_cuts(rows[contract.by_role("time").name], validation, test):
                 settings = {"kind": "time", "validation_from": cuts[0], "test_from": cuts[1]}
-                if _is_valid(rows, contract, settings):
-                    return settings, _latest_rows(cuts[1]), None if cuts[1].startswith("-") else FIXED_CUTS
+                if (parts := _valid_parts(rows, contract, settings)) is not None:
+                    doubt = None if cuts[1].startswith("-") else FIXED_CUTS
+                    return SplitChoice(settings, parts["train"], _latest_rows(cuts[1]), doubt)
         doubt = RANDOM_INSTEAD.format("time")
-    if (settings := _first_valid("random", rows, contract)) is not None:
-        return settings, "each row's part follows from a hash of the row", doubt
+    if (found := _first_valid("random", rows, contract)) is not None:
+        return SplitChoice(*found, "each row's part follows from a hash of the row", doubt)
     settings = {"kind": "random", "validation": SHARES[-1][0], "test": SHARES[-1][1]}
     split(rows, contract, Split.model_validate(settings))  # raises the error that names the class and the part
     raise AssertionError(settings)
@@ -88,51 +98,45 @@ def in_words(cut: str) -> str:
     return counted(number, unit)
 
 
-def _first_valid(kind: str, rows: pd.DataFrame, contract: Contract) -> dict[str, Any] | None:
-    """Return the first settings that the stage split accepts; those with good shares and classes are preferred."""
+def _first_valid(kind: str, rows: pd.DataFrame, contract: Contract) -> tuple[dict[str, Any], pd.DataFrame] | None:
+    """Return the first settings that the stage split accepts, and the rows of the training part.
+
+    Those with good shares and classes are preferred.
+    """
     accepted = None
     for seed in SEEDS:
         for validation, test in SHARES:
             settings = {"kind": kind, "validation": validation, "test": test} | ({"seed": seed} if seed != 17 else {})
-            if not _is_valid(rows, contract, settings):
+            if (parts := _valid_parts(rows, contract, settings)) is None:
                 continue
-            if _has_its_shares(rows, contract, settings) and _has_its_classes(rows, contract, settings):
-                return settings
-            accepted = accepted or settings
+            if _have_their_shares(parts, settings) and _have_their_classes(parts, contract):
+                return settings, parts["train"]
+            accepted = accepted or (settings, parts["train"])
     return accepted
 
 
-def training_part(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> pd.DataFrame:
-    """Return the rows of the training part of chosen settings."""
-    return split(rows, contract, Split.model_validate(settings))["train"]
-
-
-def _is_valid(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> bool:
-    """Whether the stage split accepts the settings for these rows."""
+def _valid_parts(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> dict[str, pd.DataFrame] | None:
+    """Return the parts of the rows; None if the stage split does not accept the settings for them."""
     try:
         parts = split(rows, contract, Split.model_validate(settings))
     except (SklineError, ValueError):
-        return False
-    return all(len(parts[name]) >= 2 for name in ("train", "validation", "test"))
+        return None
+    return parts if all(len(parts[name]) >= 2 for name in ("train", "validation", "test")) else None
 
 
-def _has_its_shares(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> bool:
+def _have_their_shares(parts: dict[str, pd.DataFrame], settings: dict[str, Any]) -> bool:
     """Whether validation and test have at least half the rows that they are expected to have, and at most twice."""
-    part = assign_parts(rows, contract, Split.model_validate(settings))
-    shares = {name: float(is_part(part, name).mean()) for name in ("validation", "test")}
+    n_rows = sum(map(len, parts.values()))
+    shares = {name: len(parts[name]) / n_rows for name in ("validation", "test")}
     return all(settings[name] / 2 <= share <= settings[name] * 2 for name, share in shares.items())
 
 
-def _has_its_classes(rows: pd.DataFrame, contract: Contract, settings: dict[str, Any]) -> bool:
+def _have_their_classes(parts: dict[str, pd.DataFrame], contract: Contract) -> bool:
     """Whether validation and test have `MIN_PART_CLASS_ROWS` rows of every class; true of a regression."""
-    if contract.classes is None:
-        return True
-    part = assign_parts(rows, contract, Split.model_validate(settings))
-    target = rows[contract.target.name]
     return all(
-        (target[is_part(part, name)] == value).sum() >= MIN_PART_CLASS_ROWS
+        (parts[name][contract.target.name] == value).sum() >= MIN_PART_CLASS_ROWS
         for name in ("validation", "test")
-        for value in contract.classes
+        for value in contract.classes or ()
     )
 
 

@@ -14,6 +14,7 @@ from skline.errors import SklineError
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.columns import infer_columns
 from skline.init.inference.lines import lines_of_rows
+from skline.init.inference.roles import id_reason
 from skline.settings.source import Source
 from skline.sources.dialect import detect_dialect
 from skline.sources.formats import file_format
@@ -37,7 +38,7 @@ class InspectedTable(NamedTuple):
     n_rows : int
         Rows of the whole table.
     repeated : frozenset of str
-        The columns in which a value occurs twice, in the whole table.
+        The columns, of those that may be ids, in which a value occurs twice in the whole table.
     remarks : list of str
         What a person should check.
     """
@@ -79,6 +80,7 @@ def inspect_table(path: Path, address: dict[str, Any], given: dict[str, Any]) ->
     whole = cells
     if n_rows > SAMPLE_ROWS:
         cells = cells.take(pa.array(_sampled_rows(n_rows)))
+    cells = cells.combine_chunks()
 
     def locate(rows: Sequence[int]) -> dict[int, str]:
         positions = {row: int(_sampled_rows(n_rows)[row]) for row in rows}
@@ -176,10 +178,13 @@ def _are_row_numbers(column: pa.ChunkedArray) -> bool:
 
 
 def _columns_with_repeats(cells: pa.Table, guesses: list[ColumnGuess]) -> frozenset[str]:
-    """Return the names of the columns in which a value occurs twice, in the whole table."""
+    """Return the names of the columns, of those that may be ids, in which a value occurs twice in the whole table."""
     return frozenset(
         guess.name
         for guess in guesses
-        if not guess.values.is_unique
-        or pc.count_distinct(cells.column(guess.name), mode="all").as_py() < cells.num_rows
+        if id_reason(guess) is not None
+        and (
+            guess.n_distinct < guess.values.count()
+            or pc.count_distinct(cells.column(guess.name), mode="all").as_py() < cells.num_rows
+        )
     )

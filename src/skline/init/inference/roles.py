@@ -117,8 +117,7 @@ def is_id_name(name: str) -> bool:
 
 def id_reason(guess: ColumnGuess) -> str | None:
     """Return why a column is an id, or None if it is not."""
-    values = guess.values.dropna()
-    if guess.kind not in ("integer", "string") or len(values) < 20:
+    if guess.kind not in ("integer", "string") or len(values := guess.values.dropna()) < 20:
         return None
     share = guess.n_distinct / len(values)
     named = is_id_name(guess.name)

@@ -73,7 +73,7 @@ def choose_split(rows: pd.DataFrame, contract: Contract, *, by_time: bool, by_gr
     elif by_time:
         for validation, test in SHARES:
             for cuts in time_cuts(rows[contract.by_role("time").name], validation, test):
-                settings = {"kind": "time", "validation_from": cuts[0], "test_from": cuts[1]}
+                settings: dict[str, Any] = {"kind": "time", "validation_from": cuts[0], "test_from": cuts[1]}
                 if (parts := _valid_parts(rows, contract, settings)) is not None:
                     doubt = None if cuts[1].startswith("-") else FIXED_CUTS
                     return SplitChoice(settings, parts["train"], _latest_rows(cuts[1]), doubt)

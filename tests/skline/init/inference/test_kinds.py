@@ -1,17 +1,20 @@
 """Tests of the inferred kind, notation and missing texts of a column."""
 
 import datetime as dt
+from dataclasses import replace
 
 import pandas as pd
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from skline.contract.column_parsing import parse_column
 from skline.contract.notation import check_notation, parse_number_notation, plain_numbers
 from skline.errors import SklineError
-from skline.init.inference.kinds import infer_column
+from skline.init.inference.kinds import FIRST_ROWS, infer_column, infer_text
+from skline.init.inference.missing_words import NO_EVIDENCE
+from skline.init.inference.profile import Profile
 
 
 def kind_and_notation(cells: list[str | None], name: str = "x") -> tuple[str, str | None]:
@@ -106,6 +109,49 @@ def test_text_is_never_parsed_as_a_different_number(text: str) -> None:
 def test_rejects_invalid_notation(kind: str, notation: str) -> None:
     with pytest.raises(SklineError, match="notation="):
         check_notation(notation, kind)  # type: ignore[arg-type]
+
+
+@given(
+    digits=st.integers(0, 4),
+    step=st.sampled_from([0.001, 0.05, 1.0, 1000.0]),
+    n_rows=st.sampled_from([30, 100, FIRST_ROWS + 50]),
+    odd=st.lists(
+        st.sampled_from(
+            [
+                "",
+                " 1.5",
+                "NA",
+                "inf",
+                "nan",
+                "1e5",
+                "1.5e-3",
+                "1e400",
+                "1.234.567",
+                "1,5",
+                "\u22121.5",
+                "0x10",
+                "5",
+                "007",
+            ]
+        ),
+        max_size=3,
+    ),
+    first=st.booleans(),
+)
+@example(digits=3, step=0.001, n_rows=FIRST_ROWS + 50, odd=["1.234.567"], first=False)
+@example(digits=2, step=0.05, n_rows=FIRST_ROWS + 50, odd=["NA", "1e400"], first=False)
+@example(digits=2, step=0.05, n_rows=FIRST_ROWS + 50, odd=[], first=False)
+@settings(deadline=None, max_examples=60)
+def test_plain_decimals_are_read_as_by_the_counts_of_their_texts(
+    digits: int, step: float, n_rows: int, odd: list[str], first: bool
+) -> None:
+    numbers: list[str | None] = [f"{row * step - 7:.{digits}f}" for row in range(n_rows)]
+    texts = [*odd, None, *numbers] if first else [*numbers, None, *odd]
+    cells = pa.array(texts, pa.string())
+    read, counted = infer_column("x", cells), infer_text(Profile.of("x", cells), NO_EVIDENCE)
+    assert read is not None
+    pd.testing.assert_series_equal(read.values, counted.values)
+    assert replace(read, values=counted.values) == counted
 
 
 def test_keeps_the_types_of_parquet_columns() -> None:

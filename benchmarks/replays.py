@@ -139,7 +139,7 @@ def policies(base: Settings, grown: Settings, half_life: str) -> list[Policy]:
         of_settings(grown, "default, growing"),
         Policy("default and monthly, window", "", vary(base, "retrain", max_age="28d", cooldown="7d")),
         Policy("default and monthly, growing", "", vary(grown, "retrain", max_age="28d", cooldown="7d")),
-        Policy("default, half-run", "", vary(grown, "train", weights={"half_life": half_life})),
+        Policy("default, half-life", "", vary(grown, "train", weights={"half_life": half_life})),
         Policy("alarms alone, window", "", vary(base, "retrain", recovery=None)),
         Policy("recalibration alone", "", vary(base, "retrain", action="recalibrate")),
         never(base),
@@ -297,7 +297,7 @@ def report(seeds: int, compared: int, processes: int, conclusion: str) -> str:
         gradual=streams.GRADUAL_WEEKS, season=streams.SEASON_WEEKS, window=WINDOW, stated=STATED_LABELS,
         trainings="\n".join(trainings), compared=compared, streams="\n".join(losses),
         gains="\n".join(gains), tables=tables.rstrip(), conclusion=conclusion,
-        window_text=f"*Window* means that a training takes rows of {WINDOW}, *growing* that it takes all, *half-run* "
+        window_text=f"*Window* means that a training takes rows of {WINDOW}, *growing* that it takes all, *half-life* "
         "that a row of 28 days weighs half as much as a new one.",
     )  # fmt: skip
 

@@ -17,6 +17,7 @@ from skline.doctor import (
     template,
 )
 from skline.doctor.findings import Finding
+from skline.doctor.running import OUTPUT_CHECKS, report_running, running_process
 
 #: Checks by name, in the order of the report.
 CHECKS: dict[str, Callable[[], list[Finding]]] = {
@@ -36,7 +37,13 @@ CHECKS: dict[str, Callable[[], list[Finding]]] = {
 
 
 def run_checks() -> dict[str, list[Finding]]:
-    """Run all checks on the project in the current folder; return the findings by the name of the check."""
-    with ThreadPoolExecutor(len(CHECKS)) as pool:
-        futures = {name: pool.submit(check) for name, check in CHECKS.items()}
-        return {name: future.result() for name, future in futures.items()}
+    """Run all checks on the project in the current folder; return the findings by the name of the check.
+
+    While the pipeline runs, its outputs are not checked.
+    """
+    pid = running_process()
+    checks = {name: check for name, check in CHECKS.items() if pid is None or name not in OUTPUT_CHECKS}
+    with ThreadPoolExecutor(len(checks)) as pool:
+        futures = {name: pool.submit(check) for name, check in checks.items()}
+        findings = {name: future.result() for name, future in futures.items()}
+    return findings if pid is None else {"pipeline": [report_running(pid)], **findings}

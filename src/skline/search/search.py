@@ -8,7 +8,7 @@ import difflib
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -85,25 +85,10 @@ def search(
         rows, weights = rows.iloc[order], None if weights is None else weights[order]
     name, folds = make_folds(rows, contract, kind, settings.folds, seed)
     X, y = rows[contract.input_names], rows[contract.target.name].to_numpy()
-
-    trials: list[Trial] = []
     candidates = draw_candidates(space, settings.candidates, seed)
-    started = time.monotonic()
-    report = PlainProgress()
-
-    def fits() -> Iterator[Fit]:
-        for number, params in enumerate(candidates):
-            if number and settings.seconds is not None and time.monotonic() - started > settings.seconds:
-                return
-            yield from (Fit(params, fold) for fold in range(len(folds)))
-
-    scores = workers.map(score_fit, FoldedRows(pipeline, X, y, weights, folds, metric), fits())
-    with _progress_bar(len(candidates)) as bar:
-        while of_one := tuple(islice(scores, len(folds))):
-            trials.append(_make_trial(candidates[len(trials)], of_one, metric, classes=is_classifier(pipeline)))
-            bar.update(1)
-            best = max(trial.score for trial in trials)
-            report.show(f"search: {len(trials)} of {len(candidates)} candidates, the best {metric} is {best:.6g}")
+    trials = _score_candidates(
+        candidates, FoldedRows(pipeline, X, y, weights, folds, metric), settings.seconds, workers
+    )
     chosen = int(np.argmax([trial.score for trial in trials]))
     return SearchResult(metric, name, settings.candidates, chosen, tuple(trials))
 
@@ -141,6 +126,30 @@ def score_fit(rows: FoldedRows, task: Fit) -> float:
             f"train.search: the configuration {_format_params(task.params)} cannot be fitted, or scored by "
             f"{rows.metric}: {error}"
         ) from error
+
+
+def _score_candidates(
+    candidates: Sequence[dict[str, Any]], rows: FoldedRows, seconds: float | None, workers: Workers
+) -> list[Trial]:
+    """Score configurations on all folds, and show progress; after `seconds` no further one is begun, if one is done."""
+    trials: list[Trial] = []
+    started, report, n_folds = time.monotonic(), PlainProgress(), len(rows.folds)
+
+    def fits() -> Iterator[Fit]:
+        for number, params in enumerate(candidates):
+            if number and seconds is not None and time.monotonic() - started > seconds:
+                return
+            yield from (Fit(params, fold) for fold in range(n_folds))
+
+    scores = workers.map(score_fit, rows, fits())
+    with _progress_bar(len(candidates)) as bar:
+        while of_one := tuple(islice(scores, n_folds)):
+            params, classes = candidates[len(trials)], is_classifier(rows.pipeline)
+            trials.append(_make_trial(params, of_one, rows.metric, classes=classes))
+            bar.update(1)
+            best = max(trial.score for trial in trials)
+            report.show(f"search: {len(trials)} of {len(candidates)} candidates, the best {rows.metric} is {best:.6g}")
+    return trials
 
 
 def _make_trial(params: dict[str, Any], scores: tuple[float, ...], metric: str, *, classes: bool) -> Trial:

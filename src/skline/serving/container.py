@@ -84,30 +84,15 @@ def build(settings: ServiceSettings) -> Container:
     models = ModelManager(artifact, release, settings, metrics, prediction_log, mirror)
     requested = artifact.contract.for_requests()
     rejections = RejectedRequests(requested.input_names, lambda: models.artifact.version, prediction_log.put_rejections)
-    metrics.registry.register(rejections)
     parser, review_sampler = RequestParser(requested, settings.max_batch_rows), ReviewSampler(settings.review)
     lookups = _open_lookups(artifact.contract, settings, metrics)
     monitor_state = MonitorStateCollector(settings.monitor_folder / paths.MONITOR_STATE.name)
-    metrics.registry.register(monitor_state)
     recorder = Recorder(models, review_sampler, metrics, prediction_log)
     scoring = ScoringWithFallback(FallbackChain(build_chain(settings.fallback, models), metrics), limiter)
     explanations = ExplanationService(models, limits)
     router = ExperimentRouter(scoring, recorder, explanations, settings)
     predictor = Predictor(models, parser, scoring, recorder, explanations, router, lookups)
-    metrics.registry.register(
-        RuntimeCollector(
-            guard,
-            (limiter, label_limiter),
-            body_budget,
-            connections,
-            models,
-            prediction_log,
-            review_sampler,
-            explanations,
-            monitor_state,
-        )
-    )
-    return Container(
+    container = Container(
         settings=settings,
         artifact=artifact,
         metrics=metrics,
@@ -131,6 +116,25 @@ def build(settings: ServiceSettings) -> Container:
         coalescer=RequestCoalescer(models, parser, recorder, predictor.predict_row, looks_up=lookups is not None),
         lookups=lookups,
     )
+    _register_collectors(container, review_sampler, explanations)
+    return container
+
+
+def _register_collectors(container: Container, review_sampler: ReviewSampler, explanations: ExplanationService) -> None:
+    """Let `/metrics` collect what the parts count themselves."""
+    runtime = RuntimeCollector(
+        container.guard,
+        (container.limiter, container.label_limiter),
+        container.body_budget,
+        container.connections,
+        container.models,
+        container.prediction_log,
+        review_sampler,
+        explanations,
+        container.monitor_state,
+    )
+    for collector in (container.rejections, container.monitor_state, runtime):
+        container.metrics.registry.register(collector)
 
 
 def _open_lookups(contract: Contract, settings: ServiceSettings, metrics: Metrics) -> Lookups | None:

@@ -97,6 +97,21 @@ class Metrics:
             ["column"],
             registry=registry,
         )
+        self._declare_model_metrics(registry)
+        self._declare_lookup_metrics(registry)
+        self.ready = Gauge("skline_ready", "1 if the service can predict", registry=registry)
+        self._scoring_path = "none"
+        self._is_classifier = False
+        self._scores: ScoreHistogram | None = None
+        self._nullable: list[str] = []
+        self._seen: dict[str, frozenset[str]] = {}
+        self._predictions_of = cache(lambda prediction: self._predictions.labels(class_name(prediction)))
+        self._requests_of = cache(lambda route, path, status: self._requests.labels(route, path, str(status)))
+        # Rows of one request; of requests in the same iteration of the event loop; of requests that waited.
+        self._batches_of = {source: self._batches.labels(source) for source in ("request", "coalesced", "micro_batch")}
+
+    def _declare_model_metrics(self, registry: CollectorRegistry) -> None:
+        """Declare what is said of the model that is served, and of rows that it does not score."""
         self._model = Info("skline_model", "The model that is served", registry=registry)
         self._plan_rejected = Gauge(
             "skline_plan_rejected",
@@ -114,6 +129,9 @@ class Metrics:
         )
         for fallback in ("previous", "fixed", "rule", "none"):
             self._fallback_rows.labels(fallback)  # starts at 0, so that the first fallback is an increase
+
+    def _declare_lookup_metrics(self, registry: CollectorRegistry) -> None:
+        """Declare the outcomes of look-ups, and their time."""
         self._lookups = Counter(
             "skline_lookups", "Rows whose inputs were looked up, by what became of it", ["lookup", "outcome"],
             registry=registry,
@@ -125,16 +143,6 @@ class Metrics:
             registry=registry,
             buckets=DURATION_BUCKETS,
         )
-        self.ready = Gauge("skline_ready", "1 if the service can predict", registry=registry)
-        self._scoring_path = "none"
-        self._is_classifier = False
-        self._scores: ScoreHistogram | None = None
-        self._nullable: list[str] = []
-        self._seen: dict[str, frozenset[str]] = {}
-        self._predictions_of = cache(lambda prediction: self._predictions.labels(class_name(prediction)))
-        self._requests_of = cache(lambda route, path, status: self._requests.labels(route, path, str(status)))
-        # Rows of one request; of requests in the same iteration of the event loop; of requests that waited.
-        self._batches_of = {source: self._batches.labels(source) for source in ("request", "coalesced", "micro_batch")}
 
     def set_model(self, artifact: Artifact, scoring: Scoring) -> None:
         """Set the model that is served from now on, and the labels that depend on it."""

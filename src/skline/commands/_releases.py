@@ -46,7 +46,7 @@ def report_services(releases: ReleaseStore, entry: Entry) -> bool:
     if rejected:
         raise SklineError(
             f"release {number} is published, and {rejected} of {len(statuses)} running processes reject it: they serve "
-            "what they served before; do what the reason says, or choose another release with `skline rollback --to`"
+            "what they served before; do what the reason says, or choose another with `uv run skline rollback --to`"
         )
     return bool(statuses)
 

@@ -32,6 +32,6 @@ def set_flag(arguments: argparse.Namespace) -> None:
         return
     current = releases.current()
     if current is None:
-        raise SklineError("flags are part of a release, and there is none yet; run `skline promote` first")
+        raise SklineError("flags belong to a release, and there is none yet; run `uv run skline promote` first")
     for name, on in current.flags.model_dump().items():
         print(f"{name:<12}{'on' if on else 'off'}")

@@ -40,7 +40,7 @@ def push(address: str) -> None:
     releases = ReleaseStore()
     release = releases.current()
     if release is None:
-        raise SklineError("there is no release yet; run `skline promote` first")
+        raise SklineError("there is no release yet; run `uv run skline promote` first")
     written = push_release(*open_store(address, seconds=300), release, releases.folder)
     print(f"release {release.number} is at {address}: {len(written)} objects written")
 

@@ -1,4 +1,4 @@
-"""`skline replay`: live a past period against a running service, with monitoring, retraining and promotions."""
+"""`skline replay`: replay a past period against a running service, with monitoring, retraining and promotions."""
 
 import argparse
 import datetime as dt

@@ -91,8 +91,8 @@ def _trace_predictions(arguments: argparse.Namespace) -> int:
     elif (found := traces[arguments.prediction_id]) is None:
         if names_artifact(arguments.prediction_id):
             raise SklineError(
-                f"{arguments.prediction_id} is no prediction id but names an artifact; run `skline trace --artifact "
-                f"{arguments.prediction_id}`"
+                f"{arguments.prediction_id} is no prediction id but names an artifact; run "
+                f"`uv run skline trace --artifact {arguments.prediction_id}`"
             )
         raise SklineError(
             f"the log at {settings.redacted_database} and in {settings.partitions} has no prediction "

@@ -31,7 +31,7 @@ def check_root(root: Path) -> None:
     """Raise SklineError if the folder is not the root of a project made from the template."""
     required = ("dvc.yaml", "pyproject.toml", "src/model")
     if missing := [name for name in required if not (root / name).exists()]:
-        raise SklineError(f"this folder has no {', no '.join(missing)}; run `skline init` in the root of the project")
+        raise SklineError(f"this folder has no {', no '.join(missing)}; run `uv run skline init` in the project's root")
 
 
 def reject_edited_files(root: Path) -> None:
@@ -72,7 +72,7 @@ def read_placeholders(root: Path) -> dict[str, Any]:
         return {"demo": False, "files": {}}
     except ValueError as error:
         raise SklineError(
-            f"{PLACEHOLDERS} is not valid JSON ({error}); delete it, and run `skline init` with --force"
+            f"{PLACEHOLDERS} is not valid JSON ({error}); delete it, and run `uv run skline init` with --force"
         ) from None
 
 

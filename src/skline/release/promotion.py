@@ -153,7 +153,9 @@ def require_new(current: Release | None, version: Version, plan: PromotionPlan) 
         raise SklineError(f"{version.label} is the champion; it cannot be its own challenger")
     running = current.experiment
     if plan.kind is not None and running is not None and not is_ramp_step(current, version, plan):
-        raise SklineError(f"{running.name} is running; end it with `skline abort` or promote its challenger first")
+        raise SklineError(
+            f"{running.name} is running; end it with `uv run skline abort`, or promote its challenger first"
+        )
 
 
 def is_ramp_step(current: Release, version: Version, plan: PromotionPlan) -> bool:

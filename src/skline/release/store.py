@@ -162,7 +162,7 @@ class ReleaseStore:
 
         def build(release: Release | None) -> dict[str, Any]:
             if release is None:
-                raise SklineError("flags are part of a release, and there is none yet; run `skline promote` first")
+                raise SklineError("flags belong to a release, and there is none yet; run `uv run skline promote` first")
             return same_arms(release) | {"flags": release.flags.model_copy(update={name: on})}
 
         return self.publish("flag", f"{name} {'on' if on else 'off'}", build, why=why)
@@ -193,7 +193,7 @@ class ReleaseStore:
             raise SklineError(f"{champion.version} is the only champion so far, so there is nothing to roll back to")
         raise SklineError(
             f"{champion.version} is the first champion, and the releases after it were rolled back; to serve "
-            f"{undone.champion.version} again, run `skline rollback --to {undone.number}`"
+            f"{undone.champion.version} again, run `uv run skline rollback --to {undone.number}`"
         )
 
 

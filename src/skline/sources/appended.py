@@ -51,7 +51,9 @@ class AppendedSource(StreamedSource):
         """Read the snapshots, and drop the earlier revisions of rows."""
         files = list_snapshots(self.folder)
         if not files:
-            raise SklineError(f"source.mode is append, and {self.folder} has no snapshot; run `skline source update`")
+            raise SklineError(
+                f"source.mode is append, and {self.folder} has no snapshot; run `uv run skline source update`"
+            )
         parts = parts_stream([Part(path.name, path) for path in files], self.source, self.say)
         lineage = {name: value for name, value in parts.lineage.items() if name != "files"}
         lineage |= {"snapshots": parts.lineage["files"], "superseded": 0}

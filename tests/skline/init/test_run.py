@@ -110,7 +110,7 @@ def test_init_takes_a_folder_or_a_pattern(project: Path, pattern: str, capsys: p
 def test_init_runs_in_the_root_of_a_project_only(project: Path, name: str) -> None:
     check_root(project)
     (project / name).rename(project / "elsewhere")
-    with pytest.raises(SklineError, match=f"this folder has no {name}; run `skline init` in the root"):
+    with pytest.raises(SklineError, match=f"this folder has no {name}; run `uv run skline init` in the"):
         check_root(project)
 
 

@@ -81,7 +81,7 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     assert len(entries_of(project)) == 1
 
     project.run("promote", "2", "--canary", "5,20", "--every", "30m", "--reason", "new features")
-    assert "canary-2 is running; end it with `skline abort`" in project.error_of("promote", "2", "--shadow")
+    assert "canary-2 is running; end it with `uv run skline abort`" in project.error_of("promote", "2", "--shadow")
     project.run("promote", "2", "--canary", "50")
     assert project.aliases() == {"champion": "1", "challenger": "2"}
     ramp, step = entries_of(project)[-2:]

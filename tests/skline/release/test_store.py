@@ -82,7 +82,7 @@ def test_a_rollback_ends_an_experiment_first_and_a_second_rollback_goes_further_
     assert (first.release.champion.version, first.release.experiment) == ("demo/2", None)
     second = releases.rollback(None, "")
     assert second.release.champion.version == "demo/1"
-    with pytest.raises(SklineError, match="to serve demo/2 again, run `skline rollback --to 4`"):
+    with pytest.raises(SklineError, match="to serve demo/2 again, run `uv run skline rollback --to 4`"):
         releases.rollback(None, "")
     with pytest.raises(SklineError, match="has no release 77; its releases are 1, 2, 3, 4, 5"):
         releases.rollback(77, "")

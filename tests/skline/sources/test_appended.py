@@ -82,7 +82,7 @@ def test_ingest_reads_the_snapshots_alone(tmp_path: Path, monkeypatch: pytest.Mo
     Path("files").mkdir()
     Path("files/1.csv").write_text("id,x\n1,a\n1,b\n")
     source = section("files", append={"id": ["id"]})
-    with pytest.raises(SklineError, match="has no snapshot; run `skline source update`"):
+    with pytest.raises(SklineError, match="has no snapshot; run `uv run skline source update`"):
         load_source(source, ["x"])
     update(source, paths.SNAPSHOTS)
     Path("files/2.csv").write_text("id,x\n2,c\n")

@@ -50,10 +50,11 @@ serve *options:
 bench *options:
     uv run --group bench python -m benchmarks.serving {{options}}
 
-# Write the generated pages, the schema of params.yaml and the dashboard, build the documentation in site/, and check its links.
+# Write the generated pages, the schema of params.yaml, the dashboard and deploy/, build the documentation in site/, and check its links.
 docs:
     uv run --group dev python -m scripts.reference
     uv run --group dev python -m scripts.dashboard
+    uv run --group dev python -m scripts.deploy
     uv run skline sync
     uv run --group docs zensical build --clean --strict
     uv run --group docs lychee --offline --include-fragments --root-dir . README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md docs

@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from skline.clock import naive_utc
 from skline.contract.spec import Contract
 from skline.settings.monitor import format_duration
 from skline.split_rule import Split
@@ -62,7 +63,7 @@ def describe_future(frames: Frames, contract: Contract, settings: Split, now: dt
     """
     if not settings.moves or settings.live_from is not None:
         return None
-    latest = pd.Timestamp(now.astimezone(dt.UTC).replace(tzinfo=None)) + pd.Timedelta(days=1)
+    latest = pd.Timestamp(naive_utc(now)) + pd.Timedelta(days=1)
     time = contract.by_role("time").name
     n_later = sum(int((rows[time] > latest).sum()) for rows in frames([time]))
     if not n_later:

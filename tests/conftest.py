@@ -1,5 +1,6 @@
 """Fixtures: a packaged artifact and a real server on loopback."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from skline.serving.app import create_app
 from skline.serving.settings import ServiceSettings
 from skline.stages.train import train
-from tests.fixtures import demo
+from tests.fixtures import demo, order
 from tests.fixtures.postgres import Server
 from tests.fixtures.sample_project.pipeline import build_pipeline
 from tests.fixtures.server import served
@@ -94,8 +95,10 @@ def example() -> dict[str, object]:
     return {column.name: column.example for column in demo.contract().inputs}
 
 
+@pytest.hookimpl(trylast=True)  # after the deselection by markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip on Windows what needs signals, shells or servers of POSIX."""
+    """Start the longest drills first; skip on Windows what needs signals, shells or servers of POSIX."""
+    items[:] = order.longest_first(items, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
     if sys.platform != "win32":
         return
     here = Path(__file__).parent

@@ -1,6 +1,7 @@
 """Drills: the jobs that monitor and retrain on this machine, with a repository of git and DVC, but without GitHub."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -13,20 +14,31 @@ from tests.fixtures.small_project import commit, git, make_project, run
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.fixture
-def checkout(tmp_path: Path) -> Path:
-    """A clone of a project with a model, whose data are in a remote, and with labelled predictions in its log."""
-    from tests.e2e.test_retraining import log_predictions
-
-    project = make_project(tmp_path / "project")
-    run(project, HERE, "dvc", "remote", "add", "-d", "storage", str(tmp_path / "remote"))
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with a model, whose data are in a remote; tests must not change it."""
+    folder = tmp_path_factory.mktemp("workflows")
+    project = make_project(folder / "project")
+    run(project, HERE, "dvc", "remote", "add", "-d", "storage", str(folder / "remote"))
     run(project, HERE, "dvc", "repro")
     commit(project, "a model")
     run(project, HERE, "dvc", "push")
     git(project, "branch", "-M", "main")
-    git(tmp_path, "clone", "-q", "--bare", str(project), str(tmp_path / "origin"))
-    git(tmp_path, "clone", "-q", str(tmp_path / "origin"), str(tmp_path / "checkout"))
-    checkout = tmp_path / "checkout"
+    return project
+
+
+@pytest.fixture
+def checkout(trained: Path, tmp_path: Path) -> Path:
+    """A clone of the project and of its remote, with labelled predictions in its log."""
+    from tests.e2e.test_retraining import log_predictions
+
+    checkout, remote = tmp_path / "checkout", tmp_path / "remote"
+    shutil.copytree(trained.parent / "remote", remote)
+    git(tmp_path, "clone", "-q", "--bare", str(trained), str(tmp_path / "origin"))
+    git(tmp_path, "clone", "-q", str(tmp_path / "origin"), str(checkout))
+    run(checkout, HERE, "dvc", "remote", "modify", "storage", "url", str(remote))
+    commit(checkout, "a remote of its own")
+    git(checkout, "push", "-q")
     log_predictions(checkout, (checkout / "artifact.sha256").read_text().strip())
     return checkout
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fixtures.demo import Packaged
+from tests.fixtures.registry import copy_empty_registry
 from tests.fixtures.server import process
 from tests.template.tables import SampleTable
 
@@ -24,7 +25,8 @@ def run_module(project: Path, *command: str, status: int = 0) -> str:
 
 
 def init_project(project: Path, table: SampleTable) -> str:
-    """Set up a project for a table, which is written beside it; returns what init printed."""
+    """Set up a project for a table, which is written beside it, with an empty registry; returns what init printed."""
+    copy_empty_registry(project)
     path = table.write(project.parent / "a table.csv")
     return run_module(project, "skline.cli", "init", str(path), "--target", table.target, "--seconds", "0")
 

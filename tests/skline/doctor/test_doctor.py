@@ -40,9 +40,9 @@ from skline.release.verdict import GateResult, Verdict
 from skline.settings import Settings
 from skline.settings.source import with_source_format
 from tests.fixtures import demo
+from tests.fixtures.registry import copy_empty_registry
 from tests.skline.doctor.conftest import edit, git, write
 from tests.skline.registry.halfway import create_first_tables
-from tests.skline.release.project import copy_empty_registry
 
 FAILED_VERDICT = Verdict(
     artifact_sha256="a" * 64, gates=(GateResult(gate="floor roc_auc", passed=False, reason="0.61, at least 0.62"),)

@@ -14,8 +14,8 @@ import pytest
 from skline.errors import SklineError
 from skline.registry.database import create_database, find_problem, require_complete, sqlite_path
 from skline.registry.versions import Registry
+from tests.fixtures.registry import copy_empty_registry
 from tests.skline.registry.halfway import create_first_tables
-from tests.skline.release.project import copy_empty_registry
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 

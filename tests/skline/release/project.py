@@ -3,14 +3,11 @@
 import datetime as dt
 import io
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +20,7 @@ from skline.registry.mlflow_model import mlflow_model_files
 from skline.registry.record import RunRecord, open_client, register
 from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from tests.fixtures import demo
+from tests.fixtures.registry import copy_empty_registry
 
 PARAMS = """\
 project: {name: demo}
@@ -119,20 +117,6 @@ class Project:
         with pytest.raises(SklineError) as raised:
             self.run(*words)
         return str(raised.value)
-
-
-@cache
-def _empty_registry() -> Path:
-    """Create a registry with empty tables once, because that takes seconds."""
-    path = Path(tempfile.mkdtemp()) / "mlflow.db"
-    with open_client(f"sqlite:///{path}", 60) as mlflow_client:
-        mlflow_client.search_registered_models()
-    return path
-
-
-def copy_empty_registry(folder: Path) -> None:
-    """Write a complete `mlflow.db` without results into a folder."""
-    shutil.copy(_empty_registry(), folder / "mlflow.db")
 
 
 def make(folder: Path, uri: str | None = None, **params: str) -> Project:

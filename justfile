@@ -32,10 +32,10 @@ check:
 test:
     uv run --group dev pytest
 
-# Three drills run at a time also on two cores, because many wait for processes and clocks.
+# Four drills run at a time also on two cores, because many wait for processes and clocks.
 # Run the drills: outages, floods, updates of rendered projects, tables of every kind.
 drills:
-    uv run --group dev pytest -n 3 -m "slow and not alone"
+    uv run --group dev pytest -n 4 -m "slow and not alone"
     uv run --group dev pytest -n 0 -m alone
 
 # Fetch the tables of data/source, if DVC has them in a remote.

@@ -18,7 +18,7 @@ from skline.stages.train import train
 from tests.fixtures import demo, order
 from tests.fixtures.postgres import Server
 from tests.fixtures.sample_project.pipeline import build_pipeline
-from tests.fixtures.server import served
+from tests.fixtures.server import START_SECONDS, served
 
 # On a busy machine examples take long, and no test should fail because of that.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -63,12 +63,13 @@ def running(app: Any) -> AbstractContextManager[httpx.Client]:
 
 def wait_until_loaded(client: httpx.Client) -> httpx.Response:
     """Poll /health/ready until the model is loaded or rejected; return the last response."""
-    for _ in range(600):
+    deadline = time.monotonic() + START_SECONDS
+    while True:
         response = client.get("/health/ready")
-        if response.status_code == 200 or response.json()["reason"] != "the model is being loaded":
-            break
+        is_loading = response.status_code != 200 and response.json()["reason"] == "the model is being loaded"
+        if not is_loading or time.monotonic() > deadline:
+            return response
         time.sleep(0.05)
-    return response
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fixtures.registry import copy_empty_registry
 from tests.template.rendering import commit, copier, copy_files, template_files
 
 
@@ -26,6 +27,7 @@ def rendered(template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def project(rendered: Path, tmp_path: Path) -> Path:
-    """A project of the test's own, as rendered: without a git repository."""
+    """A project of the test's own, as rendered: without a git repository, and with an empty registry."""
     shutil.copytree(rendered, tmp_path / "project")
+    copy_empty_registry(tmp_path / "project")
     return tmp_path / "project"

@@ -20,7 +20,7 @@ from skline.init.run import source_settings
 from skline.scoring.golden_verification import parse_rows
 from skline.scoring.reference import score_frame
 from skline.sources.kinds import local_table
-from tests.template.running import output_numbers, predict, run_module
+from tests.template.running import output_numbers, predict, run_module, run_pipeline
 from tests.template.tables import make_columns
 
 QUERY = """SELECT "x0", "x1", colour AS "Farbe: hell", price, churned
@@ -154,7 +154,7 @@ def test_pipeline_and_service_work_with_every_kind_of_source(
     query_option = [] if options.query is None else ["--query", options.query]
     command = ["skline.cli", "init", options.table, "--target", options.target, "--seconds", "0", *query_option]
     run_module(project, *command)
-    run_module(project, "dvc", "repro")
+    run_pipeline(project)
     artifact = Artifact.open(project / "artifact", read_digest(project / "artifact.sha256"))
     contract = artifact.contract
     assert contract.input_names == ["x0", "x1", "Farbe: hell", "price"]

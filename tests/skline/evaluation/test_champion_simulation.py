@@ -26,6 +26,9 @@ from skline.split_rule import PartitionRule, Split
 from tests.skline.evaluation.comparable import find_comparable_rows
 
 ROUNDS = 500
+#: Of the rounds that fit models. A gate that rejects 8 % instead of the stated 5 % fails the test with a probability of
+#: 97 %, one that rejects 10 % with 99.9 % (binomial). docs/decisions/0012-parts-by-hash.md has the results of 500.
+FITTED_ROUNDS = 300
 #: The share of models as good as the champion that the gate rejects at most, as its module states.
 STATED = 0.05
 ROWS, GROWTH = 4_000, 400
@@ -108,12 +111,12 @@ def change_key(old: pd.DataFrame, seed: int) -> tuple[pd.DataFrame, Split]:
 @pytest.mark.slow
 def test_a_model_as_good_as_the_champion_is_rejected_as_rarely_as_stated() -> None:
     changes = (reorder, grow, change_key)
-    rounds = [judge(seed, changes) for seed in range(ROUNDS)]
+    rounds = [judge(seed, changes) for seed in range(FITTED_ROUNDS)]
     for change, decisions in zip(changes, zip(*rounds, strict=True), strict=True):
         outcomes = Counter(decisions)
-        print(f"{change.__name__}: seeds 0 to {ROUNDS - 1}: {dict(outcomes)}")
-        assert outcomes[False] <= STATED * ROUNDS
-        assert outcomes[True] >= (0.8 if change is not change_key else 0.1) * ROUNDS
+        print(f"{change.__name__}: seeds 0 to {FITTED_ROUNDS - 1}: {dict(outcomes)}")
+        assert outcomes[False] <= STATED * FITTED_ROUNDS
+        assert outcomes[True] >= (0.8 if change is not change_key else 0.1) * FITTED_ROUNDS
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from skline.lineage.recomputation import Recomputer
 from skline.loading import Model
 from skline.logs.settings import LogSettings
 from tests.fixtures import customers, demo
+from tests.fixtures.clients import wait_until
 from tests.fixtures.service import logged_rows, metric, service_with_log
 
 ROW = {"customer_id": 7, "amount": 40.0}
@@ -93,9 +94,8 @@ def test_a_logged_prediction_is_computed_again_from_the_logged_values(
 ) -> None:
     prediction_id = client.post("/predict", json=ROW | {"customer_id": 3}).json()["prediction_id"]
     settings = LogSettings(database=str(folder / "log.db"), partitions=folder / "days")
-    for _ in range(200):
-        if logged := read_logged(settings, [prediction_id]):
-            break
+    wait_until(lambda: read_logged(settings, [prediction_id]))
+    logged = read_logged(settings, [prediction_id])
     result = Recomputer(Artifact.open(packaged.folder, packaged.digest)).recompute(logged[prediction_id])
     assert (result.outcome, result.reason) == ("equal", "to the last bit")
     assert logged[prediction_id].lookups == FOUND

@@ -45,7 +45,8 @@ def test_incomplete_or_empty_band_is_rejected(low: float | None, high: float | N
 
 def pending_reviews(client: httpx.Client, count: int) -> list[dict[str, Any]]:
     """Return the pending reviews once there are `count`: the log is written shortly after the response."""
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         pending: list[dict[str, Any]] = client.get("/review").json()
         if len(pending) == count:
             return pending

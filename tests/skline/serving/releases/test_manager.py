@@ -51,7 +51,8 @@ def client(deployed: DeployedArtifact) -> Iterator[httpx.Client]:
 
 def wait_for(client: httpx.Client, key: str, condition: Any) -> dict[str, Any]:
     """Poll /info until `condition` holds for the value of `key`; return its response."""
-    for _ in range(200):
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
         info: dict[str, Any] = client.get("/info").json()
         if condition(info[key]):
             return info

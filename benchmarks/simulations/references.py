@@ -18,7 +18,8 @@ from skline.evaluation.resampling import BinarySample, RegressionSample, Sample
 from skline.monitoring.checks import Check
 from skline.monitoring.estimates import Estimate, estimate
 from skline.monitoring.label_results import MetricResult, Performance
-from skline.monitoring.performance import is_worse, metric_estimates, performance_checks
+from skline.monitoring.loss import ComparedRows, is_worse, is_worse_than_reference
+from skline.monitoring.performance import metric_estimates, performance_checks
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.settings.evaluation import Evaluate
 from skline.settings.monitor import Monitor
@@ -70,10 +71,19 @@ CASES: dict[str, Case] = {
 
 
 class Verdicts(NamedTuple):
-    """Whether a window is raised and is an alarm, and whether it is raised if the test part is taken as exact."""
+    """Whether a window is raised and is an alarm, and whether other rules raise it.
+
+    Attributes
+    ----------
+    own : bool
+        The error of the test part is that of its own interval alone.
+    exact : bool
+        The test part is taken as exact.
+    """
 
     raised: bool
     alarm: bool
+    own: bool
     exact: bool
 
 
@@ -105,7 +115,9 @@ def window_estimate(case: Case, random: np.random.Generator, rows: int, share: f
     return metric_estimates(sample, labelled, None, None, n_resamples, seed, only=case.metric)[case.metric]
 
 
-def judge_streams(case: Case, references: Sequence[Estimate], windows: Sequence[Estimate], rows: int) -> list[Verdicts]:
+def judge_streams(
+    case: Case, references: Sequence[Estimate], windows: Sequence[Estimate], rows: ComparedRows
+) -> list[Verdicts]:
     """Return the verdicts of the windows that have a history; each stream has one test part and some windows.
 
     Test parts and windows are used in turn: the first stream has the windows from 0 on, the next one those from 1.
@@ -122,7 +134,9 @@ def judge_streams(case: Case, references: Sequence[Estimate], windows: Sequence[
     ]
 
 
-def _judge_stream(case: Case, reference: Estimate, windows: Sequence[Estimate], rows: int) -> list[Verdicts]:
+def _judge_stream(
+    case: Case, reference: Estimate, windows: Sequence[Estimate], rows: ComparedRows
+) -> list[Verdicts]:  # fmt: skip
     past: list[PastWindow] = []
     verdicts = []
     for number, value in enumerate(windows):
@@ -136,15 +150,22 @@ def _judge_stream(case: Case, reference: Estimate, windows: Sequence[Estimate], 
         state = with_state(check, start, history, SETTINGS.persist).state
         past.append(PastWindow(start, start + DAY, {check.key: check.raised}))
         limit = (reference.value or 0.0) + case.direction * MARGIN
-        verdicts.append(Verdicts(bool(check.raised), state == "alarm", bool(is_worse(metric, limit))))
+        verdicts.append(
+            Verdicts(
+                bool(check.raised),
+                state == "alarm",
+                bool(is_worse_than_reference(metric, MARGIN)),
+                bool(is_worse(metric, limit)),
+            )
+        )
     return verdicts[-WITH_HISTORY:]
 
 
-def _check(metric: MetricResult, rows: int, start: dt.datetime) -> Check:
+def _check(metric: MetricResult, rows: ComparedRows, start: dt.datetime) -> Check:
     """Return skline's check of a window against the test part."""
     performance = Performance(
-        start=start, end=start + DAY, metric=metric.name, rows=rows, labelled=rows, weighted=False, uncovered=0.0,
-        entities=None, metrics=(metric,),
+        start=start, end=start + DAY, metric=metric.name, rows=rows.now, labelled=rows.now, weighted=False,
+        uncovered=0.0, entities=None, test_rows=rows.reference, metrics=(metric,),
     )  # fmt: skip
     (check,) = performance_checks(performance, MARGIN, SETTINGS.performance.min_labels)
     return check

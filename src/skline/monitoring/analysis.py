@@ -195,6 +195,7 @@ def describe_performance(
         uncovered=performance.uncovered_share(labelled, strata) if weighted else 0.0,
         entities=entity_count(rows.entities),
         sampled=int(drawn.sum()),
+        test_rows=reference.test_rows,
         metrics=tuple(metrics),
         segments=tuple(segment_results(rows, contract, reference.threshold, metric, settings.performance.min_labels)),
         bands=tuple(performance.band_coverage(rows.scores, labelled)) if len(rows) else (),

@@ -5,15 +5,14 @@ errors and cuts it where the means of both parts differ by more than chance allo
 a fall is not.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import Floats
-from skline.monitoring.label_results import Concept, MetricResult
-from skline.monitoring.performance import is_worse_than_reference
+from skline.monitoring.label_results import Concept, Performance
+from skline.monitoring.loss import ComparedRows, is_worse_than_reference
 
 #: ADWIN looks for a cut at each of so many errors.
 CLOCK = 32
@@ -60,9 +59,7 @@ def bounded_errors(errors: Floats) -> Floats:
     return scaled
 
 
-def concept_check(
-    concept: Concept, metrics: Sequence[MetricResult], main: str, labelled: int, min_labels: int
-) -> Check:
+def concept_check(concept: Concept, performance: Performance, min_labels: int) -> Check:
     """Return the check of the stream of errors.
 
     It leads to an alarm if the main metric's interval agrees, which is worse than on the test part; with too few labels
@@ -70,10 +67,10 @@ def concept_check(
     """
     if not concept.labels:
         return Check(part="concept", rule="adwin", subject="errors", raised=None, rows=0)
-    metric = next((each for each in metrics if each.name == main), None)
+    metric = next((each for each in performance.metrics if each.name == performance.metric), None)
     agrees = None
-    if metric is not None and labelled >= min_labels and metric.reference.value is not None:
-        agrees = is_worse_than_reference(metric)
+    if metric is not None and performance.labelled >= min_labels and metric.reference.value is not None:
+        agrees = is_worse_than_reference(metric, rows=ComparedRows.of(performance))
     fired = concept.detected_at is not None
     message = ""
     if fired:

@@ -89,6 +89,8 @@ class Performance(Model):
         Where given, intervals are drawn by entity.
     sampled : int
         Labelled predictions that were drawn for review at random.
+    test_rows : int
+        Rows of the test part; 0 if unknown.
     """
 
     start: dt.datetime
@@ -100,6 +102,7 @@ class Performance(Model):
     uncovered: float
     entities: int | None
     sampled: int = 0
+    test_rows: int = 0
     metrics: tuple[MetricResult, ...] = ()
     segments: tuple[SegmentResult, ...] = ()
     bands: tuple[Coverage, ...] = ()

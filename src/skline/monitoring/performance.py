@@ -6,17 +6,11 @@ represent all (post-stratification; Holt and Smith 1979). It cannot repair label
 value. A random sample for review can: its rows were drawn whatever their score and label, with one probability in each
 period, and are weighted by its inverse (Horvitz and Thompson 1952); labels of other rows are left out.
 
-The value on the test part is an estimate as well: a model is worse than there if the interval of the difference of both
-values, from both intervals, is beyond the margin (Zou and Donner 2008, "Construction of confidence limits about effect
-measures: a general approach").
-
 The bootstrap draws all rows, unlabelled ones too, and computes the weights anew, so that the interval covers the
 randomness of the weights; by entity it draws whole entities (Cameron, Gelbach and Miller 2008).
 """
 
-import math
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -24,10 +18,11 @@ import numpy.typing as npt
 from skline.evaluation.bootstrap import metric_values, percentile_interval
 from skline.evaluation.metric_values import compute_resampled_metrics
 from skline.evaluation.resampling import Draws, Sample
-from skline.monitoring.checks import Check, is_beyond
+from skline.monitoring.checks import Check
 from skline.monitoring.clusters import Codes, Floats, compact
 from skline.monitoring.estimates import Estimate, estimate
 from skline.monitoring.label_results import CalibrationBin, Coverage, MetricResult, Performance
+from skline.monitoring.loss import ComparedRows, is_worse, is_worse_than_reference
 
 #: Bands of equal count by score within which labels are weighted.
 BANDS = 20
@@ -173,21 +168,21 @@ def performance_checks(performance: Performance, margin: float, min_labels: int)
     A floor is exceeded if the whole interval lies beyond it, the value on the test part less the margin if that of the
     difference does.
     """
-    checks = []
+    checks, rows = [], ComparedRows.of(performance)
     for metric in performance.metrics:
         limits = {} if metric.floor is None else {"floor": metric.floor}
         reference = metric.reference.value
         if metric.name == performance.metric and reference is not None:
             limits["reference"] = reference - margin if metric.better == "higher" else reference + margin
-        checks += [
-            _limit_check(metric, rule, limit, margin, performance.labelled, min_labels)
-            for rule, limit in limits.items()
-        ]
+        for rule, limit in limits.items():
+            raised = None
+            if performance.labelled >= min_labels:
+                raised = is_worse(metric, limit) if rule == "floor" else is_worse_than_reference(metric, margin, rows)
+            checks.append(_limit_check(metric, rule, raised, limit, performance.labelled))
         if "reference" in limits and performance.sampled >= min_labels:
             sample = metric.model_copy(update={"estimate": metric.sampled})
-            checks.append(
-                _limit_check(sample, "review_sample", limits["reference"], margin, performance.sampled, min_labels)
-            )
+            raised = is_worse_than_reference(sample, margin)
+            checks.append(_limit_check(sample, "review_sample", raised, limits["reference"], performance.sampled))
     if not checks:
         enough = performance.labelled >= min_labels
         checks = [
@@ -199,42 +194,7 @@ def performance_checks(performance: Performance, margin: float, min_labels: int)
     return checks
 
 
-def is_worse(metric: MetricResult, limit: float) -> bool | None:
-    """Whether the whole interval of a metric is worse than a limit; None if the metric has no interval."""
-    if metric.better == "higher":
-        return is_beyond(metric.estimate, minimum=limit)
-    return is_beyond(metric.estimate, maximum=limit)
-
-
-def is_worse_than_reference(metric: MetricResult, margin: float = 0.0) -> bool | None:
-    """Whether a metric is worse than on the test part by more than a margin, beyond the chance in both values."""
-    return is_worse_beyond_chance(metric.estimate, metric.reference, metric.better, margin)
-
-
-def is_worse_beyond_chance(
-    now: Estimate, reference: Estimate, better: Literal["higher", "lower"] | None, margin: float
-) -> bool | None:
-    """Whether a value is worse than another, independent one by more than a margin, beyond the chance in both.
-
-    None if the value has no interval, or there is no other one; one without an interval is taken as exact.
-    """
-    if now.value is None or now.low is None or now.high is None or reference.value is None:
-        return None
-    if better == "higher":
-        loss = reference.value - now.value
-        errors = now.high - now.value, reference.value - (reference.value if reference.low is None else reference.low)
-    else:
-        loss = now.value - reference.value
-        errors = now.value - now.low, (reference.value if reference.high is None else reference.high) - reference.value
-    return loss - math.hypot(*errors) > margin
-
-
-def _limit_check(
-    metric: MetricResult, rule: str, limit: float, margin: float, labelled: int, min_labels: int
-) -> Check:  # fmt: skip
-    raised = None
-    if labelled >= min_labels:
-        raised = is_worse(metric, limit) if rule == "floor" else is_worse_than_reference(metric, margin)
+def _limit_check(metric: MetricResult, rule: str, raised: bool | None, limit: float, rows: int) -> Check:
     message = ""
     if raised:
         is_gain = metric.better == "higher"
@@ -244,7 +204,7 @@ def _limit_check(
         where = " of the review sample" if rule == "review_sample" else ""
         message = f"{metric.label}{where} is {metric.estimate.value or 0.0:.4g}, {worse} {limit:.4g}, {against}"
     return Check.of(
-        metric.estimate, part="performance", rule=rule, subject=metric.name, raised=raised, limit=limit, rows=labelled,
+        metric.estimate, part="performance", rule=rule, subject=metric.name, raised=raised, limit=limit, rows=rows,
         message=message,
     )  # fmt: skip
 

@@ -357,10 +357,7 @@ def _label_checks(measured: Performance | None, changes: Concept | None, setting
     if measured is None or changes is None:
         message = "it could not be computed"
         return [*checks, Check(part="concept", rule="adwin", subject="errors", raised=None, message=message)]
-    return [
-        *checks,
-        concept.concept_check(changes, measured.metrics, measured.metric, measured.labelled, min_labels),
-    ]
+    return [*checks, concept.concept_check(changes, measured, min_labels)]
 
 
 def _window(job: Job, total: int, rows: Rows) -> Window:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple
 from skline.artifact import EVALUATION, MANIFEST, InvalidArtifact
 from skline.evaluation.metrics import lower_is_better
 from skline.monitoring.estimates import Estimate, estimate
-from skline.monitoring.performance import is_worse_beyond_chance
+from skline.monitoring.loss import is_worse_beyond_chance
 from skline.release.journal import Entry
 
 

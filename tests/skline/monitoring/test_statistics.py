@@ -1,7 +1,6 @@
 """Tests of the statistics of monitoring against known truths and other implementations."""
 
 import datetime as dt
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,14 +18,11 @@ from skline.monitoring.concept import detect_rises
 from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import estimate_binary, expected_binary_metrics
-from skline.monitoring.estimates import Estimate, estimate, mean_estimate, wilson
-from skline.monitoring.label_results import MetricResult
+from skline.monitoring.estimates import Estimate, mean_estimate, wilson
 from skline.monitoring.performance import (
     _draw_systematically,
     draw_weighted,
     inclusion_periods,
-    is_worse,
-    is_worse_than_reference,
     metric_estimates,
     score_bands,
 )
@@ -258,36 +254,6 @@ def test_intervals_of_shares_and_means(random: np.random.Generator) -> None:
     equal = mean_estimate(values, None)
     assert equal.value == pytest.approx(values.mean())
     assert ((equal.high or 0) - (equal.low or 0)) / 2 == pytest.approx(1.96 * values.std(ddof=1) / 20, rel=1e-3)
-
-
-def test_metric_is_worse_than_its_reference_beyond_the_chance_in_both() -> None:
-    random, half = np.random.default_rng(7), 1.96 * 0.02
-    raised, of_window_alone = 0, 0
-    for _ in range(2_000):
-        now, reference = 0.8 + 0.02 * random.normal(size=2)
-        metric = MetricResult(
-            name="roc_auc", label="ROC AUC", better="higher", unweighted=now, floor=None,
-            estimate=estimate(now, now - half, now + half),
-            reference=estimate(reference, reference - half, reference + half),
-        )  # fmt: skip
-        raised += bool(is_worse_than_reference(metric))
-        of_window_alone += bool(is_worse(metric, reference))
-    assert raised / 2_000 < 0.035, "2.5 % are expected of a model that did not change"
-    assert of_window_alone / 2_000 > 0.06, "an interval of the window alone raises more often"
-
-
-@pytest.mark.parametrize("better", ["higher", "lower"])
-def test_loss_against_the_reference_has_a_direction_and_a_margin(better: Literal["higher", "lower"]) -> None:
-    sign = -1 if better == "higher" else 1
-    for loss, expected in ((0.2, True), (0.04, False), (-0.2, False)):
-        value = 0.5 + sign * loss
-        metric = MetricResult(
-            name="m", label="m", better=better, unweighted=value, floor=None,
-            estimate=estimate(value, value - 0.01, value + 0.01), reference=estimate(0.5, 0.49, 0.51),
-        )  # fmt: skip
-        assert is_worse_than_reference(metric, margin=0.05) is expected
-    unknown = metric.model_copy(update={"reference": Estimate()})
-    assert is_worse_than_reference(unknown) is None
 
 
 @given(st.lists(st.floats(0, 1, width=32), max_size=40), st.integers(1, 60), st.floats(0, 1, width=32))

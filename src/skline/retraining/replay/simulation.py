@@ -16,7 +16,7 @@ import numpy as np
 from skline.errors import SklineError
 from skline.logs.settings import LogSettings
 from skline.monitoring.analysis import describe_performance
-from skline.monitoring.performance import is_worse, is_worse_than_reference
+from skline.monitoring.loss import ComparedRows, is_worse, is_worse_than_reference
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.result import WindowResult
 from skline.monitoring.run import Job, judge_window
@@ -248,7 +248,7 @@ def is_confirmed(setup: Setup, settings: Settings, version: Version, now: dt.dat
         if metric.floor is not None:
             verdicts.append(is_worse(metric, metric.floor))
         if metric.name == measured.metric:
-            verdicts.append(is_worse_than_reference(metric))
+            verdicts.append(is_worse_than_reference(metric, rows=ComparedRows.of(measured)))
     return None if all(each is None for each in verdicts) else any(verdicts)
 
 

@@ -27,8 +27,9 @@ from skline.logs.records import Prediction, PredictionEncoder, StoredRow, to_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.monitoring.checks import Part
+from skline.monitoring.job import Job
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import Job, run
+from skline.monitoring.run import run
 from skline.settings import Settings
 
 SPLIT = {"kind": "time", "validation_from": "2013-06-01", "test_from": "2013-07-01", "live_from": "2013-08-01"}

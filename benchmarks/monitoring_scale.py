@@ -42,8 +42,9 @@ from skline.logs.records import PredictionEncoder, StoredRow, to_us
 from skline.logs.schema import SCHEMA_VERSION
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
+from skline.monitoring.job import Job
 from skline.monitoring.log_tables import COLUMNS, LABEL_COLUMNS
-from skline.monitoring.run import Job, run
+from skline.monitoring.run import run
 from skline.settings.monitor import Monitor
 
 END = dt.datetime(2026, 3, 9, tzinfo=dt.UTC)

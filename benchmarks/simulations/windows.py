@@ -18,9 +18,9 @@ from skline.monitoring.checks import Check
 from skline.monitoring.data_results import ColumnDrift, Drift, Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, quantile_edges
 from skline.monitoring.estimates import Estimate
+from skline.monitoring.judgement import drift_checks
 from skline.monitoring.persistence import PastWindow, distinct_windows, with_state
 from skline.monitoring.quality import column_quality, quality_checks
-from skline.monitoring.run import drift_checks
 from skline.settings.monitor import Monitor
 
 Values = npt.NDArray[Any]

@@ -6,6 +6,7 @@ import pytest
 from benchmarks.monitoring import judge, judge_errors, judge_labels, judge_reference
 from benchmarks.simulations import references
 from skline.evaluation.bootstrap import metric_value
+from skline.monitoring.loss import ComparedRows
 
 
 @pytest.mark.parametrize(("change", "raised"), [(None, False), ("unit × 1,000", True)])
@@ -31,6 +32,6 @@ def test_windows_are_worse_than_the_test_part_if_the_true_loss_is_large(name: st
     tests = [judge_reference(number, name, rows=1_000) for number in range(2)]
     for each, raised in ((0.0, False), (share, True)):
         values = [judge_labels(number, name, 1_000, 0, each) for number in range(2)]
-        verdicts = references.judge_streams(case, tests, values, 1_000)
+        verdicts = references.judge_streams(case, tests, values, ComparedRows(1_000, 1_000))
         assert len(verdicts) == 2 * references.WITH_HISTORY
         assert {(verdict.raised, verdict.alarm) for verdict in verdicts} == {(raised, raised)}

@@ -69,8 +69,9 @@ def monitor_once(arguments: argparse.Namespace) -> int:
     from skline.errors import SklineError
     from skline.logs.settings import LogSettings
     from skline.monitoring.checks import EXIT_STATUS
+    from skline.monitoring.job import Job
     from skline.monitoring.report.content import release_marks
-    from skline.monitoring.run import Job, run
+    from skline.monitoring.run import run
     from skline.release.services import describe_rejections, read_statuses
     from skline.release.store import ReleaseStore
     from skline.settings import Monitor, Settings

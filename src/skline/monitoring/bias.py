@@ -1,5 +1,7 @@
 """Prediction bias by arm: the mean score less the mean label, and the share that is predicted positive."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -41,7 +43,7 @@ def arm_result(
     )
 
 
-def bias_checks(arms: list[ArmResult], margin: float, min_labels: int) -> list[Check]:
+def bias_checks(arms: Sequence[ArmResult], margin: float, min_labels: int) -> list[Check]:
     """Return a check for each arm: the whole interval of the bias lies beyond the margin."""
     checks = []
     for arm in arms:

@@ -8,7 +8,7 @@ import pytest
 
 from skline.cli import parser
 from skline.errors import SklineError
-from skline.monitoring.run import Job
+from skline.monitoring.job import Job
 from skline.release.services import ServiceState, StatusFile
 from tests.fixtures import demo
 from tests.fixtures.releases import ServedReleases

@@ -14,7 +14,7 @@ from skline.ids import new_prediction_ids
 from skline.logs.records import REVIEW_SAMPLE, to_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
-from skline.monitoring.run import Job
+from skline.monitoring.job import Job
 from skline.settings.monitor import Monitor
 from tests.fixtures import demo
 

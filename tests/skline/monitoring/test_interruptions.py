@@ -17,9 +17,10 @@ import pytest
 
 from skline.errors import SklineError
 from skline.logs import maintenance
+from skline.monitoring.job import Job
 from skline.monitoring.reader import TEMPORARY_PREFIX, LogReader
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import Job, run
+from skline.monitoring.run import run
 from skline.monitoring.state import read_state
 from tests.fixtures.disk import fill_disk, small_disk
 from tests.skline.monitoring.conftest import DAY, END

@@ -15,9 +15,10 @@ import pytest
 
 from skline.errors import SklineError
 from skline.monitoring.checks import Part, State
+from skline.monitoring.job import Job
 from skline.monitoring.notification import News, is_due, message_text, notify
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import TEXTFILE, Job, run
+from skline.monitoring.run import TEXTFILE, run
 from skline.monitoring.state import FILE_NAME, MonitorState, Notification, monitor_lock, read_state
 from skline.settings.monitor import Webhook
 from tests.deploy.exported import NOW, window_result

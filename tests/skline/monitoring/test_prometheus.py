@@ -13,9 +13,10 @@ import pytest
 from pydantic import ValidationError
 
 from skline.errors import SklineError
+from skline.monitoring.job import Job
 from skline.monitoring.operations import describe_operations, operations_checks
 from skline.monitoring.prometheus import RequestCounts, query, read_counts
-from skline.monitoring.run import Job, run
+from skline.monitoring.run import run
 from skline.settings.monitor import Monitor, Operations
 from tests.fixtures.server import free_port
 from tests.skline.monitoring.conftest import DAY, END

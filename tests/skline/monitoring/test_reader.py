@@ -20,10 +20,10 @@ from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.logs.stores.base import Store
 from skline.monitoring import log_tables
+from skline.monitoring.job import Job
 from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import TEMPORARY_PREFIX, LogReader
 from skline.monitoring.rows import Rows
-from skline.monitoring.run import Job
 from tests.fixtures.postgres import Server
 from tests.skline.monitoring.conftest import DAY, END
 

@@ -16,10 +16,11 @@ from playwright.sync_api import sync_playwright
 
 from skline.monitoring.data_results import Drift
 from skline.monitoring.drift import adjust, category_drift, numeric_drift
+from skline.monitoring.job import Job
 from skline.monitoring.report.content import MAX_WINDOWS, PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import PAGE, TEXTFILE, Job, run
+from skline.monitoring.run import PAGE, TEXTFILE, run
 from skline.monitoring.state import FILE_NAME, STATE_VERSION, PastResult, read_state
 from skline.settings.monitor import Monitor
 from tests.skline.monitoring.conftest import DAY, END

@@ -23,9 +23,10 @@ from skline.logs.stores import open_store
 from skline.logs.writer import PredictionLog
 from skline.monitoring.checks import Check
 from skline.monitoring.data_results import Drift, RejectedRule
+from skline.monitoring.job import Job
 from skline.monitoring.rejections import describe_rejections, rejected_check
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import PAGE, TEXTFILE, Job, run
+from skline.monitoring.run import PAGE, TEXTFILE, run
 from skline.monitoring.state import FILE_NAME, read_state
 from skline.monitoring.summary import sentence, table
 from skline.monitoring.textfile import prometheus_text

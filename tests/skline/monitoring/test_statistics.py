@@ -11,7 +11,6 @@ from scipy import stats
 
 from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.resampling import BinarySample
-from skline.monitoring.analysis import _segment_codes
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import design_effect, share_design_effect
 from skline.monitoring.concept import detect_rises
@@ -19,6 +18,7 @@ from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import estimate_binary, expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
+from skline.monitoring.label_analysis import _segment_codes
 from skline.monitoring.performance import (
     _draw_systematically,
     draw_weighted,

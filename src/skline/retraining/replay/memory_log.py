@@ -7,10 +7,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skline.logs.records import from_us, to_us
+from skline.monitoring.job import Job
 from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import Summary
 from skline.monitoring.rows import Rows
-from skline.monitoring.run import Job
 from skline.monitoring.window_data import WindowData
 from skline.retraining.replay.stream import Flags, Positions, Stream, class_numbers
 from skline.retraining.replay.versions import Version

@@ -15,11 +15,12 @@ import numpy as np
 
 from skline.errors import SklineError
 from skline.logs.settings import LogSettings
-from skline.monitoring.analysis import describe_performance
+from skline.monitoring.job import Job
+from skline.monitoring.judgement import judge_window
+from skline.monitoring.label_analysis import describe_performance
 from skline.monitoring.loss import ComparedRows, is_worse, is_worse_than_reference
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.result import WindowResult
-from skline.monitoring.run import Job, judge_window
 from skline.monitoring.state import MonitorState
 from skline.monitoring.window_data import Problems
 from skline.release.registered import RegisteredVersion

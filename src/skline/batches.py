@@ -64,7 +64,7 @@ def _joined(column: pa.ChunkedArray) -> pa.Array:
     return pa.concat_arrays(column.chunks) if column.num_chunks else pa.array([], column.type)
 
 
-def read_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
     """Read a Parquet file that an earlier stage wrote, in batches of `rows_per_batch` rows; there is at least one.
 
     Raises
@@ -82,8 +82,12 @@ def read_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd
         schema = pa.schema([whole.field(name) for name in names], metadata=whole.metadata)
         n_rows = rows_per_batch(len(whole.names))
         batches = (batch.select(names) for batch in file.iter_batches(n_rows, columns=names))
-        for batch in rebatch(batches, schema, n_rows):
-            yield pa.Table.from_batches([batch], schema).to_pandas()
+        yield from rebatch(batches, schema, n_rows)
+
+
+def read_frames(path: Path, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
+    """Yield the batches of `read_batches` as DataFrames."""
+    return (pa.Table.from_batches([batch]).to_pandas() for batch in read_batches(path, columns))
 
 
 def count_rows(path: Path) -> int:

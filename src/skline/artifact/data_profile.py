@@ -1,11 +1,13 @@
 """The data profile: a summary of the training data, small enough to be part of the artifact."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from skline.contract.spec import Column, Contract
 
@@ -18,6 +20,13 @@ def profile(rows: pa.Table, contract: Contract) -> dict[str, Any]:
     """Summarise the inputs of `rows`: share of missing values, and quantiles, category counts or time span."""
     columns = {column.name: _describe(rows[column.name], column) for column in contract.inputs}
     return {"rows": rows.num_rows, "columns": columns}
+
+
+def profile_file(path: Path, contract: Contract) -> dict[str, Any]:
+    """Return `profile` of the rows of a Parquet file, of which one column at a time is in memory."""
+    with pq.ParquetFile(path) as file:
+        columns = {each.name: _describe(file.read([each.name])[each.name], each) for each in contract.inputs}
+        return {"rows": file.metadata.num_rows, "columns": columns}
 
 
 def _describe(values: pa.ChunkedArray, column: Column) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Choose the golden rows: their predictions are stored at fit time and checked again on every load."""
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,14 @@ MAX_SAMPLED_CATEGORIES = 200
 
 
 def choose_golden_rows(
-    train: pd.DataFrame, holdout: pd.DataFrame, contract: Contract, n_rows: int, seed: int
+    train: pd.DataFrame | Mapping[str, pd.Series], holdout: pd.DataFrame, contract: Contract, n_rows: int, seed: int
 ) -> list[dict[str, Any]]:
     """Choose rows that cover the inputs a pipeline may receive.
 
     Parameters
     ----------
-    train : DataFrame
-        The rows that the pipeline was fitted on.
+    train : DataFrame or mapping from column name to Series
+        The rows that the pipeline was fitted on, or the values that each column of text has in them.
     holdout : DataFrame
         The rows to sample from.
     contract : Contract

@@ -6,7 +6,7 @@ one that fitted it. This stage therefore needs no scikit-learn, and the same inp
 
 import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 
 from skline import artifact, paths
 from skline.artifact import model_card
-from skline.artifact.data_profile import profile
+from skline.artifact.data_profile import profile_file
 from skline.artifact.evaluation import select_results
+from skline.batches import count_rows, read_batches
 from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.files import read_json, sha256, sha256_json, write_text
@@ -35,6 +36,20 @@ def sample_rows(rows: pa.Table, n_rows: int, seed: int) -> pa.Table:
     """Draw rows without replacement, in random order, so that the first of them are a random sample too."""
     positions = np.random.default_rng(seed).permutation(rows.num_rows)[:n_rows]
     return rows.take(pa.array(positions)).replace_schema_metadata(None)  # pandas' metadata describes the whole index
+
+
+def sample_file(path: Path, columns: Sequence[str], n_rows: int, seed: int) -> pa.Table:
+    """Return `sample_rows` of a Parquet file, which is read in batches."""
+    positions = np.random.default_rng(seed).permutation(count_rows(path))[:n_rows]
+    order, first_row, found = np.argsort(positions), 0, []
+    ascending = positions[order]
+    for batch in read_batches(path, columns):
+        start, stop = np.searchsorted(ascending, [first_row, first_row + batch.num_rows])
+        found.append(batch.take(pa.array(ascending[start:stop] - first_row)))
+        first_row += batch.num_rows
+    places = np.empty_like(order)
+    places[order] = np.arange(len(order))
+    return pa.Table.from_batches(found).take(pa.array(places)).replace_schema_metadata(None)
 
 
 def json_rows(rows: pa.Table, columns: tuple[Column, ...]) -> list[dict[str, Any]]:
@@ -68,8 +83,8 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
     SklineError
         If the plan that was read back does not predict for the golden rows as the pipeline did when it was fitted.
     """
-    train = pq.read_table(paths.part("train"), columns=contract.input_names)
-    reference = sample_rows(train, settings.package.reference_rows, settings.train.seed)
+    train = paths.part("train")
+    reference = sample_file(train, contract.input_names, settings.package.reference_rows, settings.train.seed)
     background = reference.slice(0, settings.package.background_rows)
     details = read_json(paths.EVALUATION)
     metadata = read_json(paths.ORIGIN) | {
@@ -90,7 +105,7 @@ def package(folder: Path, settings: Settings, contract: Contract) -> artifact.Ar
     files: dict[str, bytes | Callable[[Path], object]] = {
         artifact.PIPELINE: paths.MODEL.read_bytes(),
         artifact.CONTRACT: contract.to_json().encode(),
-        artifact.PROFILE: _json(profile(train, contract)),
+        artifact.PROFILE: _json(profile_file(train, contract)),
         artifact.BACKGROUND: _json(json_rows(background, contract.inputs)),
         artifact.EVALUATION: _json(select_results(metadata["metrics"], details)),
         artifact.REFERENCE: lambda path: pq.write_table(reference, path),
@@ -117,8 +132,9 @@ def partition_rule(split: Split, contract: Contract) -> PartitionRule:
     if not split.moves:
         return PartitionRule(split=split)
     time = contract.by_role("time").name
-    tables = [pq.read_table(paths.part(name), columns=[time]) for name in ("train", "validation", "test")]
-    return PartitionRule(split=split.resolved(max(pc.max(table[time]).as_py() for table in tables)))
+    files = (paths.part(name) for name in ("train", "validation", "test"))
+    newest = (pc.max(batch[time]).as_py() for path in files for batch in read_batches(path, [time]))
+    return PartitionRule(split=split.resolved(max(moment for moment in newest if moment is not None)))
 
 
 def _json(value: Any) -> bytes:

@@ -6,14 +6,17 @@ that the stage train has written.
 
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from skline import paths
 from skline.artifact import GoldenRows
 from skline.artifact.provenance import differing_libraries
 from skline.artifact.tuning import Tuning
+from skline.batches import read_frames
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import write_bytes, write_joblib, write_json, write_text
@@ -128,6 +131,15 @@ def describe_tuning(tuning: Tuning) -> list[str]:
     return lines
 
 
+def distinct_texts(part: Path, contract: Contract) -> dict[str, pd.Series]:
+    """Return the distinct values of each input of text in a part, which is read in batches."""
+    names = [column.name for column in contract.inputs if column.kind == "string"]
+    found = {name: pd.Series(dtype="str") for name in names}
+    for rows in read_frames(part, names) if names else ():
+        found = {name: pd.concat([found[name], rows[name]], ignore_index=True).drop_duplicates() for name in names}
+    return found
+
+
 def main() -> None:
     """Read the fitted pipeline, and the training and validation parts; write the tuned pipeline to models/."""
     import joblib
@@ -150,8 +162,7 @@ def main() -> None:
         seed=settings.train.seed,
         weights=read_weights(paths.part("validation")),
     )
-    text_columns = [column.name for column in contract.inputs if column.kind == "string"]
-    seen = read_table(paths.part("train"), text_columns)
+    seen = distinct_texts(paths.part("train"), contract)
     golden = choose_golden_rows(seen, validation, contract, settings.train.golden_rows, settings.train.seed)
     scoring = write_model(pipeline, contract, golden, tuning)
     print("\n".join([*describe_tuning(tuning), describe_scoring(scoring)]))

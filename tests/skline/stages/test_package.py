@@ -14,8 +14,9 @@ import yaml
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skline import paths
+from skline import batches, paths
 from skline.artifact import Artifact
+from skline.artifact.data_profile import profile, profile_file
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Column
 from skline.engine import stage_digest
@@ -134,6 +135,20 @@ def test_sampled_rows_are_distinct_rows_with_the_types_of_the_table(tmp_path: Pa
     merged = read.merge(train, how="left", indicator=True)
     assert len(read.drop_duplicates()) == 50
     assert (merged["_merge"] == "both").all()
+
+
+def test_file_read_in_batches_gives_the_sample_and_profile_of_its_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "rows_per_batch", lambda *_: 333)
+    train, contract, path = demo.parts()["train"], demo.contract(), tmp_path / "train.parquet"
+    write_table(path, train)
+    assert len(list(batches.read_batches(path))) > 2
+    table = pq.read_table(path, columns=contract.input_names)
+    drawn = package.sample_file(path, contract.input_names, 50, seed=1)
+    assert drawn.equals(package.sample_rows(table, 50, seed=1), check_metadata=True)
+    assert package.sample_file(path, contract.input_names, 10**6, seed=1).num_rows == len(train)
+    assert profile_file(path, contract) == profile(table, contract)
 
 
 def test_packaging_imports_no_scikit_learn(project: Path) -> None:

@@ -10,7 +10,7 @@ import yaml
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from skline import paths
+from skline import batches, paths
 from skline.artifact import GoldenRows
 from skline.artifact.provenance import library_versions
 from skline.contract.frames import to_json_rows
@@ -91,6 +91,17 @@ def test_pipeline_whose_predictions_depend_on_the_other_rows_is_rejected(project
     with pytest.raises(SklineError, match="the step 'relative' computes a row from other rows of the batch"):
         stage.write_model(fitted, demo.contract(), rows(8))
     assert not paths.MODEL.exists()
+
+
+def test_distinct_texts_of_a_part_in_batches_are_those_of_its_column(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(batches, "rows_per_batch", lambda *_: 333)
+    train = demo.parts()["train"]
+    found = stage.distinct_texts(paths.part("train"), demo.contract())
+    assert list(found) == ["carrier", "origin", "dest"]
+    for name, values in found.items():
+        assert values.tolist() == train[name].unique().tolist()
 
 
 def relative_distance(frame: pd.DataFrame) -> pd.DataFrame:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from skline.contract.spec import Contract
+from skline.contract.spec import Column, Contract
 from skline.evaluation.champion_rows import ComparableRows, columns_to_read, read_by_contract
 from skline.partition import FITTED_PARTS, is_part
 from skline.split_rule import PartitionRule, Split
@@ -45,14 +45,8 @@ def comparable_rows(
     """
     columns = columns_to_read(next(frames(None)).columns, contract, other, rule)
     assert rule is not None  # noqa: S101 (columns_to_read has raised)
-
-    def champion_frames(names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
-        for rows in frames(None):
-            read, readable, _ = read_by_contract(rows, contract, other, columns)
-            kept = read.loc[readable].reset_index(drop=True)
-            yield kept if names is None else kept[list(names)]
-
     own_partition = TablePartition(frames, contract, split, folder)
+    champion_frames = _readable_frames(frames, contract, other, columns)
     champion_partition = TablePartition(champion_frames, other, rule.split, folder)
     first_row = n_readable = 0
     for rows in frames(None):
@@ -75,3 +69,15 @@ def comparable_rows(
         )
         first_row += len(rows)
         n_readable += int(readable.sum())
+
+
+def _readable_frames(frames: Frames, contract: Contract, other: Contract, columns: Sequence[Column]) -> Frames:
+    """Return the batches of the rows that the champion's contract can read, with its columns."""
+
+    def readable_frames(names: Sequence[str] | None) -> Iterator[pd.DataFrame]:
+        for rows in frames(None):
+            read, readable, _ = read_by_contract(rows, contract, other, columns)
+            kept = read.loc[readable].reset_index(drop=True)
+            yield kept if names is None else kept[list(names)]
+
+    return readable_frames

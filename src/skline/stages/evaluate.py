@@ -80,40 +80,20 @@ def evaluate(
     labelled = test.read(label_columns(contract))
     truth = labelled[contract.target.name].to_numpy()
     threshold, metric = threshold_of(pipeline), comparison_metric(contract, settings)
-    baselines = fit_baselines(train, contract, settings.baseline_rows, seed)
-    scorers: list[ScoreFrame] = [fitted_scorer(pipeline, contract)]
-    scorers += [partial(score_frame, each.estimator) for each in baselines.values()]
-    scores, *baseline_scores = test.score(scorers, contract.input_names)
-    samples = {"model": finite_sample(truth, scores, contract, threshold)}
-    for (name, baseline), each in zip(baselines.items(), baseline_scores, strict=True):
-        samples[name] = finite_sample(truth, each, contract, baseline.threshold)
+    scores, samples = _score_models(pipeline, train, test, truth, contract, settings, seed)
     metrics: dict[str, Any] = {"rows": test.n_rows}
     metrics |= {name: compute_metrics(sample) for name, sample in samples.items()}
-    intervals = confidence_intervals(samples["model"], settings.resamples, seed, workers)
-    without = without_interval(contract.task)
-    if missing := [name for name in metrics_without_interval(metrics["model"], intervals) if name not in without]:
-        raise SklineError(_no_interval_message(missing, truth, contract))
+    intervals = _intervals(samples["model"], metrics["model"], truth, contract, settings, seed, workers)
     segments, small_segments = segment_metrics(
         labelled, scores, contract, threshold, settings.crossings, settings.min_segment_rows, seed, workers
     )
-    differences = {
-        name: paired_difference(
-            samples["model"],
-            samples[name],
-            metric,
-            min(settings.resamples, BASELINE_RESAMPLES),
-            seed,
-            workers=workers,
-        )
-        for name in ("dummy", "linear")
-    }
     details: dict[str, Any] = {
         "metric": metric,
         "descriptions": describe_metrics(contract.task),
         "threshold": threshold if contract.task == "binary" else None,
         "tuning": tuning.model_dump() if tuning else None,
-        "intervals": {"resamples": settings.resamples, "model": intervals, "without": without},
-        "against": {name: each and each.model_dump() for name, each in differences.items()},
+        "intervals": intervals,
+        "against": _differences(samples, metric, settings, seed, workers),
         "uncalibrated": _without_calibration(pipeline, test, truth, contract, tuning),
         "coverage": coverage(truth, scores, tuning.interval) if tuning and tuning.interval else None,
         "segments": segments,
@@ -133,6 +113,55 @@ def evaluate(
         )
     details |= _refit(pipeline, train, test, contract, settings, metric, metrics["model"][metric], seed, workers)
     return Evaluated(metrics, details, plot_tables(samples["model"]))
+
+
+def _score_models(
+    pipeline: Any,
+    train: Rows,
+    test: Rows,
+    truth: npt.NDArray[Any],
+    contract: Contract,
+    settings: Evaluate,
+    seed: int,
+) -> tuple[Scores, dict[str, Sample]]:
+    """Return the pipeline's scores of the test part, and by name the scored rows of "model" and of each baseline."""
+    baselines = fit_baselines(train, contract, settings.baseline_rows, seed)
+    scorers: list[ScoreFrame] = [fitted_scorer(pipeline, contract)]
+    scorers += [partial(score_frame, each.estimator) for each in baselines.values()]
+    scores, *baseline_scores = test.score(scorers, contract.input_names)
+    samples = {"model": finite_sample(truth, scores, contract, threshold_of(pipeline))}
+    for (name, baseline), each in zip(baselines.items(), baseline_scores, strict=True):
+        samples[name] = finite_sample(truth, each, contract, baseline.threshold)
+    return scores, samples
+
+
+def _intervals(
+    sample: Sample,
+    metrics: Mapping[str, Any],
+    truth: npt.NDArray[Any],
+    contract: Contract,
+    settings: Evaluate,
+    seed: int,
+    workers: Workers,
+) -> dict[str, Any]:
+    """Return the intervals of the model's metrics; SklineError if one that should have an interval has none."""
+    intervals = confidence_intervals(sample, settings.resamples, seed, workers)
+    without = without_interval(contract.task)
+    if missing := [name for name in metrics_without_interval(metrics, intervals) if name not in without]:
+        raise SklineError(_no_interval_message(missing, truth, contract))
+    return {"resamples": settings.resamples, "model": intervals, "without": without}
+
+
+def _differences(
+    samples: Mapping[str, Sample], metric: str, settings: Evaluate, seed: int, workers: Workers
+) -> dict[str, Any]:
+    """Return by the name of each baseline how much better the model is, with its interval."""
+    resamples = min(settings.resamples, BASELINE_RESAMPLES)
+    differences = {
+        name: paired_difference(samples["model"], samples[name], metric, resamples, seed, workers=workers)
+        for name in ("dummy", "linear")
+    }
+    return {name: each and each.model_dump() for name, each in differences.items()}
 
 
 def _refit(

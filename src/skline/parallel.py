@@ -273,8 +273,10 @@ class _Calls(Generic[Data, Task, Result]):
                 if not self._running:
                     return
                 future = self._running[0][1]
+                if not _has_ended(future):
+                    continue
                 try:
-                    result = future.result(timeout=POLL_SECONDS)
+                    result = future.result(timeout=WORKER_TIMEOUT_SECONDS)
                 except TimeoutError:
                     if future.status == "error":
                         raise
@@ -311,6 +313,18 @@ class _Calls(Generic[Data, Task, Result]):
         for number, (task, future) in enumerate(self._running):
             if future.status != "finished":
                 self._running[number] = (task, self._submit(task))
+
+
+def _has_ended(future: Any) -> bool:
+    """Wait a moment, and return whether a call has ended.
+
+    `Future.result` with a short time limit would interrupt the transfer of its result, again and again.
+    """
+    try:
+        future.exception(timeout=POLL_SECONDS)
+    except TimeoutError:
+        return False
+    return True
 
 
 def call(environment: Environment, function: Callable[[Data, Task], Result], data: Data, task: Task) -> Result:

@@ -228,6 +228,21 @@ def fail(_: None, task: int) -> int:
     raise ValueError(f"task {task} fails")
 
 
+class Large:
+    """A result whose transfer takes longer than the time between two looks at a call."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[type["Large"], tuple[int]]:
+        time.sleep(3 * parallel.POLL_SECONDS)
+        return Large, (self.number,)
+
+
+def make_large(_: None, task: int) -> Large:
+    return Large(task)
+
+
 def end_the_worker(_: None, task: int) -> int:
     os._exit(task)
 
@@ -312,6 +327,13 @@ def test_errors_of_calls_and_of_the_cluster_are_those_that_people_understand(
         started.worker.kill()
         with pytest.raises(SklineError, match="the Dask cluster has had no worker for 2 s; start one"):
             list(results)
+
+
+@pytest.mark.slow
+def test_results_whose_transfer_takes_long_arrive() -> None:
+    pytest.importorskip("dask.distributed", reason="Dask is not installed; run `uv sync`")
+    with parallel.parallel(EngineSettings(kind="dask", workers=1)) as workers:
+        assert [each.number for each in workers.map(make_large, None, range(4))] == [0, 1, 2, 3]
 
 
 @pytest.mark.slow

@@ -19,7 +19,7 @@ from skline.logs.settings import LogSettings
 from skline.lookups.opening import LookupMode
 from skline.settings.source_kafka import KafkaSettings
 from skline.sources.kafka_messages import make_decoder
-from skline.streaming.answers import AnswerMaker
+from skline.streaming.message_scorer import MessageScorer
 from skline.streaming.prediction_log import StreamLog
 from tests.fixtures import customers, demo
 
@@ -109,14 +109,14 @@ def test_a_stream_answers_and_logs_what_became_of_each_look_up(
 ) -> None:
     scorer = PartScorer(packaged.folder, packaged.digest, [])
     rows = [{"customer_id": number, "amount": 5.0} for number in (1, 29, 2)]
-    answers = AnswerMaker(scorer, make_decoder(KafkaSettings()))([json.dumps(row).encode() for row in rows])
+    scored = MessageScorer(scorer, make_decoder(KafkaSettings()))([json.dumps(row).encode() for row in rows])
     expected = [{"customers": outcome} for outcome in ("found", "absent", "found")]
-    assert [answer and answer["lookups"] for answer in answers.content] == expected
+    assert [answer and answer["lookups"] for answer in scored.content] == expected
     settings = LogSettings.model_validate(
         {"mode": mode, "sync_ms": 60_000, "database": str(tmp_path / "log.db"), "partitions": tmp_path / "days"}
     )
     with StreamLog(settings) as log:
-        log.add(answers.parts, [f"{number:032}" for number in range(3)])
+        log.add(scored.parts, [f"{number:032}" for number in range(3)])
     with closing(sqlite3.connect(tmp_path / "log.db")) as connection:
         logged = connection.execute("SELECT inputs, lookups FROM predictions ORDER BY prediction_id").fetchall()
     assert [json.loads(lookups) for _, lookups in logged] == expected

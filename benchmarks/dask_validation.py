@@ -4,7 +4,7 @@
 
 The workers read row groups of data/raw, check them, and send the three groups of rows back; this process looks for
 repeated ids, and writes the files. The seconds are those of the processor, of each process: those of this process limit
-what any number of machines can gain. See docs/decisions/0018-validation-in-one-process.md.
+what any number of machines can gain. See docs/decisions/0020-validation-in-one-process.md.
 """
 
 import argparse

@@ -41,12 +41,16 @@ STAGE_CODE: dict[str, tuple[str, ...]] = {
         "artifact", "batches.py", "contract", "features", "parallel.py", "partition.py", "row_weights.py", "scoring",
         "search", "stages/train.py", "stages/training_rows.py", "weighted_fit.py",
     ),
-    "tune": ("artifact", "contract", "features", "row_weights.py", "scoring", "stages/tune.py", "tuning"),
+    "tune": (
+        "artifact", "batches.py", "contract", "features", "row_weights.py", "scoring", "stages/tune.py", "tuning",
+    ),
     "evaluate": (
         "artifact", "batches.py", "contract", "evaluation", "features", "parallel.py", "partition.py", "reporting",
         "row_weights.py", "scoring", "stages/evaluate.py", "tuning",
     ),
-    "package": ("artifact", "contract", "features", "reporting", "scoring", "split_rule.py", "stages/package.py"),
+    "package": (
+        "artifact", "batches.py", "contract", "features", "reporting", "scoring", "split_rule.py", "stages/package.py",
+    ),
     "assess": (
         "artifact", "batches.py", "contract", "counting.py", "evaluation", "features", "parallel.py", "partition.py",
         "release", "reporting", "row_weights.py", "scoring", "split_rule.py", "stages/assess.py",

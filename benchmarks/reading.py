@@ -21,9 +21,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
-import numpy as np
 import pandas as pd
 
+from benchmarks.wide_table import wide_table
 from skline.errors import SklineError
 from skline.settings.source import Source
 from skline.sources.locate import package_file
@@ -124,7 +124,7 @@ def measures(folder: Path, rows: int, checkouts: tuple[Path, Path]) -> Iterator[
     yield "skline score, flights", lambda checkout: score(checkout, later, folder)
     yield "stage ingest, flights, in a running process", lambda checkout: ingest(checkout, folder)
     wide = folder / "wide.csv"
-    write_wide(wide, rows)
+    wide_table(rows).to_csv(wide, index=False)
     yield f"skline init, 300 columns × {rows:,} rows", lambda checkout: init(checkout, wide, folder)
 
 
@@ -142,21 +142,6 @@ def write_later_flights(path: Path, checkouts: tuple[Path, Path]) -> None:
     if not parts:
         raise SklineError(f"no part of the flights in {checkouts[0]}; run `uv run dvc repro` there")
     pd.read_parquet(parts[0]).to_csv(path, index=False)
-
-
-def write_wide(path: Path, rows: int) -> None:
-    """Write a table of 300 columns: numbers, categories, dates, and numbers of which some are missing."""
-    draw = np.random.default_rng(0)
-    pools = [
-        [f"{number:.3f}" for number in draw.normal(50, 20, 5000)],
-        [str(number) for number in range(1000)],
-        ["red", "green", "blue", "dark red", "light blue"],
-        [f"20{year}-{month:02}-{day:02}" for year in range(18, 25) for month in range(1, 13) for day in range(1, 29)],
-        [*map(str, range(100)), *[""] * 10],
-    ]
-    columns = [draw.choice(pools[index % len(pools)], rows).tolist() for index in range(299)]
-    columns.append(draw.choice(["yes", "no"], rows).tolist())
-    write_csv(path, [*(f"x{index}" for index in range(299)), "y"], list(zip(*columns, strict=True)), csv.QUOTE_MINIMAL)
 
 
 def read(checkout: Path, table: Path) -> Seconds:

@@ -48,7 +48,7 @@ def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess, time: Colum
         elif (guess.values == guess.values.iloc[0]).all():
             guess.assign_role("excluded", f"{guess.values.iloc[0]!s} in every row")
         else:
-            key = _fingerprint(guess.values)
+            key = _fingerprint(guess)
             twin = next((other for other in seen.get(key, []) if _equal(guess.values, other.values)), None)
             if twin is not None:
                 if _equal(guess.values, target.values):
@@ -58,10 +58,12 @@ def exclude_useless(guesses: list[ColumnGuess], target: ColumnGuess, time: Colum
                 seen.setdefault(key, []).append(guess)
 
 
-def _fingerprint(values: pd.Series) -> tuple[str, int]:
+def _fingerprint(guess: ColumnGuess) -> tuple[str, int]:
     """Return a hash that is the same for equal columns, also for numbers of different dtypes."""
-    plain = values.astype("float64") if values.dtype.kind in "bif" else values
-    return plain.dtype.kind, int(pd.util.hash_pandas_object(plain, index=False).to_numpy(dtype=np.uint64).sum())
+    if guess.kind == "string":  # its values are counted anyway, and to hash each text would take longer
+        return "string", hash((guess.counts.index[0], guess.counts.to_numpy().tobytes()))
+    values = guess.values.astype("float64") if guess.values.dtype.kind in "bif" else guess.values
+    return values.dtype.kind, int(pd.util.hash_pandas_object(values, index=False).to_numpy(dtype=np.uint64).sum())
 
 
 def _equal(a: pd.Series, b: pd.Series) -> bool:

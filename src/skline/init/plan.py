@@ -28,8 +28,10 @@ from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
 from skline.init.inference.retraining import choose_retraining, feedback_remarks
 from skline.init.inference.roles import (
+    FoundTime,
     assign_ids,
-    doubt_random_split,
+    doubt_other_split,
+    doubt_time,
     exclude_useless,
     find_group,
     find_time,
@@ -105,6 +107,8 @@ class InitPlan:
     retraining: str | None
     estimator: tuple[str, ...]
     remarks: list[str]
+    #: For the time when the service has got labels: they come last under "Please check".
+    retraining_remarks: list[str]
     n_rows: int
     name: str
     title: str
@@ -138,7 +142,8 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
             _column(table, requested, f"--{option}")
     task = _declare_target(target, options.task)
     with show_elapsed("look for ids and leaks"):
-        time = _assign_roles(table, target, task, options)
+        found_time = _assign_roles(table, target, task, options)
+    time = None if found_time is None else found_time.column
     event_time = _event_time_column(guesses, time)
     for guess in guesses:
         if guess.role == "input":
@@ -153,6 +158,7 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
         chosen = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
     split = chosen.settings
+    doubt_time(found_time, split["kind"])
     choice = choose_estimator(chosen.training, contract, split, options.seconds, family)
     if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
         contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
@@ -170,7 +176,7 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     rare = rare_class_remark(rows[contract.target.name], contract)
     few = few_rows_remarks(rows[contract.target.name], contract)
     remarks = [*table.remarks, *remarks, *filter(None, (chosen.doubt, rare)), *few, *whole_number_remarks(guesses)]
-    remarks += [*stand_in_remarks(guesses), *retraining.remarks, *feedback_remarks(contract)]
+    remarks += stand_in_remarks(guesses)
     return InitPlan(
         files,
         guesses,
@@ -180,6 +186,7 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
         retraining.line,
         choice.lines,
         remarks,
+        [*retraining.remarks, *feedback_remarks(contract)],
         table.n_rows,
         name,
         title,
@@ -254,10 +261,11 @@ def _column(table: InspectedTable, name: str, option: str) -> ColumnGuess:
 
 def _assign_roles(
     table: InspectedTable, target: ColumnGuess, task: TaskChoice, options: InitOptions
-) -> ColumnGuess | None:
+) -> FoundTime | None:
     """Give every column its role; returns the column to split by time with, or None."""
     guesses = table.guesses
-    time = find_time(guesses, options.time)
+    found = find_time(guesses, options.time)
+    time = None if found is None else found.column
     if options.time is not None and time is None:
         column = _column(table, options.time, "--time")
         raise SklineError(
@@ -289,9 +297,8 @@ def _assign_roles(
             "columns whose values are known before the target is"
         )
     if options.time or (time is not None and time.role == "input" and group is None):
-        return time
-    if group is None:
-        doubt_random_split(guesses)
+        return found
+    doubt_other_split(guesses, "random" if group is None else "group")
     return None
 
 

@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 
 from skline.files import write_text
 from skline.paths import PYPROJECT
+from skline.stages.progress import show_elapsed
 
 #: The name that the template gives to every project.
 TEMPLATE_NAME = "skline-project"
@@ -89,7 +90,8 @@ def update_lock(root: Path) -> list[str]:
     try:
         if uv is None:
             raise FileNotFoundError("uv is not installed")
-        done = subprocess.run([uv, "lock", "--quiet"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+        with show_elapsed(f"updating {LOCK}"):
+            done = subprocess.run([uv, "lock", "--quiet"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
         problem = " ".join(done.stderr.split())[:300] if done.returncode else ""
     except OSError as error:
         problem = str(error)

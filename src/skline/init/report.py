@@ -19,12 +19,13 @@ def plan_report(plan: InitPlan, actions: list[str]) -> str:
             columns_table(plan.guesses),
             "",
             f"{plan.n_rows:,} rows, {inputs} inputs",
+            f"name: {plan.name} (of the project and its model; --name NAME chooses another)",
             f"task: {plan.task.task} ({plan.task.reason})",
             f"split: {plan.split}",
             *([] if plan.retraining is None else [f"retraining: {plan.retraining}"]),
             *plan.estimator,
             "",
-            review_notes(plan.guesses, plan.remarks),
+            review_notes(plan.guesses, plan.remarks, plan.retraining_remarks),
             INPUTS_QUESTION,
             "",
             *(actions or ["Nothing changed: the project already has these files."]),
@@ -47,8 +48,8 @@ def columns_table(guesses: list[ColumnGuess]) -> str:
     )
 
 
-def review_notes(guesses: list[ColumnGuess], remarks: list[str]) -> str:
-    """Return the list of what a person has to check."""
+def review_notes(guesses: list[ColumnGuess], remarks: list[str], later: list[str]) -> str:
+    """Return the list of what a person has to check: the table, its columns, and what matters `later`."""
     lines = [f"  {remark}" for remark in remarks]
     for guess in guesses:
         lines += [f"  {guess.name}: {doubt}" for doubt in guess.doubts]
@@ -57,6 +58,7 @@ def review_notes(guesses: list[ColumnGuess], remarks: list[str]) -> str:
                 f"  {guess.name}: excluded as a leak; if its value is known before the target is, move it from LEAKS "
                 "to Inputs"
             )
+    lines += [f"  {remark}" for remark in later]
     return "\n".join(["Please check:", *lines]) if lines else "Nothing is in doubt."
 
 

@@ -76,7 +76,7 @@ def source_of(plan: InitPlan) -> dict[str, Any]:
 
 def check_remarks(plan: InitPlan, remarks: list[str]) -> None:
     """Assert that the report lists these remarks, each on its own line, and no other."""
-    notes = review_notes(plan.guesses, plan.remarks)
+    notes = review_notes(plan.guesses, plan.remarks, plan.retraining_remarks)
     if not remarks:
         assert notes == NO_DOUBT
     lines = notes.splitlines()[1:]

@@ -1,6 +1,7 @@
 """Find the columns that are not inputs: constants, copies, ids, groups; and the column with the time of a row."""
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -205,23 +206,27 @@ def _alike_within(key: ColumnGuess, guesses: list[ColumnGuess]) -> str | None:
     return None
 
 
-def find_time(guesses: list[ColumnGuess], requested: str | None) -> ColumnGuess | None:
+class FoundTime(NamedTuple):
+    """The column with the time of each row, and why it is taken for that; None if a person named it."""
+
+    column: ColumnGuess
+    reason: str | None
+
+
+def find_time(guesses: list[ColumnGuess], requested: str | None) -> FoundTime | None:
     """Find the column with the time of each row: the requested one, or else a date by its order or its name."""
     if requested is not None:
-        return next((g for g in guesses if g.name == requested and g.kind in ("date", "datetime")), None)
+        named = (g for g in guesses if g.name == requested and g.kind in ("date", "datetime"))
+        return next((FoundTime(guess, None) for guess in named), None)
     dates = [guess for guess in guesses if _may_be_time(guess)]
     for guess in dates:
         stamps = guess.values.dropna()
         in_order = bool(stamps.is_monotonic_increasing or stamps.is_monotonic_decreasing)
         if in_order and stamps.nunique() >= MIN_TIMES:
-            guess.doubts.append("the rows are sorted by it, so the split is by time: the test part has the latest rows")
-            return guess
-    named = [g for g in dates if name_tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
-    if len(named) == 1 and named[0].n_distinct >= MIN_TIMES:
-        named[0].doubts.append(
-            f"{_why_time(named[0], guesses)}, so the split is by time: the test part has the latest rows"
-        )
-        return named[0]
+            return FoundTime(guess, "the rows are sorted by it")
+    by_name = [g for g in dates if name_tokens(g.name) & TIME_WORDS or re.search(r"date|time", g.name.lower())]
+    if len(by_name) == 1 and by_name[0].n_distinct >= MIN_TIMES:
+        return FoundTime(by_name[0], _why_time(by_name[0], guesses))
     return None
 
 
@@ -235,13 +240,27 @@ def _why_time(chosen: ColumnGuess, guesses: list[ColumnGuess]) -> str:
     )
 
 
-def doubt_random_split(guesses: list[ColumnGuess]) -> None:
-    """Say of every input that may be the time of the row that the split is not by it, and how it would be."""
+def doubt_time(time: FoundTime | None, split: str) -> None:
+    """Say of the column that was taken for the time of the row that the split is by it, if it is."""
+    if time is not None and time.reason is not None and split == "time":
+        time.column.doubts.append(f"{time.reason}, so the split is by time: the test part has the latest rows")
+
+
+def doubt_other_split(guesses: list[ColumnGuess], split: str) -> None:
+    """Say of every input that may be the time of the row that the split is not by it, and how it would be.
+
+    Parameters
+    ----------
+    guesses : list of ColumnGuess
+    split : "random" or "group"
+    """
+    option = "" if split == "random" else ", without --group,"
     for guess in guesses:
         if _may_be_time(guess) and guess.n_distinct >= MIN_TIMES:
+            by = "random" if split == "random" else "by group"
             guess.doubts.append(
-                f"a {guess.kind}, but the split is random; if it is the time of the row, --time {guess.name!r} splits "
-                "by it"
+                f"a {guess.kind}, but the split is {by}; if it is the time of the row, --time {guess.name!r}{option} "
+                "splits by it"
             )
 
 

@@ -4,6 +4,7 @@ import argparse
 import difflib
 import platform
 import re
+import sys
 from typing import NoReturn
 
 from skline.commands import (
@@ -100,6 +101,9 @@ class SuggestingParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print usage and message, with a suggestion if a choice was mistyped, and exit with status 2."""
+        if re.fullmatch("the following arguments are required: (COMMAND|ACTION)", message):
+            self.print_help(sys.stderr)  # the list says more than the usage
+            self.exit(2)
         if match := re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message):
             close = difflib.get_close_matches(match[1], re.findall(r"[\w-]+", match[2]), n=1)
             message = message.replace(" (choose", f"; did you mean {close[0]!r}? (choose") if close else message

@@ -20,7 +20,7 @@ NOT_INSTALLED_HINT = (
     "skline[train]: `uv add --group train 'skline[train,monitor]'`. A library that your model uses belongs to the "
     "dependencies: `uv add NAME`"
 )
-MONITOR_HINT = "`skline monitor` and `skline retrain` need it: `uv add --group train 'skline[train,monitor]'`"
+MONITOR_HINT = "`skline monitor` and `skline retrain` need it: `uv add --group train 'skline[monitor]'`"
 #: Libraries of the extra `monitor`.
 MONITOR_MODULES = ("duckdb", "river")
 OWN_PACKAGES = ("skline", "model", "serving")

@@ -48,6 +48,16 @@ def test_serve_rejects_a_missing_artifact_in_one_line(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("words", [[], ["log"], ["key"]])
+def test_command_without_its_subcommand_lists_them(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.parser().parse_args(words)
+    assert ended.value.code == 2
+    printed, listed = capsys.readouterr().err, subcommands(cli.parser())
+    names = subcommands(listed[words[0]]) if words else listed
+    assert [name for name in names if f"\n    {name}" not in printed] == []
+
+
 def test_help_lists_the_commands(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "skline.cli", "--help"], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -111,7 +111,7 @@ def test_missing_library_is_one_line_with_the_extras(tmp_path: Path) -> None:
 def test_missing_library_of_monitoring_is_one_line_with_its_extra(module: str, tmp_path: Path) -> None:
     done = run_script(f"    sys.modules[{module!r}] = None; import {module}", tmp_path)
     assert done.returncode == 1
-    assert "uv add --group train 'skline[train,monitor]'" in done.stderr
+    assert "uv add --group train 'skline[monitor]'" in done.stderr
     assert "skline[serving]" not in done.stderr
     assert done.stderr.count("\n") == 1
 

@@ -107,6 +107,7 @@ def train(settings: "Settings", log: "LogSettings", now: dt.datetime, record: "R
     from skline.stages.declared import read_declared
 
     until, served = labels_complete_until(now), in_service().digest
+    added = None
     try:
         settings = action.apply_action(settings)
         declared = read_declared(settings.source, settings.lookups)
@@ -116,6 +117,8 @@ def train(settings: "Settings", log: "LogSettings", now: dt.datetime, record: "R
         result = training.run_pipeline(settings, until, None if added is None else added[0], served, lock)
     except SklineError as error:
         record(journal.Training(outcome="failed", labels_until=until, message=str(error)))
+        if added is not None:
+            print(training.describe_removal(added[0]))
         raise
     record(plan_promotion(settings, result))
     continue_promotion(settings, log, now, record)

@@ -38,7 +38,7 @@ def usage_pairs(usage: Usage) -> Pairs:
         ("model_version", usage.model_version),
         ("predictions", f"{usage.predictions:,} from {usage.first} to {usage.last}"),
         *(("", share) for share in shares),
-        ("labels", f"{usage.labels:,} of {usage.labelled:,} predictions"),
+        ("labels", f"{usage.labels:,}, of {usage.labelled:,} of the {usage.predictions:,} predictions"),
     ]
 
 

@@ -94,9 +94,8 @@ class Registry:
             except MlflowException as error:
                 if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise SklineError(
-                        f"the registry at {redact(self.uri)} has no {number_or_alias!r} of the model "
-                        f"{self.model!r}; register one with `dvc repro`, or give a version number or one of "
-                        f"{', '.join(ALIASES)}"
+                        f"the registry at {redact(self.uri)} has no {number_or_alias!r} of the model {self.model!r}"
+                        f"{_others(mlflow_client, self.model, number_or_alias)}"
                     ) from None
                 raise
 
@@ -198,6 +197,21 @@ def parse_model_uri(uri: str) -> tuple[str, str]:
     if match is None:
         raise SklineError(f"{uri!r} names no registered version; write models:/NAME/NUMBER or models:/NAME@champion")
     return match["name"], match["number"] or match["alias"]
+
+
+def _others(mlflow_client: Any, model: str, name: str) -> str:
+    """Return what a model has instead of the version `name`, as the rest of a sentence."""
+    newest = mlflow_client.search_model_versions(f"name = '{model}'", max_results=1, order_by=["version_number DESC"])
+    if not newest:
+        return "; `dvc repro` registers one"
+    last, aliases = str(newest[0].version), mlflow_client.get_registered_model(model).aliases
+    if name == "challenger" and str(aliases.get("champion")) == last:
+        return (
+            f": the newest version, {last}, is the champion already. After a change `dvc repro` registers another; the "
+            "number of an earlier version names that"
+        )
+    known = "".join(f", {alias} is {aliases[alias]}" for alias in ALIASES if alias in aliases)
+    return f"; the newest version is {last}{known}; name one of these, or the number of an earlier one"
 
 
 def _artifact_path(source: str) -> str:

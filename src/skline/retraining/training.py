@@ -87,6 +87,15 @@ def describe_snapshot(
     return lines
 
 
+def describe_removal(snapshot: Snapshot) -> str:
+    """Say that the rows of a snapshot stay after a training that failed, and how a person takes them back."""
+    return (
+        f"note: the rows of {snapshot.path} stay part of the training table, and every `dvc repro` reads them. To take "
+        f"them back, delete this file and {snapshot.path.name}.dvc beside it, and run `dvc repro`; the next training "
+        "adds their labels again"
+    )
+
+
 def run_pipeline(
     settings: Settings, until: dt.datetime, snapshot: Snapshot | None, served: str, lock: int
 ) -> TrainingResult:

@@ -82,7 +82,7 @@ def create_app(settings: ServiceSettings | None = None) -> Dispatcher:
         open_inference_routes.make_router(adapter),
     ):
         dispatcher.include_router(router)
-    document_security(app, container.permissions, container.guard.keys)
+    document_security(app, container.permissions, container.guard.keys, lambda: container.models.artifact.version)
     return dispatcher
 
 

@@ -88,6 +88,7 @@ def train(
     except ValueError as error:
         raise SklineError(
             f"the pipeline of src/model/pipeline.py cannot be fitted on {len(rows)} rows: {error}"
+            f"{_inputs_of(error, contract.input_names)}"
         ) from error
     return pipeline
 
@@ -122,7 +123,15 @@ def unused_inputs(pipeline: Pipeline, contract: Contract) -> dict[str, list[str]
     return {group: names for group, names in groups.items() if not taken & set(names)}
 
 
-def misnamed_column(error: KeyError, names: Sequence[str]) -> tuple[str, str] | None:
+def _inputs_of(error: ValueError, names: Sequence[str]) -> str:
+    """Return the inputs, as the end of a message on a column that ColumnTransformer does not find; else nothing."""
+    if "column names are not columns" not in str(error):
+        return ""
+    misnamed = misnamed_column(error, names)
+    return ("" if misnamed is None else f"; did you mean {misnamed[1]!r}?") + f" The inputs are {', '.join(names)}"
+
+
+def misnamed_column(error: KeyError | ValueError, names: Sequence[str]) -> tuple[str, str] | None:
     """Return the name that pandas looked up in vain, and the column in `names` that it resembles, if there is one."""
     folded = {name.casefold(): name for name in names}
     for name in re.findall("'([^']*)'", str(error)):

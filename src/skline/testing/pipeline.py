@@ -10,6 +10,7 @@ from sklearn.pipeline import Pipeline
 from skline import paths
 from skline.contract.frames import to_rows
 from skline.contract.spec import Contract
+from skline.errors import SklineError
 from skline.pickling import require_picklable
 from skline.scoring.planning import ScoringChoice, choose_scoring
 from skline.settings import Settings
@@ -34,7 +35,12 @@ def fit(build_pipeline: BuildPipeline, contract: Contract, rows: pd.DataFrame) -
     rows : DataFrame
         Labelled rows, such as those of `random_rows`.
     """
-    pipeline = train(rows, contract, build_pipeline, *_settings())
+    try:
+        pipeline = train(rows, contract, build_pipeline, *_settings())
+    except SklineError as error:
+        # Its message says what is wrong; pytest would print the source of each library that the cause went through.
+        __tracebackhide__ = True
+        raise error.with_traceback(None) from None
     predictions = np.asarray(pipeline.predict(rows[contract.input_names]))
     if predictions.shape != (len(rows),):
         raise AssertionError(f"for {len(rows)} rows the pipeline predicts an array of shape {predictions.shape}")

@@ -105,7 +105,7 @@ def test_artifact_counts_its_predictions(trace: Trace, project: Project, name: s
     assert found["model"]["artifact_digest"] == digest
     _, text = trace("--artifact", names.get(name, name))
     assert "60 from " in text
-    assert "2 of 1 predictions" in text
+    assert "2, of 1 of the " in text
 
 
 @pytest.mark.parametrize(("name", "message"), [("4", "has '4'"), ("champion", "alias"), ("x", "names no artifact")])

@@ -77,7 +77,10 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     stale = project.error_of("promote", "5")
     assert "demo/5 was compared with no champion, and the champion is demo/1 now" in stale
     assert "--approve NAME --reason WHY" in stale
-    assert "has no '77' of the model 'demo'" in project.error_of("promote", "77")
+    assert (
+        "has no '77' of the model 'demo'; the newest version is 5, champion is 1, challenger is 5; name one of these"
+        in project.error_of("promote", "77")
+    )
     assert len(entries_of(project)) == 1
 
     project.run("promote", "2", "--canary", "5,20", "--every", "30m", "--reason", "new features")

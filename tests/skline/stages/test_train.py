@@ -64,6 +64,14 @@ def test_error_for_an_invalid_value_has_the_message_of_scikit_learn() -> None:
         train(demo.parts()["train"], demo.contract(), build_pipeline, {"model__max_iter": -1}, seed=1)
 
 
+def test_error_for_a_misspelt_column_names_the_inputs() -> None:
+    def build(contract: Contract) -> Pipeline:
+        return make_pipeline(ColumnTransformer([("number", "passthrough", ["distanc"])]), DummyClassifier())
+
+    with pytest.raises(SklineError, match="'distanc'.*did you mean 'distance'. The inputs are flight_date, carrier"):
+        train(demo.parts()["train"], demo.contract(), build, {}, seed=1)
+
+
 def test_seed_is_set_only_where_random_state_is_none() -> None:
     pipeline = train(demo.parts()["train"], demo.contract(), build_pipeline, FEW, seed=7)
     assert pipeline.get_params()["model__random_state"] == 7

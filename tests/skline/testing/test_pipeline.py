@@ -114,6 +114,18 @@ def test_impossible_numbers_are_reported(prediction: Callable[[int], Any], messa
         testing.fit(returning(prediction), NUMBERS, testing.random_rows(NUMBERS))
 
 
+def test_error_of_a_fit_comes_without_the_traceback_of_the_libraries(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: Any) -> None:
+        raise SklineError("no column 'distance'") from ValueError("'distance' is not in list")
+
+    monkeypatch.setattr("skline.testing.pipeline.train", fail)
+    with pytest.raises(SklineError, match="no column 'distance'") as caught:
+        testing.fit(returning(np.zeros), NUMBERS, testing.random_rows(NUMBERS))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    assert [entry.name for entry in caught.traceback][1:] == ["fit"]
+
+
 def test_unknown_classes_are_reported() -> None:
     contract = demo.contract()
     build = returning(lambda n: np.full(n, "maybe"))

@@ -1,7 +1,7 @@
 """Parts of the OpenAPI schema that no single route can state: error responses, API keys and scopes."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from fastapi import FastAPI
@@ -63,10 +63,11 @@ def error_responses(
     return {status: {"model": model, "description": texts[status]} for status in statuses}
 
 
-def document_security(app: FastAPI, permissions: Permissions, keys: KeyStore) -> None:
+def document_security(app: FastAPI, permissions: Permissions, keys: KeyStore, model_version: Callable[[], str]) -> None:
     """Add error responses to every operation and, as long as keys are required, API keys and their scopes.
 
-    The first key may be created while the service runs, so there are two forms of the schema, each built once.
+    The first key may be created while the service runs, so there are two forms of the schema, each built once. The
+    version of the model in service may change too, and is set each time.
     """
     build = app.openapi
     forms: dict[bool, dict[str, Any]] = {}
@@ -83,7 +84,8 @@ def document_security(app: FastAPI, permissions: Permissions, keys: KeyStore) ->
             for name in FASTAPI_SCHEMAS:
                 schema.get("components", {}).get("schemas", {}).pop(name, None)
             forms[needs_keys] = schema
-        return forms[needs_keys]
+        schema = forms[needs_keys]
+        return schema | {"info": schema["info"] | {"version": model_version()}}
 
     app.openapi = openapi  # type: ignore[method-assign]
 

@@ -85,4 +85,5 @@ def _format(value: Any) -> str:
     """Format a metric with three significant digits."""
     if not isinstance(value, int | float):
         return "none"
+    value = 0.0 if abs(value) < 0.0005 else value  # and not -0.000
     return f"{value:.3f}" if abs(value) < 10 else f"{value:,.4g}"

@@ -1,7 +1,8 @@
 // Shows a prediction with its probabilities and the contributions of the inputs. Text is inserted as text, never as markup.
 
-const { target: targetText, version } = document.body.dataset;
+const { target: targetText, tuning: tuningText, version } = document.body.dataset;
 const target = JSON.parse(targetText);
+const tuning = JSON.parse(tuningText);
 const box = document.getElementById("prediction");
 const placeholder = document.getElementById("placeholder");
 const outdated = document.getElementById("outdated");
@@ -40,10 +41,12 @@ export function showPrediction(response, inputs, labels) {
   const parts = [
     element("p", { class: "overline", text: target.label }),
     element("p", { class: "predicted-value", id: "predicted-value", text: display(response.prediction) }),
-    element("p", { class: "hint", text: target.description }),
   ];
+  if (target.description) parts.push(element("p", { class: "hint", text: target.description }));
+  if (response.interval) parts.push(interval(response));
   if (response.fallback) parts.push(element("p", { class: "notice", text: FALLBACKS[response.fallback] ?? FALLBACKS.fixed }));
   if (response.probabilities) parts.push(probabilities(response));
+  if (isFromModelOfPage(response) && tuning.threshold !== undefined) parts.push(thresholdHint());
   if (response.review === true) parts.push(element("p", { class: "small", text: "A person will also review this case." }));
   parts.push(...(response.explanation ? contributions(response.explanation, inputs, labels) : [noExplanation(response)]));
   parts.push(element("p", { class: "small mono", text: `Model ${response.model_version}, prediction ${response.prediction_id}` }));
@@ -60,7 +63,23 @@ export function showPrediction(response, inputs, labels) {
   if (top < 0 || top > window.innerHeight * 0.6) title.scrollIntoView({ block: "start" });
 }
 
+/** Threshold and level are those of the model that the page is about. */
+function isFromModelOfPage(response) {
+  return response.model_version === version && !response.fallback;
+}
+
+function interval(response) {
+  const [low, high] = response.interval;
+  const level = isFromModelOfPage(response) && tuning.level !== undefined ? `${number(100 * tuning.level)} % prediction interval` : "Prediction interval";
+  return element("p", { class: "small", id: "interval", text: `${level}: ${number(low)} to ${number(high)}` });
+}
+
 // ---- probabilities ----
+
+/** Say from which probability of the second class on it is predicted. */
+function thresholdHint() {
+  return element("p", { class: "small", id: "threshold", text: `“${display(tuning.from_threshold)}” is predicted from a probability of ${number(100 * tuning.threshold, 3)} % on.` });
+}
 
 function probabilities(response) {
   const sorted = Object.entries(response.probabilities).sort((a, b) => b[1] - a[1]);

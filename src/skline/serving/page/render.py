@@ -4,6 +4,7 @@ import json
 import re
 from html import escape
 from string import Template
+from typing import Any
 
 from skline.artifact import Artifact
 from skline.contract.spec import Column, Scalar
@@ -39,7 +40,13 @@ def render_page(template: str, artifact: Artifact, *, is_monitored: bool = False
         "title": manifest.title,
         "description": contract.description,
         "version": artifact.version,
-        "target": json.dumps({"label": display_name(target.name), "description": target.description}),
+        "target": json.dumps(
+            {
+                "label": display_name(target.name),
+                "description": "" if target.description == display_name(target.name) else target.description,
+            }
+        ),
+        "tuning": json.dumps(_tuning(artifact)),
     }
     return Template(template).substitute(
         {name: escape(text) for name, text in texts.items()},
@@ -47,6 +54,17 @@ def render_page(template: str, artifact: Artifact, *, is_monitored: bool = False
         model_summary=model_summary(manifest, artifact.card),
         monitor_link=MONITOR_LINK if is_monitored else "",
     )
+
+
+def _tuning(artifact: Artifact) -> dict[str, Any]:
+    """Return the threshold with the class that is predicted from it on, and the level of the prediction interval."""
+    tuning, classes = artifact.manifest.tuning, artifact.contract.classes
+    shown: dict[str, Any] = {}
+    if tuning is not None and tuning.threshold is not None and classes is not None:
+        shown |= {"threshold": tuning.threshold.value, "from_threshold": classes[1]}
+    if tuning is not None and tuning.interval is not None:
+        shown["level"] = tuning.interval.level
+    return shown
 
 
 def display_name(name: str) -> str:
@@ -88,7 +106,7 @@ def hint_of(column: Column) -> str:
     parts = [" and ".join(rules)] if rules else []
     if column.example is not None and column.choices is None and column.kind != "boolean":
         parts.append(f"for example {column.example}")
-    if column.kind == "datetime":
+    if column.kind == "datetime" and not column.description.endswith(", UTC"):
         parts.append("in UTC")
     values = ", ".join(parts)
     description = column.description.rstrip(".")

@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
+import pytest
 
 from skline import api_keys
 from skline.serving.app import create_app
@@ -52,6 +54,16 @@ def test_no_auth_declares_no_security(packaged: demo.Packaged) -> None:
     settings = {"artifact": packaged.folder, "artifact_digest": packaged.digest, "security": {"no_auth": True}}
     schema = create_app(ServiceSettings.model_validate(settings)).app.openapi()
     assert '"security' not in json.dumps(schema)
+
+
+def test_version_is_that_of_the_model_in_service(packaged: demo.Packaged, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = {"artifact": packaged.folder, "artifact_digest": packaged.digest, "security": {"no_auth": True}}
+    app = create_app(ServiceSettings.model_validate(settings)).app
+    models = app.state.container.models
+    assert app.openapi()["info"]["version"] == models.artifact.version
+    newer = SimpleNamespace(version="flights@0123456789ab")
+    monkeypatch.setattr(type(models), "artifact", property(lambda _: newer))
+    assert app.openapi()["info"]["version"] == newer.version
 
 
 def test_errors_below_v2_have_another_shape_than_all_others(client: httpx.Client) -> None:

@@ -118,6 +118,31 @@ def test_shows_probabilities_and_contributions_largest_first(open_page: OpenPage
     expect(page.locator("#outdated")).to_be_visible()
 
 
+def test_shows_the_threshold_of_the_model_and_the_interval(open_page: OpenPage, page_server: PageService) -> None:
+    page = open_page()
+    show = """async ([response, tuning]) => {
+        document.body.dataset.tuning = JSON.stringify(tuning);
+        const script = await import(`./page/prediction.js?${JSON.stringify(tuning)}`);
+        script.showPrediction(response, new Map(), new Map());
+    }"""
+    version = page.evaluate("document.body.dataset.version")
+    response = {
+        "prediction": True, "probabilities": {"false": 0.6, "true": 0.4}, "model_version": version, "prediction_id": "1"
+    }  # fmt: skip
+    page.evaluate(show, [response, {"threshold": 0.35, "from_threshold": True}])
+    said = (
+        "\N{LEFT DOUBLE QUOTATION MARK}Yes\N{RIGHT DOUBLE QUOTATION MARK} is predicted from a probability of 35 % on."
+    )
+    expect(page.locator("#threshold")).to_have_text(said)
+    page.evaluate(show, [response | {"model_version": "other@1"}, {"threshold": 0.35, "from_threshold": True}])
+    expect(page.locator("#threshold")).to_have_count(0)
+    number = {"prediction": 37.1, "interval": [-1.5, 48.7], "model_version": version, "prediction_id": "1"}
+    page.evaluate(show, [number, {"level": 0.9}])
+    expect(page.locator("#interval")).to_have_text("90 % prediction interval: \N{MINUS SIGN}1.5 to 48.7")
+    page.evaluate(show, [number | {"fallback": "previous"}, {"level": 0.9}])
+    expect(page.locator("#interval")).to_have_text("Prediction interval: \N{MINUS SIGN}1.5 to 48.7")
+
+
 def test_shows_errors_next_to_their_fields_and_focuses_the_first(open_page: OpenPage, page_server: PageService) -> None:
     page = open_page()
     page.get_by_role("button", name="Use example values").click()

@@ -1,5 +1,6 @@
 """The page's HTML: fields from the contract, facts from manifest and card, files from the service itself."""
 
+import json
 from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
@@ -8,9 +9,10 @@ import httpx
 import pytest
 
 from skline.artifact import Artifact, Manifest, MetricDescription, model_card
+from skline.artifact.tuning import Interval, Threshold, Tuning
 from skline.contract.spec import Column
-from skline.serving.page.model_summary import model_summary
-from skline.serving.page.render import display_name, hint_of, render_field
+from skline.serving.page.model_summary import _format, model_summary
+from skline.serving.page.render import display_name, hint_of, render_field, render_page
 from skline.settings import Settings
 from tests.fixtures import demo
 from tests.fixtures.page_service import CONTRACT, PageService
@@ -168,3 +170,28 @@ def test_intended_use_that_is_not_stated_is_in_the_model_card_only(artifact: Art
     card = model_card.markdown("Demo", sections)
     assert "project.intended_use in params.yaml" in card
     assert "params.yaml" not in model_summary(artifact.manifest, card)
+
+
+def test_page_says_nothing_twice() -> None:
+    moment = Column(name="placed_at", kind="datetime", description="Placed at, UTC", example="2024-06-24T14:45:00")
+    assert hint_of(moment) == "Placed at, UTC. For example 2024-06-24T14:45:00."
+    assert (
+        hint_of(moment.model_copy(update={"description": "When"})) == "When. For example 2024-06-24T14:45:00, in UTC."
+    )
+
+
+@pytest.mark.parametrize(("value", "text"), [(-0.0001, "0.000"), (-0.0006, "-0.001"), (0.7853, "0.785")])
+def test_metric_that_is_rounded_to_zero_has_no_sign(value: float, text: str) -> None:
+    assert _format(value) == text
+
+
+def test_page_knows_the_threshold_and_the_level_of_the_interval(artifact: Artifact) -> None:
+    def tuning_of(tuning: Tuning | None) -> Any:
+        manifest = artifact.manifest.model_copy(update={"tuning": tuning})
+        page = Tags(render_page("<body data-tuning='$tuning'>", replace(artifact, manifest=manifest)))
+        return json.loads(str(page.elements[0][1]["data-tuning"]))
+
+    assert tuning_of(None) == {}
+    threshold = Threshold(value=0.35, objective="set in params.yaml")
+    assert tuning_of(Tuning(rows=9, threshold=threshold)) == {"threshold": 0.35, "from_threshold": True}
+    assert tuning_of(Tuning(rows=9, interval=Interval(level=0.9, half_width=2.0, rows=9))) == {"level": 0.9}

@@ -117,5 +117,8 @@ def print_history() -> None:
     from skline.logs.settings import LogSettings
     from skline.monitoring.state import read_state
 
-    for each in read_state(LogSettings.from_environment().folder).windows:
+    windows = read_state(LogSettings.from_environment().folder).windows
+    if not windows:
+        print("no window has been monitored yet; `uv run skline monitor` does it")
+    for each in windows:
         print(f"{each.name:<24} {each.state:<18} {each.rows:>10,}  {each.sentence}")

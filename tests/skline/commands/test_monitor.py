@@ -45,3 +45,12 @@ def test_a_window_that_ends_now_has_the_services_that_reject_the_release(
     assert monitored(monkeypatch, "--asof", "2026-01-01").rejections == ()
     service.remove()
     assert monitored(monkeypatch).rejections == ()
+
+
+def test_history_without_windows_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    arguments: argparse.Namespace = parser().parse_args(["monitor", "history"])
+    assert arguments.run(arguments) == 0
+    assert "no window has been monitored yet" in capsys.readouterr().out

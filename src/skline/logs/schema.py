@@ -1,7 +1,8 @@
 """The layout of the logs: tables, columns, its version, and the migrations from older versions.
 
-The same definition serves SQLite, PostgreSQL and the sealed Parquet files. To change the layout, change the columns,
-raise `SCHEMA_VERSION` and add one entry to `MIGRATIONS`; never edit an entry that was released.
+The same definition serves SQLite, PostgreSQL and the sealed Parquet files. The columns of `predictions` are the fields
+of `skline.logs.records.Prediction`. To change the layout, change the columns, raise `SCHEMA_VERSION` and add one entry
+to `MIGRATIONS`; never edit an entry that was released.
 """
 
 from dataclasses import dataclass, field

@@ -9,6 +9,10 @@ from pydantic import Field
 
 from skline.monitoring.estimates import Estimate, Model
 
+Measure = Literal["ks_d", "total_variation"]
+#: The measures of drift, with their names in findings and on the page.
+MEASURES: dict[Measure, str] = {"ks_d": "KS distance", "total_variation": "total variation"}
+
 
 class ColumnQuality(Model):
     """Quality of an input; the shares are of all rows, `reference_missing` of the training rows.
@@ -110,7 +114,7 @@ class ColumnDrift(Model):
     rows: int
     effective_rows: float
     reference_rows: int
-    measure: Literal["ks_d", "total_variation"]
+    measure: Measure
     effect: Estimate
     p: float | None
     p_adjusted: float | None = None

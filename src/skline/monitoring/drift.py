@@ -4,6 +4,9 @@ A column has drifted if two conditions hold: the effect is at least `effect`, an
 is below `alpha`. With the p-value alone, large windows alarm at differences that do not matter; with the effect alone,
 small windows alarm at chance. Missing values and categories that the reference lacks are values of their own.
 
+Another test is a function here, the name of its measure in `skline.monitoring.data_results.MEASURES`, and the choice of
+columns in `skline.monitoring.data_analysis.column_drift`.
+
 References: Kolmogorov-Smirnov two-sample test (Hodges 1958); chi-square test of homogeneity with the correction of Rao
 and Scott 1981; false discovery rate (Benjamini and Hochberg 1995); population stability index (Siddiqi 2006).
 """

@@ -20,7 +20,7 @@ from skline.monitoring import (
 )
 from skline.monitoring.checks import STATES, Check
 from skline.monitoring.clusters import entity_count
-from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
+from skline.monitoring.data_results import MEASURES, ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.job import Job
 from skline.monitoring.label_results import ArmResult, Concept, EstimatedMetric, Performance
 from skline.monitoring.persistence import distinct_windows, with_state
@@ -160,9 +160,9 @@ def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
     checks = []
     for each in drift.columns:
         if each.tested:
-            unit = "KS distance" if each.measure == "ks_d" else "total variation"
             column = "the score" if each.column == SCORE else each.column
-            message = f"{column} has drifted from {drift.reference}: {unit} {each.effect.value or 0.0:.2f}"
+            effect = f"{MEASURES[each.measure]} {each.effect.value or 0.0:.2f}"
+            message = f"{column} has drifted from {drift.reference}: {effect}"
             checks.append(
                 Check.of(
                     each.effect, part="drift", rule="effect", subject=each.column, raised=each.drifted,

@@ -1,6 +1,9 @@
 """Errors of requests, and their details: [{"loc": […], "msg": …, "type": …}]; `transport.responses` sends them.
 
 A response never quotes a value of the request, and never the reason of an internal error: that is in the log.
+
+The texts of a 422 come from `skline.contract.request_validation` (choices, patterns, missing values),
+`skline.contract.values` (the expected type of a kind), pydantic (bounds, unknown fields) and this module (the rest).
 """
 
 from collections.abc import Collection, Mapping, Sequence

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from skline.monitoring.checks import State
-from skline.monitoring.data_results import ColumnDrift
+from skline.monitoring.data_results import MEASURES, ColumnDrift
 from skline.monitoring.report.content import ReleaseMark
 from skline.reporting.charts import BOTTOM, GREY, INK, LEFT, RIGHT, TOP, WIDTH, Axes, figure
 from skline.reporting.format import format_tick
@@ -108,7 +108,7 @@ def histograms(column: ColumnDrift, reference: str) -> str:
     """Return the histograms of a column: bars for the reference, a line or narrow bars for the window."""
     label = f"Histograms of {column.column} in {reference} and in the window"
     effect = column.effect.value or 0.0
-    measure = "KS distance" if column.measure == "ks_d" else "total variation"
+    measure = MEASURES[column.measure]
     verdict = {True: "", False: ": within its limit", None: ": too few rows to tell"}[column.drifted]
     verdict = verdict if column.tested else ": not tested"
     caption = f"<b>{escape(column.column)}</b>, {measure} {effect:.2f}{verdict}."

@@ -5,13 +5,14 @@ import signal
 import socket
 import subprocess
 import time
-from contextlib import closing, suppress
+from contextlib import ExitStack, closing, suppress
 from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
 import httpx
 import orjson
+import psutil
 import pytest
 
 from skline.logs.read import read_predictions
@@ -50,6 +51,22 @@ def predict(url: httpx.URL, row: dict[str, Any], times: int) -> list[str]:
     return [orjson.loads(content)["prediction_id"] for _, content in responses]
 
 
+def statuses(pid: int) -> set[str]:
+    """Return the states of the sockets of a process."""
+    return {each.status for each in psutil.Process(pid).net_connections("tcp4")}
+
+
+def serving_pids(running: "subprocess.Popen[str]", url: httpx.URL) -> set[int]:
+    """Open some connections, and return the workers that have accepted one."""
+    with ExitStack() as stack:
+        connections = [HTTPConnection(url.host, url.port, timeout=20) for _ in range(20)]
+        for connection in connections:
+            stack.enter_context(closing(connection)).request("GET", "/health/live")
+        for connection in connections:
+            connection.getresponse().read()
+        return {pid for pid in worker_pids(running) if psutil.CONN_ESTABLISHED in statuses(pid)}
+
+
 def rows_written(url: httpx.URL) -> set[bytes]:
     """Return the workers' counts of written rows, of as many workers as 40 requests happen to reach."""
     pages = [request(url, "/metrics")[1] for _ in range(40)]
@@ -62,7 +79,7 @@ def test_a_killed_worker_is_replaced_and_no_request_and_no_row_of_the_log_is_los
     log = LogSettings(database=str(tmp_path / "log.db"), partitions=tmp_path / "days")
     settings = {"LOG__DATABASE": log.database, "LOG__PARTITIONS": str(log.partitions), "LOG__MODE": "sync"}
     with process(packaged, "--workers", "2", **settings) as (running, client):
-        wait_until(lambda: len(worker_pids(running)) == 2)
+        wait_until(lambda: len(serving_pids(running, client.base_url)) == 2)
         predictions = predict(client.base_url, example, 100)
         first = worker_pids(running)
         os.kill(first[0], signal.SIGKILL)
@@ -137,7 +154,8 @@ def test_a_worker_that_cannot_start_is_retried_and_the_others_serve_on(
     working = "from skline.serving.app import create_app\n\napp = create_app()\n"
     app.write_text(working)
     with process(packaged, "--workers", "2", cwd=tmp_path) as (running, client):
-        wait_until(lambda: len(worker_pids(running)) == 2)
+        # A worker that still starts would import the broken application.
+        wait_until(lambda: len(serving_pids(running, client.base_url)) == 2)
         app.write_text("open('tried', 'w').close()\nraise ValueError('broken')\n")
         first = worker_pids(running)
         os.kill(first[0], signal.SIGKILL)

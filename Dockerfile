@@ -44,6 +44,8 @@ HEALTHCHECK --interval=15s --timeout=5s --start-period=20s \
     CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]
 CMD ["skline", "serve", "--host", "0.0.0.0", "--port", "8000"]
 
+# The base image has no bytecode of Python's own library, and the root is read-only. The imports in the targets below write
+# that of the modules that the service needs, which every start would compile again otherwise.
 FROM service AS plan
 COPY --from=plan-libraries /venv /venv
 COPY --from=plan-libraries /sbom.cdx.json sbom.cdx.json
@@ -51,6 +53,7 @@ COPY src/model src/model
 COPY serving serving
 COPY artifact artifact
 RUN python -m compileall -q src serving \
+    && python -c "import skline.commands.serve, skline.serving.app, skline.serving.server.run" \
     && python -m skline.scoring.golden_verification artifact "$SKLINE_ARTIFACT_DIGEST" --plan-only
 USER 10001:10001
 
@@ -63,5 +66,6 @@ COPY src/model src/model
 COPY serving serving
 COPY artifact artifact
 RUN python -m compileall -q src serving \
+    && python -c "import skline.commands.serve, skline.serving.app, skline.serving.server.run" \
     && python -m skline.scoring.golden_verification artifact "$SKLINE_ARTIFACT_DIGEST"
 USER 10001:10001

@@ -94,8 +94,9 @@ def _compute_parts(job: Job, data: WindowData, problems: Problems) -> WindowPart
             data.matured, contract, reference, settings, job.floors, (start, end)
         ),
     )  # fmt: skip
+    min_rows = settings.performance.min_labels
     estimates = problems.attempt(
-        "performance", "estimate", lambda: label_analysis.estimate_metrics(data.matured, contract, reference)
+        "performance", "estimate", lambda: label_analysis.estimate_metrics(data.matured, contract, reference, min_rows)
     )
     realized = {each.name: each.estimate.value for each in measured.metrics} if measured else {}
     figures = problems.attempt("kpi", "all", lambda: label_analysis.kpi_results(data.matured, contract, settings)) or []

@@ -248,9 +248,11 @@ def row_errors(rows: Rows, contract: Contract) -> Floats:
     return errors
 
 
-def estimate_metrics(rows: Rows, contract: Contract, reference: TrainingReference) -> list[EstimatedMetric]:
-    """Estimate the metrics of a classifier without labels."""
-    if contract.task != "binary":
+def estimate_metrics(
+    rows: Rows, contract: Contract, reference: TrainingReference, min_rows: int
+) -> list[EstimatedMetric]:
+    """Estimate the metrics of a classifier without labels, from `min_rows` rows on: intervals of fewer say nothing."""
+    if contract.task != "binary" or len(rows.scores) < min_rows:
         return []
     return estimate.estimate_binary(rows.scores, reference.threshold, SEED)
 

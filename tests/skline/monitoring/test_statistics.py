@@ -1,6 +1,8 @@
 """Tests of the statistics of monitoring against known truths and other implementations."""
 
 import datetime as dt
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
 from skline.monitoring.estimate import estimate_binary, expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
-from skline.monitoring.label_analysis import _segment_codes
+from skline.monitoring.label_analysis import _segment_codes, estimate_metrics
 from skline.monitoring.performance import (
     _draw_systematically,
     draw_weighted,
@@ -237,6 +239,15 @@ def test_expected_metrics_equal_the_realized_ones_of_calibrated_scores(random: n
     realized = {name: each.value for name, each in metric_estimates(sample, truth | True, None, None, 0, 1).items()}
     for name in ("roc_auc", "pr_auc", "brier", "log_loss", "precision", "recall", "f1"):
         assert expected[name] == pytest.approx(realized[name], abs=0.02), name
+
+
+def test_metrics_are_estimated_from_the_least_number_of_rows_on(random: np.random.Generator) -> None:
+    contract: Any = SimpleNamespace(task="binary")
+    reference: Any = SimpleNamespace(threshold=0.4)
+    few: Any = SimpleNamespace(scores=random.random(199))
+    many: Any = SimpleNamespace(scores=random.random(200))
+    assert estimate_metrics(few, contract, reference, 200) == []
+    assert {each.name for each in estimate_metrics(many, contract, reference, 200)} >= {"roc_auc", "brier"}
 
 
 def test_row_count_is_compared_with_earlier_weeks() -> None:

@@ -1,6 +1,5 @@
 """Fixtures: a packaged artifact and a real server on loopback."""
 
-import gc
 import os
 import sys
 import time
@@ -36,17 +35,6 @@ def _separate_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SKLINE_MONITOR_FOLDER", str(folder / "monitor"))
         patch.setenv("SKLINE_LIMITS__RATE", "1000000/second")
         yield
-
-
-@pytest.fixture(autouse=True)
-def _connections_of_mlflow(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collect what a test that calls MLflow leaves, under the filters of that test and not of a later one.
-
-    MLflow does not close its connections, of which Python warns from 3.13 on when it collects them.
-    """
-    yield
-    if "mlflow" in sys.modules and request.node.get_closest_marker("filterwarnings"):
-        gc.collect()
 
 
 @pytest.fixture(scope="session")

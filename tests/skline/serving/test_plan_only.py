@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -176,7 +177,7 @@ def tensor(contract: Contract, name: str, value: Any) -> dict[str, Any]:
 
 def wait_for_rows(database: Path, count: int) -> None:
     for _ in range(200):
-        with sqlite3.connect(database) as connection:
+        with closing(sqlite3.connect(database)) as connection:
             [(rows,)] = connection.execute("SELECT count(*) FROM predictions").fetchall()
             [(labels,)] = connection.execute("SELECT count(*) FROM labels").fetchall()
         if (rows, labels) == (count, 1):

@@ -61,8 +61,8 @@ uv run --group bench python -m benchmarks.monitoring_scale
 ```
 
 One window of {rows:,} predictions of the demo in eight days, a tenth of them labelled, on {cores} cores;
-medians of {rounds} rounds. The load average was {load:.0f}, because the machine was shared: what counts is the
-processor's time, and the ratios. Every round reads and monitors in turns.
+medians of {rounds} rounds. The load average was {load:.0f}: where it is above 2, what counts is the processor's
+time, and the ratios. Every round reads and monitors in turns.
 
 - **reading once**, which is the measure: the {columns} columns of the predictions that monitoring reads, and the
   {label_columns} of the labels, each read in full by a query that does nothing else. The sealed days are read by

@@ -1,5 +1,6 @@
 """Fixtures: a packaged artifact and a real server on loopback."""
 
+import gc
 import os
 import sys
 import time
@@ -35,6 +36,13 @@ def _separate_logs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         patch.setenv("SKLINE_MONITOR_FOLDER", str(folder / "monitor"))
         patch.setenv("SKLINE_LIMITS__RATE", "1000000/second")
         yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _unfrozen_objects() -> Iterator[None]:
+    """Let the interpreter collect what the services froze when they started: DuckDB reports the rest as leaks."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,10 @@ from typing import NamedTuple
 from skline.reporting.format import format_tick
 
 WIDTH, HEIGHT = 340, 300
+#: The margins; the left one grows with the labels of the vertical axis, see `Axes`.
 LEFT, RIGHT, TOP, BOTTOM = 44, 12, 10, 42
+#: How many characters of a label `LEFT` has room for, and the width of each further one.
+LABEL_LENGTH, CHARACTER_WIDTH = 5, 7
 INK, GREY, GRID = "var(--blue)", "var(--grey)", "var(--grid)"
 #: Colour and dashes of each line, so that lines can be distinguished without colour.
 LINES = ((INK, ""), ("var(--orange)", "7 3"), ("var(--green)", "2 3"))
@@ -53,15 +56,18 @@ def curves(
 
 
 class Axes:
-    """Two linear scales of a chart; `x` and `y` are the ends of each."""
+    """Two linear scales of a chart; `x` and `y` are the ends of each, `left` is where the horizontal one begins."""
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float], height: int = HEIGHT) -> None:
         self.x, self.y, self.height = _widen(x), _widen(y), height
+        self._y_ticks = [(each, format_tick(each)) for each in ticks(*self.y, 5 if height >= HEIGHT else 3)]
+        longest = max((len(text) for _, text in self._y_ticks), default=0)
+        self.left = LEFT + CHARACTER_WIDTH * max(0, longest - LABEL_LENGTH)
 
     def position(self, x: float, y: float) -> tuple[float, float]:
         """Return where a point is drawn, in units of the SVG."""
         (x0, x1), (y0, y1) = self.x, self.y
-        across = LEFT + (x - x0) / (x1 - x0) * (WIDTH - LEFT - RIGHT)
+        across = self.left + (x - x0) / (x1 - x0) * (WIDTH - self.left - RIGHT)
         down = self.height - BOTTOM - (y - y0) / (y1 - y0) * (self.height - TOP - BOTTOM)
         return round(across, 1), round(down, 1)
 
@@ -72,12 +78,11 @@ class Axes:
             x, y = self.position(value, self.y[0])
             parts.append(f'<path d="M{x} {TOP}V{self.height - BOTTOM}" stroke="{GRID}"/>')
             parts.append(f'<text x="{x}" y="{y + 16}" text-anchor="middle">{escape(text)}</text>')
-        about = 5 if self.height >= HEIGHT else 3
-        for value in ticks(*self.y, about):
+        for value, text in self._y_ticks:
             x, y = self.position(self.x[0], value)
-            parts.append(f'<path d="M{LEFT} {y}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
-            parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{format_tick(value)}</text>')
-        middle = (LEFT + WIDTH - RIGHT) / 2
+            parts.append(f'<path d="M{self.left} {y}H{WIDTH - RIGHT}" stroke="{GRID}"/>')
+            parts.append(f'<text x="{x - 6}" y="{y + 4}" text-anchor="end">{text}</text>')
+        middle = (self.left + WIDTH - RIGHT) / 2
         parts.append(f'<text x="{middle}" y="{self.height - 6}" text-anchor="middle">{escape(x_name)}</text>')
         height = (TOP + self.height - BOTTOM) / 2
         parts.append(

@@ -26,6 +26,8 @@ from skline.settings.monitor import Monitor
 from tests.skline.monitoring.conftest import DAY, END
 
 NOW = END + DAY
+#: The left edge of the text in a chart that begins furthest to the left, in units of its SVG.
+LEFTMOST_LABEL = "Math.min(...Array.from(document.querySelectorAll('svg text')).map(each => each.getBBox().x))"
 
 
 def with_columns(result: WindowResult, count: int) -> WindowResult:
@@ -97,6 +99,7 @@ def audit(result: WindowResult, folder: Path) -> None:
             for details in tab.locator("details").all():
                 details.evaluate("element => element.open = true")
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
+            assert tab.evaluate(LEFTMOST_LABEL) >= 0
             found = Axe().run(tab)
             assert not found.violations_count, found.generate_report()
         browser.close()

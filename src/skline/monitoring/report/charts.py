@@ -9,7 +9,7 @@ from typing import NamedTuple
 from skline.monitoring.checks import State
 from skline.monitoring.data_results import MEASURES, ColumnDrift
 from skline.monitoring.report.content import ReleaseMark
-from skline.reporting.charts import BOTTOM, GREY, INK, LEFT, RIGHT, TOP, WIDTH, Axes, figure
+from skline.reporting.charts import BOTTOM, GREY, INK, RIGHT, TOP, WIDTH, Axes, figure
 from skline.reporting.format import format_tick
 
 #: Height of a small chart over time, and of a histogram.
@@ -81,7 +81,7 @@ def states_over_time(states: Sequence[tuple[dt.datetime, State]], label: str, ca
     """Return a bar for each window: the worse its state, the higher."""
     times = [time.timestamp() for time, _ in states]
     axes = Axes((min(times), max(times)), (0, 1), SMALL)
-    thick = max(2.0, min(14.0, 0.7 * (WIDTH - LEFT - RIGHT) / len(states)))
+    thick = max(2.0, min(14.0, 0.7 * (WIDTH - axes.left - RIGHT) / len(states)))
     parts = []
     for (_, state), time in zip(states, times, strict=True):
         parts.append(axes.line([(time, 0), (time, LEVELS[state])], COLOURS[state], width=thick))

@@ -6,7 +6,7 @@ from html import escape
 
 from skline.evaluation.metrics import label_of
 from skline.monitoring.report.charts import time_ticks
-from skline.reporting.charts import BOTTOM, INK, LEFT, RIGHT, TOP, WIDTH, Axes, figure
+from skline.reporting.charts import BOTTOM, INK, RIGHT, TOP, WIDTH, Axes, figure
 from skline.reporting.format import format_number
 from skline.retraining.replay.outcome import Period, PolicyOutcome, ReplayResult
 
@@ -77,7 +77,7 @@ def _triangle(axes: Axes, time: dt.datetime, *, filled: bool) -> str:
     x, _ = axes.position(time.timestamp(), axes.y[0])
     bottom = HEIGHT - BOTTOM
     fill = "var(--orange)" if filled else "var(--paper)"
-    x = min(max(x, LEFT), WIDTH - RIGHT)
+    x = min(max(x, axes.left), WIDTH - RIGHT)
     return f'<path d="M{x - 4} {bottom}h8l-4 -{MARK}z" fill="{fill}" stroke="var(--orange)" stroke-width="1.2"/>'
 
 

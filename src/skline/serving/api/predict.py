@@ -42,6 +42,8 @@ LABELS = {
     "schema": {"enum": ["contract", "table"], "default": "contract"},
     "description": "`table`: name the classes as the training table writes them, such as ja and nein",
 }
+#: Printable characters of ASCII, between which blanks may be.
+HEADER_VALUE = "^[!-~]([ -~]*[!-~])?$"
 #: What OpenAPI says of a body that is a table.
 TABLE_CONTENT = {name.decode(): {"schema": {"type": "string", "format": "binary"}} for name in sorted(TABLE_TYPES)}
 TABLE_DESCRIPTION = (
@@ -71,12 +73,13 @@ def make_router(
     batch_body = _request_body(rows_schema, [example], TABLE_DESCRIPTION, TABLE_CONTENT)
     max_bytes, request_seconds = settings.max_body_bytes, settings.limits.request_seconds
     errors = error_responses(413, 422, 503)
+    entity = entity_parameter(settings.entity_header)
 
     @router.post(
         "/predict",
         response_model=prediction,
         responses=errors,
-        openapi_extra=_request_body(row_schema, example) | {"parameters": [EXPLAIN, LABELS]},
+        openapi_extra=_request_body(row_schema, example) | {"parameters": [EXPLAIN, LABELS, entity]},
     )
     async def predict(request: Request) -> Response:
         """Predict one row."""
@@ -91,7 +94,7 @@ def make_router(
         "/predict/batch",
         response_model=predictions,
         responses=errors | {200: {"content": TABLE_CONTENT}},
-        openapi_extra=batch_body | {"parameters": [LABELS]},
+        openapi_extra=batch_body | {"parameters": [LABELS, entity]},
     )
     async def predict_batch(request: Request) -> Response:
         """Predict many rows, as JSON, CSV or a table; one invalid row rejects the batch, and the error names it."""
@@ -107,6 +110,18 @@ def make_router(
         return JSONBytesResponse(content)
 
     return router
+
+
+def entity_parameter(header: str) -> dict[str, Any]:
+    """Return the description of the request header that names an entity, for OpenAPI."""
+    return {
+        "name": header,
+        "in": "header",
+        "required": False,
+        "schema": {"type": "string", "pattern": HEADER_VALUE},
+        "description": "The entity that the request is about, such as a customer's number: the log stores a keyed hash "
+        "of it, and an experiment gives all requests of an entity the same arm",
+    }
 
 
 class TableRoute:

@@ -4,26 +4,19 @@ Every check of `Inputs` is either translated here or an error: training and serv
 """
 
 import datetime as dt
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, get_args
 
 import pandera.pandas as pa
 
+from skline.contract.column_checks import check_column
 from skline.contract.lookup import check_reference
 from skline.contract.notation import check_notation
 from skline.contract.spec import Column, Contract, Kind, Role, Scalar, Task
 from skline.contract.table import DEFAULT_GROUPS, METADATA, Table
 from skline.errors import SklineError
 
-#: Field of Column → the argument of `column`, and how a fractional bound is rounded to an equivalent whole one.
-WHOLE_BOUNDS: dict[str, tuple[str, Callable[[float], int]]] = {
-    "minimum": ("ge", math.ceil),
-    "exclusive_minimum": ("gt", math.floor),
-    "maximum": ("le", math.floor),
-    "exclusive_maximum": ("lt", math.ceil),
-}
 #: Checks that follow from the type; the JSON form omits them.
 IMPLIED = {"finite", "exact_integer", "whole", "boolean", "date_only"}
 
@@ -95,20 +88,25 @@ def _reject_table_checks(inputs: type[Table]) -> None:
 def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
     """Derive one column from a pandera field."""
     own: dict[str, Any] = (field.metadata or {}).get(METADATA, {})
+    if own.get("role") not in (None, *get_args(Role)):
+        raise SklineError(
+            f"contract column {name!r} has role={own['role']!r}; use one of {', '.join(get_args(Role)[1:])}"
+        )
     role: Role = "input" if is_input else (own.get("role") or "segment")
     if is_input and own.get("role") not in (None, "segment"):
         raise SklineError(
             f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, or omit the role"
         )
     if own.get("notation") is not None:
-        check_notation(own["notation"], kind)
+        try:
+            check_notation(own["notation"], kind)
+        except SklineError as error:
+            raise SklineError(f"contract column {name!r} ({kind}): {error}") from None
     lookup = own.get("lookup")
     if lookup is not None:
         check_reference(name, lookup, is_input=is_input)
     rules = _rules(name, field.checks, strict=is_input)
-    if kind == "integer":
-        _reject_fractional_bounds(name, rules)
-    return Column(
+    column = Column(
         name=name,
         kind=kind,
         role=role,
@@ -124,24 +122,15 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
         sensitive=bool(own.get("sensitive")),
         **rules,
     )
-
-
-def _reject_fractional_bounds(name: str, rules: Mapping[str, Any]) -> None:
-    """Raise SklineError if a bound of whole numbers is none."""
-    for rule, (argument, to_whole) in WHOLE_BOUNDS.items():
-        bound = rules.get(rule)
-        if isinstance(bound, float) and not bound.is_integer():
-            remedy = f"write {argument}={to_whole(bound)}" if math.isfinite(bound) else f"remove {argument}"
-            raise SklineError(
-                f"contract column {name!r} is an integer and has {argument}={bound}, which is no whole number; {remedy}"
-            )
+    check_column(column)
+    return column
 
 
 def _example(name: str, kind: Kind, example: Scalar | None, *, required: bool) -> Scalar | None:
-    """Return the example; SklineError if a required column has none."""
+    """Return the example as JSON; SklineError if a required column has none."""
     if example is None and required:
         raise SklineError(f"contract column {name!r} ({kind}) has no example; add example=… as a client would send it")
-    return example
+    return _scalar(example)
 
 
 def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]:
@@ -159,7 +148,7 @@ def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]
             case "less_than":
                 rules["exclusive_maximum"] = _scalar(statistics["max_value"])
             case "isin":
-                rules["choices"] = tuple(_scalar(value) for value in statistics["allowed_values"])
+                rules["choices"] = tuple(dict.fromkeys(_scalar(value) for value in statistics["allowed_values"]))
             case "str_length":
                 rules["min_length"], rules["max_length"] = statistics["min_value"], statistics["max_value"]
             case "pattern":
@@ -179,10 +168,12 @@ def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]
 
 
 def _scalar(value: Any) -> Any:
-    """Convert a bound or a choice to JSON: dates to text, NumPy scalars to Python scalars."""
+    """Convert a bound, a choice or an example to JSON: dates to text, NumPy scalars to Python scalars."""
     if isinstance(value, dt.datetime):
         midnight = value.time() == dt.time()
         return value.date().isoformat() if midnight else value.isoformat()
+    if isinstance(value, dt.date):
+        return value.isoformat()
     return value.item() if hasattr(value, "item") else value
 
 
@@ -192,6 +183,11 @@ def _task(target: Column) -> tuple[Task, tuple[Scalar, ...] | None]:
         return "binary", (False, True)
     if target.choices is not None:
         classes = tuple(sorted(target.choices))
+        if len(classes) < 2:
+            raise SklineError(
+                f"contract column {target.name!r} is the target and has isin={list(classes)}; a classifier needs two "
+                "classes or more, list all of them"
+            )
         return ("binary" if len(classes) == 2 else "multiclass"), classes
     if target.kind in ("integer", "number"):
         return "regression", None

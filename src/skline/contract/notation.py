@@ -61,13 +61,15 @@ def parse_number_notation(sample: str) -> NumberNotation:
     Raises
     ------
     SklineError
-        If the sample is not a number.
+        If the sample is not a number, or has a sign.
     """
     match = SAMPLE.fullmatch(sample.strip())
     signs = re.findall(r"\D", match[2]) if match else []
     kinds = list(dict.fromkeys(signs))
     if not match or len(kinds) > 2:
-        raise SklineError(f"notation={sample!r} contains no number; use a sample such as '1.234,56' or '$1,234.56'")
+        raise SklineError(
+            f"notation={sample!r} is not a number without a sign; use one such as '1.234,56' or '$1,234.56'"
+        )
     thousands, decimal = "", "."
     if len(kinds) == 2:
         thousands, decimal = kinds
@@ -84,7 +86,7 @@ def check_notation(notation: str, kind: Kind) -> None:
     match kind:
         case "integer" | "number" if notation not in DURATIONS:
             parse_number_notation(notation)
-        case "boolean" if len({word.strip().lower() for word in notation.split("/")} - {""}) != 2:
+        case "boolean" if not _are_two_words([word.strip().lower() for word in notation.split("/")]):
             raise SklineError(f"notation={notation!r} must be the words for true and false, such as 'ja/nein'")
         case "date" | "datetime" if "%" not in notation:
             raise SklineError(f"notation={notation!r} must be a format of strptime, such as '%d.%m.%Y'")
@@ -92,6 +94,10 @@ def check_notation(notation: str, kind: Kind) -> None:
             _reject_ambiguous_format(notation)
         case "string":
             raise SklineError(f"notation={notation!r} is for numbers, booleans and dates; strings are read as they are")
+
+
+def _are_two_words(words: list[str]) -> bool:
+    return len(words) == 2 and all(words) and words[0] != words[1]
 
 
 def _reject_ambiguous_format(notation: str) -> None:

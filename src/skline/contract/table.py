@@ -102,7 +102,17 @@ def column(
     lookup : str, optional
         Callers do not send this input: it is looked up, as "customers.avg_30d" says: the value `avg_30d` of the look-up
         `customers` that `lookups` in params.yaml defines.
+
+    Raises
+    ------
+    SklineError
+        If `isin` or `missing` is a text or a set.
     """
+    for name, values in (("isin", isin), ("missing", missing)):
+        # A text would be taken for a list of its characters, and a set has another order in every process.
+        if isinstance(values, str | set | frozenset):
+            items = [values] if isinstance(values, str) else sorted(values)
+            raise SklineError(f"column({description!r}) has {name}={values!r}; write a list: {name}={items!r}")
     own = {
         "example": example,
         "role": role,
@@ -143,8 +153,11 @@ def _lengths(shortest: int | None, longest: int | None) -> dict[str, Any]:
 
 
 def _comparable(value: Any) -> Any:
-    """Convert dates to Timestamps, the only form that pandas compares with a datetime64 column."""
-    return pd.Timestamp(value) if isinstance(value, dt.date) else value
+    """Convert dates to naive Timestamps in UTC, the only form that pandas compares with a datetime64 column."""
+    if not isinstance(value, dt.date):
+        return value
+    stamp = pd.Timestamp(value)
+    return stamp if stamp.tz is None else stamp.tz_convert(None)
 
 
 class Table(pa.DataFrameModel):
@@ -197,7 +210,7 @@ class Table(pa.DataFrameModel):
                 checks = [
                     *old.checks,
                     *_type_checks(kind, storage),
-                    *([] if pattern is None else [_full_match(pattern)]),
+                    *([] if pattern is None else [_full_match(name, pattern)]),
                 ]
                 changes[name] = {"dtype": storage, "checks": checks}
             schema = schema.update_columns(changes)  # all at once: each update copies every column
@@ -206,13 +219,18 @@ class Table(pa.DataFrameModel):
         return cached
 
 
-def _full_match(pattern: str) -> pa.Check:
-    """Return a check that whole strings match a pattern.
+def _full_match(name: str, pattern: str) -> pa.Check:
+    """Return a check that the whole strings of a column match a pattern; SklineError if it is no regular expression.
 
     pandas' own `str.fullmatch` is not used: its regular expression engine depends on the storage of the strings, and
     the API must validate exactly as this check does. Each distinct value is matched once.
     """
-    compiled = re.compile(pattern)
+    try:
+        compiled = re.compile(pattern)
+    except re.error as error:
+        raise SklineError(
+            f"contract column {name!r} has pattern={pattern!r}, which is no regular expression ({error}); correct it"
+        ) from None
 
     def check(strings: pd.Series) -> pd.Series:
         return strings.isin([text for text in strings.unique() if compiled.fullmatch(text)])

@@ -7,6 +7,7 @@ import pandera.pandas as pa
 import pytest
 
 from skline.contract.derive import derive
+from skline.contract.frames import to_frame
 from skline.contract.spec import Contract
 from skline.contract.table import Table, column
 from skline.errors import SklineError
@@ -58,12 +59,27 @@ def test_rejects_input_that_is_declared_a_leak() -> None:
             list,
             "use one of int, float, bool, str, datetime.date, datetime.datetime",
         ),
-        (column("x", example=1, ge=0.5), int, r"is an integer and has ge=0.5, which is no whole number; write ge=1"),
+        (column("x", example=1, ge=0.5), int, r"\(integer\) has ge=0.5, which is no whole number; write ge=1"),
         (column("x", example=1, gt=0.5), int, r"has gt=0.5, .* write gt=0"),
         (column("x", example=1, le=9.5), int, r"has le=9.5, .* write le=9"),
         (column("x", example=1, lt=9.5), int, r"has lt=9.5, .* write lt=10"),
-        (column("x", example=1, le=float("inf")), int, r"has le=inf, .* remove le"),
+        (column("x", example=1, le=float("inf")), int, r"has le=inf, .* remove it"),
+        (column("x", example=1.0, notation="-1.234,5"), float, "notation='-1.234,5' is not a number without a sign"),
+        (column("x", example=1, isin=[1, 2.5]), int, "has isin=2.5, which is no whole number; remove it"),
         (column("x", example="a", isin=["a"], max_length=3), str, "has isin and other rules"),
+        (column("x", example="a", isin=[]), str, r"has isin=\[\], which allows no value"),
+        (column("x", example="1", isin=["1", 2]), str, "has isin=2, which is not of its type; write text in quotes"),
+        (column("x", example="a", ge=3), str, "has ge=3, which is not of its type; write text in quotes"),
+        (column("x", example=1, le="9"), int, "has le='9', which is not of its type; write a whole number"),
+        (column("x", example="2026-01-31", ge="31.01.2026"), dt.date, "has ge='31.01.2026', .* write a date"),
+        (column("x", example="2026-01-31", ge=dt.datetime(2026, 1, 1, 12)), dt.date, "has ge='2026-01-01T12:00:00'"),
+        (column("x", example=1, pattern="[0-9]"), int, r"has pattern='\[0-9\]', which is for strings; remove it"),
+        (column("x", example=1.5, max_length=3), float, "has max_length=3, which is for strings"),
+        (column("x", example="a", pattern="["), str, r"has pattern='\[', which is no regular expression"),
+        (column("x", example="abc"), float, "has example='abc', which its own rules reject .* a finite number"),
+        (column("x", example=-1, ge=0), int, "has example=-1, .* greater than or equal to 0"),
+        (column("x", example="31.01.2026"), dt.date, "has example='31.01.2026', .* YYYY-MM-DD"),
+        (column("x", example=1, ge=5, le=3), int, "has example=1, which its own rules reject"),
         (pa.Field(str_startswith="a", metadata={"skline": {"example": "a"}}), str, "cannot repeat"),
     ],
 )
@@ -77,6 +93,42 @@ def test_rejects_columns_that_an_api_cannot_express_and_names_them(field: Any, a
     with pytest.raises(SklineError, match=message) as caught:
         derive(inputs, labelled, {})
     assert "'odd'" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"isin": "ab"}, r"has isin='ab'; write a list: isin=\['ab'\]"),
+        ({"isin": {"b", "a"}}, r"write a list: isin=\['a', 'b'\]"),
+        ({"missing": "NA"}, r"write a list: missing=\['NA'\]"),
+    ],
+)
+def test_rejects_text_and_sets_in_place_of_a_list(rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(SklineError, match=message):
+        column("A letter", example="a", **rules)
+
+
+def test_bounds_and_example_may_be_dates_and_have_a_time_zone() -> None:
+    class Flights(Table):
+        """A flight."""
+
+        day: dt.date = column("Day", example=dt.date(2026, 1, 31), ge=dt.date(2026, 1, 1))
+        left: dt.datetime = column(
+            "Departure",
+            example="2026-01-31T14:05:00Z",
+            ge=dt.datetime(2026, 1, 1, 2, tzinfo=dt.timezone(dt.timedelta(hours=1))),
+        )
+
+    class Labelled(Flights):
+        """A flight and its result."""
+
+        y: bool = column("Target", role="target")
+
+    contract = derive(Flights, Labelled, {})
+    assert contract["day"].example == "2026-01-31"
+    assert contract["left"].minimum == "2026-01-01T01:00:00"
+    frame = to_frame(contract.inputs, [{"day": dt.date(2026, 1, 31), "left": dt.datetime(2026, 1, 1, 1)}])
+    Flights.validate(frame)
 
 
 def test_rejects_contract_without_a_target() -> None:
@@ -109,6 +161,30 @@ def test_derives_task_and_classes_from_the_target(
     )
     contract = derive(Inputs, labelled, {})
     assert (contract.task, contract.classes) == (task, classes)
+
+
+def target_of(annotation: type, **rules: Any) -> type[Table]:
+    return type(
+        "Labelled",
+        (Inputs,),
+        {"__annotations__": {"y": annotation}, "y": column("t", **rules), "__module__": __name__},
+    )
+
+
+def test_a_class_that_is_listed_twice_is_one_class() -> None:
+    assert derive(Inputs, target_of(str, role="target", isin=["a", "b", "a"]), {}).classes == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ({"role": "target", "isin": ["a"]}, r"'y' is the target and has isin=\['a'\]; a classifier needs two"),
+        ({"role": "taget", "isin": ["a", "b"]}, "'y' has role='taget'; use one of target, id, time, group, segment"),
+    ],
+)
+def test_rejects_target_of_one_class_and_unknown_roles(rules: dict[str, Any], message: str) -> None:
+    with pytest.raises(SklineError, match=message):
+        derive(Inputs, target_of(str, **rules), {})
 
 
 def test_rejects_date_as_target() -> None:

@@ -238,6 +238,12 @@ def test_description_names_the_notation() -> None:
     assert parser.parse_row('{"amount": 1.234}') == {"amount": 1.234}
 
 
+@pytest.mark.parametrize("notation", ["ja", "ja/nein/", "ja/nein/ja", "ja/JA", "/nein"])
+def test_notation_of_a_boolean_is_two_different_words(notation: str) -> None:
+    with pytest.raises(SklineError, match="must be the words for true and false"):
+        check_notation(notation, "boolean")
+
+
 def test_no_notation_may_read_iso_dates_otherwise() -> None:
     with pytest.raises(SklineError, match="2001-02-03"):
         check_notation("%Y-%d-%m", "date")

@@ -130,7 +130,8 @@ def _example(name: str, kind: Kind, example: Scalar | None, *, required: bool) -
     """Return the example as JSON; SklineError if a required column has none."""
     if example is None and required:
         raise SklineError(f"contract column {name!r} ({kind}) has no example; add example=… as a client would send it")
-    return _scalar(example)
+    as_json: Scalar | None = _scalar(example)
+    return as_json
 
 
 def _rules(name: str, checks: list[pa.Check], *, strict: bool) -> dict[str, Any]:

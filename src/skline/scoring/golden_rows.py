@@ -1,7 +1,7 @@
 """Choose the golden rows: their predictions are stored at fit time and checked again on every load."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,13 +43,17 @@ def choose_golden_rows(
     for column in contract.inputs:
         if column.nullable:
             edge_cases.append(example | {column.name: None})
-        if column.kind == "string" and (unseen := unseen_category(train[column.name], column)) is not None:
-            edge_cases.append(example | {column.name: unseen})
+        if column.kind == "string":
+            unseen = unseen_category(train[column.name], column, contract.cell_format(column).missing)
+            edge_cases += [] if unseen is None else [example | {column.name: unseen}]
     return [*edge_cases, *rows]
 
 
-def unseen_category(seen: pd.Series, column: Column) -> str | None:
-    """Return a string that the contract allows and `seen` does not contain, or None if there is none."""
+def unseen_category(seen: pd.Series, column: Column, missing: Collection[str] = ()) -> str | None:
+    """Return a string that the contract allows and `seen` does not contain, or None if none was found.
+
+    `missing` are the texts that stand for a missing value in this column, and are no category.
+    """
     if column.choices is not None:
         return next((str(choice) for choice in column.choices if not (seen == choice).any()), None)
     known: set[str] = set(seen.dropna().unique())
@@ -59,6 +63,6 @@ def unseen_category(seen: pd.Series, column: Column) -> str | None:
         long_enough = len(text) >= (column.min_length or 0)
         short_enough = column.max_length is None or len(text) <= column.max_length
         matches = column.pattern is None or re.fullmatch(column.pattern, text)
-        if text not in known and long_enough and short_enough and matches:
+        if text not in known and text not in missing and long_enough and short_enough and matches:
             return text
     return None

@@ -5,8 +5,9 @@ import re
 import pandas as pd
 import pytest
 
-from skline.contract.spec import Column
+from skline.contract.spec import Column, Contract
 from skline.scoring.golden_rows import choose_golden_rows, unseen_category
+from skline.scoring.golden_verification import parse_rows
 from tests.fixtures import demo
 
 
@@ -39,6 +40,16 @@ def test_unseen_category_satisfies_the_contract_and_is_not_in_training(
     assert column.pattern is None or re.fullmatch(column.pattern, category)
     assert column.max_length is None or len(category) <= column.max_length
     assert column.choices is None or category in column.choices
+
+
+def test_a_word_for_a_missing_value_is_no_unseen_category() -> None:
+    country = Column(name="country", kind="string", pattern="[A-Z]{2}", example="AN")
+    target = Column(name="y", kind="boolean", role="target")
+    contract = Contract(title="Inputs", columns=(country, target), task="binary", classes=(False, True))
+    frame = pd.DataFrame({"country": pd.Series(["AN", "DE"], dtype="str")})
+    rows = choose_golden_rows(frame, frame, contract, 2, seed=0)
+    assert [row["country"] for row in rows[:2]] == ["AN", "ED"], "AN backwards would be NA"
+    assert parse_rows(contract, rows) == rows
 
 
 def test_no_unseen_category_exists_when_training_has_all_choices() -> None:

@@ -1,7 +1,7 @@
 """Transformers and estimators for the steps of a Pipeline; they depend on scikit-learn and NumPy only.
 
-The names are imported on first use: a stored plan needs only `skline.features.time` and
-`skline.features.arithmetic`, and must not import scikit-learn.
+The names are imported on first use: a stored plan needs the modules `arithmetic`, `text` and `time` alone, and must not
+import scikit-learn.
 """
 
 from typing import TYPE_CHECKING, Any

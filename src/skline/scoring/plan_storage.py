@@ -1,7 +1,7 @@
 """Store a plan as bytes: a service that loads one needs neither scikit-learn nor pandas to score.
 
-The bytes are a line of text and a pickle. The line holds a digest of the code of this package, because only the same
-code may use the objects in the pickle, and the names of the libraries that define the others: NumPy always,
+The bytes are a line of text and a pickle. The line holds a digest of the code that plans are built of, because only the
+same code may use the objects in the pickle, and the names of the libraries that define the others: NumPy always,
 scikit-learn for the trees of a forest that no lookup table replaces. The pickle is loaded only from an artifact whose
 digest was verified, and where these libraries are installed.
 
@@ -20,14 +20,20 @@ from typing import Any
 from typing_extensions import override
 
 import skline.contract.spec
+import skline.features.arithmetic
 import skline.features.text
 import skline.features.time
 from skline.artifact.provenance import differing_libraries, distributions_of, installed_version
 from skline.errors import SklineError
 from skline.scoring.plan import Plan
 
-#: Modules beyond this package whose objects a plan may hold.
-OTHER_MODULES: tuple[Any, ...] = (skline.contract.spec, skline.features.text, skline.features.time)
+#: Modules beyond this package whose objects a plan may hold, or whose functions its expressions call.
+OTHER_MODULES: tuple[Any, ...] = (
+    skline.contract.spec,
+    skline.features.arithmetic,
+    skline.features.text,
+    skline.features.time,
+)
 #: Distributions whose objects a plan may hold in an environment that serves stored plans alone.
 ALWAYS_PRESENT = ("numpy",)
 #: What plans do not depend on, although pipelines do.

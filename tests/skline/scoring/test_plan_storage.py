@@ -5,6 +5,7 @@
 
 import io
 import pickle
+import re
 import subprocess
 import sys
 from importlib.metadata import version
@@ -62,6 +63,15 @@ def test_the_first_line_names_all_code_whose_objects_a_plan_holds(name: str) -> 
     packages = {module.partition(".")[0] for module in recorder.modules - own} - {*sys.stdlib_module_names}
     names = {"numpy": "numpy", "sklearn": "scikit-learn"}
     assert plan_storage.required_libraries(stored) == sorted(names[package] for package in packages)
+
+
+def test_the_digest_covers_every_module_whose_functions_expressions_call() -> None:
+    sources = Path(plan_storage.__file__).parent.rglob("*.py")
+    imported = {
+        name for source in sources for name in re.findall(r"from (skline\.features\S*) import", source.read_text())
+    }
+    assert "skline.features.arithmetic" in imported
+    assert imported <= {module.__name__ for module in plan_storage.OTHER_MODULES}
 
 
 @pytest.mark.parametrize("library", ["numpy", "scikit-learn", "scipy", "lightgbm"])

@@ -22,7 +22,7 @@ Points = Sequence[tuple[float, float]]
 
 
 def figure(contents: str, label: str, caption: str, height: int = HEIGHT) -> str:
-    """Return an SVG with its texts: `label` for those who do not see it, `caption` below it (HTML)."""
+    """Return an SVG with its texts: `label` for screen readers (text), `caption` below it (HTML)."""
     return (
         f'<figure><svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(label)}">{contents}</svg>'
         f"<figcaption>{caption}</figcaption></figure>"
@@ -56,7 +56,17 @@ def curves(
 
 
 class Axes:
-    """Two linear scales of a chart; `x` and `y` are the ends of each, `left` is where the horizontal one begins."""
+    """Two linear scales of a chart.
+
+    Attributes
+    ----------
+    x, y : (float, float)
+        The lowest and the highest value of each scale.
+    height : int
+        Of the chart, in units of the SVG.
+    left : int
+        The left margin, which has room for the labels of the vertical axis.
+    """
 
     def __init__(self, x: tuple[float, float], y: tuple[float, float], height: int = HEIGHT) -> None:
         self.x, self.y, self.height = _widen(x), _widen(y), height
@@ -163,4 +173,5 @@ def interval_rows(rows: Sequence[IntervalRow], label: str, mark: float | None = 
 def _widen(ends: tuple[float, float]) -> tuple[float, float]:
     """Return ends that differ, because a scale needs a length."""
     low, high = ends
-    return (low, high) if high > low else (low - 0.5, high + 0.5)
+    half = max(0.5, 1e-6 * abs(low))  # 0.5 alone is lost in the rounding of a number such as 1e17
+    return (low, high) if high > low else (low - half, high + half)

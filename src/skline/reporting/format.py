@@ -37,7 +37,8 @@ def format_optional_interval(ends: Sequence[float] | None) -> str:
 
 def format_tick(value: float) -> str:
     """Format a number for an axis, as short as possible: 0.25, 500, 40k, 1.5M."""
+    size = abs(float(f"{value:.3g}"))  # 999,999 becomes 1M, not 1e+03k
     for unit, name in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= (unit if unit > 1e3 else 1e4):
+        if size >= (unit if unit > 1e3 else 1e4):
             return f"{value / unit:.3g}{name}"
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"
+    return f"{value:.3g}" if size < 1000 else f"{value:.0f}"

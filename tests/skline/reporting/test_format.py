@@ -38,7 +38,8 @@ def test_interval_has_signs_if_signed() -> None:
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0.25, "0.25"), (500, "500"), (9000, "9000"), (40_000, "40k"), (-400_000, "-400k"), (1.5e6, "1.5M"), (2e9, "2G")],
-)
+    [(0.25, "0.25"), (500, "500"), (9000, "9000"), (40_000, "40k"), (-400_000, "-400k"), (1.5e6, "1.5M"), (2e9, "2G"),
+     (999.6, "1000"), (9_999.7, "10k"), (-999_999, "-1M"), (999_600_000, "1G")],
+)  # fmt: skip
 def test_tick_is_short(value: float, text: str) -> None:
     assert format_tick(value) == text

@@ -6,6 +6,7 @@ groups together (Bonferroni). Shares have Newcombe's interval of a difference, m
 for shares near 0 and 1; means have Welch's. Rows are assumed to be independent of each other.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any, NamedTuple
@@ -17,6 +18,7 @@ from scipy import stats
 
 from skline.contract.spec import Contract
 from skline.evaluation.bootstrap import CONFIDENCE
+from skline.evaluation.intervals import wilson_interval
 from skline.evaluation.segments import segment_labels
 from skline.scoring.scores import Scores
 
@@ -116,12 +118,12 @@ def gap_interval(groups: Sequence[Group], comparisons: int, confidence: float = 
     """
     tail = (1 - confidence) / (2 * comparisons)
     z = float(stats.norm.isf(tail))
-    wilson = {group: _wilson_interval(group, z) for group in groups if group.variance is None}
+    wilson = {group: wilson_interval(group.mean, group.rows, z) for group in groups if group.variance is None}
     low = high = 0.0
     for pair in combinations(groups, 2):
         first, second = sorted(pair, key=lambda group: -group.mean)
         if first.variance is None or second.variance is None:
-            ends = _newcombe_interval(first.mean - second.mean, wilson[first], wilson[second], first.mean, second.mean)
+            ends = _newcombe_interval(first.mean, second.mean, wilson[first], wilson[second])
         else:
             ends = _welch_interval(first, second, tail)
         low, high = max(low, ends[0]), max(high, -ends[0], ends[1])
@@ -129,20 +131,12 @@ def gap_interval(groups: Sequence[Group], comparisons: int, confidence: float = 
 
 
 def _newcombe_interval(
-    difference: float, first: tuple[float, float], second: tuple[float, float], share: float, other: float
+    first: float, second: float, first_ends: tuple[float, float], second_ends: tuple[float, float]
 ) -> tuple[float, float]:
-    """Return an interval of the difference of two shares, from the Wilson interval of each."""
-    below = np.hypot(share - first[0], second[1] - other)
-    above = np.hypot(first[1] - share, other - second[0])
-    return float(difference - below), float(difference + above)
-
-
-def _wilson_interval(group: Group, z: float) -> tuple[float, float]:
-    """Return Wilson's score interval of a share."""
-    n, share = group.rows, group.mean
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half_width = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(0.0, float(centre - half_width)), min(1.0, float(centre + half_width))
+    """Return Newcombe's interval of the difference of two shares, from the Wilson interval of each."""
+    below = math.hypot(first - first_ends[0], second_ends[1] - second)
+    above = math.hypot(first_ends[1] - first, second - second_ends[0])
+    return first - second - below, first - second + above
 
 
 def _welch_interval(first: Group, second: Group, tail: float) -> tuple[float, float]:

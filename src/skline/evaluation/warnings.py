@@ -9,9 +9,9 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from skline.evaluation.intervals import Z95
 from skline.reporting.format import format_number
 
-Z95 = 1.96
 #: Recall below which a model is said to find hardly any positive row.
 FEW_FOUND = 0.1
 

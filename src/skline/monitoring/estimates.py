@@ -1,4 +1,4 @@
-"""Figures with their 95 % intervals: means by the normal distribution, shares by Wilson's interval (1927).
+"""Figures with their 95 % intervals: means by the normal distribution, shares by Wilson's interval.
 
 Rows of one entity are not independent: intervals are those of the effective rows (`skline.monitoring.clusters`).
 """
@@ -9,10 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
+from skline.evaluation.intervals import Z95, wilson_interval
 from skline.monitoring.clusters import Codes, Floats, design_effect
-
-#: The normal distribution's quantile of a two-sided 95 % interval.
-Z95 = 1.959963984540054
 
 
 class Model(BaseModel):
@@ -76,9 +74,7 @@ def share_estimate(flags: npt.NDArray[np.bool_], entities: Codes | None = None) 
 
 def wilson(share: float, rows: float) -> Estimate:
     """Return a share of `rows` independent rows with its Wilson interval."""
-    centre = (share + Z95**2 / (2 * rows)) / (1 + Z95**2 / rows)
-    half_width = Z95 / (1 + Z95**2 / rows) * math.sqrt(share * (1 - share) / rows + Z95**2 / (4 * rows**2))
-    return estimate(share, max(centre - half_width, 0.0), min(centre + half_width, 1.0))
+    return estimate(share, *wilson_interval(share, rows))
 
 
 def _variance_of_mean(values: Floats, entities: Codes | None) -> float:

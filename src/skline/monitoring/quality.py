@@ -6,6 +6,7 @@ Reference: the share of new rows whose category is none of the training rows' is
 category occurs once (Good 1953, "The population frequencies of species and the estimation of population parameters").
 """
 
+import math
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +15,11 @@ import numpy.typing as npt
 
 from skline.counting import counted
 from skline.entrypoint import visible
+from skline.evaluation.intervals import Z95
 from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.clusters import Codes
 from skline.monitoring.data_results import ColumnQuality, Quality
-from skline.monitoring.estimates import Z95, Estimate, estimate, share_estimate, wilson
+from skline.monitoring.estimates import Estimate, estimate, share_estimate, wilson
 from skline.settings.monitor import Quality as Allowances
 
 #: A column that was filled at least to this share in training, and is empty now, has vanished.
@@ -95,13 +97,16 @@ def rows_ratio(rows: int, earlier: Sequence[int]) -> tuple[float | None, Estimat
     """
     from scipy.stats import t
 
-    expected = float(np.mean(earlier)) if len(earlier) else 0.0
+    seasons = len(earlier)
+    expected = float(np.mean(earlier)) if seasons else 0.0
     if not expected:
         return None, Estimate()
+    variance, quantile = expected, Z95  # of a Poisson count, as long as there is one season
+    if seasons > 1:
+        variance = max(float(np.var(earlier, ddof=1)), expected)
+        quantile = float(t.isf(0.025, seasons - 1))
     ratio = rows / expected
-    variance = max(float(np.var(earlier, ddof=1)) if len(earlier) > 1 else 0.0, expected) * (1 + 1 / len(earlier))
-    half_width = float(t.isf(0.025, max(len(earlier) - 1, 1))) if len(earlier) > 1 else Z95
-    half_width *= float(np.sqrt(variance)) / expected
+    half_width = quantile * math.sqrt(variance * (1 + 1 / seasons)) / expected
     return expected, estimate(ratio, max(ratio - half_width, 0.0), ratio + half_width)
 
 
@@ -121,7 +126,7 @@ def quality_checks(quality: Quality, allowances: Allowances, min_rows: int, samp
     if total:
         check = _check("other_contract", "rows", wilson(other / total, total), allowances.other_contract)
         message = f"{other:,} of {total:,} rows are of {describe_unknown(quality)}" if other else ""
-        raised = bool(check.raised and total >= min_rows and other)
+        raised = bool(check.raised) if total >= min_rows else None
         checks.append(check.model_copy(update={"severity": "warning", "message": message, "raised": raised}))
     if quality.broken_rows:
         checks.append(

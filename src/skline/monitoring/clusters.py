@@ -32,10 +32,13 @@ def design_effect(values: Floats, entities: Codes | None) -> float:
     if len(values) < 2:
         return 1.0
     sizes = np.bincount(groups).astype(np.float64)
-    size_seen = float((sizes**2).sum() / sizes.sum())
-    if size_seen <= 1:
-        return 1.0
-    return 1 + (size_seen - 1) * intraclass_correlation(values, groups, sizes)
+    seen = size_seen(sizes)
+    return 1.0 if seen <= 1 else 1 + (seen - 1) * intraclass_correlation(values, groups, sizes)
+
+
+def size_seen(sizes: Floats) -> float:
+    """Return the mean size of an entity as its rows see it, from the number of rows of each entity."""
+    return float((sizes**2).sum() / sizes.sum())
 
 
 def intraclass_correlation(values: Floats, groups: Codes, sizes: Floats) -> float:
@@ -86,8 +89,8 @@ def share_design_effect(bins: Codes, entities: Codes | None) -> float:
     sizes = np.bincount(groups).astype(np.float64)
     counts = np.bincount(bins).astype(np.float64)
     weights = counts / n * (1 - counts / n)
-    size_seen = float((sizes**2).sum() / n)
-    if not weights.sum() or size_seen <= 1:
+    seen = size_seen(sizes)
+    if not weights.sum() or seen <= 1:
         return 1.0
     pairs, rows = np.unique(groups * len(counts) + bins, return_counts=True)
     squares = np.bincount(pairs % len(counts), rows**2 / sizes[pairs // len(counts)], minlength=len(counts))
@@ -95,7 +98,7 @@ def share_design_effect(bins: Codes, entities: Codes | None) -> float:
         _correlation(between - count**2 / n, count * (1 - count / n), sizes)
         for between, count in zip(squares.tolist(), counts.tolist(), strict=True)
     ]
-    effects = 1 + (size_seen - 1) * np.array(correlations)
+    effects = 1 + (seen - 1) * np.array(correlations)
     return max(1.0, float((effects * weights).sum() / weights.sum()))
 
 

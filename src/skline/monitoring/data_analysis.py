@@ -9,6 +9,7 @@ import numpy.typing as npt
 from skline.artifact import Artifact
 from skline.contract.spec import Column
 from skline.monitoring import drift, quality
+from skline.monitoring.clusters import Codes
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.reader import Summary
 from skline.monitoring.reference import SCORE, TrainingReference
@@ -17,6 +18,8 @@ from skline.settings.monitor import Monitor
 
 #: Drift of dates and times is reported, never tested: they differ from training's by themselves.
 UNTESTED_KINDS = ("date", "datetime")
+#: Rows that the quantiles of the scores stand for at most: between two quantiles the distribution is not known.
+MAX_QUANTILE_ROWS = 5_000
 
 
 def column_quality(column: Column, rows: Rows, artifact: Artifact) -> ColumnQuality:
@@ -62,12 +65,12 @@ def describe_quality(
 
 
 def column_drift(
-    column: Column, values: npt.NDArray[Any], reference: npt.NDArray[Any], entities: Any, other_entities: Any,
-    settings: Monitor,
+    column: Column, values: npt.NDArray[Any], reference: npt.NDArray[Any], entities: Codes | None,
+    reference_entities: Codes | None, settings: Monitor,
 ) -> ColumnDrift:  # fmt: skip
     """Compare an input with its reference."""
     compare = drift.category_drift if values.dtype == object else drift.numeric_drift
-    result = compare(column.name, column.kind, values, reference, entities, other_entities)
+    result = compare(column.name, column.kind, values, reference, entities, reference_entities)
     return result.model_copy(
         update={"tested": column.kind not in UNTESTED_KINDS and column.name not in settings.drift.ignore}
     )
@@ -79,9 +82,8 @@ def score_drift(rows: Rows, reference: TrainingReference, other: Rows | None) ->
         return drift.numeric_drift(SCORE, "number", rows.scores, other.scores, rows.entities, other.entities)
     if len(reference.score_quantiles) < 2 or not reference.test_rows:
         return None
-    size = min(reference.test_rows, 5_000)
-    result: ColumnDrift = drift.quantile_drift(SCORE, rows.scores, reference.score_quantiles, size, rows.entities)
-    return result
+    size = min(reference.test_rows, MAX_QUANTILE_ROWS)
+    return drift.quantile_drift(SCORE, rows.scores, reference.score_quantiles, size, rows.entities)
 
 
 def describe_drift(

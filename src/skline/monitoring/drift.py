@@ -19,7 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skline.monitoring.categories import MISSING, count_categories
-from skline.monitoring.clusters import Codes, Floats, design_effect, entity_count, share_design_effect
+from skline.monitoring.clusters import (
+    Codes,
+    Floats,
+    compact,
+    design_effect,
+    entity_count,
+    share_design_effect,
+    size_seen,
+)
 from skline.monitoring.data_results import ColumnDrift
 from skline.monitoring.estimates import Estimate, estimate, finite, normal_estimate
 
@@ -48,16 +56,15 @@ def numeric_drift(
         The entity of each row; rows of one entity are not independent. Without those of the reference it is taken to
         have as many entities as the window.
     """
-    low, ref = _missing_lowest(values), np.sort(_missing_lowest(reference))
-    grid = np.unique(np.concatenate([low, ref]))
-    window_cdf = np.searchsorted(np.sort(low), grid, side="right") / len(low)
+    window, ref = _missing_lowest(values), np.sort(_missing_lowest(reference))
+    grid = np.unique(np.concatenate([window, ref]))
+    window_cdf = np.searchsorted(np.sort(window), grid, side="right") / len(window)
     reference_cdf = np.searchsorted(ref, grid, side="right") / len(ref)
-    at = int(np.abs(window_cdf - reference_cdf).argmax())
-    below, reference_below = float(window_cdf[at]), float(reference_cdf[at])
-    deff = max(
-        design_effect(_ranks(low, grid), entities), design_effect((low <= grid[at]).astype(np.float64), entities)
-    )
-    effective = len(low) / deff
+    farthest = int(np.abs(window_cdf - reference_cdf).argmax())
+    below, reference_below = float(window_cdf[farthest]), float(reference_cdf[farthest])
+    is_below = (window <= grid[farthest]).astype(np.float64)
+    deff = max(design_effect(_ranks(window, grid), entities), design_effect(is_below, entities))
+    effective = len(window) / deff
     reference_effective = _reference_rows(reference, deff, entities, reference_entities)
     edges = quantile_edges(reference)
     shares, labels = histogram(values, edges)
@@ -99,11 +106,12 @@ def category_drift(
     from scipy.special import chdtrc
 
     size = entity_count(entities) or len(values)
-    known = len(reference) if entities is None else min(len(reference), size)
-    reference_size = entity_count(reference_entities) or known
-    found = count_categories(values, reference, (size, reference_size))
-    shares, reference_shares = found.counts / len(values), found.reference_counts / len(reference)
-    deff = share_design_effect(found.codes, entities)
+    # Without entities of its own the reference is taken to have as many as the window.
+    assumed_size = len(reference) if entities is None else min(len(reference), size)
+    reference_size = entity_count(reference_entities) or assumed_size
+    categories = count_categories(values, reference, (size, reference_size))
+    shares, reference_shares = categories.counts / len(values), categories.reference_counts / len(reference)
+    deff = share_design_effect(categories.codes, entities)
     effective = len(values) / deff
     reference_effective = _reference_rows(reference, deff, entities, reference_entities)
     statistic, freedom = _chi_square(shares, reference_shares, effective, reference_effective)
@@ -122,11 +130,13 @@ def category_drift(
         effect=_beyond_chance(difference, statistic, freedom),
         p=float(chdtrc(freedom, statistic)) if freedom else 1.0,
         wasserstein=None,
-        **_histograms(found.labels, shares, reference_shares),
+        **_histograms(categories.labels, shares, reference_shares),
     )
 
 
-def quantile_drift(name: str, values: Floats, quantiles: Sequence[float], rows: int, entities: Codes | None) -> Any:
+def quantile_drift(
+    name: str, values: Floats, quantiles: Sequence[float], rows: int, entities: Codes | None
+) -> ColumnDrift:
     """Compare numbers with a reference of which only quantiles at equal steps from 0 to 1 are known.
 
     `rows` is how many rows the quantiles were computed from; they stand for it in the test.
@@ -213,10 +223,9 @@ def _reference_rows(
     m = len(reference)
     if entities is None or deff <= 1:
         return float(m)
-    sizes = np.unique(entities, return_counts=True)[1].astype(np.float64)
-    seen = max(float((sizes**2).sum() / sizes.sum()), 1 + 1e-9)
-    correlation = min((deff - 1) / (seen - 1), 1.0) if seen > 1 else 0.0
-    groups = entity_count(reference_entities if reference_entities is not None else entities) or 1
+    seen = size_seen(np.bincount(compact(entities)).astype(np.float64))  # above 1, or deff were 1
+    correlation = min((deff - 1) / (seen - 1), 1.0)
+    groups = entity_count(entities if reference_entities is None else reference_entities) or 1
     return m / (1 + max(m / groups - 1, 0.0) * correlation)
 
 

@@ -163,6 +163,19 @@ def test_rows_without_an_entity_are_drawn_alone() -> None:
     assert any(len(np.unique(draw)) < 50 for draw in draws[1:])
 
 
+@pytest.mark.parametrize("compare", [numeric_drift, category_drift])
+def test_rows_without_an_entity_are_compared_as_entities_of_their_own(
+    compare: Any, random: np.random.Generator
+) -> None:
+    entities = np.concatenate([np.repeat(np.arange(40), 10), np.full(400, -1)])
+    numbered = np.concatenate([np.repeat(np.arange(40), 10), np.arange(40, 440)])
+    values = np.concatenate([np.repeat(random.normal(size=40).round(), 10), random.normal(size=400).round()])
+    reference = random.normal(0.2, size=800).round()
+    if compare is category_drift:
+        values, reference = (each.astype(str).astype(object) for each in (values, reference))
+    assert compare("a", "x", values, reference, entities) == compare("a", "x", values, reference, numbered)
+
+
 @pytest.mark.parametrize(
     ("raised", "states"), [("10", "warning ok"), ("11", "warning alarm"), ("101", "warning ok alarm")]
 )

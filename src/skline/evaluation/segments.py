@@ -108,10 +108,11 @@ def segment_labels(test: pd.DataFrame, names: tuple[str, ...]) -> pd.DataFrame:
 def _labels(values: pd.Series) -> npt.NDArray[np.object_]:
     """Return the values as text; equal ones are one object, so that a row takes 8 bytes."""
     codes, distinct = pd.factorize(values, use_na_sentinel=False)
-    return np.array([_text(value) for value in distinct.tolist()], dtype=object)[codes]
+    return np.array([segment_text(value) for value in distinct.tolist()], dtype=object)[codes]
 
 
-def _text(value: Any) -> str:
+def segment_text(value: Any) -> str:
+    """Return the name of a segment in reports: the value as text, a whole number without decimals."""
     if value is None or value != value:  # noqa: PLR0124 (NaN, NaT)
         return MISSING
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

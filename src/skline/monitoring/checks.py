@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable
 from typing import Any, Literal, Self
 
-from skline.monitoring.estimates import Estimate, Model
+from skline.monitoring.estimates import Estimate, ResultPart
 
 State = Literal["ok", "insufficient_data", "warning", "alarm"]
 Part = Literal["quality", "drift", "performance", "concept", "bias", "kpi", "operations"]
@@ -15,7 +15,7 @@ PARTS: tuple[Part, ...] = ("quality", "drift", "performance", "concept", "bias",
 EXIT_STATUS: dict[State, int] = {"ok": 0, "insufficient_data": 10, "warning": 10, "alarm": 20}
 
 
-class Check(Model):
+class Check(ResultPart):
     """One rule applied to one subject.
 
     Attributes

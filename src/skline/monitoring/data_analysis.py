@@ -13,7 +13,7 @@ from skline.monitoring.clusters import Codes
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.reader import Summary
 from skline.monitoring.reference import SCORE, TrainingReference
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from skline.settings.monitor import Monitor
 
 #: Drift of dates and times is reported, never tested: they differ from training's by themselves.
@@ -22,7 +22,7 @@ UNTESTED_KINDS = ("date", "datetime")
 MAX_QUANTILE_ROWS = 5_000
 
 
-def column_quality(column: Column, rows: Rows, artifact: Artifact) -> ColumnQuality:
+def column_quality(column: Column, rows: LoggedRows, artifact: Artifact) -> ColumnQuality:
     """Describe the quality of an input."""
     profile = artifact.profile.get("columns", {}).get(column.name, {})
     known = quality.known_categories(profile, column.kind)
@@ -76,7 +76,7 @@ def column_drift(
     )
 
 
-def score_drift(rows: Rows, reference: TrainingReference, other: Rows | None) -> ColumnDrift | None:
+def score_drift(rows: LoggedRows, reference: TrainingReference, other: LoggedRows | None) -> ColumnDrift | None:
     """Compare the scores with those of other rows, or with the quantiles on the test part; None without either."""
     if other is not None:
         return drift.numeric_drift(SCORE, "number", rows.scores, other.scores, rows.entities, other.entities)

@@ -7,14 +7,14 @@ from typing import Literal
 
 from pydantic import Field
 
-from skline.monitoring.estimates import Estimate, Model
+from skline.monitoring.estimates import Estimate, ResultPart
 
 Measure = Literal["ks_d", "total_variation"]
 #: The measures of drift, with their names in findings and on the page.
 MEASURES: dict[Measure, str] = {"ks_d": "KS distance", "total_variation": "total variation"}
 
 
-class ColumnQuality(Model):
+class ColumnQuality(ResultPart):
     """Quality of an input; the shares are of all rows, `reference_missing` of the training rows.
 
     `reference_unseen` is the share of unseen categories that is expected without any change.
@@ -32,7 +32,7 @@ class ColumnQuality(Model):
     has_vanished: bool
 
 
-class RejectedRule(Model):
+class RejectedRule(ResultPart):
     """Requests, and their rows, that were rejected because they break a rule in a column."""
 
     rule: str
@@ -41,7 +41,7 @@ class RejectedRule(Model):
     rows: int
 
 
-class Quality(Model):
+class Quality(ResultPart):
     """Quality of the window's data.
 
     Attributes
@@ -81,7 +81,7 @@ class Quality(Model):
     columns: tuple[ColumnQuality, ...] = ()
 
 
-class ColumnDrift(Model):
+class ColumnDrift(ResultPart):
     """Distance between the distributions of a column in the window and in the reference.
 
     Attributes
@@ -129,7 +129,7 @@ class ColumnDrift(Model):
     reference_shares: tuple[float, ...]
 
 
-class Drift(Model):
+class Drift(ResultPart):
     """Data drift of all columns, the largest effect first.
 
     Attributes

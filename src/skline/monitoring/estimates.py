@@ -13,13 +13,13 @@ from skline.evaluation.intervals import Z95, wilson_interval
 from skline.monitoring.clusters import Codes, Floats, design_effect
 
 
-class Model(BaseModel):
+class ResultPart(BaseModel):
     """Base of the parts of a result: immutable, closed, and without NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
-class Estimate(Model):
+class Estimate(ResultPart):
     """A figure with its interval; all None where there is none."""
 
     value: float | None = None

@@ -28,7 +28,7 @@ from skline.monitoring.prometheus import RequestCounts, read_counts
 from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.rejections import describe_rejections, rejected_check
 from skline.monitoring.result import KpiResult, Operations, Problem, Window, WindowResult
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from skline.monitoring.state import MonitorState
 from skline.monitoring.undecided import with_reason
 from skline.monitoring.window_data import Problems, WindowData
@@ -202,7 +202,7 @@ def _drift(job: Job, data: WindowData, reference: TrainingReference, problems: P
 
 
 def _compare(
-    job: Job, rows: Rows, reference: TrainingReference, other: Rows | None, problems: Problems
+    job: Job, rows: LoggedRows, reference: TrainingReference, other: LoggedRows | None, problems: Problems
 ) -> list[ColumnDrift]:
     """Compare each input, and the score, with `other` rows, at least one, or with those of training."""
     known = reference.inputs if other is None else other.inputs
@@ -234,7 +234,7 @@ def _label_checks(measured: Performance | None, changes: Concept | None, setting
     return [*checks, concept.concept_check(changes, measured, min_labels)]
 
 
-def _window(job: Job, total: int, rows: Rows) -> Window:
+def _window(job: Job, total: int, rows: LoggedRows) -> Window:
     length = format_duration(job.settings.window)
     return Window(
         name=f"{job.end:%Y%m%dT%H%M%SZ}-{length}",

@@ -11,8 +11,9 @@ from skline.contract.spec import Contract
 from skline.evaluation.bootstrap import metric_value, metric_values
 from skline.evaluation.metrics import DEFAULT_METRIC, metrics_of
 from skline.evaluation.resampling import BinarySample, MulticlassSample, RegressionSample, Sample
+from skline.evaluation.segments import segment_text
 from skline.logs.records import REVIEW_SAMPLE, from_us, to_us
-from skline.monitoring import bias, concept, estimate, kpis, performance
+from skline.monitoring import bias, cbpe, concept, kpis, performance
 from skline.monitoring.clusters import Codes, Floats, entity_count
 from skline.monitoring.estimates import Estimate, mean_difference
 from skline.monitoring.label_results import (
@@ -27,20 +28,20 @@ from skline.monitoring.label_results import (
 )
 from skline.monitoring.reference import TrainingReference
 from skline.monitoring.result import KpiResult
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from skline.settings.monitor import Monitor
 
-#: Segments of a column that are reported at most, the largest first.
+#: Maximum number of reported segments of a column: the largest.
 MAX_SEGMENTS = 12
 #: Periods of the prequential curve.
 CURVE_POINTS = 20
-#: Resamples for segments and arms: there are many.
+#: Resamples for a segment: fewer than for all rows, because there are many segments.
 SEGMENT_RESAMPLES = 100
 SEED = 17
 
 
-def make_sample(rows: Rows, contract: Contract, threshold: float) -> Sample:
-    """Return labelled rows as a sample of the registry's metrics."""
+def to_sample(rows: LoggedRows, contract: Contract, threshold: float) -> Sample:
+    """Return labelled rows in the form from which metrics are computed."""
     if contract.task == "regression" or rows.probabilities is None:
         return RegressionSample(rows.truth, rows.predicted)
     if contract.task == "binary":
@@ -50,14 +51,14 @@ def make_sample(rows: Rows, contract: Contract, threshold: float) -> Sample:
 
 
 def describe_performance(
-    rows: Rows, contract: Contract, reference: TrainingReference, settings: Monitor, floors: Mapping[str, float],
+    rows: LoggedRows, contract: Contract, reference: TrainingReference, settings: Monitor, floors: Mapping[str, float],
     bounds: tuple[dt.datetime, dt.datetime],
 ) -> Performance:  # fmt: skip
     """Compute the metrics of matured predictions.
 
     Parameters
     ----------
-    rows : Rows
+    rows : LoggedRows
         All matured predictions, those without a label too.
     floors : mapping of str to float
     bounds : (datetime, datetime)
@@ -95,21 +96,21 @@ def describe_performance(
 
 
 def metric_results(
-    rows: Rows, strata: Codes | None, drawn: npt.NDArray[np.bool_], contract: Contract, reference: TrainingReference,
-    settings: Monitor, floors: Mapping[str, float],
+    rows: LoggedRows, strata: Codes | None, drawn: npt.NDArray[np.bool_], contract: Contract,
+    reference: TrainingReference, settings: Monitor, floors: Mapping[str, float],
 ) -> list[MetricResult]:  # fmt: skip
     """Return each metric of the labelled rows, which must be of two classes at least.
 
     Parameters
     ----------
-    rows : Rows
+    rows : LoggedRows
         Those without a label too.
     strata : int64 array, shape (n,), or None
         Within which labelled rows represent all; None: they are not weighted.
     drawn : bool array, shape (n,)
         Labelled rows that were drawn for review at random.
     """
-    sample = make_sample(rows.take(rows.labelled), contract, reference.threshold)
+    sample = to_sample(rows.take(rows.labelled), contract, reference.threshold)
     plain, n_resamples = metric_values(sample), settings.performance.resamples
     estimates = performance.metric_estimates(sample, rows.labelled, strata, rows.entities, n_resamples, SEED)
     sampled = review_sample_estimates(rows, drawn, contract, reference.threshold, n_resamples)
@@ -129,35 +130,35 @@ def metric_results(
     ]
 
 
-def _has_metrics(known: Rows, contract: Contract) -> bool:
+def _has_metrics(known: LoggedRows, contract: Contract) -> bool:
     """Whether labelled rows are enough for metrics: two at least, of a classifier of more than one class."""
     return len(known) >= 2 and (contract.task == "regression" or len(np.unique(known.truth)) > 1)
 
 
 def review_sample_estimates(
-    rows: Rows, drawn: npt.NDArray[np.bool_], contract: Contract, threshold: float, n_resamples: int
+    rows: LoggedRows, drawn: npt.NDArray[np.bool_], contract: Contract, threshold: float, n_resamples: int
 ) -> dict[str, Estimate]:
     """Return the metrics of the labelled rows that were drawn for review at random; empty if there are too few."""
     known = rows.take(drawn)
     if not _has_metrics(known, contract):
         return {}
-    sample = make_sample(known, contract, threshold)
+    sample = to_sample(known, contract, threshold)
     periods = performance.inclusion_periods(drawn)
     return performance.metric_estimates(sample, drawn, periods, rows.entities, n_resamples, SEED)
 
 
-def prequential_curve(known: Rows, contract: Contract, threshold: float, metric: str) -> list[CurvePoint]:
+def prequential_curve(known: LoggedRows, contract: Contract, threshold: float, metric: str) -> list[CurvePoint]:
     """Return the metric of periods of equal count, in the order of time; those without a value are left out."""
     points = []
     for part in np.array_split(np.arange(len(known)), min(CURVE_POINTS, max(len(known) // 50, 1))):
         chosen = known.take(part)
-        value = metric_value(make_sample(chosen, contract, threshold), metric) if len(part) > 1 else float("nan")
+        value = metric_value(to_sample(chosen, contract, threshold), metric) if len(part) > 1 else float("nan")
         if np.isfinite(value):
             points.append(CurvePoint(start=from_us(int(chosen.times[0])), rows=len(part), value=value))
     return points
 
 
-def segments_of(rows: Rows, contract: Contract) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
+def segments_of(rows: LoggedRows, contract: Contract) -> Iterator[tuple[str, str, npt.NDArray[np.bool_]]]:
     """Yield column, value and rows of the largest segments of each segment column that is an input."""
     for column in contract.segments:
         values = rows.inputs.get(column.name)
@@ -174,12 +175,12 @@ def _segment_codes(values: npt.NDArray[Any]) -> tuple[list[str], npt.NDArray[np.
     import pandas as pd
 
     numbers, uniques = pd.factorize(values, use_na_sentinel=False)
-    names, merged = np.unique(np.array([_segment_text(value) for value in uniques.tolist()]), return_inverse=True)
+    names, merged = np.unique(np.array([segment_text(value) for value in uniques.tolist()]), return_inverse=True)
     return names.tolist(), merged[numbers]
 
 
 def segment_results(
-    rows: Rows, contract: Contract, threshold: float, metric: str, min_labels: int
+    rows: LoggedRows, contract: Contract, threshold: float, metric: str, min_labels: int
 ) -> list[SegmentResult]:
     """Return rows, labels and the metric of each segment that has enough labels."""
     results = []
@@ -187,24 +188,24 @@ def segment_results(
         part = rows.take(members)
         labelled = part.labelled
         known = part.take(labelled)
-        found = SegmentResult(column=column, value=value, rows=len(part), labelled=len(known))
+        result = SegmentResult(column=column, value=value, rows=len(part), labelled=len(known))
         if len(known) >= min_labels:
-            sample = make_sample(known, contract, threshold)
+            sample = to_sample(known, contract, threshold)
             everything = np.ones(len(known), dtype=bool)
             estimates = performance.metric_estimates(
                 sample, everything, None, known.entities, SEGMENT_RESAMPLES, SEED, only=metric
             )
-            found = found.model_copy(update={"estimate": estimates.get(metric, found.estimate)})
-        results.append(found)
+            result = result.model_copy(update={"estimate": estimates.get(metric, result.estimate)})
+        results.append(result)
     return results
 
 
-def describe_concept(stream: Rows, start: dt.datetime, contract: Contract, settings: Monitor) -> Concept:
+def describe_concept(stream: LoggedRows, start: dt.datetime, contract: Contract, settings: Monitor) -> Concept:
     """Look for rises of the error in the stream of labelled rows, and compare the residuals of segments.
 
     Parameters
     ----------
-    stream : Rows
+    stream : LoggedRows
         Labelled rows of several windows, in the order of time.
     start : datetime
         Of the newest window; earlier rises are counted only.
@@ -218,10 +219,8 @@ def describe_concept(stream: Rows, start: dt.datetime, contract: Contract, setti
     for column, value, members in segments_of(stream, contract):
         now, before = members & new, members & ~new
         if min(now.sum(), before.sum()) >= settings.performance.min_labels:
-            difference = mean_difference(
-                errors[now], errors[before], *(None if stream.entities is None else stream.entities[each]
-                                               for each in (now, before))
-            )  # fmt: skip
+            entities = [None if stream.entities is None else stream.entities[each] for each in (now, before)]
+            difference = mean_difference(errors[now], errors[before], *entities)
             residuals.append(ResidualDrift(column=column, value=value, rows=int(now.sum()), difference=difference))
     return Concept(
         labels=len(stream),
@@ -233,7 +232,7 @@ def describe_concept(stream: Rows, start: dt.datetime, contract: Contract, setti
     )
 
 
-def row_errors(rows: Rows, contract: Contract) -> Floats:
+def row_errors(rows: LoggedRows, contract: Contract) -> Floats:
     """Return the error of each labelled row, float64 of shape (n,).
 
     The squared error of the probability (binary), 0 or 1 (multiclass), or the absolute error (regression).
@@ -249,39 +248,41 @@ def row_errors(rows: Rows, contract: Contract) -> Floats:
 
 
 def estimate_metrics(
-    rows: Rows, contract: Contract, reference: TrainingReference, min_rows: int
+    rows: LoggedRows, contract: Contract, reference: TrainingReference, min_rows: int
 ) -> list[EstimatedMetric]:
-    """Estimate the metrics of a classifier without labels, from `min_rows` rows on: intervals of fewer say nothing."""
+    """Estimate the metrics of a binary classifier without labels; empty with fewer than `min_rows` rows."""
     if contract.task != "binary" or len(rows.scores) < min_rows:
         return []
-    return estimate.estimate_binary(rows.scores, reference.threshold, SEED)
+    return cbpe.estimate_binary(rows.scores, reference.threshold, SEED)
 
 
-def arm_results(rows: Rows, contract: Contract) -> list[ArmResult]:
+def arm_results(rows: LoggedRows, contract: Contract) -> list[ArmResult]:
     """Return the figures of each arm; empty with more than two classes, for which there is no bias."""
     if contract.task == "multiclass":
         return []
     positive = rows.predicted == 1 if contract.task == "binary" else None
-    return [
-        bias.arm_result(
-            str(arm),
-            rows.scores[members],
-            rows.truth[members],
-            None if positive is None else positive[members],
-            None if rows.entities is None else rows.entities[members],
+    results = []
+    for arm in sorted(set(rows.arms.tolist())):
+        members = rows.arms == arm
+        results.append(
+            bias.arm_result(
+                arm,
+                rows.scores[members],
+                rows.truth[members],
+                None if positive is None else positive[members],
+                None if rows.entities is None else rows.entities[members],
+            )
         )
-        for arm in sorted(set(rows.arms.tolist()))
-        if (members := rows.arms == arm).any()
-    ]
+    return results
 
 
-def kpi_results(rows: Rows, contract: Contract, settings: Monitor) -> list[KpiResult]:
+def kpi_results(rows: LoggedRows, contract: Contract, settings: Monitor) -> list[KpiResult]:
     """Return the cost and the figures that params name: for all rows, by arm and by segment."""
     if settings.costs is None and not settings.kpis:
         return []
     groups: list[tuple[str | None, str | None, npt.NDArray[np.bool_]]] = [(None, None, np.ones(len(rows), dtype=bool))]
     arms = sorted(set(rows.arms.tolist()))
-    groups += [(str(arm), None, rows.arms == arm) for arm in arms] if len(arms) > 1 else []
+    groups += [(arm, None, rows.arms == arm) for arm in arms] if len(arms) > 1 else []
     groups += [(None, f"{column}={value}", members) for column, value, members in segments_of(rows, contract)]
     columns: dict[str, Any] = {
         **rows.inputs, "prediction": rows.predicted, "score": rows.scores, "label": rows.truth,
@@ -306,9 +307,3 @@ def kpi_results(rows: Rows, contract: Contract, settings: Monitor) -> list[KpiRe
     for kpi in settings.kpis:
         results += kpis.evaluate_kpi(kpi, columns, rows.labelled, groups, rows.entities)
     return results
-
-
-def _segment_text(value: Any) -> str:
-    if value is None or value != value:  # noqa: PLR0124 (NaN)
-        return "(missing)"
-    return f"{value:g}" if isinstance(value, float) else str(value)

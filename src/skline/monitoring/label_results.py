@@ -6,10 +6,10 @@ Floats are finite or None. Intervals are of 95 %. Shares are between 0 and 1. Ti
 import datetime as dt
 from typing import Literal
 
-from skline.monitoring.estimates import Estimate, Model
+from skline.monitoring.estimates import Estimate, ResultPart
 
 
-class MetricResult(Model):
+class MetricResult(ResultPart):
     """A metric on matured labels.
 
     Attributes
@@ -35,7 +35,7 @@ class MetricResult(Model):
     floor: float | None = None
 
 
-class SegmentResult(Model):
+class SegmentResult(ResultPart):
     """Metric and label coverage of a segment."""
 
     column: str
@@ -45,7 +45,7 @@ class SegmentResult(Model):
     estimate: Estimate = Estimate()
 
 
-class Coverage(Model):
+class Coverage(ResultPart):
     """Label coverage of predictions that are old enough, by a band of scores."""
 
     low: float
@@ -54,7 +54,7 @@ class Coverage(Model):
     labelled: int
 
 
-class CalibrationBin(Model):
+class CalibrationBin(ResultPart):
     """Mean score and share of positive labels of a bin of scores."""
 
     score: float
@@ -62,7 +62,7 @@ class CalibrationBin(Model):
     rows: int
 
 
-class CurvePoint(Model):
+class CurvePoint(ResultPart):
     """The metric of a period of labelled predictions (prequential curve)."""
 
     start: dt.datetime
@@ -70,7 +70,7 @@ class CurvePoint(Model):
     value: float
 
 
-class Performance(Model):
+class Performance(ResultPart):
     """Metrics of the predictions that are older than the label horizon.
 
     Attributes
@@ -110,7 +110,7 @@ class Performance(Model):
     curve: tuple[CurvePoint, ...] = ()
 
 
-class ResidualDrift(Model):
+class ResidualDrift(ResultPart):
     """Change of the mean error of a segment, against the reference windows."""
 
     column: str
@@ -119,7 +119,7 @@ class ResidualDrift(Model):
     difference: Estimate
 
 
-class Concept(Model):
+class Concept(ResultPart):
     """Changes in the stream of errors.
 
     Attributes
@@ -142,7 +142,7 @@ class Concept(Model):
     residuals: tuple[ResidualDrift, ...] = ()
 
 
-class EstimatedMetric(Model):
+class EstimatedMetric(ResultPart):
     """A metric estimated without labels (CBPE), and the realized one where it is known."""
 
     name: str
@@ -150,7 +150,7 @@ class EstimatedMetric(Model):
     realized: float | None = None
 
 
-class ArmResult(Model):
+class ArmResult(ResultPart):
     """Figures of an arm of an experiment; `champion` holds all predictions if there is none."""
 
     arm: str

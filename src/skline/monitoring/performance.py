@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
-from skline.evaluation.bootstrap import metric_values, percentile_interval
+from skline.evaluation.bootstrap import percentile_interval
 from skline.evaluation.metric_values import compute_resampled_metrics
 from skline.evaluation.resampling import Draws, Sample
 from skline.monitoring.checks import Check
@@ -83,14 +83,13 @@ def metric_estimates(
     only : str, optional
         The one metric to compute.
     """
-    drawn = list(draw_weighted(labelled, strata, entities, n_resamples, seed))
     leave_out = UNCLUSTERED if strata is not None or entities is not None else ()
-    values = {name: value for name, value in metric_values(sample).items()
-              if name not in leave_out and only in (None, name)}  # fmt: skip
-    if strata is not None:
-        point = next(draw_weighted(labelled, strata, None, 0, seed))
-        values = {name: float(each[0]) for name, each in _compute(sample, point, leave_out, only).items()}
-    resampled = [_compute(sample, draws, leave_out, only) for draws in drawn[1:]]
+    # One draw at a time: all together they take gigabytes.
+    itself, *resampled = (
+        compute_resampled_metrics(sample, draws, only, leave_out)
+        for draws in draw_weighted(labelled, strata, entities, n_resamples, seed)
+    )
+    values = {name: float(each[0]) for name, each in itself.items()}
     result = {}
     for name, value in values.items():
         ends = percentile_interval(np.array([each[name][0] for each in resampled])) if resampled else None
@@ -207,10 +206,6 @@ def _limit_check(metric: MetricResult, rule: str, raised: bool | None, limit: fl
         metric.estimate, part="performance", rule=rule, subject=metric.name, raised=raised, limit=limit, rows=rows,
         message=message,
     )  # fmt: skip
-
-
-def _compute(sample: Sample, draws: Draws, leave_out: tuple[str, ...], only: str | None) -> dict[str, Floats]:
-    return compute_resampled_metrics(sample, draws, only, leave_out=leave_out)
 
 
 def _draw_systematically(cumulative: Floats, start: float, size: int) -> npt.NDArray[np.intp]:

@@ -25,7 +25,7 @@ from skline.logs.read import require_log
 from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
 from skline.monitoring.log_tables import LogTables, Period, between
-from skline.monitoring.rows import JSON_TYPES, Rows, SampledRows
+from skline.monitoring.rows import JSON_TYPES, LoggedRows, SampledRows
 
 TEMPORARY_PREFIX = ".monitor-"
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -136,7 +136,7 @@ class LogReader:
             latency_ms=self._latency_ms(period),
         )
 
-    def read(self, period: Period) -> Rows:
+    def read(self, period: Period) -> LoggedRows:
         """Read the predictions of one of the periods with their labels, at most about `max_rows`."""
         if self._rows is None:
             self._rows = self._read_sampled()

@@ -14,10 +14,10 @@ from skline.artifact import Artifact
 from skline.contract.spec import Column
 from skline.monitoring.clusters import Floats
 from skline.monitoring.estimates import Estimate, estimate
-from skline.monitoring.rows import JSON_TYPES
+from skline.monitoring.rows import DAY_US, JSON_TYPES
 
+#: Name of the model's score among the columns.
 SCORE = "(score)"
-DAY_US = 86_400e6
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,15 @@ class TrainingReference:
     Attributes
     ----------
     inputs : dict of str to array of shape (m,)
-        As `Rows.inputs`; empty if the artifact holds no reference rows.
+        As `LoggedRows.inputs`; empty if the artifact holds no reference rows.
     score_quantiles : tuple of float
         At equal steps from 0 to 1, on the test part; empty if unknown.
     test_rows : int
     importance : dict of str to float
     metric : str or None
+        The one that models are compared by.
     threshold : float
+        The probability from which the second of two classes is predicted.
     """
 
     inputs: dict[str, npt.NDArray[Any]]
@@ -76,7 +78,7 @@ class TrainingReference:
 
 
 def stored_column(values: pa.ChunkedArray, column: Column) -> npt.NDArray[Any]:
-    """Convert a column of the reference rows to the form that `Rows.inputs` has."""
+    """Convert a column of the reference rows to the form that `LoggedRows.inputs` has."""
     if column.kind in JSON_TYPES:
         numbers: Floats = values.cast(pa.float64()).to_numpy().astype(np.float64)
         return np.where(np.isfinite(numbers), numbers, np.nan)

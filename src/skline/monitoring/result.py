@@ -7,14 +7,14 @@ import datetime as dt
 
 from skline.monitoring.checks import Check, Part, State
 from skline.monitoring.data_results import Drift, Quality
-from skline.monitoring.estimates import Estimate, Model
+from skline.monitoring.estimates import Estimate, ResultPart
 from skline.monitoring.label_results import ArmResult, Concept, EstimatedMetric, MetricResult, Performance
 
 #: Version of the schema. A field that is added keeps the version; one that is removed or changes its meaning raises it.
 SCHEMA_VERSION = 1
 
 
-class Window(Model):
+class Window(ResultPart):
     """Which predictions the result is about.
 
     Attributes
@@ -50,7 +50,7 @@ class Window(Model):
     entities: int | None
 
 
-class KpiResult(Model):
+class KpiResult(ResultPart):
     """A business figure for 1,000 predictions; `arm` or `segment` name the rows, both None for all of them."""
 
     name: str
@@ -62,7 +62,7 @@ class KpiResult(Model):
     error: str | None = None
 
 
-class Operations(Model):
+class Operations(ResultPart):
     """Figures of the service: the first five from the log, the others from Prometheus, if the settings name a server.
 
     Attributes
@@ -86,7 +86,7 @@ class Operations(Model):
     log_drops: Estimate = Estimate()
 
 
-class Problem(Model):
+class Problem(ResultPart):
     """A part or column that could not be computed, and why; the others are not affected."""
 
     part: Part
@@ -94,7 +94,7 @@ class Problem(Model):
     message: str
 
 
-class WindowResult(Model):
+class WindowResult(ResultPart):
     """The whole result of a window.
 
     Attributes

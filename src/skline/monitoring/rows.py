@@ -12,12 +12,13 @@ import pyarrow as pa
 from skline.contract.spec import Column, Contract
 from skline.monitoring.clusters import Codes, Floats
 
-#: How DuckDB reads a column of a kind from JSON; a value of another type becomes null.
+#: How DuckDB reads a column of a kind from JSON, all other kinds as text; a value of another type becomes null.
 JSON_TYPES = {"number": "DOUBLE", "integer": "DOUBLE"}
+DAY_US = 86_400e6
 
 
 @dataclass(frozen=True)
-class Rows:
+class LoggedRows:
     """n predictions with their labels.
 
     Attributes
@@ -61,9 +62,9 @@ class Rows:
         """Which rows have a label, shape (n,)."""
         return np.isfinite(self.truth)
 
-    def take(self, rows: npt.NDArray[Any]) -> "Rows":
+    def take(self, rows: npt.NDArray[Any]) -> "LoggedRows":
         """Return some rows, selected by a bool array or by positions."""
-        return Rows(
+        return LoggedRows(
             self.times[rows], self.arms[rows], self.digests[rows], self.reviews[rows],
             None if self.entities is None else self.entities[rows], self.scores[rows],
             None if self.probabilities is None else self.probabilities[rows], self.predicted[rows], self.truth[rows],
@@ -77,15 +78,15 @@ class SampledRows:
 
     Attributes
     ----------
-    rows : Rows
-        Those without a score too.
+    rows : LoggedRows
+        Including those without a score, which have NaN.
     buckets : int64 array, shape (n,)
         The bucket of the hash of each row's id.
     has_label : bool array, shape (n,)
-        Which rows have a label, one that is no class too.
+        Which rows have a label, even if it is not a class of the contract.
     """
 
-    rows: Rows
+    rows: LoggedRows
     buckets: npt.NDArray[np.int64]
     has_label: npt.NDArray[np.bool_]
 
@@ -95,7 +96,7 @@ class SampledRows:
         has_label = table["label"].is_valid().to_numpy()
         return cls(to_rows(table, contract, columns), table["bucket"].to_numpy().astype(np.int64), has_label)
 
-    def select(self, since: int, until: int, limit: int, labelled: bool) -> Rows:
+    def select(self, since: int, until: int, limit: int, labelled: bool) -> LoggedRows:
         """Return the rows of since ≤ time < until with a bucket below `limit`; rows without a score are left out.
 
         Parameters
@@ -107,13 +108,11 @@ class SampledRows:
             Whether rows without a label are left out too.
         """
         times = self.rows.times
-        chosen = (times >= since) & (times < until) & (self.buckets < limit)
+        chosen = (times >= since) & (times < until) & (self.buckets < limit) & np.isfinite(self.rows.scores)
         if labelled:
             chosen &= self.has_label
         part = self.rows.take(chosen)
-        part = replace(part, entities=_renumber(part.entities))
-        known = np.isfinite(part.scores)
-        return part if known.all() else part.take(known)
+        return replace(part, entities=_renumber(part.entities))
 
 
 def _renumber(entities: Codes | None) -> Codes | None:
@@ -127,7 +126,7 @@ def _renumber(entities: Codes | None) -> Codes | None:
     return numbers
 
 
-def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> Rows:
+def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> LoggedRows:
     """Convert the result of the reader's query; a row without a score has NaN."""
     inputs = table["inputs"].combine_chunks()
     probabilities = None
@@ -140,7 +139,7 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> R
         scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1, initial=0.0)
     entities = table["entity"].combine_chunks().dictionary_encode().indices
     has_entities = entities.null_count < len(entities)
-    return Rows(
+    return LoggedRows(
         times=table["time"].to_numpy(),
         arms=_objects(table["arm"]),
         digests=_objects(table["artifact_digest"]),
@@ -154,7 +153,7 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> R
     )
 
 
-def class_numbers(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:
+def parse_classes(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:
     """Return the number of each class from its JSON text; NaN for null and for what is no class."""
     numbers = {json.dumps(value, ensure_ascii=False): float(index) for index, value in enumerate(classes)}
     return np.array([np.nan if text is None else numbers.get(text, np.nan) for text in texts], dtype=np.float64)
@@ -165,7 +164,7 @@ def _numbers(column: pa.ChunkedArray, contract: Contract) -> Floats:
     encoded = column.combine_chunks().dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     if contract.classes is not None:
-        values = class_numbers(texts, contract.classes)
+        values = parse_classes(texts, contract.classes)
     else:
         values = np.array([_to_float(text) for text in texts], dtype=np.float64)
     indices = encoded.indices.fill_null(len(values)).to_numpy()
@@ -193,7 +192,7 @@ def days_since_1970(texts: Sequence[str | None]) -> Floats:
     import pandas as pd
 
     moments = pd.to_datetime(pd.Series(list(texts), dtype="str"), errors="coerce", utc=True, format="ISO8601")
-    days = moments.astype("datetime64[us, UTC]").astype("int64").to_numpy().astype(np.float64) / 86_400e6
+    days = moments.astype("datetime64[us, UTC]").astype("int64").to_numpy().astype(np.float64) / DAY_US
     return np.where(moments.isna().to_numpy(), np.nan, days)
 
 

@@ -11,7 +11,7 @@ from skline.monitoring.checks import Part
 from skline.monitoring.data_results import RejectedRule
 from skline.monitoring.reader import Summary
 from skline.monitoring.result import Problem
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from skline.settings.monitor import Compare
 
 log = logging.getLogger("skline.monitoring")
@@ -27,22 +27,22 @@ class WindowData:
     ----------
     counts : Summary
         Of all rows of the window.
-    rows, matured, stream : Rows
+    rows, matured, stream : LoggedRows
         Of the window; those that are older than the label horizon; the labelled ones of several windows.
     earlier : tuple of int
         Rows of the same hours of earlier seasons.
-    references : dict of Compare to Rows
+    references : dict of Compare to LoggedRows
         The rows of the log that the window is compared with.
     rejections : list of RejectedRule or None
         Rejected requests; None if they could not be read.
     """
 
     counts: Summary
-    rows: Rows
-    matured: Rows
-    stream: Rows
+    rows: LoggedRows
+    matured: LoggedRows
+    stream: LoggedRows
     earlier: tuple[int, ...] = ()
-    references: Mapping[Compare, Rows] = field(default_factory=dict)
+    references: Mapping[Compare, LoggedRows] = field(default_factory=dict)
     rejections: list[RejectedRule] | None = None
 
 

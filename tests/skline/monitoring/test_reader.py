@@ -23,7 +23,7 @@ from skline.monitoring import log_tables
 from skline.monitoring.job import Job
 from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import TEMPORARY_PREFIX, LogReader
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from tests.fixtures.postgres import Server
 from tests.skline.monitoring.conftest import DAY, END
 
@@ -111,7 +111,7 @@ def damage(job: Job) -> None:
         )  # fmt: skip
 
 
-def assert_same(one: Rows, other: Rows) -> None:
+def assert_same(one: LoggedRows, other: LoggedRows) -> None:
     for name in ("times", "arms", "truth", "scores", "reviews", "entities"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name), err_msg=name)
     for name, values in one.inputs.items():

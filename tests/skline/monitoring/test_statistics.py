@@ -1,6 +1,7 @@
 """Tests of the statistics of monitoring against known truths and other implementations."""
 
 import datetime as dt
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,13 +13,13 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from skline.evaluation.bootstrap import percentile_interval
-from skline.evaluation.resampling import BinarySample
+from skline.evaluation.resampling import BinarySample, RegressionSample
+from skline.monitoring.cbpe import estimate_binary, expected_binary_metrics
 from skline.monitoring.checks import Check
 from skline.monitoring.clusters import design_effect, share_design_effect
 from skline.monitoring.concept import detect_rises
 from skline.monitoring.data_results import Quality
 from skline.monitoring.drift import adjust, category_drift, numeric_drift, weighted_importance
-from skline.monitoring.estimate import estimate_binary, expected_binary_metrics
 from skline.monitoring.estimates import Estimate, mean_estimate, wilson
 from skline.monitoring.label_analysis import _segment_codes, estimate_metrics
 from skline.monitoring.performance import (
@@ -226,6 +227,17 @@ def test_review_sample_holds_where_labels_are_missing_because_of_their_value(ran
     assert (brier(labelled, score_bands(scores)).low or 0) > everything
 
 
+def test_resamples_are_not_in_memory_all_at_once(random: np.random.Generator) -> None:
+    scores = random.random(10_000)
+    labelled = np.arange(10_000) % 2 == 0
+    sample = RegressionSample(random.random(5_000), scores[labelled])
+    tracemalloc.start()
+    metric_estimates(sample, labelled, score_bands(scores), None, 300, 1, only="mae")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10e6  # 300 draws of 20,000 row numbers are 48 MB
+
+
 def test_entities_are_drawn_as_a_whole() -> None:
     entities = np.repeat(np.arange(10), 5)
     draws = list(draw_weighted(np.ones(50, dtype=bool), None, entities, 5, seed=1))
@@ -309,8 +321,10 @@ def test_estimates_of_resampled_scores_are_those_of_each_sample_alone(scores: li
 def test_segments_are_the_largest_texts_of_a_column() -> None:
     values = np.array([1.0, 1.0000001, np.nan, 2.5, 1.0, np.nan, 2.5])
     names, codes = _segment_codes(values)
-    assert names == ["(missing)", "1", "2.5"]
-    assert codes.tolist() == [1, 1, 0, 2, 1, 0, 2]
+    assert names == ["(missing)", "1", "1.0000001", "2.5"]
+    assert codes.tolist() == [1, 2, 0, 3, 1, 0, 3]
+    names, _ = _segment_codes(np.array([1_234_567.0, 1_234_568.0]))
+    assert names == ["1234567", "1234568"]
     names, codes = _segment_codes(np.array(["b", None, "a", "b"], dtype=object))
     assert [names[code] for code in codes] == ["b", "(missing)", "a", "b"]
 

@@ -19,7 +19,7 @@ from skline.retraining.journal import Entry, read_journal
 from skline.retraining.replay.client import Client, Row, Sent
 from skline.retraining.replay.commands import children_seconds
 from skline.retraining.replay.progress import Event, Kind, Progress
-from skline.retraining.replay.rows import Rows, row_number
+from skline.retraining.replay.rows import ReplayedRows, row_number
 from skline.retraining.replay.service import Service, stop_leftovers
 from skline.retraining.replay.timeline import TICK, Step, steps
 from skline.retraining.replay.workspace import Plan, Workspace, commit_all
@@ -54,7 +54,7 @@ class Driver:
         self._clock = SimulatedClock.create(workspace.clock, plan.start)
         self._progress = Progress(workspace.progress)
         is_canary = workspace.read_settings().retrain.auto_promote == "canary"
-        self._rows = Rows(workspace.read_live(plan), workspace.read_contract(), each_is_entity=is_canary)
+        self._rows = ReplayedRows(workspace.read_live(plan), workspace.read_contract(), each_is_entity=is_canary)
         self._service = Service(self._commands)
         self._client: Client | None = None
         self._training: subprocess.Popen[bytes] | None = None

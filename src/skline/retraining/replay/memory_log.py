@@ -10,7 +10,7 @@ from skline.logs.records import from_us, to_us
 from skline.monitoring.job import Job
 from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import Summary
-from skline.monitoring.rows import Rows
+from skline.monitoring.rows import LoggedRows
 from skline.monitoring.window_data import WindowData
 from skline.retraining.replay.stream import Flags, Positions, Stream, class_numbers
 from skline.retraining.replay.versions import Version
@@ -76,7 +76,7 @@ class MemoryLog:
         numbers = self._number[rows]
         return self.versions[int(np.bincount(numbers[numbers >= 0]).argmax()) if (numbers >= 0).any() else -1]
 
-    def read(self, rows: slice, asof: dt.datetime) -> Rows:
+    def read(self, rows: slice, asof: dt.datetime) -> LoggedRows:
         """Return the predictions of some rows as monitoring reads them, with the labels that have arrived."""
         digests = np.array([version.digest for version in self.versions], dtype=object)[self._number[rows]]
         return to_rows(self.stream, rows, self.scores(rows), digests, self.stream.labelled(rows, asof))
@@ -117,7 +117,7 @@ def predict(stream: Stream, rows: Positions | slice, version: Version) -> Scores
     return version.scorer(stream.contract)(frame)
 
 
-def to_rows(stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[Any], labelled: Flags) -> Rows:
+def to_rows(stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[Any], labelled: Flags) -> LoggedRows:
     """Return predictions in the form in which monitoring has them; those without a label have no truth."""
     contract, size = stream.contract, rows.stop - rows.start
     predicted = class_numbers(scores.predictions, contract)
@@ -126,7 +126,7 @@ def to_rows(stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[An
         values = (
             scores.probabilities[:, 1] if contract.task == "binary" else scores.probabilities.max(axis=1, initial=0)
         )
-    return Rows(
+    return LoggedRows(
         times=stream.times[rows],
         arms=np.full(size, "champion", dtype=object),
         digests=digests,

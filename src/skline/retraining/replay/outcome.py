@@ -8,7 +8,7 @@ from typing import Literal, Self
 from pydantic import AwareDatetime, model_validator
 
 from skline.monitoring.checks import State
-from skline.monitoring.estimates import Estimate, Model, estimate
+from skline.monitoring.estimates import Estimate, ResultPart, estimate
 
 Better = Literal["higher", "lower"]
 #: What became of a training. registered: it passed its gates, and waits for a person; promoted: it serves; rejected: a
@@ -18,7 +18,7 @@ TrainingOutcome = Literal["promoted", "registered", "rejected", "undecided", "un
 Action = Literal["fit", "recalibrate"]
 
 
-class Period(Model):
+class Period(ResultPart):
     """A period of the replay, such as a week.
 
     Attributes
@@ -47,7 +47,7 @@ class Period(Model):
     state: State | None = None
 
 
-class Training(Model):
+class Training(ResultPart):
     """A training: when, why, on what, and what became of it.
 
     Attributes
@@ -76,7 +76,7 @@ class Training(Model):
     message: str = ""
 
 
-class Alarm(Model):
+class Alarm(ResultPart):
     """An alarm of monitoring.
 
     Attributes
@@ -96,7 +96,7 @@ class Alarm(Model):
     is_true: bool | None = None
 
 
-class PolicyOutcome(Model):
+class PolicyOutcome(ResultPart):
     """What a policy did in the replay, and how good its predictions were.
 
     Attributes
@@ -158,7 +158,7 @@ class PolicyOutcome(Model):
         return sum(each.rows for each in self.periods)
 
 
-class ReplayResult(Model):
+class ReplayResult(ResultPart):
     """A replayed period under the replayed policy, and under others that were simulated for comparison.
 
     Attributes

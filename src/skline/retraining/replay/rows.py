@@ -18,7 +18,7 @@ PREFIX = "replay-"
 BLOCK_ROWS = 4_096
 
 
-class Rows:
+class ReplayedRows:
     """The rows in the order of time.
 
     Parameters

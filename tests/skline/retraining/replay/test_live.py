@@ -12,7 +12,7 @@ from skline.contract.spec import Column, Contract
 from skline.retraining.decision import Decision, Reason
 from skline.retraining.journal import Entry, Outcome, Training
 from skline.retraining.replay.live import to_scores, trainings_of
-from skline.retraining.replay.rows import PREFIX, Rows, request_id, row_number
+from skline.retraining.replay.rows import PREFIX, ReplayedRows, request_id, row_number
 
 START = dt.datetime(2013, 7, 1, tzinfo=dt.UTC)
 CONTRACT = Contract(
@@ -78,7 +78,7 @@ def test_rows_are_sent_as_json_with_the_inputs_alone_and_an_id_of_their_own() ->
         "x": [1.0, np.nan], "day": pd.to_datetime(["2013-07-01", "2013-07-02"]).as_unit("us"), "y": ["no", "yes"],
         "at": pd.to_datetime(["2013-07-01 01:00", "2013-07-02 00:00"]).as_unit("us"),
     })  # fmt: skip
-    rows = Rows(frame, CONTRACT)
+    rows = ReplayedRows(frame, CONTRACT)
     assert [orjson.loads(rows.row(number).body) for number in range(2)] == [
         {"x": 1, "day": "2013-07-01"},
         {"x": None, "day": "2013-07-02"},
@@ -96,11 +96,11 @@ def test_a_row_is_of_the_entity_of_its_group_or_one_of_its_own_in_a_canary() -> 
     )
     days = pd.date_range("2013-07-01", periods=4, freq="D").as_unit("us")
     frame = pd.DataFrame({"x": [1.0] * 4, "day": days, "y": ["no"] * 4, "at": days, "who": ["ä", "b", "ä", None]})
-    with_group, without = (Rows(frame, each, each_is_entity=True) for each in (grouped, CONTRACT))
+    with_group, without = (ReplayedRows(frame, each, each_is_entity=True) for each in (grouped, CONTRACT))
     entities = [with_group.row(each).entity for each in range(4)]
     assert entities[0] == entities[2]
     assert len(set(entities)) == 3
     assert all(each is not None and each.isascii() for each in entities)
     assert [without.row(each).entity for each in range(4)] == [request_id(each) for each in range(4)]
-    assert [Rows(frame, grouped).row(each).entity for each in range(4)] == [*entities[:3], None]
-    assert Rows(frame, CONTRACT).row(0).entity is None
+    assert [ReplayedRows(frame, grouped).row(each).entity for each in range(4)] == [*entities[:3], None]
+    assert ReplayedRows(frame, CONTRACT).row(0).entity is None

@@ -16,11 +16,11 @@ import numpy.typing as npt
 
 from skline.monitoring.clusters import Codes, Floats
 
-#: Categories with a bin of their own at most.
+#: Maximum number of categories with a bin of their own.
 MAX_CATEGORIES = 50
 #: Rows that a bin is expected to have among the independent ones of the smaller sample; up to a fifth of the bins may
-#: have fewer, never less than 1.
-MIN_EXPECTED, LEAST_EXPECTED, MAX_RARE_SHARE = 5, 1, 0.2
+#: have fewer, but at least 1.
+USUAL_EXPECTED, MIN_EXPECTED, MAX_RARE_SHARE = 5, 1, 0.2
 MISSING, UNSEEN, OTHER = "(missing)", "(unseen)", "(other)"
 
 
@@ -62,9 +62,9 @@ def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any], size
     # Weighted by the independent rows, the pooled share does not depend on the difference of both shares.
     pooled = (window / n * sizes[0] + known / len(reference) * sizes[1]) / sum(sizes)
     expected: Floats = pooled * min(sizes)
-    frequent = np.flatnonzero(expected >= LEAST_EXPECTED)
+    frequent = np.flatnonzero(expected >= MIN_EXPECTED)
     frequent = frequent[np.argsort(-expected[frequent], kind="stable")][:MAX_CATEGORIES]
-    frequent = frequent[: _own_bins(int((expected[frequent] >= MIN_EXPECTED).sum()))]
+    frequent = frequent[: _own_bins(int((expected[frequent] >= USUAL_EXPECTED).sum()))]
     seen = frequent[known[frequent] > 0]
     other, missing, unseen = len(seen), len(seen) + 1, len(seen) + 2
     # The last entry is that of the code -1, a missing value.
@@ -80,5 +80,5 @@ def count_categories(values: npt.NDArray[Any], reference: npt.NDArray[Any], size
 
 
 def _own_bins(common: int) -> int:
-    """Return how many categories have a bin of their own, of which `common` are not rare; one rare category always."""
+    """Return how many categories have a bin of their own: `common` ones, which are not rare, and at least one rare."""
     return common + max(1, int(common * MAX_RARE_SHARE / (1 - MAX_RARE_SHARE)))

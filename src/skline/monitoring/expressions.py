@@ -45,7 +45,7 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Gt: np.greater,
     ast.GtE: np.greater_equal,
 }
-#: Nesting of an expression at most.
+#: Maximum nesting of an expression.
 MAX_DEPTH = 40
 
 
@@ -86,7 +86,7 @@ def evaluate(tree: ast.expr, values: Mapping[str, Any]) -> Any:
     try:
         with np.errstate(all="ignore"):
             return _evaluate(tree, values)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:  # the last for integers beyond the range of floats
         raise InvalidExpression(f"{ast.unparse(tree)}: an operation does not fit its columns: {error}") from None
 
 

@@ -5,6 +5,7 @@ A part or column that fails is reported as a problem, and the others are compute
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from skline.monitoring import (
@@ -155,9 +156,9 @@ def _with_states(checks: Sequence[Check], job: Job, state: MonitorState) -> list
 
 def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
     """Return a check for each tested column; one that is undecided if nothing was compared."""
-    if drift is None or drift.obstacle is not None:
-        message = "no rows in the window" if drift is None or drift.obstacle is None else drift.obstacle
-        return [Check(part="drift", rule="effect", subject="all", raised=None, message=message)]
+    obstacle = "no rows in the window" if drift is None else drift.obstacle
+    if drift is None or obstacle is not None:
+        return [Check(part="drift", rule="effect", subject="all", raised=None, message=obstacle or "")]
     checks = []
     for each in drift.columns:
         if each.tested:
@@ -178,16 +179,17 @@ def _quality(job: Job, data: WindowData, problems: Problems) -> Quality:
     columns: list[ColumnQuality] = []
     for column in job.artifact.contract.inputs:
         if column.name in rows.inputs and len(rows):
-            found = problems.attempt(
-                "quality", column.name, lambda column=column: data_analysis.column_quality(column, rows, job.artifact)  # type: ignore[misc]
-            )  # fmt: skip
-            columns += [found] if found is not None else []
+            described = problems.attempt(
+                "quality", column.name, partial(data_analysis.column_quality, column, rows, job.artifact)
+            )
+            if described is not None:
+                columns.append(described)
     known = {**job.known_versions, job.artifact.digest: job.artifact.version}
-    described = data_analysis.describe_quality(data.counts, [each for each in data.earlier if each], columns, known)
-    return described if data.rejections is None else describe_rejections(described, data.rejections)
+    result = data_analysis.describe_quality(data.counts, [each for each in data.earlier if each], columns, known)
+    return result if data.rejections is None else describe_rejections(result, data.rejections)
 
 
-def _drift(job: Job, data: WindowData, reference: TrainingReference, problems: Problems) -> Drift | None:
+def _drift(job: Job, data: WindowData, reference: TrainingReference, problems: Problems) -> Drift:
     """Compare with the reference that the settings name, and with the seasonal one as well."""
     settings, rows, others = job.settings, data.rows, data.references
 
@@ -197,8 +199,8 @@ def _drift(job: Job, data: WindowData, reference: TrainingReference, problems: P
         return _compare(job, rows, reference, others[name], problems) if len(others.get(name, ())) else []
 
     seasonal = compare("season") if settings.compare != "season" else []
-    found = data_analysis.describe_drift(settings.compare, compare(settings.compare), reference, settings, seasonal)
-    return found if found.columns else found.model_copy(update={"obstacle": OBSTACLES[settings.compare]})
+    result = data_analysis.describe_drift(settings.compare, compare(settings.compare), reference, settings, seasonal)
+    return result if result.columns else result.model_copy(update={"obstacle": OBSTACLES[settings.compare]})
 
 
 def _compare(
@@ -210,13 +212,15 @@ def _compare(
     columns: list[ColumnDrift] = []
     for column in job.artifact.contract.inputs:
         if column.name in rows.inputs and column.name in known:
-            found = problems.attempt(
+            compared = problems.attempt(
                 "drift", column.name,
-                lambda column=column: data_analysis.column_drift(  # type: ignore[misc]
-                    column, rows.inputs[column.name], known[column.name], rows.entities, entities, job.settings
+                partial(
+                    data_analysis.column_drift, column, rows.inputs[column.name], known[column.name], rows.entities,
+                    entities, job.settings,
                 ),
             )  # fmt: skip
-            columns += [found] if found is not None else []
+            if compared is not None:
+                columns.append(compared)
     score = problems.attempt("drift", SCORE, lambda: data_analysis.score_drift(rows, reference, other))
     return [*columns, score] if score is not None else columns
 

@@ -43,7 +43,7 @@ INTEGERS = ("seq", "time", "latency_us", "event_time", "review")
 HASH_BUCKETS = 1_000_000
 #: Rows of the database that are counted and sampled together.
 CHUNK_ROWS = 250_000
-#: How often everything is read at most, if days are sealed meanwhile.
+#: How often everything is read again at most, if days are sealed meanwhile.
 MAX_ATTEMPTS = 5
 VALID = "json_valid(inputs) AND json_valid(prediction) AND (probabilities IS NULL OR json_valid(probabilities))"
 LOGGED = f"role <> 'shadow' AND NOT starts_with(coalesce(request_id, ''), '{COMPARE_REQUEST_ID}')"
@@ -175,7 +175,7 @@ class LogTables:
             stored_rows = _write_batches(batches, copy)
         days = [path for day, path in sealed_days(partitions).items() if first.date() <= day < until.date()]
         paths = [str(link) for path in days if (link := link_or_copy(path, folder)) is not None]
-        selected, stored = ", ".join(COLUMNS), f"read_parquet({_quote(str(copy))})"
+        selected, stored = ", ".join(COLUMNS), f"read_parquet({quote(str(copy))})"
         parts = []
         if paths:
             self._declare_files(paths)
@@ -199,7 +199,7 @@ class LogTables:
 
     def _declare_files(self, paths: Sequence[str]) -> None:
         """Declare the view `sealed` over files of all schema versions."""
-        files = f"read_parquet([{', '.join(map(_quote, paths))}], union_by_name = true)"
+        files = f"read_parquet([{', '.join(map(quote, paths))}], union_by_name = true)"
         names = {row[0] for row in self._db.sql(f"DESCRIBE SELECT * FROM {files}").fetchall()}  # noqa: S608
         old_path = [name for name in ("scoring_path", "path") if name in names]
         expressions = {name: name for name in COLUMNS} | {
@@ -251,15 +251,16 @@ class LogTables:
         }
 
     def _readable_rows(self, period: Period) -> int:
-        """Return the rows of a period, or at least as many of the labelled ones as there are.
+        """Return the number of rows of a period; for labelled rows an upper limit of it.
 
-        There are not more than labels that arrived since the period's start.
+        A label arrives after its prediction: there are at most as many as labels that arrived since the period's start.
         """
         rows = self.count(period)
-        if period.labelled:
-            query = f"SELECT count(*) FROM last_labels WHERE arrived >= {to_us(period.since)}"  # noqa: S608
-            rows = min(rows, *self._db.execute(query).fetchall()[0])
-        return rows
+        if not period.labelled:
+            return rows
+        query = f"SELECT count(*) FROM last_labels WHERE arrived >= {to_us(period.since)}"  # noqa: S608
+        ((labels,),) = self._db.execute(query).fetchall()
+        return min(rows, int(labels))
 
     def _near_labels(self, limit: int) -> str:
         """Return the name of a table with all labels of events and those of predictions in the first buckets."""
@@ -360,5 +361,6 @@ def _moment(moment: dt.datetime) -> str:
     return f"make_timestamptz({to_us(moment)})"
 
 
-def _quote(text: str) -> str:
+def quote(text: str) -> str:
+    """Return a text as a literal of SQL."""
     return "'" + text.replace("'", "''") + "'"

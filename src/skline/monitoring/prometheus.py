@@ -13,6 +13,7 @@ import urllib.request
 from typing import NamedTuple
 
 from skline.errors import SklineError
+from skline.monitoring.estimates import finite
 
 TIMEOUT_SECONDS = 10.0
 #: A response holds one number.
@@ -70,14 +71,14 @@ def read_counts(address: str, job: str, start: dt.datetime, end: dt.datetime) ->
 
 
 def query(address: str, expression: str, time: dt.datetime) -> float | None:
-    """Return the value of an expression at a time; None if it has none. Raises as `read_counts` does."""
+    """Return the value of an expression at a time; None if it has none or is NaN. Raises as `read_counts` does."""
     parameters = urllib.parse.urlencode({"query": expression, "time": f"{time.timestamp():.3f}"})
     url = f"{address.rstrip('/')}/api/v1/query?{parameters}"
     try:
         with urllib.request.urlopen(url, timeout=TIMEOUT_SECONDS) as response:  # noqa: S310 - the settings allow http and https alone
             content = json.loads(response.read(MAX_BYTES))
         result = content["data"]["result"]
-        return float(result[0]["value"][1]) if result else None
+        return finite(float(result[0]["value"][1])) if result else None
     except urllib.error.HTTPError as error:
         error.close()
         raise SklineError(f"Prometheus at {address} responded with status {error.code}") from None

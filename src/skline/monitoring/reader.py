@@ -24,7 +24,7 @@ from skline.errors import SklineError
 from skline.logs.read import require_log
 from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
-from skline.monitoring.log_tables import LogTables, Period, between
+from skline.monitoring.log_tables import LogTables, Period, between, quote
 from skline.monitoring.rows import JSON_TYPES, LoggedRows, SampledRows
 
 TEMPORARY_PREFIX = ".monitor-"
@@ -146,10 +146,10 @@ class LogReader:
         """Read the rows of `sampled`, in the order of time."""
         structure = json.dumps({column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns})
         classes = json.dumps(dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
-        probabilities = f"json_transform(probabilities, {_quote(classes)})" if self._contract.classes else "NULL"
+        probabilities = f"json_transform(probabilities, {quote(classes)})" if self._contract.classes else "NULL"
         table = self._db.sql(
             "SELECT time, arm, artifact_digest, entity, prediction, review, bucket, label, "  # noqa: S608
-            f"json_transform(inputs, {_quote(structure)}) AS inputs, {probabilities} AS probabilities "
+            f"json_transform(inputs, {quote(structure)}) AS inputs, {probabilities} AS probabilities "
             "FROM sampled WHERE valid ORDER BY time, prediction_id"
         ).to_arrow_table()
         return SampledRows.of(table, self._contract, self._columns)
@@ -181,7 +181,3 @@ def _logged_columns(settings: LogSettings, contract: Contract) -> list[Column]:
     """Return the inputs that the log stores."""
     names = contract.input_names if settings.columns is None else settings.columns
     return [column for column in contract.inputs if column.name in names and column.name != settings.entity_column]
-
-
-def _quote(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"

@@ -32,6 +32,8 @@ class PastResult(BaseModel):
 
     Attributes
     ----------
+    raised : dict of str to bool or None
+        Whether each check was raised, by its key; None: too few data to tell.
     metric, estimate : str or None, Estimate
         The main metric on matured labels; None and empty without labels, and in windows of version 1 of the file.
     drift : float or None
@@ -100,7 +102,7 @@ class Notification(BaseModel):
     states : dict of str to PostedState
         By part and of `all`, as posted last.
     told_at : datetime or None
-        None before the first message.
+        When the last message was posted; None before the first one.
     pending : Message or None
         Stored before it is posted, and removed after: if it is still there at the next run, the monitor was stopped
         in between.
@@ -147,7 +149,7 @@ class MonitorState(BaseModel):
         ]
 
     def is_newest(self, end: dt.datetime, now: dt.datetime) -> bool:
-        """Whether no window is remembered that ends later, without those whose end is still to come."""
+        """Whether no remembered window ends later; those that end after `now`, as in a test, are ignored."""
         return all(each.end <= end for each in self.windows if each.end <= now)
 
     def with_notification(self, length: str, notification: Notification, failures: int = 0) -> "MonitorState":

@@ -65,13 +65,18 @@ def sentence(state: State, checks: Sequence[Check], drift: Drift | None, rows: i
         return f"Nothing has changed beyond its limit in {counted(rows, 'prediction')}."
     first = serious[0]
     others = len(serious) - 1
-    text = first.message or f"{first.subject} exceeds its limit ({first.rule})"
-    text = f"{first.state.capitalize()}: {text}"
-    if first.since is not None and first.rule != RELEASE_RULE:  # it is known only for the present
-        text += f", in the windows from {first.since:%Y-%m-%d %H:%M} on"
+    text = f"{first.state.capitalize()}: {describe_finding(first)}"
     if others:
-        text += f" (and {others} more {'finding' if others == 1 else 'findings'})"
+        text += f" (and {counted(others, 'more finding')})"
     return f"{text}. {_matters(serious, drift)} Next: {ADVICE_BY_RULE.get(first.rule, ADVICE[first.part])}."
+
+
+def describe_finding(check: Check) -> str:
+    """Return what a raised check found, and since when, without a full stop."""
+    text = check.message or f"{check.subject} exceeds its limit ({check.rule})"
+    if check.since is None or check.rule == RELEASE_RULE:  # whether services follow is known only for the present
+        return text
+    return f"{text}, in the windows from {check.since:%Y-%m-%d %H:%M} on"
 
 
 def _matters(serious: Sequence[Check], drift: Drift | None) -> str:

@@ -35,10 +35,8 @@ def with_reason(check: Check, rows: int, measured: Performance | None, settings:
 def _lack_of_labels(rows: int, measured: Performance | None, settings: Monitor) -> str:
     if measured is None:
         return "it could not be computed"
-    horizon, needed = (
-        f"monitor.label_horizon ({format_duration(settings.label_horizon)})",
-        settings.performance.min_labels,
-    )
+    horizon = f"monitor.label_horizon ({format_duration(settings.label_horizon)})"
+    needed = settings.performance.min_labels
     if not measured.rows:
         return f"0 of {rows:,} predictions are older than {horizon}"
     if measured.labelled < needed:

@@ -55,6 +55,9 @@ def test_figure_is_per_thousand_and_leaves_out_rows_without_a_label() -> None:
     assert (result.rows, result.per_thousand.value) == (2, 500)
     (failed,) = evaluate_kpi(Kpi(name="x", expression="nothing + 1"), VALUES, np.ones(3, dtype=bool), everything, None)
     assert "nothing" in (failed.error or "")
+    huge = Kpi(name="x", expression=f"amount + {10**400}")
+    (failed,) = evaluate_kpi(huge, VALUES, np.ones(3, dtype=bool), everything, None)
+    assert "does not fit its columns" in (failed.error or "")
 
 
 def test_cost_follows_the_matrix() -> None:

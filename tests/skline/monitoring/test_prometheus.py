@@ -64,6 +64,13 @@ def test_counts_are_those_of_the_window_and_none_without_values() -> None:
     assert all('{job="scorer",' in each["query"][0] and "[604800s]" in each["query"][0] for each in requests)
 
 
+def test_value_that_is_no_number_counts_as_none() -> None:
+    with server(lambda _: result(float("nan"))) as (address, _):
+        counts = read_counts(address, "scorer", END - DAY, END)
+    assert counts == RequestCounts(None, None, None, None, None)
+    assert describe_operations({}, {}, 0, {}, counts).requests is None
+
+
 @pytest.mark.parametrize(
     ("response", "message"),
     [

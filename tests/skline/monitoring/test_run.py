@@ -187,6 +187,7 @@ def test_service_that_rejects_the_release_is_a_warning_and_said_in_the_sentence(
     assert "the predictions are not those of the released model" in result.sentence
     assert "skline rollback --to" in result.sentence
     assert f"operations/release: {line}" in table(result)
+    assert f"{line}.</span>" in (tmp_path / "reports" / PAGE).read_text()
 
 
 def test_damaged_state_is_an_error(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def histograms(column: ColumnDrift, reference: str) -> str:
 
 
 def _of_numbers(column: ColumnDrift, label: str, caption: str) -> str:
-    """Draw bins of equal width on the page; their edges are quantiles of the reference."""
+    """Draw bins, whose edges are quantiles of the reference, with equal widths."""
     edges = _edge_labels(column)
     shares, references = list(column.shares), list(column.reference_shares)
     has_missing = shares[-1] > 0 or references[-1] > 0
@@ -125,10 +125,9 @@ def _of_numbers(column: ColumnDrift, label: str, caption: str) -> str:
     shares, references = shares[:bins], references[:bins]
     width = bins + (2 if has_missing else 0)
     axes = Axes((0, width), (0, 1.05 * max([*shares, *references, *missing, 0.01])), MEDIUM)
-    step = max(1, -(-len(edges) // 4))
-    ticks = [
-        (float(index + 1), text) for index, text in enumerate(edges) if index % step == (len(edges) - 1) % step // 2
-    ]
+    step = max(1, -(-len(edges) // 4))  # there is room for about four labels
+    first = (len(edges) - 1) % step // 2  # as many edges without a label before the first as after the last
+    ticks = [(float(index + 1), edges[index]) for index in range(first, len(edges), step)]
     parts = [axes.frame("", "", ticks)]
     parts += [_bar(axes, index, index + 1, share, "var(--line)", GREY) for index, share in enumerate(references)]
     outline = [(0.0, 0.0)]

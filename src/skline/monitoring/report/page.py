@@ -3,19 +3,21 @@
 from html import escape
 
 from skline.counting import counted
-from skline.monitoring.checks import Check, State
+from skline.monitoring.checks import Check, Part, State
 from skline.monitoring.report import data_sections, label_sections
 from skline.monitoring.report.content import PageContent
 from skline.monitoring.result import WindowResult
+from skline.monitoring.summary import describe_finding
 from skline.reporting import html
 
-#: Class of the style sheet, and word, by state.
-STATES: dict[State, tuple[str, str]] = {
+#: Class of the style sheet, and word, of a line of the findings, by state.
+TAGS: dict[State, tuple[str, str]] = {
     "ok": ("yes", "ok"),
     "insufficient_data": ("unknown", "too few data"),
     "warning": ("warning", "warning"),
     "alarm": ("no", "alarm"),
 }
+#: The same of the banner with the state of the window.
 BANNERS: dict[State, tuple[str, str]] = {
     "ok": ("verdict", "Ok"),
     "insufficient_data": ("verdict unknown", "Too few data"),
@@ -80,24 +82,22 @@ def _findings(result: WindowResult) -> list[str]:
 
 
 def _finding(check: Check) -> str:
-    text = check.message or f"{check.subject} exceeds its limit ({check.rule})"
-    since = "" if check.since is None else f", in the windows from {check.since:%Y-%m-%d %H:%M} on"
-    return _line(check.state, check.part, text + since + ".")
+    return _line(check.state, check.part, f"{describe_finding(check)}.")
 
 
-def _part_line(result: WindowResult, part: str) -> str:
+def _part_line(result: WindowResult, part: Part) -> str:
     checks = [check for check in result.checks if check.part == part]
     undecided = [check for check in checks if check.raised is None]
     decided = len(checks) - len(undecided)
-    text = f"{decided} {'check' if decided == 1 else 'checks'}, none raised"
+    text = f"{counted(decided, 'check')}, none raised"
     if undecided:
         reasons = dict.fromkeys(check.message or "too few data" for check in undecided)
         text += f"; {len(undecided)} undecided: {', '.join(reasons)}"
-    return _line(result.states[part], part, text + ".")  # type: ignore[index]
+    return _line(result.states[part], part, text + ".")
 
 
 def _line(state: State, subject: str, text: str) -> str:
-    style, word = STATES[state]
+    style, word = TAGS[state]
     return (
         f'<li class="{style}"><span class="tag">{word}</span><b>{escape(subject)}</b><span>{escape(text)}</span></li>'
     )

@@ -11,11 +11,11 @@ from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import precision_recall_curve
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from skline.contract.spec import Contract
+from skline.evaluation.plots import f1_by_threshold
 from skline.evaluation.rows import Rows
 from skline.features import TextFeatures, TimeFeatures
 
@@ -50,10 +50,8 @@ def fit_baselines(rows: Rows, contract: Contract, max_rows: int, seed: int) -> d
 
 def best_f1_threshold(truth: npt.NDArray[np.bool_], scores: npt.NDArray[np.float64]) -> float:
     """Return the threshold with the best F1; of several, the lowest."""
-    precision, recall, thresholds = precision_recall_curve(truth, scores)
-    total = precision + recall
-    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    return float(thresholds[f1[:-1].argmax()])
+    table = f1_by_threshold(truth, scores)
+    return float(table["threshold"][table["f1"].argmax()])
 
 
 def build_dummy(contract: Contract) -> Any:

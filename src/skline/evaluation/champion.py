@@ -13,7 +13,7 @@ import pandas as pd
 from skline.artifact import Artifact
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.evaluation.bootstrap import Difference, gain, metric_values, paired_difference
+from skline.evaluation.bootstrap import CONFIDENCE, Difference, gain, metric_values, paired_difference
 from skline.evaluation.resampling import Sample, make_sample
 from skline.evaluation.segments import iterate_segments
 from skline.release.manifest import read_manifest
@@ -42,8 +42,8 @@ class Comparison:
     """A model compared with the champion.
 
     `values` are the champion's metrics. `difference` is None where the metric has no value, where the model is the
-    champion itself, and where there is an `obstacle`: the reason why the two could not be compared. `rows` tells the
-    test rows that they were compared on, where these are not all.
+    champion itself, and where there is an `obstacle`: the reason why the two could not be compared. `rows` describes
+    the test rows that they were compared on; it is empty where these are all.
     """
 
     version: str
@@ -120,7 +120,7 @@ def compare_with_champion(
         segment_gain = gain(*pair, metric)
         if not np.isfinite(segment_gain) or segment_gain >= -gates.champion.segment_margin:
             continue
-        confidence = 1 - 0.05 / len(segments)
+        confidence = 1 - (1 - CONFIDENCE) / len(segments)
         n_resamples = max(evaluate.resamples, SEGMENT_RESAMPLES)
         segment_difference = paired_difference(*pair, metric, n_resamples, seed, confidence)
         if segment_difference is not None:

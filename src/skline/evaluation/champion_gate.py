@@ -76,7 +76,7 @@ def rows_to_decide(difference: Difference, rules: ChampionGate) -> float:
 
 def smallest_gain(rules: ChampionGate) -> float:
     """Return what the low end of the interval must be above."""
-    return 0.0 if rules.require == "better" else 0.0 - rules.margin
+    return 0.0 if rules.require == "better" else 0.0 - rules.margin  # 0 - 0 is 0, and -0.0 would be shown as "-0"
 
 
 def _not_compared(rules: ChampionGate, comparison: Comparison) -> GateResult:

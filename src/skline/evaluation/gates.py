@@ -77,7 +77,8 @@ def finite_number(value: Any) -> float | None:
 def _check_support(gates: Gates, metrics: Mapping[str, Any], details: Mapping[str, Any]) -> Iterator[GateResult]:
     """Require enough rows, and every metric to be a number with an interval."""
     rows = metrics.get("rows")
-    yield _at_least("rows", rows, gates.min_rows, f"{rows:,} test rows" if finite_number(rows) else "test rows")
+    count = "test rows" if finite_number(rows) is None else f"{rows:,} test rows"
+    yield _at_least("rows", rows, gates.min_rows, count)
     values = metrics.get("model") or {}
     intervals = details.get("intervals") or {}
     without, ends = intervals.get("without") or [], intervals.get("model") or {}
@@ -131,7 +132,7 @@ def _check_baselines(gates: Gates, details: Mapping[str, Any], metric: str) -> I
         gate="linear",
         passed=gain is not None and gain >= -gates.linear_margin,
         value=gain,
-        limit=0.0 - gates.linear_margin,
+        limit=0.0 - gates.linear_margin,  # 0 - 0 is 0, and -0.0 would be shown as "-0"
         reason=f"{metric} is {_describe_gain(linear, 'the linear baseline')}, {tolerated}",
     )
 

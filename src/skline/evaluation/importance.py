@@ -21,6 +21,7 @@ from skline.evaluation.rows import Rows
 from skline.parallel import LOCAL, Workers
 from skline.scoring.scores import Scores
 
+#: Orders in which the values of each input are put.
 REPEATS = 5
 
 
@@ -69,11 +70,11 @@ def permutation_importance(
     contract: Contract,
     threshold: float,
     metric: str,
-    rows: int,
+    max_rows: int,
     seed: int,
     workers: Workers = LOCAL,
 ) -> list[dict[str, Any]]:
-    """Permute each input REPEATS times in at most `rows` test rows, drawn by `seed`.
+    """Permute each input REPEATS times in at most `max_rows` test rows, drawn by `seed`.
 
     Returns
     -------
@@ -81,7 +82,7 @@ def permutation_importance(
     `high` over the repeats.
     """
     random = np.random.default_rng(seed)
-    positions = np.sort(random.permutation(test.n_rows)[:rows])
+    positions = np.sort(random.permutation(test.n_rows)[:max_rows])
     drawn = test.take(positions, [*contract.input_names, contract.target.name])
 
     def permutations() -> Iterator[Permuted]:

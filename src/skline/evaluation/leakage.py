@@ -21,9 +21,9 @@ def count_duplicates(train: Rows, test: Rows, contract: Contract) -> dict[str, A
 
     Returns
     -------
-    dict with `exact`, the share of test rows equal to a training row in every input; `near`, equal in all inputs but
-    one at most; `but`, for each input, the share that differs from a training row in this input only; and `ids`, for
-    each id and group column, the number of values that are in both parts.
+    dict with `exact`, the share of test rows equal to a training row in every input; `near`, the share equal to one in
+    all inputs or all but one; `but`, for each input, the share that differs from a training row in this input only; and
+    `ids`, for each id and group column, the number of values that are in both parts.
     """
     in_train, in_test = _row_keys(train, contract), _row_keys(test, contract)
     exact = _contains(in_train, in_test)
@@ -74,7 +74,10 @@ def _values(rows: Rows, column: Column) -> Keys:
 
 
 def _hash(values: pd.Series, column: Column) -> Keys:
-    """Return a 64-bit hash of each value; an integer has the same one as a float, and missing values are equal."""
+    """Return a 64-bit hash of each value; missing values have the same hash.
+
+    Integers and booleans have the hashes of int64, also if a missing value in their column makes it float64 or object.
+    """
     present = values.notna().to_numpy()
     if column.kind == "string":
         cells = values.to_numpy(dtype=object)
@@ -100,10 +103,12 @@ def _contains(keys: Keys, values: Keys) -> npt.NDArray[np.bool_]:
     return np.asarray(pd.Series(values).isin(keys))
 
 
-def adversarial_validation(train: Rows, test: Rows, contract: Contract, rows: int, seed: int) -> dict[str, Any] | None:
+def adversarial_validation(
+    train: Rows, test: Rows, contract: Contract, max_rows: int, seed: int
+) -> dict[str, Any] | None:
     """Train a model to distinguish test rows from training rows, without dates, which identify the part trivially.
 
-    It is fitted on half of at most `rows` rows of each part and evaluated on the other half.
+    It is fitted on half of at most `max_rows` rows of each part and evaluated on the other half.
 
     Returns
     -------
@@ -116,7 +121,7 @@ def adversarial_validation(train: Rows, test: Rows, contract: Contract, rows: in
     if not names:
         return None
     random = np.random.default_rng(seed)
-    drawn = [part.take(random.permutation(part.n_rows)[:rows], names) for part in (train, test)]
+    drawn = [part.take(random.permutation(part.n_rows)[:max_rows], names) for part in (train, test)]
     is_test = np.repeat([False, True], [len(part) for part in drawn])
     both = pd.concat(drawn, ignore_index=True)
     X = np.column_stack(

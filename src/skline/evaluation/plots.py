@@ -56,13 +56,18 @@ def binary_tables(sample: BinarySample) -> dict[str, pd.DataFrame]:
 
 def thresholds(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64]) -> pd.DataFrame:
     """Return precision, recall and F1 at each threshold among the middle 99 % of scores."""
-    precision, recall, values = sk.precision_recall_curve(truth, scores)
+    table = f1_by_threshold(truth, scores)
     low, high = np.quantile(scores, [0.005, 0.995])
-    kept = (values >= low) & (values <= high)
-    precision, recall, values = precision[:-1][kept], recall[:-1][kept], values[kept]
+    return thin_out(table[table["threshold"].between(low, high)].reset_index(drop=True))
+
+
+def f1_by_threshold(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64]) -> pd.DataFrame:
+    """Return precision, recall and F1 at each distinct score as the threshold, rising."""
+    precision, recall, values = sk.precision_recall_curve(truth, scores)
+    precision, recall = precision[:-1], recall[:-1]  # the last point belongs to no threshold
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
-    return thin_out(pd.DataFrame({"threshold": values, "precision": precision, "recall": recall, "f1": f1}))
+    return pd.DataFrame({"threshold": values, "precision": precision, "recall": recall, "f1": f1})
 
 
 def calibration(truth: npt.NDArray[Any], scores: npt.NDArray[np.float64], bins: int = 10) -> pd.DataFrame:

@@ -21,6 +21,7 @@ from skline.scoring.reference import is_pipeline, score_frame
 from skline.scoring.scores import Scores, UnsupportedStep
 from skline.scoring.sklearn_internals import input_positions, public_type_name
 
+COLUMN_TRANSFORMER = "sklearn.compose.ColumnTransformer"
 #: Scores a table after the values of the named column, of shape (n,), were replaced; the table itself stays.
 ScoreReplaced = Callable[[str, Array], Scores]
 
@@ -42,9 +43,6 @@ def replacement_scorer(pipeline: Any, columns: tuple[Column, ...], frame: pd.Dat
             return TransformedTable(pipeline, frame).score
         return lambda name, values: score_frame(pipeline, frame.assign(**{name: values}))
     return PlannedTable(plan, frame).score
-
-
-COLUMN_TRANSFORMER = "sklearn.compose.ColumnTransformer"
 
 
 class PlannedTable:

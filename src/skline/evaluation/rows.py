@@ -55,14 +55,14 @@ class Rows:
     def take(self, positions: Positions, names: Sequence[str]) -> pd.DataFrame:
         """Return the named columns of the rows at these positions, in the order of the positions."""
         order = np.argsort(positions, kind="stable")
-        ascending, first_row, found = positions[order], 0, []
+        ascending, first_row, parts = positions[order], 0, []
         for frame in self.frames(names):
             start, stop = np.searchsorted(ascending, [first_row, first_row + len(frame)])
-            found.append(frame.iloc[ascending[start:stop] - first_row])
+            parts.append(frame.iloc[ascending[start:stop] - first_row])
             first_row += len(frame)
-        places = np.empty_like(order)
-        places[order] = np.arange(len(order))
-        return pd.concat(found, ignore_index=True).iloc[places].reset_index(drop=True)
+        ranks = np.empty_like(order)
+        ranks[order] = np.arange(len(order))
+        return pd.concat(parts, ignore_index=True).iloc[ranks].reset_index(drop=True)
 
     def score(self, models: Sequence[ScoreFrame], names: Sequence[str]) -> list[Scores]:
         """Return each model's scores of all rows, computed batch by batch from the named columns."""

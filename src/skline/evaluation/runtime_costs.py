@@ -28,7 +28,7 @@ class Costs(BaseModel):
 
     `latency_ms` is the processor time of one row in milliseconds, without HTTP: the median of `ROUNDS` rounds, and the
     ends of its 96 % interval. `artifact_mb` is the size of the artifact, `memory_mb` what loading and scoring uses, in
-    megabytes.
+    megabytes (10**6 bytes).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -81,6 +81,6 @@ def _row_scorer(artifact: Artifact) -> Callable[[dict[str, Any]], Any]:
 
 
 def resident_megabytes() -> float:
-    """Return the resident memory of this process."""
+    """Return the resident memory of this process, in units of 10**6 bytes."""
     resident: int = psutil.Process().memory_info().rss
-    return resident / 2**20
+    return resident / 1e6

@@ -116,6 +116,11 @@ def reason(verdict: Verdict, gate: str) -> str:
     return next(result.reason for result in verdict.gates if result.gate == gate)
 
 
+def test_gate_of_rows_says_how_many_there_are() -> None:
+    assert reason(make_verdict(metrics=METRICS | {"rows": 0}), "rows").startswith("0 test rows, must be at least")
+    assert reason(make_verdict(metrics={}), "rows").startswith("test rows: not a finite number")
+
+
 def test_a_better_model_passes_and_is_improved() -> None:
     verdict, _ = assess(new=1.4, champion=1.0)
     assert verdict.passed

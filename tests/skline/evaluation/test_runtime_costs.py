@@ -2,10 +2,18 @@
 
 import time
 
+import psutil
 import pytest
 
 from skline.artifact import Artifact
-from skline.evaluation.runtime_costs import ROUND_ROWS, ROUNDS, WARM_UP_ROWS, measure_costs, time_rounds
+from skline.evaluation.runtime_costs import (
+    ROUND_ROWS,
+    ROUNDS,
+    WARM_UP_ROWS,
+    measure_costs,
+    resident_megabytes,
+    time_rounds,
+)
 from tests.fixtures import demo
 
 
@@ -37,3 +45,8 @@ def test_the_bounds_of_an_artifact_enclose_its_latency(packaged: demo.Packaged) 
     costs = measure_costs(Artifact.open(packaged.folder, packaged.digest), packaged.folder)
     assert 0 < costs.latency_low_ms <= costs.latency_ms <= costs.latency_high_ms
     assert costs.artifact_mb == pytest.approx(sum(f.stat().st_size for f in packaged.folder.iterdir()) / 1e6, abs=0.01)
+
+
+def test_a_megabyte_is_a_million_bytes() -> None:
+    """As in the size of the artifact; with 2**20 bytes the same memory is a twentieth less."""
+    assert resident_megabytes() == pytest.approx(psutil.Process().memory_info().rss / 1e6, rel=0.02)

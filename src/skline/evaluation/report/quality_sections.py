@@ -100,10 +100,10 @@ def _calibration_curve(table: pd.DataFrame, error: float) -> str:
     contents = axes.frame("Predicted rate", "Observed rate") + axes.line(((0, 0), (top, top)), charts.GREY, "4 4", 1.5)
     contents += axes.line(points, width=1.5) + axes.dots(points)
     caption = (
-        f"<b>Calibration.</b> Bins of equal count; on the dashed line predicted and observed rates are equal. "
-        f"Mean gap {error:.3f}."
+        "<b>Calibration.</b> Bins of equal count; on the dashed line predicted and observed rates are equal. "
+        f"Calibration error {error:.3f}."
     )
-    return charts.figure(contents, f"Calibration curve, mean gap {error:.3f}", caption)
+    return charts.figure(contents, f"Calibration curve, calibration error {error:.3f}", caption)
 
 
 def _scatter_plot(table: pd.DataFrame) -> str:

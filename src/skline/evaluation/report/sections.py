@@ -8,6 +8,7 @@ from typing import Any
 from skline.artifact import Artifact
 from skline.counting import counted
 from skline.evaluation.champion import Comparison
+from skline.evaluation.importance import REPEATS
 from skline.evaluation.metrics import label_of
 from skline.release.verdict import Verdict
 from skline.reporting import charts, html
@@ -62,17 +63,14 @@ def segments(details: Mapping[str, Any], overall: float | None) -> list[str]:
     name = label_of(metric)
     parts = []
     for column, entries in groupby(details["segments"], key=lambda each: each["column"]):
-        rows = []
-        for each in entries:
-            low, high = each["intervals"].get(metric) or (None, None)
-            note = counted(each["rows"], "row")
-            rows.append((each["rows"], IntervalRow(each["value"], each[metric], low, high,
-                                                   format_number(each[metric]), note)))  # fmt: skip
-        largest = [row for _, row in sorted(rows, key=lambda row: -row[0])[:MAX_OPEN_SEGMENTS]]
+        own = list(entries)
+        by_size = sorted(own, key=lambda each: -each["rows"])
+        largest = {each["value"] for each in by_size[:MAX_OPEN_SEGMENTS]}
         title = f"{name} by {column}"
         parts.append(f"<h3>By {escape(column)}</h3>")
-        parts.append(charts.interval_rows([row for _, row in rows if row in largest], title, overall))
-        if rest := [row for _, row in rows if row not in largest]:
+        rows = [_segment_row(each, metric) for each in own if each["value"] in largest]
+        parts.append(charts.interval_rows(rows, title, overall))
+        if rest := [_segment_row(each, metric) for each in own if each["value"] not in largest]:
             chart = charts.interval_rows(rest, title, overall)
             parts.append(f"<details><summary>{len(rest)} smaller segments</summary>{chart}</details>")
         if small := details["small_segments"].get(column):
@@ -94,6 +92,12 @@ def segments(details: Mapping[str, Any], overall: float | None) -> list[str]:
         *parts,
         f"<details><summary>All metrics</summary>{html.table(table, 'All metrics by segment', columns)}</details>",
     ]
+
+
+def _segment_row(segment: Mapping[str, Any], metric: str) -> IntervalRow:
+    low, high = segment["intervals"].get(metric) or (None, None)
+    note = counted(segment["rows"], "row")
+    return IntervalRow(segment["value"], segment[metric], low, high, format_number(segment[metric]), note)
 
 
 def gaps(details: Mapping[str, Any]) -> list[str]:
@@ -132,7 +136,10 @@ def importance(details: Mapping[str, Any]) -> list[str]:
     if not rows:
         return []
     title = f"How much worse {label_of(details['metric'])} gets when an input's values are shuffled among test rows"
-    return [f"<p>{escape(title)}: mean and range of five repeats.</p>", charts.interval_rows(rows, title, mark=0.0)]
+    return [
+        f"<p>{escape(title)}: mean and range of {REPEATS} repeats.</p>",
+        charts.interval_rows(rows, title, mark=0.0),
+    ]
 
 
 def refits(details: Mapping[str, Any]) -> list[str]:

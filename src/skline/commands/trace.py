@@ -109,17 +109,17 @@ def _trace_predictions(arguments: argparse.Namespace) -> int:
 
 def _trace_other(arguments: argparse.Namespace) -> "tuple[Any, Callable[[Any], str]]":
     """Trace an artifact, data or an entity; return the result, and the function that describes it."""
-    from skline.lineage import other_text
+    from skline.lineage import usage_text
     from skline.lineage.artifact_trace import trace_artifact
     from skline.lineage.data_trace import trace_data
     from skline.lineage.entity_trace import trace_entity
 
     log, store = _log_settings(), _artifact_store(arguments)
     if arguments.artifact is not None:
-        return trace_artifact(log, store, arguments.artifact), other_text.artifact_text
+        return trace_artifact(log, store, arguments.artifact), usage_text.artifact_text
     if arguments.data is not None:
-        return trace_data(log, store, arguments.data), other_text.data_text
-    return trace_entity(log, store, arguments.forget), other_text.entity_text
+        return trace_data(log, store, arguments.data), usage_text.data_text
+    return trace_entity(log, store, arguments.forget), usage_text.entity_text
 
 
 def _emit_events(arguments: argparse.Namespace) -> int:

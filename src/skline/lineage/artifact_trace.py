@@ -14,6 +14,7 @@ from skline.lineage.usage import Usage, count_predictions
 from skline.logs.settings import LogSettings
 from skline.registry.versions import ALIASES
 
+DIGEST_DIGITS = 64
 #: A digest, or its beginning with as many digits as a model version shows, or more; `NAME@` may be before it.
 DIGEST = re.compile(r"(?:[^@/]+@)?(?:sha256:)?([0-9a-f]{12,64})")
 #: The number of a registered version, with or without the name of the model.
@@ -82,9 +83,9 @@ def find_digest(store: ArtifactStore, requested: str) -> str:
             found = (dataclasses.replace(store.registry, model=lines[-1].model).find(number).artifact_sha256,)
     elif match := DIGEST.fullmatch(requested):
         beginning = match[1]
-        found = tuple(each for each in store.known_digests() if each.startswith(beginning))
-        if len(beginning) == 64:
+        if len(beginning) == DIGEST_DIGITS:
             return beginning  # the log may hold predictions of an artifact that nothing else names any more
+        found = tuple(each for each in store.known_digests() if each.startswith(beginning))
     else:
         raise SklineError(
             f"{requested!r} names no artifact; give the number of a registered version, one of {', '.join(ALIASES)}, "

@@ -103,6 +103,14 @@ class ArtifactStore:
             raise ArtifactUnavailable("; ".join(problems))
         return self._fetch(digest)
 
+    def all_releases(self) -> list[Release]:
+        """Return all releases, in order, with the one in force if the journal lacks it."""
+        releases = [entry.release for entry in read_journal(self.releases.journal).entries]
+        current = read_manifest(self.releases.manifest)
+        if current is not None and current.number not in [release.number for release in releases]:
+            releases.append(current)
+        return releases
+
     def _fetch(self, digest: str) -> Artifact:
         """Fetch a registered version."""
         lines = self.registered(digest)
@@ -128,14 +136,6 @@ class ArtifactStore:
             return read_digest(self.digest_file)
         except InvalidArtifact:
             return None
-
-    def all_releases(self) -> list[Release]:
-        """Return all releases, in order, with the one in force if the journal lacks it."""
-        releases = [entry.release for entry in read_journal(self.releases.journal).entries]
-        current = read_manifest(self.releases.manifest)
-        if current is not None and current.number not in [release.number for release in releases]:
-            releases.append(current)
-        return releases
 
     def _arms(self) -> Iterator[tuple[int, Arm]]:
         """Yield number and arms of all releases, in order."""

@@ -56,12 +56,12 @@ def _installed_version(name: str) -> str | None:
 
 
 def _project_code(registered: RegisteredVersion, root: Path) -> list[str]:
-    """Return whether the project's code differs from the commit that the artifact was registered from."""
+    """Return what differs in the project's code from the commit that the artifact was registered from."""
     commit = registered.git_commit or ""
     changed = run_git(root, "diff", "--name-only", commit, "--", PROJECT_CODE)
     if changed is None:
         return [f"commit {commit[:12]}, of the project's code, is not in this repository"]
-    texts = [f"{', '.join(changed.split())} since commit {commit[:12]}"] if changed.strip() else []
+    texts = [f"{', '.join(changed.splitlines())} since commit {commit[:12]}"] if changed.strip() else []
     if registered.git_dirty:
         texts.append(
             f"it was registered from commit {commit[:12]} with uncommitted changes, which are not recorded here"

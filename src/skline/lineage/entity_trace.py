@@ -101,33 +101,39 @@ def trace_entity(settings: LogSettings | None, store: ArtifactStore, entity: str
     SklineError
         If the log cannot be read, or an artifact here was changed: what it contains is then not known.
     """
-    has_key = settings is not None and (settings.entity_key is not None or settings.key_file.exists())
-    hashed: str | None = None
+    entity_hash: str | None = None
     usages: tuple[Usage, ...] = ()
     labels = 0
-    if settings is not None and has_key:
-        hashed = EntityHasher(settings)(entity)
-        usages = tuple(count_predictions(settings, "entity", [hashed]))
-        labels = find_labels(settings, "entity", [hashed]).num_rows
+    if settings is not None and (settings.entity_key is not None or settings.key_file.exists()):
+        entity_hash = EntityHasher(settings)(entity)
+        usages = tuple(count_predictions(settings, "entity", [entity_hash]))
+        labels = find_labels(settings, "entity", [entity_hash]).num_rows
     columns = entity_columns(root / paths.CONTRACT, None if settings is None else settings.entity_column)
+    rows, models = _count_in_tables(store, columns, entity, root) if columns else ({}, [])
+    names = tuple(column.name for column in columns)
+    return EntityTrace(entity_hash, usages, labels, names, rows, tuple(models))
 
-    @cache
+
+def _count_in_tables(
+    store: ArtifactStore, columns: Sequence[Column], entity: str, root: Path
+) -> tuple[dict[str, int | None], list[ModelRows]]:
+    """Return the rows of an entity in the tables and parts that are here now, and in those of each artifact."""
+
+    @cache  # most artifacts have a part in common
     def count(path: Path | None) -> int | None:
         return None if path is None or not path.is_file() else count_rows(pq.read_table(path), columns, entity)
 
     current = {name: root / paths.part(name) for name in PARTS}
-    digests = {name: sha256(path) for name, path in current.items() if columns and path.is_file()}
+    digests = {name: sha256(path) for name, path in current.items() if path.is_file()}
     models = []
-    for each in artifacts_with_data(store, root) if columns else ():
+    for each in artifacts_with_data(store, root):
         parts = {name: find_part(root, each.snapshot, name, digests.get(name)) for name in USED_PARTS}
         is_here = bool(store.locations(each.artifact_digest))
         stored = count_stored_rows(store.open(each.artifact_digest), columns, entity) if is_here else None
         rows = {name: count(path) for name, path in parts.items()}
         models.append(ModelRows(each.artifact_digest, each.versions, rows, stored))
     files = {name: root / path for name, path in TABLES.items()} | current
-    names = tuple(column.name for column in columns)
-    rows = {name: count(path) for name, path in files.items()} if columns else {}
-    return EntityTrace(hashed, usages, labels, names, rows, tuple(models))
+    return {name: count(path) for name, path in files.items()}, models
 
 
 def entity_columns(contract: Path, entity_column: str | None) -> tuple[Column, ...]:
@@ -140,15 +146,15 @@ def entity_columns(contract: Path, entity_column: str | None) -> tuple[Column, .
 
 def count_rows(table: pa.Table, columns: Sequence[Column], entity: str) -> int:
     """Count the rows in which one of the columns holds the entity; 12 and 12.0 are the same."""
-    found = pa.array([False] * table.num_rows, type=pa.bool_())
+    is_match = pa.array([False] * table.num_rows, type=pa.bool_())
     for column in columns:
         if column.name in table.column_names:
             cell_format = CellFormat(column.kind)
             values, _ = read_cells(table[column.name].combine_chunks(), cell_format)
             [parsed], _ = read_cells(pa.array([entity]), cell_format)
             if parsed.is_valid:
-                found = pc.or_(found, pc.fill_null(pc.equal(values, parsed), False))
-    return int(pc.sum(found).as_py() or 0)
+                is_match = pc.or_(is_match, pc.fill_null(pc.equal(values, parsed), False))
+    return int(pc.sum(is_match).as_py() or 0)
 
 
 def count_stored_rows(made: Artifact, columns: Sequence[Column], entity: str) -> int:

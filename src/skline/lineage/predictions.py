@@ -89,8 +89,8 @@ def read_labels_of(
     for row in by_id:
         found.setdefault(row["prediction_id"], []).append((row["time"], row["label"], "prediction_id"))
     for row in by_event.to_pylist():
-        place = row["entity"], row["event_time"]
-        found.setdefault(place, []).append((row["time"], row["label"], "entity and event_time"))
+        event = row["entity"], row["event_time"]
+        found.setdefault(event, []).append((row["time"], row["label"], "entity and event_time"))
     return {
         each.prediction_id: _in_order(
             [*found.get(each.prediction_id, []), *found.get((each.entity, each.event_time), [])]

@@ -2,7 +2,7 @@
 
 import configparser
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,20 +75,22 @@ def read_snapshot(root: Path, digest: str, manifest: Manifest | None) -> Snapsho
     files = [DataFile(paths.part(name).as_posix(), value, "the manifest") for name, value in parts.items()]
     if commit is None:
         return Snapshot(None, {}, tuple(files))
-    place = commit if commit == WORKING_TREE else f"commit {commit[:12]}"
+    recorded_in = commit if commit == WORKING_TREE else f"commit {commit[:12]}"
     source = parse_mapping(text_of(root, paths.LINEAGE.as_posix(), commit), json.loads)
     if isinstance(source.get("sha256"), str):
-        files.append(DataFile(str(source.get("source")), source["sha256"], f"{paths.LINEAGE} of {place}"))
+        files.append(DataFile(str(source.get("source")), source["sha256"], f"{paths.LINEAGE} of {recorded_in}"))
     lock = parse_mapping(text_of(root, paths.DVC_LOCK.as_posix(), commit), yaml.safe_load)
     stages = lock.get("stages") or {}
-    files += [DataFile(name, md5, f"dvc.lock of {place}") for name, md5 in files_of_stages(stages).items()]
+    files += [DataFile(name, md5, f"dvc.lock of {recorded_in}") for name, md5 in files_of_stages(stages).items()]
     for each in [*files]:
         members = files_of_folder(root, each.digest)
         files += [DataFile(f"{each.name}/{name}", md5, each.recorded_in) for name, md5 in members.items()]
     for name in _pointers(root, commit):
         outs = parse_mapping(text_of(root, name, commit), yaml.safe_load).get("outs", [])
         folder = name.rpartition("/")[0]
-        files += [DataFile(f"{folder}/{out['path']}", out["md5"], f"{name} of {place}") for out in outs if "md5" in out]
+        files += [
+            DataFile(f"{folder}/{out['path']}", out["md5"], f"{name} of {recorded_in}") for out in outs if "md5" in out
+        ]
     return Snapshot(commit, source, tuple(dict.fromkeys(files)), stages)
 
 
@@ -187,8 +189,8 @@ def text_of(root: Path, name: str, commit: str) -> str | None:
         return None
 
 
-def parse_mapping(text: str | None, load: Any) -> dict[str, Any]:
-    """Return the mapping that a text holds; an empty one if it holds none."""
+def parse_mapping(text: str | None, load: Callable[[str], Any]) -> dict[str, Any]:
+    """Return the mapping that `load` parses from a text; an empty one if the text is missing or holds none."""
     try:
         value = load(text or "{}")
     except (ValueError, yaml.YAMLError):

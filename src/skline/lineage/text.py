@@ -1,6 +1,7 @@
 """Traces as text for people: aligned pairs of a name and a value, and tables."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -73,9 +74,7 @@ def model_pairs(model: ModelRecord) -> Pairs:
 def predictions_table(traces: Mapping[str, Trace | None]) -> str:
     """Return several traced predictions, one a line, and the number of each outcome."""
     rows = [_row(prediction_id, trace) for prediction_id, trace in traces.items()]
-    counts: dict[str, int] = {}
-    for row in rows:
-        counts[row[-1].partition(":")[0]] = counts.get(row[-1].partition(":")[0], 0) + 1
+    counts = Counter("not found" if trace is None else trace.recomputation.outcome for trace in traces.values())
     summary = ", ".join(f"{count:,} {outcome}" for outcome, count in counts.items())
     return f"{table(COLUMNS, rows)}\n\n{summary}"
 

@@ -14,7 +14,7 @@ from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.lineage.artifacts import ArtifactStore
 from skline.lineage.entity_trace import count_rows, count_stored_rows, trace_entity
-from skline.lineage.other_text import entity_text
+from skline.lineage.usage_text import entity_text
 from skline.logs.labels import Label, LabelLog
 from skline.logs.settings import LogSettings
 from skline.release.store import ReleaseStore

@@ -1,5 +1,9 @@
-"""Traces of an artifact, of data and of an entity as text for people."""
+"""Traces of an artifact, of data and of an entity as text for people, with what the log holds of each."""
 
+from collections.abc import Mapping
+from typing import Any
+
+from skline.counting import counted
 from skline.lineage.artifact_trace import ArtifactTrace
 from skline.lineage.data_trace import DataTrace
 from skline.lineage.entity_trace import EntityTrace
@@ -20,12 +24,20 @@ def artifact_text(found: ArtifactTrace) -> str:
     """Return a traced artifact with its predictions."""
     snapshot = found.snapshot
     pairs = model_pairs(found.model)
-    if snapshot.source:
-        source = snapshot.source
-        pairs.append(("source", f"{source.get('source')}, sha256 {source.get('sha256')}, {source.get('rows'):,} rows"))
-    pairs += [("results in", snapshot.commit or "no commit")]
+    pairs.append(("source", _source_text(snapshot.source)))
+    pairs.append(("results in", snapshot.commit or "no commit"))
     pairs += [pair for usage in found.usages for pair in usage_pairs(usage)] or [NO_PREDICTIONS]
     return aligned(pairs)
+
+
+def _source_text(source: Mapping[str, Any]) -> str:
+    """Return address, sha256 and rows of the source, as far as they are recorded."""
+    parts = [str(source.get("source") or "")]
+    if "sha256" in source:
+        parts.append(f"sha256 {source['sha256']}")
+    if "rows" in source:
+        parts.append(counted(source["rows"], "row"))
+    return ", ".join(filter(None, parts))
 
 
 def usage_pairs(usage: Usage) -> Pairs:

@@ -114,7 +114,7 @@ class MemoryLog:
 def predict(stream: Stream, rows: Positions | slice, version: Version) -> Scores:
     """Return what a version predicts for some rows."""
     frame = stream.rows.iloc[rows][stream.contract.input_names]
-    return version.scorer(stream.contract)(frame)
+    return version.score(frame)
 
 
 def to_rows(stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[Any], labelled: Flags) -> LoggedRows:

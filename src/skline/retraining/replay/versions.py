@@ -10,6 +10,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -121,9 +122,10 @@ class Version:
         name = self.details["metric"]
         return Served(since, self.digest, name, TrainingReference.of(self.artifact).metric_estimate(name))
 
-    def scorer(self, contract: Contract) -> ScoreFrame:
-        """Return a function that scores rows as the service does."""
-        return fitted_scorer(self.pipeline, contract)
+    @cached_property
+    def score(self) -> ScoreFrame:
+        """The function that scores rows as the service does; its plan is built once."""
+        return fitted_scorer(self.pipeline, self.artifact.contract)
 
 
 def fit_version(
@@ -250,8 +252,8 @@ def assess_version(project: Project, stream: Stream, version: Version, champion:
             frame = rows[contract.input_names]
             difference, values, n_segments, worse = compare_with_champion(
                 rows,
-                version.scorer(contract)(frame),
-                champion.scorer(contract)(frame),
+                version.score(frame),
+                champion.score(frame),
                 contract,
                 (version.threshold, champion.threshold),
                 metric,

@@ -59,7 +59,7 @@ def test_every_row_is_predicted_once_by_the_version_in_service_at_its_time(chang
         (stream.between(change - WEEK, change), log.versions[0]),
         (stream.between(change, change + DAY), log.versions[1]),
     ]:
-        expected = version.scorer(CONTRACT)(stream.rows.iloc[rows][CONTRACT.input_names]).probabilities
+        expected = version.score(stream.rows.iloc[rows][CONTRACT.input_names]).probabilities
         np.testing.assert_array_equal(log.scores(rows).probabilities, expected)
 
 
@@ -102,7 +102,7 @@ def test_recalibration_keeps_the_fit_and_changes_the_tuning(steady: Setup) -> No
     project = Project(make_settings(retrain={"action": "recalibrate"}, train={"calibrate": "sigmoid"}), build)
     version = fit_version(project, steady.stream, chosen, 2, steady.first)
     rows = steady.stream.rows.iloc[-200:][CONTRACT.input_names]
-    before, after = (each.scorer(CONTRACT)(rows).probabilities for each in (steady.first, version))
+    before, after = (each.score(rows).probabilities for each in (steady.first, version))
     assert before is not None
     assert after is not None
     assert version.digest != steady.first.digest

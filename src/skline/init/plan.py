@@ -176,7 +176,7 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     rare = rare_class_remark(rows[contract.target.name], contract)
     few = few_rows_remarks(rows[contract.target.name], contract)
     remarks = [*table.remarks, *remarks, *filter(None, (chosen.doubt, rare)), *few, *whole_number_remarks(guesses)]
-    remarks += stand_in_remarks(guesses)
+    remarks += stand_in_remarks(guesses, table.cells)
     return InitPlan(
         files,
         guesses,

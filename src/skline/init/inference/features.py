@@ -1,14 +1,18 @@
 """Infer what an input has besides its kind: its feature group, its bounds, its closed set of categories."""
 
+import json
 import re
 from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
+from skline.contract.cells import is_text
 from skline.counting import counted
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.names import name_tokens
+from skline.init.inference.profile import Flags
 
 #: A set with more categories is not closed: others may follow.
 MAX_CHOICES = 20
@@ -17,9 +21,9 @@ MIN_CATEGORY_ROWS = 5
 #: A column with more distinct values is in the feature group "many_categories".
 MAX_CATEGORIES = 40
 #: Columns that a remark names.
-#: Distinct numbers that a column needs, so that one of them can be told from the others.
-MIN_STAND_IN_OTHERS = 10
 MAX_NAMED = 5
+#: Distinct numbers that a column needs, so that one of them can be taken for a stand-in.
+MIN_STAND_IN_DISTINCT = 10
 CODE_WORDS = {
     "code", "codes", "type", "kind", "category", "class", "id", "zip", "zipcode", "plz", "region", "district",
     "zone", "area_code", "department", "dept", "branch", "store", "product", "sku", "cluster", "segment", "group",
@@ -93,7 +97,7 @@ def _describe_number(guess: ColumnGuess) -> None:
     if distinct is not None and 3 <= distinct <= MAX_CATEGORIES and _are_spread_codes(guess.counts):
         guess.reasons.append(f"a code: only {distinct} distinct numbers, far apart and of the same length")
         guess.doubts.append(CODES_DOUBT)
-        guess.feature_group = "category" if distinct <= MAX_CATEGORIES else "many_categories"
+        guess.feature_group = "category"
         return
     if guess.kind == "integer" and guess.with_point and (not guess.nullable or is_measurement(guess.name)):
         # pandas writes whole numbers with a point only in columns with missing cells.
@@ -125,9 +129,8 @@ def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
         return []
     names, values = [guess.name for guess in likely], likely[0].values.dropna()
     example = min(int(values.median()), int(values.max()) - 1) + 0.5  # within the bounds, as all values are
-    listed = ", ".join(map(repr, names[:MAX_NAMED])) + (
-        f" and {len(names) - MAX_NAMED} more" * (len(names) > MAX_NAMED)
-    )
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    listed = ", ".join(map(repr, names[:MAX_NAMED])) + more
     verb = "has" if len(names) == 1 else "have"
     remark = (
         f"{listed} {verb} whole numbers only, and requests with a fraction, such as {example}, are rejected; where one "
@@ -136,20 +139,49 @@ def whole_number_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
     return [remark]
 
 
-def stand_in_remarks(guesses: Sequence[ColumnGuess]) -> list[str]:
-    """Name the inputs of numbers with a value that may stand for missing, and how to declare it."""
+def stand_in_remarks(guesses: Sequence[ColumnGuess], cells: pa.Table) -> list[str]:
+    """Name the inputs of numbers with a value that may stand for missing, and how to declare it.
+
+    `cells` has the columns of the guesses, as they are written or stored.
+    """
     remarks = []
     for guess in guesses:
         if guess.role != "input" or guess.kind not in ("integer", "number"):
             continue
-        if (number := find_stand_in(guess.values)) is not None:
-            rows, others = int((guess.values == number).sum()), guess.values[guess.values != number]
-            remarks.append(
-                f"{guess.name!r} is {number:g} in {counted(rows, 'row')}, {others.min():g} to {others.max():g} in all "
-                "others; "
-                f'if it stands for missing, write `missing=["{number:g}"]` in its column of src/model/contract.py'
-            )
+        if (number := find_stand_in(guess.values)) is None:
+            continue
+        is_stand_in = (guess.values == number).to_numpy()
+        others = guess.values[~is_stand_in]
+        remarks.append(
+            f"{guess.name!r} is {_plain(number)} in {counted(int(is_stand_in.sum()), 'row')}, "
+            f"{_plain(others.min())} to {_plain(others.max())} in all others; if it stands for missing, "
+            + _how_to_declare(guess, number, cells.column(guess.name), is_stand_in)
+        )
     return remarks
+
+
+def _how_to_declare(guess: ColumnGuess, number: float, cells: pa.ChunkedArray, is_stand_in: Flags) -> str:
+    """Say how a number is declared as missing: words for missing values are texts, which stored numbers are not."""
+    column, nullable = "its column of src/model/contract.py", "" if guess.nullable else ", nullable=True"
+    if not is_text(cells.type):
+        also = f", and write `{nullable.removeprefix(', ')}` in {column}" if nullable else ""
+        return f"replace {_plain(number)} by NaN in prepare() of src/model/source.py{also}"
+    if guess.missing is not None:
+        return f"add {', '.join(map(json.dumps, _texts(cells, is_stand_in)))} to `missing` of {column}"
+    # The argument replaces the usual words, of which the column may have some.
+    words = _texts(cells, is_stand_in | guess.values.isna().to_numpy())
+    return f"write `missing={json.dumps(words, ensure_ascii=False)}{nullable}` in {column}"
+
+
+def _texts(cells: pa.ChunkedArray, chosen: Flags) -> list[str]:
+    """Return the different texts of some cells, without blanks around them."""
+    texts = cells.filter(pa.array(chosen)).unique().cast(pa.string()).to_pylist()
+    return sorted({text.strip() for text in texts if text is not None} - {""})
+
+
+def _plain(number: float) -> str:
+    """Write a number with all of its digits, a whole one without a point."""
+    return str(int(number)) if float(number).is_integer() else repr(float(number))
 
 
 def find_stand_in(values: pd.Series) -> float | None:
@@ -164,7 +196,7 @@ def find_stand_in(values: pd.Series) -> float | None:
             continue
         low, high = others.min(), others.max()
         if min(abs(low - number), abs(high - number)) > high - low:
-            return float(number) if values.nunique() >= MIN_STAND_IN_OTHERS else None
+            return float(number) if values.nunique() >= MIN_STAND_IN_DISTINCT else None
     return None
 
 

@@ -1,13 +1,15 @@
 """Tests of what `skline init` infers of inputs: the example of a fraction is a value that the column can have."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 from skline.init.inference.column_guess import ColumnGuess
-from skline.init.inference.features import find_stand_in, whole_number_remarks
+from skline.init.inference.features import find_stand_in, stand_in_remarks, whole_number_remarks
 
 
 @pytest.mark.parametrize("values", [[0, *[120] * 50], [100, 110, 120], [7, 7, 8]])
@@ -24,3 +26,35 @@ def test_a_repeated_number_far_outside_of_the_others_may_stand_for_missing() -> 
     assert find_stand_in(temperatures) == -999
     assert find_stand_in(temperatures[:970]) is None
     assert find_stand_in(pd.Series([0.0] * 30 + list(range(1, 100)))) is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "missing", "advice"),
+    [
+        (
+            ["-9999999.0"] * 12,
+            None,
+            'write `missing=["-9999999.0"], nullable=True` in its column of src/model/contract.py',
+        ),
+        (["-9999999"] * 12 + ["NA"], None, 'write `missing=["-9999999", "NA"]` in its column'),
+        (["-9999999"] * 12 + ["n.d."], ["n.d."], 'add "-9999999" to `missing` of its column'),
+        (
+            [-9999999.0] * 12,
+            None,
+            "replace -9999999 by NaN in prepare() of src/model/source.py, and write `nullable=True`",
+        ),
+        ([-9999999.0] * 12 + [None], None, "replace -9999999 by NaN in prepare() of src/model/source.py"),
+    ],
+)
+def test_remark_names_a_stand_in_as_the_table_writes_it(
+    cells: list[Any], missing: list[str] | None, advice: str
+) -> None:
+    others = [1000 + index / 4 for index in range(100)]
+    column = [*(map(str, others) if isinstance(cells[0], str) else others), *cells]
+    values = pd.to_numeric(pd.Series(column), errors="coerce")
+    guess = ColumnGuess("pressure", "number", values, ["numbers"], missing=missing)
+    [remark] = stand_in_remarks([guess], pa.table({"pressure": column}))
+    assert remark.startswith(
+        "'pressure' is -9999999 in 12 rows, 1000 to 1024.75 in all others; if it stands for missing, "
+    )
+    assert advice in remark

@@ -4,10 +4,11 @@ import dataclasses
 import datetime as dt
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
@@ -26,7 +27,7 @@ from skline.init.inference.features import describe_input, stand_in_remarks, who
 from skline.init.inference.gates import choose_gates
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
-from skline.init.inference.retraining import choose_retraining, feedback_remarks
+from skline.init.inference.retraining import Retraining, choose_retraining, feedback_remarks
 from skline.init.inference.roles import (
     FoundTime,
     assign_ids,
@@ -37,7 +38,7 @@ from skline.init.inference.roles import (
     find_time,
     is_complete,
 )
-from skline.init.inference.split import choose_split
+from skline.init.inference.split import SplitChoice, choose_split
 from skline.init.inference.table import InspectedTable, inspect_table
 from skline.init.inference.task import TaskChoice, choose_task, few_rows_remarks, rare_class_remark
 from skline.paths import PARAMS
@@ -114,6 +115,39 @@ class InitPlan:
     title: str
 
 
+class DescribedColumns(NamedTuple):
+    """What was inferred of the columns beyond their kinds.
+
+    Attributes
+    ----------
+    target : ColumnGuess
+    task : TaskChoice
+    found_time : FoundTime or None
+        The column to split by time with.
+    event_time : ColumnGuess or None
+        Its copy in `Labelled`.
+    """
+
+    target: ColumnGuess
+    task: TaskChoice
+    found_time: FoundTime | None
+    event_time: ColumnGuess | None
+
+    @property
+    def time(self) -> ColumnGuess | None:
+        """The column to split by time with."""
+        return None if self.found_time is None else self.found_time.column
+
+
+class TriedContract(NamedTuple):
+    """The text of contract.py, the contract, the rows that it accepts, and what a person should check."""
+
+    text: str
+    contract: Contract
+    rows: pd.DataFrame
+    remarks: list[str]
+
+
 def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | None = None) -> InitPlan:
     """Infer columns, task, split, gates and policy of retraining, render the files, and try the contract on the table.
 
@@ -136,61 +170,97 @@ def make_plan(path: Path, uri: str, options: InitOptions, now: dt.datetime | Non
     with show_elapsed("read the table and infer its columns"):
         table = inspect_table(path, options.address(uri), options.source_settings())
     table_name = _table_name(uri, options.query)
-    guesses, target = table.guesses, _column(table, options.target, "--target")
+    columns = _describe_columns(table, options)
+    try_contract = partial(_try_contract, table, columns, table_name)
+    tried, chosen = _choose_split(table.guesses, columns, try_contract)
+    doubt_time(columns.found_time, chosen.settings["kind"])
+    choice = choose_estimator(chosen.training, tried.contract, chosen.settings, options.seconds, family)
+    if _exclude_trends(table.guesses, choice.excluded):  # of a split by time, which does not depend on other columns
+        tried = try_contract()
+    contract, rows = tried.contract, tried.rows
+    newest = rows[contract.by_role("time").name].max().to_pydatetime() if contract.with_role("time") else None
+    retraining = choose_retraining(chosen.settings, newest, (now or clock.now()).replace(tzinfo=None))
+    name = _project_name(options.name or table_name.split(".")[0])
+    title = f"{to_words(name)}: {to_words(columns.target.name)}"
+    return InitPlan(
+        files={
+            project.CONTRACT: tried.text,
+            project.SOURCE: _render_source(columns),
+            project.PIPELINE: render_pipeline(contract, choice.estimator),
+            PARAMS: _render_params(table, tried, chosen, retraining, name, title),
+        },
+        guesses=table.guesses,
+        task=columns.task,
+        contract=contract,
+        split=f"{chosen.settings['kind']} ({chosen.reason})",
+        retraining=retraining.line,
+        estimator=choice.lines,
+        remarks=_remarks(table, tried, chosen),
+        retraining_remarks=[*retraining.remarks, *feedback_remarks(contract)],
+        n_rows=table.n_rows,
+        name=name,
+        title=title,
+    )
+
+
+def _describe_columns(table: InspectedTable, options: InitOptions) -> DescribedColumns:
+    """Declare the target, give every column its role, and describe the inputs."""
+    target = _column(table, options.target, "--target")
     for option in ("time", "group", "id"):
         if (requested := getattr(options, option)) is not None:
             _column(table, requested, f"--{option}")
     task = _declare_target(target, options.task)
     with show_elapsed("look for ids and leaks"):
         found_time = _assign_roles(table, target, task, options)
-    time = None if found_time is None else found_time.column
-    event_time = _event_time_column(guesses, time)
-    for guess in guesses:
+    event_time = _event_time_column(table.guesses, None if found_time is None else found_time.column)
+    for guess in table.guesses:
         if guess.role == "input":
             describe_input(guess)
-    name = _project_name(options.name or table_name.split(".")[0])
-    source_text = render_source(event_time.name if event_time else None, time.name if time else None)
+    return DescribedColumns(target, task, found_time, event_time)
+
+
+def _choose_split(
+    guesses: list[ColumnGuess], columns: DescribedColumns, try_contract: Callable[[], TriedContract]
+) -> tuple[TriedContract, SplitChoice]:
+    """Try the contract, and choose the split; inputs that have no value in the training part are excluded."""
+    by_time, by_group = columns.time is not None, any(guess.role == "group" for guess in guesses)
     with show_elapsed("try the contract on the table"):
-        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
-    by_group = any(guess.role == "group" for guess in guesses)
-    chosen = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
+        tried = try_contract()
+    chosen = choose_split(tried.rows, tried.contract, by_time=by_time, by_group=by_group)
     while _exclude_empty_in_training(guesses, chosen.training):
-        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
-        chosen = choose_split(rows, contract, by_time=time is not None, by_group=by_group)
-    split = chosen.settings
-    doubt_time(found_time, split["kind"])
-    choice = choose_estimator(chosen.training, contract, split, options.seconds, family)
-    if _exclude_trends(guesses, choice.excluded):  # of a split by time, which does not depend on other columns
-        contract_text, contract, rows, remarks = _try_contract(table, target, event_time, time, table_name)
-    title, test_rows = f"{to_words(name)}: {to_words(target.name)}", len(rows) // 5
-    gates = choose_gates(rows[contract.target.name], contract.task, test_rows)
-    newest = rows[contract.by_role("time").name].max().to_pydatetime() if contract.with_role("time") else None
-    retraining = choose_retraining(split, newest, (now or clock.now()).replace(tzinfo=None))
+        tried = try_contract()
+        chosen = choose_split(tried.rows, tried.contract, by_time=by_time, by_group=by_group)
+    return tried, chosen
+
+
+def _render_source(columns: DescribedColumns) -> str:
+    """Render src/model/source.py, which copies the time of the rows for the split."""
+    if columns.time is None or columns.event_time is None:
+        return render_source(None, None)
+    return render_source(columns.event_time.name, columns.time.name)
+
+
+def _render_params(
+    table: InspectedTable, tried: TriedContract, chosen: SplitChoice, retraining: Retraining, name: str, title: str
+) -> str:
+    """Render params.yaml, with gates that fit the size of the test part."""
+    task, test_rows = tried.contract.task, len(tried.rows) // 5
+    gates = choose_gates(tried.rows[tried.contract.target.name], task, test_rows)
     source = {**table.source, **retraining.source}
-    files = {
-        project.CONTRACT: contract_text,
-        project.SOURCE: source_text,
-        project.PIPELINE: render_pipeline(contract, choice.estimator),
-        PARAMS: render_params(name, title, source, split, gates, test_rows, contract.task, retraining.retrain),
-    }
-    rare = rare_class_remark(rows[contract.target.name], contract)
-    few = few_rows_remarks(rows[contract.target.name], contract)
-    remarks = [*table.remarks, *remarks, *filter(None, (chosen.doubt, rare)), *few, *whole_number_remarks(guesses)]
-    remarks += stand_in_remarks(guesses, table.cells)
-    return InitPlan(
-        files,
-        guesses,
-        task,
-        contract,
-        f"{split['kind']} ({chosen.reason})",
-        retraining.line,
-        choice.lines,
-        remarks,
-        [*retraining.remarks, *feedback_remarks(contract)],
-        table.n_rows,
-        name,
-        title,
-    )
+    return render_params(name, title, source, chosen.settings, gates, test_rows, task, retraining.retrain)
+
+
+def _remarks(table: InspectedTable, tried: TriedContract, chosen: SplitChoice) -> list[str]:
+    """Return what a person should check of the table, the target and the inputs."""
+    target = tried.rows[tried.contract.target.name]
+    return [
+        *table.remarks,
+        *tried.remarks,
+        *filter(None, (chosen.doubt, rare_class_remark(target, tried.contract))),
+        *few_rows_remarks(target, tried.contract),
+        *whole_number_remarks(table.guesses),
+        *stand_in_remarks(table.guesses, table.cells),
+    ]
 
 
 def _declare_target(target: ColumnGuess, requested: str | None) -> TaskChoice:
@@ -207,19 +277,13 @@ def _declare_target(target: ColumnGuess, requested: str | None) -> TaskChoice:
     return task
 
 
-def _try_contract(
-    table: InspectedTable,
-    target: ColumnGuess,
-    event_time: ColumnGuess | None,
-    time: ColumnGuess | None,
-    table_name: str,
-) -> tuple[str, Contract, pd.DataFrame, list[str]]:
-    """Render the contract, and run the first stages with it; returns its text, the contract, the rows and remarks."""
-    text = render_contract(table.guesses, target, event_time, table_name)
+def _try_contract(table: InspectedTable, columns: DescribedColumns, table_name: str) -> TriedContract:
+    """Render the contract, and run the first stages with it."""
+    text = render_contract(table.guesses, columns.target, columns.event_time, table_name)
     with imported_source(text) as module:
         contract = derive_module(module)
-        rows, remarks = dry_run(table, module, contract, event_time, time)
-    return text, contract, rows, remarks
+        rows, remarks = dry_run(table, module, contract, columns.event_time, columns.time)
+    return TriedContract(text, contract, rows, remarks)
 
 
 def _exclude_empty_in_training(guesses: list[ColumnGuess], training: pd.DataFrame) -> bool:

@@ -348,7 +348,7 @@ def _assign_roles(
     assign_ids(guesses, options.id, table.repeated)
     exclude_useless(guesses, target, time)
     inputs = [guess for guess in guesses if guess.role == "input"]
-    for leak in find_leaks(inputs, target, classes=task.task != "regression"):
+    for leak in find_leaks(inputs, target, is_class=task.task != "regression"):
         for guess in guesses:
             if guess.name in leak.columns:
                 guess.assign_role("leak", leak.reason)

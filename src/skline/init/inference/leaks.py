@@ -17,7 +17,7 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from skline.counting import counted
 from skline.init.inference.column_guess import ColumnGuess
-from skline.init.inference.pairs import ColumnPair, class_pairs, number_pairs
+from skline.init.inference.pairs import class_pairs, number_pairs
 from skline.init.inference.sums import find_sum
 
 Array = npt.NDArray[Any]
@@ -25,8 +25,8 @@ Array = npt.NDArray[Any]
 MAX_ROWS = 4000
 MIN_ROWS = 30
 #: Among fewer rows, a legitimate measurement may separate the classes by chance; only columns with few distinct values
-#: are reported there.
-MIN_ROWS_FOR_NUMBERS = 200
+#: are leaks there.
+MIN_ROWS_FOR_NUMBERS, MAX_FEW_VALUES = 200, 20
 #: Cohen's kappa, or explained variance, from which on a column counts as determining the target.
 MIN_KAPPA = 0.985
 MIN_R2 = 0.99
@@ -49,84 +49,85 @@ class Leak(NamedTuple):
     reason: str
 
 
-def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, classes: bool, seed: int = 17) -> list[Leak]:
-    """Find the leaks among `inputs`.
+def find_leaks(inputs: list[ColumnGuess], target: ColumnGuess, *, is_class: bool, seed: int = 17) -> list[Leak]:
+    """Find the leaks among `inputs`; a column that may be one among few rows gets a doubt instead.
 
     Parameters
     ----------
     inputs : list of ColumnGuess
     target : ColumnGuess
-    classes : bool
+    is_class : bool
         Whether the target's values are classes; they are numbers otherwise.
     seed : int
         Seed of the sample of rows.
     """
     labelled = target.values.notna().to_numpy()
     leaks = _filled_if_labelled(inputs, labelled)
-    leaking = {name for leak in leaks for name in leak.columns}
-    truth, is_class = _truth(target.values[labelled], classes=classes)
+    truth = _truth(target.values[labelled], is_class=is_class)
     if len(truth) < MIN_ROWS or (is_class and len(truth) - np.bincount(truth).max() < MIN_EVIDENCE_ROWS):
         return leaks
-    rest = [guess for guess in inputs if guess.name not in leaking]
     rows = np.flatnonzero(labelled)
-    leaks += _filled_for_one_value(rest, rows, truth, target, is_class=is_class)
-    leaking = {name for leak in leaks for name in leak.columns}
+    leaks += _filled_for_one_value(_others(inputs, leaks), rows, truth, target, is_class=is_class)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(rows))[:MAX_ROWS])
-    rows, truth = rows[chosen], truth[chosen]
-    rest = [guess for guess in rest if guess.name not in leaking]
-    numeric = {guess.name: _as_numbers(guess.values.iloc[rows]) for guess in rest}
-    folds = make_folds(truth, is_class=is_class)
-    with ThreadPoolExecutor() as threads:  # trees are fitted without Python's lock
-        scores = threads.map(lambda x: held_out_agreement(x, truth, folds, is_class=is_class), numeric.values())
-    for guess, score in zip(rest, scores, strict=True):
-        if (
-            score is not None
-            and is_class
-            and len(truth) < MIN_ROWS_FOR_NUMBERS
-            and len(np.unique(numeric[guess.name])) > 20
-        ):
-            guess.doubts.append(
-                f"it separates the classes of {target.name!r} alone; is its value known before the target is?"
-            )
-        elif score is not None:
-            leaks.append(Leak((guess.name,), f"it determines {target.name!r} alone: {score}"))
-            leaking.add(guess.name)
-    numbers = {
-        g.name: numeric[g.name] for g in rest if g.kind in ("integer", "number", "boolean") and g.name not in leaking
-    }
+    return leaks + _determining(_others(inputs, leaks), rows[chosen], truth[chosen], target.name, is_class=is_class)
+
+
+def _others(inputs: list[ColumnGuess], leaks: list[Leak]) -> list[ColumnGuess]:
+    """Return the inputs that are no leaks so far."""
+    leaking = {name for leak in leaks for name in leak.columns}
+    return [guess for guess in inputs if guess.name not in leaking]
+
+
+def _determining(inputs: list[ColumnGuess], rows: Array, truth: Array, target: str, *, is_class: bool) -> list[Leak]:
+    """Find the columns that determine the target in a sample of rows: alone, then two together, then in a sum."""
+    numeric = {guess.name: _as_numbers(guess.values.iloc[rows]) for guess in inputs}
+    leaks = _determining_alone(inputs, numeric, truth, target, is_class=is_class)
+    numbers = [guess for guess in inputs if guess.kind in ("integer", "number", "boolean")]
     search = class_pairs if is_class else number_pairs
-    for pair in islice(search(numbers, truth), 3):
+    for pair in islice(search({guess.name: numeric[guess.name] for guess in _others(numbers, leaks)}, truth), 3):
         known = truth[pair.rows]
         score = held_out_agreement(pair.values, known, make_folds(known, is_class=is_class), is_class=is_class)
         if score is not None:
-            leaks.append(_pair_leak(pair, target.name, score))
-            leaking |= {pair.first, pair.second}
+            leaks.append(Leak((pair.first, pair.second), f"{pair.formula} determines {target!r}: {score}"))
     if not is_class:
-        leaks += _sum_leaks({name: values for name, values in numbers.items() if name not in leaking}, truth, target)
+        leaks += _sum_leaks({guess.name: numeric[guess.name] for guess in _others(numbers, leaks)}, truth, target)
     return leaks
 
 
-def _sum_leaks(numbers: dict[str, npt.NDArray[np.float64]], truth: Array, target: ColumnGuess) -> list[Leak]:
-    """Find the columns that add up to the target."""
-    found = find_sum(numbers, truth)
-    if found is None:
+def _determining_alone(
+    inputs: list[ColumnGuess], numeric: dict[str, npt.NDArray[np.float64]], truth: Array, target: str, *, is_class: bool
+) -> list[Leak]:
+    """Find the columns, given as numbers too, that determine the target alone; `target` is its name."""
+    folds = make_folds(truth, is_class=is_class)
+    with ThreadPoolExecutor() as threads:  # trees are fitted without Python's lock
+        scores = threads.map(lambda x: held_out_agreement(x, truth, folds, is_class=is_class), numeric.values())
+    leaks = []
+    for guess, score in zip(inputs, scores, strict=True):
+        if score is None:
+            continue
+        if is_class and len(truth) < MIN_ROWS_FOR_NUMBERS and len(np.unique(numeric[guess.name])) > MAX_FEW_VALUES:
+            guess.doubts.append(
+                f"it separates the classes of {target!r} alone; is its value known before the target is?"
+            )
+        else:
+            leaks.append(Leak((guess.name,), f"it determines {target!r} alone: {score}"))
+    return leaks
+
+
+def _sum_leaks(numbers: dict[str, npt.NDArray[np.float64]], truth: Array, target: str) -> list[Leak]:
+    """Find the columns that add up to the target, whose name is `target`."""
+    terms = find_sum(numbers, truth)
+    if terms is None:
         return []
-    score = held_out_agreement(found.values, truth, make_folds(truth, is_class=False), is_class=False)
-    if score is None:
-        return []
-    return [Leak(found.columns, f"{found.formula} determines {target.name!r}: {score}")]
+    score = held_out_agreement(terms.values, truth, make_folds(truth, is_class=False), is_class=False)
+    return [] if score is None else [Leak(terms.columns, f"{terms.formula} determines {target!r}: {score}")]
 
 
-def _pair_leak(pair: ColumnPair, target: str, score: str) -> Leak:
-    """Describe a pair of columns that determine the target together."""
-    return Leak((pair.first, pair.second), f"{pair.formula} determines {target!r}: {score}")
-
-
-def _truth(values: pd.Series, *, classes: bool) -> tuple[Array, bool]:
-    """Return the target as class codes or as numbers, and whether these are classes."""
-    if classes:
-        return pd.factorize(values, sort=True)[0], True
-    return values.to_numpy(dtype=np.float64), False
+def _truth(values: pd.Series, *, is_class: bool) -> Array:
+    """Return the target as class codes, or as numbers."""
+    if is_class:
+        return pd.factorize(values, sort=True)[0]
+    return values.to_numpy(dtype=np.float64)
 
 
 def _as_numbers(values: pd.Series) -> npt.NDArray[np.float64]:

@@ -48,18 +48,44 @@ def _planes(columns: Mapping[str, Array], truth: Array, *, log: bool) -> Iterato
     names = [name for name, values in columns.items() if np.isnan(values).mean() <= MAX_MISSING_SHARE]
     if len(names) < 2 or np.ptp(truth) == 0:
         return
-    X = np.column_stack([columns[name] for name in names])
-    y = truth
+    X, y = np.column_stack([columns[name] for name in names]), truth
     if log:
         with np.errstate(divide="ignore", invalid="ignore"):
             X, y = np.where(X > 0, np.log(X), np.nan), np.where(truth > 0, np.log(truth), np.nan)
     kept = np.isfinite(y)
-    X, y = X[kept], y[kept]
-    means = np.nanmean(X, axis=0)
-    centred = np.where(np.isfinite(X), X - means, 0.0)
+    for plane in _screened_planes(X[kept], y[kept]):
+        first, second = names[plane.first], names[plane.second]
+        is_opposite = np.sign(plane.slope) != np.sign(plane.other_slope)
+        if log and is_opposite and plane.slope < 0:
+            first, second = second, first
+        a, b = columns[first], columns[second]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if log:
+                values, sign = (a / b, "/") if is_opposite else (a * b, "·")
+            else:
+                values, sign = (a - b, "-") if is_opposite else (a + b, "+")
+        rows = np.flatnonzero(np.isfinite(values))
+        if len(rows) > 0.5 * len(truth):
+            yield ColumnPair(first, second, f"{first!r} {sign} {second!r}", rows, values[rows])
+
+
+class _Plane(NamedTuple):
+    """The least-squares plane over two columns, by position; slopes are up to a factor that both share."""
+
+    first: int
+    second: int
+    slope: float
+    other_slope: float
+
+
+def _screened_planes(X: Array, y: Array) -> list[_Plane]:
+    """Return the planes with slopes of equal size that explain nearly all variance of y, the best first.
+
+    Both come in closed form from the correlations of all columns; a missing value counts as the column's mean.
+    """
+    centred = np.where(np.isfinite(X), X - np.nanmean(X, axis=0), 0.0)
     spread = np.sqrt((centred**2).sum(axis=0))
-    usable = spread > 0
-    names = [name for name, use in zip(names, usable, strict=True) if use]
+    usable = np.flatnonzero(spread > 0)
     centred, spread = centred[:, usable], spread[usable]
     y = y - y.mean()
     r = centred.T @ y / (spread * np.sqrt((y**2).sum()))
@@ -67,27 +93,15 @@ def _planes(columns: Mapping[str, Array], truth: Array, *, log: bool) -> Iterato
     with np.errstate(divide="ignore", invalid="ignore"):
         rest = 1 - R**2
         explained = (r[:, None] ** 2 + r[None, :] ** 2 - 2 * np.outer(r, r) * R) / rest
-        slope = (
-            (r[:, None] - r[None, :] * R) / rest / spread[:, None]
-        )  # of the first column, up to the target's standard deviation
+        slope = (r[:, None] - r[None, :] * R) / rest / spread[:, None]  # of the column that the row of the matrix is
     explained = np.where(rest > 1e-6, explained, 0.0)
     evenness = np.abs(np.abs(slope) / np.maximum(np.abs(slope.T), 1e-300) - 1)
     candidates = np.argwhere(np.triu((explained >= SCREENING_R2) & (evenness <= COEFFICIENT_TOLERANCE), 1))
     order = np.argsort([-explained[i, j] for i, j in candidates], kind="stable")
-    for i, j in candidates[order][:MAX_CANDIDATES]:
-        minus = np.sign(slope[i, j]) != np.sign(slope[j, i])
-        a, b = columns[names[i]], columns[names[j]]
-        with np.errstate(divide="ignore", invalid="ignore"):
-            if log:
-                values, sign = (a / b, "/") if minus else (a * b, "·")
-                if minus and slope[i, j] < 0:
-                    values, sign = b / a, "\\"
-            else:
-                values, sign = (a - b, "-") if minus else (a + b, "+")
-        first, second = (names[j], names[i]) if sign == "\\" else (names[i], names[j])
-        rows = np.flatnonzero(np.isfinite(values))
-        if len(rows) > 0.5 * len(truth):
-            yield ColumnPair(first, second, f"{first!r} {sign.replace(chr(92), '/')} {second!r}", rows, values[rows])
+    return [
+        _Plane(int(usable[i]), int(usable[j]), float(slope[i, j]), float(slope[j, i]))
+        for i, j in candidates[order][:MAX_CANDIDATES]
+    ]
 
 
 def class_pairs(columns: Mapping[str, Array], truth: npt.NDArray[Any]) -> Iterator[ColumnPair]:

@@ -12,6 +12,7 @@ from types import ModuleType
 import pandas as pd
 
 from skline.contract.spec import Contract
+from skline.init.codegen.source_and_params import MAX_QUARANTINED
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.table import InspectedTable
 from skline.settings.source import Source, with_source_format
@@ -69,7 +70,7 @@ def dry_run(
     described = with_source_format(contract, source)
     raw = ingest(cells, Columns(cells.column_names, described, {}, prepare, source=table.source["uri"]))
     result = validate(raw.table, raw.unparsed, module.Labelled, contract)
-    check_quarantine(result.report, 0.01)
+    check_quarantine(result.report, MAX_QUARANTINED)
     remarks = []
     if result.report["unlabelled"]:
         count = result.report["unlabelled"]

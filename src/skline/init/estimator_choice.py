@@ -147,14 +147,14 @@ def list_candidates(
     if default.is_boosting:
         estimators.append(replace(default, early_stopping=not default.early_stopping))
     if default.poisson:
-        estimators += [replace(one, poisson=False) for one in estimators[:2]]
+        estimators += [replace(estimator, poisson=False) for estimator in estimators]
     if family is None:
         estimators.append(Estimator("linear"))
         estimators += [Estimator("forest")] if summary.rows <= MAX_FOREST_ROWS else []
     candidates = [Candidate(estimator) for estimator in estimators]
     has_days = any(column.kind in ("date", "datetime") for column in contract.inputs)
     if by_time and (trends or has_days) and len(trends) < len(contract.inputs):
-        candidates += [Candidate(replace(one, days=False), trends) for one in estimators]
+        candidates += [Candidate(replace(estimator, days=False), trends) for estimator in estimators]
     return candidates
 
 
@@ -163,7 +163,7 @@ def trending(rows: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
     times = rows[contract.by_role("time").name]
     order = np.argsort(times.to_numpy(), kind="stable")
     ranks = times.rank().to_numpy()
-    found = []
+    names = []
     for column in contract.inputs:
         if column.kind not in ("integer", "number") or column.feature_group != "number":
             continue
@@ -173,8 +173,8 @@ def trending(rows: pd.DataFrame, contract: Contract) -> tuple[str, ...]:
             continue
         correlation = np.corrcoef(pd.Series(values[filled]).rank(), ranks[filled])[0, 1]
         if abs(correlation) >= MIN_TREND or _moves_one_way(values[order]):
-            found.append(column.name)
-    return tuple(found)
+            names.append(column.name)
+    return tuple(names)
 
 
 def _moves_one_way(values: npt.NDArray[np.float64]) -> bool:
@@ -255,10 +255,10 @@ def score(pipeline: Any, contract: Contract, train: pd.DataFrame, test: pd.DataF
         if contract.task == "regression":
             errors = pipeline.predict(test[inputs]) - test[target].to_numpy(dtype=np.float64)
             return float(np.sqrt(np.mean(errors**2)))
-        known = pipeline.predict_proba(test[inputs])
+        predicted = pipeline.predict_proba(test[inputs])
     classes = sorted({*pipeline.classes_, *test[target]})
     probabilities = np.zeros((len(test), len(classes)))  # a class that was not in the training rows has none
-    probabilities[:, [classes.index(label) for label in pipeline.classes_]] = known
+    probabilities[:, [classes.index(label) for label in pipeline.classes_]] = predicted
     probabilities /= probabilities.sum(axis=1, keepdims=True)  # of some estimators it is 1 in 32 bits only
     return float(log_loss(test[target], probabilities, labels=classes))
 
@@ -281,7 +281,7 @@ def describe(candidates: Sequence[Candidate], best: Candidate, test_share: float
     """
     lines = []
     width = max(len(candidate.estimator.describe()) for candidate in candidates)
-    for candidate in sorted(candidates, key=lambda one: one.loss):
+    for candidate in sorted(candidates, key=lambda candidate: candidate.loss):
         text = f"  {candidate.estimator.describe():{width}}"
         if candidate.failure:
             lines.append(f"{text} failed: {candidate.failure}")

@@ -86,18 +86,23 @@ def update_lock(root: Path) -> list[str]:
     """
     if not (root / LOCK).exists():
         return []
-    uv = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
-    try:
-        if uv is None:
-            raise FileNotFoundError("uv is not installed")
-        with show_elapsed(f"updating {LOCK}"):
-            done = subprocess.run([uv, "lock", "--quiet"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
-        problem = " ".join(done.stderr.split())[:300] if done.returncode else ""
-    except OSError as error:
-        problem = str(error)
+    problem = _lock_problem(root)
     if problem:
         return [f"{LOCK} is older than {PYPROJECT}: run `uv lock` before the first commit ({problem})"]
     return [f"updated {LOCK}"]
+
+
+def _lock_problem(root: Path) -> str:
+    """Run `uv lock`; return why it failed, empty if it did not."""
+    uv = os.environ.get("UV") or shutil.which("uv")  # `uv run` sets the variable
+    if uv is None:
+        return "uv is not installed"
+    try:
+        with show_elapsed(f"updating {LOCK}"):
+            done = subprocess.run([uv, "lock", "--quiet"], cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    except OSError as error:
+        return str(error)
+    return " ".join(done.stderr.split())[:300] or f"exit status {done.returncode}" if done.returncode else ""
 
 
 def _remove(items: Any, is_removed: Callable[[Any], bool]) -> None:

@@ -40,7 +40,7 @@ LIMITED_ENCODER = ENCODER.replace(
 SCALED = "    scaled = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())"
 FOLDS = "    folds = KFold(5, shuffle=True, random_state=0)"
 
-#: Module → the classes and functions that a pipeline may need of it, in the order of ruff; the estimator's comes in.
+#: Module → the classes and functions that a pipeline may need of it, in the order of ruff; the estimator's is added.
 IMPORTS = {
     "catboost": [],
     "lightgbm": [],
@@ -84,15 +84,17 @@ def render_pipeline(contract: Contract, estimator: Estimator = BOOSTING) -> str:
     return "\n".join([HEAD, _imports(body, estimator, contract.task), *constants, "", body]) + "\n"
 
 
-def _imports(body: str, family: Estimator, task: Task) -> str:
+def _imports(body: str, estimator: Estimator, task: Task) -> str:
     """Render the imports of the names that the function uses, in the order of ruff."""
     used = set(re.findall(r"\w+", body))
-    estimator = class_name(family, task)
-    own = "sklearn.linear_model" if family.family == "linear" else "sklearn.ensemble"
-    own = family.family if family.family in LIBRARIES else own
+    estimator_class = class_name(estimator, task)
+    estimator_module = "sklearn.linear_model" if estimator.family == "linear" else "sklearn.ensemble"
+    if estimator.family in LIBRARIES:
+        estimator_module = estimator.family
     lines = ["import numpy as np"] if "np" in used else []
     for module, names in IMPORTS.items():
-        needed = [name for name in (*names, *([estimator] if module == own else [])) if name in used]
+        available = [*names, estimator_class] if module == estimator_module else names
+        needed = [name for name in available if name in used]
         lines += [f"from {module} import {', '.join(needed)}"] if needed else []
     lines += ["", "from skline.contract.spec import Contract"]
     features = [name for name in FEATURES if name in used]

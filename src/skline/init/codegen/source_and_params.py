@@ -5,6 +5,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from skline.contract.spec import Task
 from skline.init.codegen.contract_source import literal
 from skline.settings import Settings
@@ -42,6 +44,8 @@ def prepare(source: pd.DataFrame) -> pd.DataFrame:
     """
     return {expression}
 '''
+#: Share of the rows that may break the contract: `validate.max_quarantined`.
+MAX_QUARANTINED = 0.01
 MOVING_CUTS = "the cuts are times before the newest row, so that later rows are trained on when newer ones have come"
 FIXED_CUTS = "quote the dates: DVC does not support YAML dates"
 PARAMS = """# The settings of this project; docs/configuration.md of skline documents all of them.
@@ -53,7 +57,7 @@ source:
 {source}
 
 validate:
-  max_quarantined: 0.01
+  max_quarantined: {max_quarantined}
 
 split:
 {split}
@@ -70,8 +74,6 @@ package:
 register:
   timeout: 10
 """
-
-
 #: Settings that dvc.yaml tracks, with their defaults: DVC knows none.
 UNLIMITED: dict[str, Any] = {"rows": None, "memory": None, "take": "random"}
 
@@ -104,6 +106,7 @@ def render_params(
         name=yaml_scalar(name),
         title=yaml_scalar(title),
         source=yaml_section(source),
+        max_quarantined=MAX_QUARANTINED,
         split=yaml_section(split),
         train=yaml_section(train),
         evaluate=yaml_section(evaluate),
@@ -144,8 +147,6 @@ def yaml_section(values: Mapping[str, Any]) -> str:
 
 def yaml_block(text: str) -> str:
     """Render text of several lines as a literal block, or as a JSON string if YAML would read the block differently."""
-    import yaml
-
     block = "|-\n" + "\n".join(f"    {line}".rstrip(" ") for line in text.split("\n"))
     try:
         same = yaml.safe_load(f"  key: {block}\n")["key"] == text
@@ -156,8 +157,6 @@ def yaml_block(text: str) -> str:
 
 def yaml_scalar(value: Any) -> str:
     """Render a value; text is in double quotes if YAML could read it as another type."""
-    import yaml
-
     if isinstance(value, tuple | list):
         return f"[{', '.join(yaml_scalar(item) for item in value)}]"
     if not isinstance(value, str):

@@ -47,7 +47,7 @@ FIRST_TEXTS, MIN_FIRST_SHARE = 20, 0.8
 
 
 class DateFormat(NamedTuple):
-    """A kind of date, its notation (None for ISO 8601), and the distinct texts that are written so."""
+    """A kind of date, its notation (None for ISO 8601), the distinct texts that have it, and what to check."""
 
     kind: Kind
     notation: str | None
@@ -128,7 +128,7 @@ def mixed_formats(profile: Profile) -> dict[tuple[str, bool], Flags]:
     days = pc.replace_substring_regex(profile.texts, TIME_OF_DAY, "")
     timed = pc.not_equal(days, profile.texts).to_numpy(zero_copy_only=False)
     formats: dict[tuple[str, bool], Flags] = {}
-    rest = ~np.zeros(len(days), dtype=np.bool_)
+    rest = np.ones(len(days), dtype=np.bool_)
     for form in ["%Y-%m-%d", *DATE_FORMATS]:
         fits = rest & _fits(days, form)
         rest &= ~fits
@@ -147,7 +147,7 @@ def _fits(texts: pa.Array, form: str) -> Flags:
 
 
 def _may_read(texts: pa.Array, form: str, *, more: bool = False) -> Flags:
-    """Return which texts have the shape of a format; with `more`, other signs may follow. pandas reads no others."""
+    """Return which texts have the shape of a format, as all texts that pandas reads; with `more`, others may follow."""
     flags: Flags = pc.match_substring_regex(texts, _shape(form, more=more)).to_numpy(zero_copy_only=False)
     return flags.copy()
 

@@ -19,7 +19,7 @@ from skline.init.inference.missing_words import (
     describe_missing,
     missing_among_texts,
     spreadsheet_errors,
-)  # fmt: skip
+)
 from skline.init.inference.names import name_tokens
 from skline.init.inference.near_misses import find_near_miss
 from skline.init.inference.numbers import DIGIT, PLAIN, WHOLE, is_code, notation_form, plain_form
@@ -78,11 +78,6 @@ class ParsedColumn:
     near_miss: str = ""
     labels: str | None = None
     with_point: bool = False
-
-    @property
-    def doubt(self) -> str | None:
-        """The first thing to check."""
-        return self.doubts[0] if self.doubts else None
 
 
 @dataclass

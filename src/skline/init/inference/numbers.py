@@ -39,7 +39,7 @@ MIN_UNIT_NUMBERS = 3
 #: A unit in a smaller share of the cells does not explain the column: the cells with it are odd. A currency is left out
 #: of most rows in many reports.
 MIN_UNIT_SHARE = 0.5
-#: Units that multiply: a number without one is another number.
+#: Units that multiply: the same digits without the unit are another number.
 MULTIPLIERS = {"k", "K", "M", "B", "T", "m", "bn", "Mio", "Mio.", "Tsd", "Tsd.", "thousand", "million", "billion"}
 
 
@@ -124,15 +124,15 @@ def notation_form(profile: Profile, evidence: TableEvidence) -> NumberForm | Non
     if not profile.are_nearly_all(written) or (is_word and np.count_nonzero(written) < MIN_UNIT_NUMBERS):
         return None
     bodies = profile._replace(texts=parts.field("body"))
-    form = _separators(bodies, written, bool(prefix or unit), evidence)
+    form = _separators(bodies, written, evidence, has_affix=bool(prefix or unit))
     if form is None:
         return None
-    read, body, features, decimal, doubt = form
-    gap = " " if pc.any(pc.equal(parts.field("gap").filter(pa.array(read & (after == unit))), " ")).as_py() else ""
-    around = " and ".join(repr(sign) for sign in (prefix, unit) if sign)
-    features += [f"with {around}"] * bool(around)
-    sample = f"{prefix}{body}{gap if unit else ''}{unit}"
-    return NumberForm(read, sample, "numbers, " + ", ".join(features or ["in a notation"]), decimal, doubt)
+    gaps = parts.field("gap").filter(pa.array(form.read & (after == unit)))
+    gap = " " if unit and pc.any(pc.equal(gaps, " ")).as_py() else ""
+    affixes = " and ".join(repr(sign) for sign in (prefix, unit) if sign)
+    features = [*form.features, *([f"with {affixes}"] if affixes else [])] or ["in a notation"]
+    sample = f"{prefix}{form.sample}{gap}{unit}"
+    return NumberForm(form.read, sample, f"numbers, {', '.join(features)}", form.decimal, form.doubt)
 
 
 def _majority(profile: Profile, signs: "np.ndarray[tuple[int], np.dtype[np.object_]]", known: Flags) -> str:
@@ -144,14 +144,42 @@ def _majority(profile: Profile, signs: "np.ndarray[tuple[int], np.dtype[np.objec
     return max(weights, key=lambda sign: weights[sign], default="")
 
 
-def _separators(
-    bodies: Profile, written: Flags, around: bool, evidence: TableEvidence
-) -> tuple[Flags, str, list[str], str, str | None] | None:
-    """Choose the decimal sign and the thousands separator that read most cells.
+class _Separators(NamedTuple):
+    """How the digits of numbers are separated.
 
-    Returns
-    -------
-    The texts that they read, a sample, a description, the decimal sign if it is certain, and what to check.
+    Attributes
+    ----------
+    read : bool array of shape (n_distinct,)
+        The texts that are written so.
+    sample : str
+        A number that shows the separators, such as "1,234.5".
+    features : list of str
+        The separators in words.
+    decimal : str
+        The decimal sign, if it can be only this one; else empty.
+    doubt : str or None
+        What a person should check.
+    """
+
+    read: Flags
+    sample: str
+    features: list[str]
+    decimal: str
+    doubt: str | None
+
+
+def _separators(bodies: Profile, written: Flags, evidence: TableEvidence, *, has_affix: bool) -> _Separators | None:
+    """Choose the decimal sign and the thousands separator that read most cells; None if they do not read nearly all.
+
+    Parameters
+    ----------
+    bodies : Profile
+        The numbers without sign, currency and unit.
+    written : bool array of shape (n_distinct,)
+        The texts that are numbers with the same currency and unit.
+    evidence : TableEvidence
+    has_affix : bool
+        Whether the numbers have a currency or a unit.
     """
     best: tuple[float, str, str, Flags] | None = None
     for decimal, groupings in THOUSANDS_SEPARATORS.items():
@@ -166,14 +194,15 @@ def _separators(
     numbers, doubt, certain = bodies.keep(read), None, grouping in (".", ",")
     sign = grouping or decimal
     if sign in ".," and _could_be_thousands(numbers, sign) and _is_single(numbers, sign):
-        decimal, grouping, doubt = _resolve(numbers, sign, around, evidence)
+        decimal, grouping, doubt = _resolve(numbers, sign, evidence, has_affix=has_affix)
         certain = False
     fractions = bool(numbers.matching(rf"{re.escape(decimal)}[0-9]").any())
     certain = certain or (fractions and doubt is None)
     plain_group = grouping == "," or (grouping == "" and not fractions)
-    body = f"1{grouping}234" + (f"{decimal}5" if fractions or not plain_group else "")
-    features = [f"thousands separator {grouping!r}"] * bool(grouping) + [f"decimal sign {decimal!r}"] * fractions
-    return read, body, features, decimal if certain else "", doubt
+    sample = f"1{grouping}234" + (f"{decimal}5" if fractions or not plain_group else "")
+    features = [f"thousands separator {grouping!r}"] if grouping else []
+    features += [f"decimal sign {decimal!r}"] if fractions else []
+    return _Separators(read, sample, features, decimal if certain else "", doubt)
 
 
 def number_bodies(profile: Profile) -> Flags:
@@ -185,8 +214,10 @@ def number_bodies(profile: Profile) -> Flags:
     return flags
 
 
-def _resolve(numbers: Profile, sign: str, around: bool, evidence: TableEvidence) -> tuple[str, str, str | None]:
-    """Decide what a sign before three digits is by the other columns; with a currency or a unit it parts thousands.
+def _resolve(numbers: Profile, sign: str, evidence: TableEvidence, *, has_affix: bool) -> tuple[str, str, str | None]:
+    """Decide what a sign before three digits is: by the other columns, else it separates thousands.
+
+    A comma of numbers with a currency or a unit leaves no doubt.
 
     Returns
     -------
@@ -195,7 +226,7 @@ def _resolve(numbers: Profile, sign: str, around: bool, evidence: TableEvidence)
     other = "," if sign == "." else "."
     if evidence.decimals == {sign}:
         return sign, "", None
-    if evidence.decimals == {other} or (around and sign == ","):
+    if evidence.decimals == {other} or (has_affix and sign == ","):
         return other, sign, None
     return other, sign, _both_ways(numbers, numbers.matching(re.escape(sign)), "thousands", "decimals")
 

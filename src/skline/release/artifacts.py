@@ -39,26 +39,12 @@ def ensure_artifact(folder: Path, digest: str, fetch: Callable[[Path], Path]) ->
         A partly fetched artifact is never left in `folder`: what a killed process has left is removed by the next call.
     """
     target = folder / digest
-    if interrupted_fetches(folder):
-        with exclusive_lock(folder.parent):
-            for leftover in interrupted_fetches(folder):
-                shutil.rmtree(leftover, ignore_errors=True)  # of another user; `skline doctor` names what is left
+    remove_interrupted_fetches(folder)
     if not target.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        with _folder_to_fetch_into(folder) as temporary:
+        with folder_to_fetch_into(folder) as temporary:
             fetched = fetch(temporary)
             Artifact.open(fetched, digest)
-            for path in fetched.iterdir():
-                path.chmod(0o644)
-                fsync(path)
-            fetched.chmod(0o755)
-            fsync(fetched)
-            try:
-                fetched.rename(target)
-            except OSError:
-                if not target.exists():  # another command may have fetched the same bytes first
-                    raise
-            fsync(folder)
+            move_fetched(fetched, target)
     try:
         artifact = Artifact.open(target, digest)
     except InvalidArtifact as error:
@@ -72,16 +58,46 @@ def interrupted_fetches(folder: Path) -> list[Path]:
     return [path for path in sorted(folder.glob(f"{FETCHING}*")) if not is_locked(path / LOCK)]
 
 
+def remove_interrupted_fetches(folder: Path) -> None:
+    """Remove what killed processes have left in a folder of artifacts, and nothing that another process still fetches.
+
+    Raises
+    ------
+    SklineError
+        If another process holds the lock of the releases for too long.
+    """
+    if interrupted_fetches(folder):
+        with exclusive_lock(folder.parent):
+            for leftover in interrupted_fetches(folder):
+                shutil.rmtree(leftover, ignore_errors=True)  # of another user; `skline doctor` names what is left
+
+
 @contextmanager
-def _folder_to_fetch_into(folder: Path) -> Iterator[Path]:
+def folder_to_fetch_into(folder: Path) -> Iterator[Path]:
     """Yield an empty folder; the lock next to it, which the kernel frees, tells whether this process still fetches."""
+    folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        with exclusive_lock(folder.parent):  # nobody takes a folder for interrupted before it is locked
+        with exclusive_lock(folder.parent):  # no process takes a folder for interrupted before it is locked
             temporary = Path(held.enter_context(tempfile.TemporaryDirectory(dir=folder, prefix=FETCHING)))
             held.enter_context(file_lock(temporary / LOCK, f"{temporary} is locked by another process"))
         empty = temporary / "artifact"
         empty.mkdir()
         yield empty
+
+
+def move_fetched(fetched: Path, target: Path) -> None:
+    """Move an artifact that was fetched and verified to its place, durably; another process may have been faster."""
+    for path in fetched.iterdir():
+        path.chmod(0o644)
+        fsync(path)
+    fetched.chmod(0o755)
+    fsync(fetched)
+    try:
+        fetched.rename(target)
+    except OSError:
+        if not target.exists():
+            raise
+    fsync(target.parent)
 
 
 def verify_in_new_process(path: Path, digest: str) -> None:

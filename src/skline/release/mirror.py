@@ -6,7 +6,6 @@ store, the folder holds the last good release, also for the next start.
 
 import hashlib
 import shutil
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from skline import paths
 from skline.artifact import MANIFEST, Artifact, InvalidArtifact, Manifest
 from skline.errors import SklineError
 from skline.files import write_bytes
+from skline.release.artifacts import FETCHING, folder_to_fetch_into, move_fetched, remove_interrupted_fetches
 from skline.release.manifest import Arm, Release, parse_manifest, read_manifest
 from skline.release.object_storage import StoreUnavailable, first_line, open_store, read_object
 
@@ -139,11 +139,14 @@ class ReleaseMirror:
             self._ensure_artifact(arm)
         write_bytes(self.manifest, content)
         kept = {arm.sha256 for each in (release, before) if each is not None for arm in each.arms}
-        for path in (self._folder / paths.RELEASED.name).iterdir():
-            if path.name not in kept:
+        artifacts = self._folder / paths.RELEASED.name
+        remove_interrupted_fetches(artifacts)
+        for path in artifacts.iterdir():
+            if path.name not in kept and not path.name.startswith(FETCHING):  # another worker may still fetch
                 shutil.rmtree(path, ignore_errors=True)
 
     def _present(self) -> Release | None:
+        """Return the release that is copied; None if there is none, or its manifest is damaged."""
         try:
             return read_manifest(self.manifest)
         except SklineError:
@@ -153,7 +156,8 @@ class ReleaseMirror:
         """Fetch an artifact unless it is here, whole."""
         if arm.artifact != f"{paths.RELEASED.name}/{arm.sha256}":
             raise SklineError(
-                f"{self._address}: the artifact of {arm.name} has to be {paths.RELEASED.name}/{arm.sha256}"
+                f"{self._address}: the artifact of {arm.name} has to be {paths.RELEASED.name}/{arm.sha256}, and it is "
+                f"{arm.artifact}; push the release again"
             )
         target = self._folder / arm.artifact
         if target.exists() and arm.sha256 not in self._verified:
@@ -166,10 +170,8 @@ class ReleaseMirror:
         self._verified.add(arm.sha256)
 
     def _fetch_artifact(self, arm: Arm, target: Path) -> None:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".fetching.") as temporary:
-            new = Path(temporary) / "artifact"
-            new.mkdir()
+        """Fetch the files that the artifact's manifest lists, and verify them before they get their place."""
+        with folder_to_fetch_into(target.parent) as new:
             manifest = self._read(arm, MANIFEST)
             if (actual := hashlib.sha256(manifest).hexdigest()) != arm.sha256:
                 raise InvalidArtifact(
@@ -190,18 +192,16 @@ class ReleaseMirror:
             except InvalidArtifact as error:
                 message = str(error).replace(str(new), f"{arm.artifact} of {self._address}")
                 raise InvalidArtifact(message) from None
-            try:
-                new.rename(target)
-            except OSError:
-                if not target.exists():  # another worker has fetched the same bytes
-                    raise
+            move_fetched(new, target)
 
     def _read(self, arm: Arm, name: str) -> bytes:
+        """Read a file of an artifact."""
         content = read_object(self._files, f"{arm.artifact}/{name}")
         if content is None:
             raise InvalidArtifact(f"{arm.artifact}/{name} is missing below {self._address}; upload artifacts first")
         return content
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:
+        """Count a failure of the store, and return it as an error."""
         self.failures += 1
         return StoreUnavailable(f"{self._address} cannot be read: {first_line(error)}")

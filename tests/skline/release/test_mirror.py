@@ -12,6 +12,7 @@ from obstore.store import MemoryStore
 
 from skline.artifact import MANIFEST, PIPELINE, Artifact
 from skline.errors import SklineError
+from skline.release.artifacts import folder_to_fetch_into
 from skline.release.manifest import read_manifest
 from skline.release.mirror import RETRY_SECONDS, ReleaseMirror
 from skline.release.object_storage import StoreUnavailable, open_store, push_release
@@ -182,6 +183,22 @@ def test_damaged_copy_is_fetched_again_at_the_next_start(setup: Setup, packaged:
     (setup.folder / "artifacts" / packaged.digest / PIPELINE).write_bytes(b"damaged")
     assert setup.restarted().start() is None
     assert setup.copied() == first
+
+
+def test_fetch_of_another_worker_goes_on_and_one_that_was_killed_is_removed(
+    setup: Setup, packaged: demo.Packaged, other_packaged: demo.Packaged
+) -> None:
+    setup.push(packaged)
+    setup.mirror.update()
+    killed = setup.folder / "artifacts" / ".fetching.killed"
+    (killed / "artifact").mkdir(parents=True)
+    with folder_to_fetch_into(setup.folder / "artifacts") as other_worker:
+        second = setup.push(other_packaged)
+        setup.mirror.update()
+        assert setup.copied() == second
+        assert other_worker.exists()
+        assert not killed.exists()
+    assert not [path for path in (setup.folder / "artifacts").iterdir() if path.name.startswith(".fetching.")]
 
 
 def test_upload_writes_the_manifest_last_and_never_over_a_later_release(

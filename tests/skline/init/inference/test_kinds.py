@@ -70,8 +70,7 @@ def test_ambiguous_day_and_month_raise_a_doubt() -> None:
     parsed = infer_column("d", pa.array(["01/02/2024", "03/04/2024", "05/06/2024"]))
     assert parsed is not None
     assert parsed.kind == "date"
-    assert parsed.doubt is not None
-    assert "could be swapped" in parsed.doubt
+    assert "could be swapped" in parsed.doubts[0]
 
 
 def test_order_of_rows_resolves_day_and_month() -> None:

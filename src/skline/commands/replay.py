@@ -13,7 +13,7 @@ from skline.project import given_path, require_project
 
 if TYPE_CHECKING:
     from skline.retraining.replay.progress import Progress
-    from skline.retraining.replay.workspace import Plan, Request, Workspace
+    from skline.retraining.replay.workspace import Plan, ReplayOptions, Workspace
 
 #: Exit status of a replay in which a request was not answered with status 200.
 REQUESTS_FAILED = 10
@@ -71,22 +71,22 @@ def replay(arguments: argparse.Namespace) -> int:
     workspace = Workspace(Path.cwd() / REPLAYS / arguments.name)
     lock = REPLAYS / f".{arguments.name}.lock"
     with file_lock(lock, f"another process runs the replay {arguments.name}"):
-        plan = prepare(workspace, read_request(arguments), restart=arguments.restart)
+        plan = prepare(workspace, read_options(arguments), restart=arguments.restart)
         return run(workspace, plan, arguments.speed)
 
 
-def read_request(arguments: argparse.Namespace) -> "Request":
+def read_options(arguments: argparse.Namespace) -> "ReplayOptions":
     """Return what the options name."""
     from skline.retraining.replay.policy_file import read_policy
-    from skline.retraining.replay.workspace import Request
+    from skline.retraining.replay.workspace import ReplayOptions
 
     policies = tuple(map(read_policy, arguments.policy))
     if len({each.name for each in policies}) < len(policies):
         raise SklineError(f"the names of the policies are not unique: {', '.join(each.name for each in policies)}")
-    return Request(policies or None, arguments.start, arguments.end, arguments.label_delay, arguments.every)
+    return ReplayOptions(policies or None, arguments.start, arguments.end, arguments.label_delay, arguments.every)
 
 
-def prepare(workspace: "Workspace", request: "Request", *, restart: bool) -> "Plan":
+def prepare(workspace: "Workspace", options: "ReplayOptions", *, restart: bool) -> "Plan":
     """Return the plan of a replay that has begun, or begin one.
 
     Raises
@@ -103,8 +103,8 @@ def prepare(workspace: "Workspace", request: "Request", *, restart: bool) -> "Pl
         if changed:
             print(f"note: {len(changed)} uncommitted files are not replayed as they are, such as {changed[0][3:]}")
         print(f"preparing {workspace.folder}: clone, rows, first model …", flush=True)
-        return workspaces.prepare(Path(), workspace, request)
-    if differences := request.differences(plan):
+        return workspaces.prepare(Path(), workspace, options)
+    if differences := options.differences(plan):
         raise SklineError(
             f"{workspace.folder} holds a replay that has begun otherwise: {'; '.join(differences)}. Leave these "
             "options out to go on with it, use another --name, or begin again with --restart"

@@ -68,7 +68,7 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
     settings = Settings.load()
     with ExitStack() as stack:
         try:
-            lock = stack.enter_context(file_lock(log.folder / ".retrain.lock", "another process is retraining"))
+            lock = stack.enter_context(file_lock(log.folder / journal.LOCK_NAME, "another process is retraining"))
         except SklineError:
             lock = None
 

@@ -20,6 +20,8 @@ from skline.files import append_line, read_json_lines
 from skline.retraining.decision import Decision, Evidence, Hold
 
 FILE_NAME = "retraining.jsonl"
+#: The lock that `skline retrain` holds, in the folder of the log.
+LOCK_NAME = ".retrain.lock"
 #: registered: a new challenger; canary: it gets a share of the traffic; promoted: it serves; unchanged: the same
 #: artifact as before; rejected: a gate failed, or the canary was ended; failed: the pipeline ended with an error, so
 #: that it does not count as a training.

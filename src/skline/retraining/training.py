@@ -133,7 +133,12 @@ def run_pipeline(
         return TrainingResult(Training(outcome="rejected", message=message, **common), verdict)
     _repro(lock=lock)
     lines = read_json_lines(paths.REGISTERED, RegisteredVersion).values
-    line = next(each for each in reversed(lines) if each.artifact_sha256 == digest)
+    line = next((each for each in reversed(lines) if each.artifact_sha256 == digest), None)
+    if line is None:
+        raise SklineError(
+            f"{paths.REGISTERED} does not list the artifact {digest[:12]}…, which passed its gates and was registered: "
+            "lines of the file are missing. Restore it from git, or run `dvc repro --force --single-item register`"
+        )
     outcome = "unchanged" if digest == served else "registered"
     version = f"{settings.project.name}/{line.version}"
     return TrainingResult(

@@ -94,7 +94,7 @@ def test_description_says_in_which_parts_the_rows_are(log: LogSettings, write: W
     assert "none of them is in the training part" in training.describe_snapshot(*added, DECLARED, later)[-1]
 
 
-def pipeline(monkeypatch: pytest.MonkeyPatch, *, passed: bool) -> list[str]:
+def pipeline(monkeypatch: pytest.MonkeyPatch, *, passed: bool, recorded: bool = True) -> list[str]:
     """Replace `dvc repro` by the files that it writes; return the targets that it is called with."""
     targets = []
 
@@ -107,7 +107,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, *, passed: bool) -> list[str]:
         ):
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
-        if not arguments:
+        if not arguments and recorded:
             line = RegisteredVersion(
                 time=NOW, model="flights", version="4", artifact_sha256=DIGEST, contract_sha256="c", git_commit=None,
                 verdict=None, verdict_sha256=None,
@@ -124,6 +124,12 @@ def test_passed_candidate_is_registered(monkeypatch: pytest.MonkeyPatch, served:
     result = training.run_pipeline(SETTINGS, NOW, None, served, 0).training
     assert targets == ["assess", ""]
     assert (result.outcome, result.version, result.labels_until) == (outcome, "flights/4", NOW)
+
+
+def test_registered_artifact_without_a_line_in_the_record_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline(monkeypatch, passed=True, recorded=False)
+    with pytest.raises(SklineError, match=r"registered.jsonl does not list the artifact d{12}….*Restore it from git"):
+        training.run_pipeline(SETTINGS, NOW, None, "a" * 64, 0)
 
 
 def test_candidate_that_fails_a_gate_is_not_registered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skline.clock import VARIABLE
@@ -31,14 +31,8 @@ class Commands:
         self.environment = replay_environment(os.environ, self.project, clock.resolve())
 
     def start(self, *arguments: str, variables: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Start a command of skline."""
-        with self.output.open("ab") as output:
-            output.write(f"\n$ skline {' '.join(arguments)}\n".encode())
-            output.flush()
-            return subprocess.Popen(  # noqa: S603
-                [sys.executable, "-m", "skline.cli", *arguments], cwd=self.project,
-                env={**self.environment, **(variables or {})}, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
+        """Start a command of skline, with further environment variables."""
+        return self._start("skline", "skline.cli", arguments, variables or {})
 
     def run(self, *arguments: str, allowed: tuple[int, ...] = (0,)) -> int:
         """Run a command of skline to its end; return its exit status.
@@ -71,15 +65,21 @@ class Commands:
 
     def run_dvc(self, *arguments: str) -> None:
         """Run DVC; its output goes to the file."""
-        with self.output.open("ab") as output:
-            output.write(f"\n$ dvc {' '.join(arguments)}\n".encode())
-            output.flush()
-            status = subprocess.run(  # noqa: S603
-                [sys.executable, "-m", "dvc", *arguments], cwd=self.project, env=self.environment,
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
-            ).returncode  # fmt: skip
+        status = self._start("dvc", "dvc", arguments, {}).wait()
         if status:
             raise self.failure(f"dvc {' '.join(arguments)}", status)
+
+    def _start(
+        self, name: str, module: str, arguments: Sequence[str], variables: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start a module of this environment; its output, after a line with its name, is appended to the file."""
+        with self.output.open("ab") as output:
+            output.write(f"\n$ {name} {' '.join(arguments)}\n".encode())
+            output.flush()
+            return subprocess.Popen(  # noqa: S603
+                [sys.executable, "-m", module, *arguments], cwd=self.project, env={**self.environment, **variables},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
 
     def failure(self, command: str, status: int) -> SklineError:
         """Return the error of a command that failed: its status, and the end of the output."""

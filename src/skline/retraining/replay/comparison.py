@@ -49,16 +49,16 @@ def compare_policies(
         baseline = measured if baseline is None else baseline
     if with_hindsight:
         started = time.process_time()
-        found = predict_in_hindsight(setup.project, stream, periods, metric, NEAR)
+        hindsight = predict_in_hindsight(setup.project, stream, periods, metric, NEAR)
         outcomes.append(
             PolicyOutcome(
                 name=HINDSIGHT,
-                description=found.description,
-                periods=to_periods(stream, periods, found.measured, [(HINDSIGHT, None)] * len(periods), {}),
+                description=hindsight.description,
+                periods=to_periods(stream, periods, hindsight.measured, [(HINDSIGHT, None)] * len(periods), {}),
                 labels_used=len(stream.rows) - stream.first,
                 processor_seconds=time.process_time() - started,
-                mean=found.measured.mean(),
-                gain=_gain(found.measured, baseline),
+                mean=hindsight.measured.mean(),
+                gain=_gain(hindsight.measured, baseline),
             )
         )
     return tuple(outcomes)

@@ -15,7 +15,7 @@ from skline.errors import SklineError
 from skline.locks import is_locked
 from skline.logs.read import read_predictions
 from skline.logs.records import from_us
-from skline.retraining.journal import Entry, read_journal
+from skline.retraining.journal import LOCK_NAME, Entry, read_journal
 from skline.retraining.replay.client import Client, Row, Sent
 from skline.retraining.replay.commands import children_seconds
 from skline.retraining.replay.progress import Event, Kind, Progress
@@ -191,7 +191,7 @@ class Driver:
 
     def _wait_for_lock(self) -> None:
         """Wait for a training that an interrupted replay has left."""
-        lock = self._workspace.log.folder / ".retrain.lock"
+        lock = self._workspace.log.folder / LOCK_NAME
         while is_locked(lock):
             time.sleep(POLL_SECONDS)
 

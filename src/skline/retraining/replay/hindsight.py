@@ -16,6 +16,7 @@ import numpy as np
 
 from skline.errors import SklineError
 from skline.evaluation.metrics import lower_is_better
+from skline.evaluation.rows import join_scores
 from skline.retraining.replay.measures import Measurement, measure
 from skline.retraining.replay.stream import Positions, Stream
 from skline.retraining.replay.versions import Project
@@ -34,9 +35,8 @@ Bounds = tuple[dt.datetime, dt.datetime]
 
 
 class Hindsight(NamedTuple):
-    """The predictions of hindsight, how they were made, and how many fits they took."""
+    """How good the predictions of hindsight are, and how they were made."""
 
-    scores: Scores
     measured: Measurement
     description: str
 
@@ -57,17 +57,27 @@ def predict_in_hindsight(
     near : timedelta
         Rows that are this long before or after a block are near it.
     """
-    found: list[tuple[str, Scores, Measurement]] = []
+    choices: list[Hindsight] = []
     for name, distance in {"all other rows": None, f"rows within {format_duration(near)}": near}.items():
         scores = _predict_blocks(project, stream, make_blocks(periods), distance)
         if scores is not None:
-            found.append((name, scores, measure(stream, periods, scores, metric, project.settings.train.seed)))
-    if not found:
+            measured = measure(stream, periods, scores, metric, project.settings.train.seed)
+            text = f"Each period by a model that was not fitted on it but on {name}, later ones too."
+            choices.append(Hindsight(measured, text))
+    if not choices:
         raise SklineError("hindsight: no block has enough other rows to fit on; replay a longer period")
+    return choose_best(choices, metric)
+
+
+def choose_best(choices: Sequence[Hindsight], metric: str) -> Hindsight:
+    """Return the one with the best mean of the metric; one without a mean is the worst."""
     sign = -1.0 if lower_is_better(metric) else 1.0
-    name, scores, measured = max(found, key=lambda each: sign * (each[2].mean().value or -sign * np.inf))
-    text = f"Each period by a model that was not fitted on it but on {name}, later ones too."
-    return Hindsight(scores, measured, text)
+
+    def rank(choice: Hindsight) -> float:
+        mean = choice.measured.mean().value
+        return -np.inf if mean is None else sign * mean
+
+    return max(choices, key=rank)
 
 
 def make_blocks(periods: Sequence[Bounds]) -> list[Bounds]:
@@ -98,10 +108,7 @@ def _predict_blocks(
         if pipeline is None:
             return None
         parts.append(score_frame(pipeline, stream.rows.iloc[block][stream.contract.input_names]))
-    probabilities = [each.probabilities for each in parts if each.probabilities is not None]
-    return Scores(
-        np.concatenate([each.predictions for each in parts]), np.concatenate(probabilities) if probabilities else None
-    )
+    return join_scores(parts)
 
 
 def _fit(project: Project, stream: Stream, chosen: Positions) -> Any:

@@ -100,7 +100,7 @@ def trainings_of(entries: Sequence[Entry], *, promotes: bool) -> list[Training]:
 
     `promotes` is whether the settings promote a version that passed every gate.
     """
-    found: list[Training] = []
+    trainings: list[Training] = []
     reason = ""
     for entry in entries:
         if entry.decision is not None and entry.decision.retrain:
@@ -112,11 +112,11 @@ def trainings_of(entries: Sequence[Entry], *, promotes: bool) -> list[Training]:
         training = Training(
             time=entry.time, reason=reason, outcome=outcome, model=result.version or "", message=result.message
         )  # fmt: skip
-        if not found or not training.model or found[-1].model != training.model:
-            found.append(training)
+        if not trainings or not training.model or trainings[-1].model != training.model:
+            trainings.append(training)
             continue
-        found[-1] = found[-1].model_copy(update={"outcome": "aborted" if outcome == "rejected" else outcome})
-    return found
+        trainings[-1] = trainings[-1].model_copy(update={"outcome": "aborted" if outcome == "rejected" else outcome})
+    return trainings
 
 
 def packaged_version(setup: Setup, artifact: Artifact, number: int) -> Version:

@@ -6,14 +6,14 @@ shows which policy predicted better, not what another period or another seed wou
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from skline.contract.spec import Contract
 from skline.errors import SklineError
-from skline.evaluation.bootstrap import metric_value, percentile_interval, resample
+from skline.evaluation.bootstrap import Statistics, metric_value, percentile_interval, resample
 from skline.evaluation.metric_values import compute_resampled_metrics
 from skline.evaluation.metrics import METRICS, comparison_metrics, lower_is_better
 from skline.evaluation.resampling import Draws, Sample, make_sample
@@ -44,11 +44,11 @@ class Measurement:
 
     def estimates(self) -> list[Estimate]:
         """Return the metric of each period with its interval."""
-        found = []
+        results = []
         for number, (sample, value) in enumerate(zip(self._samples, self.values, strict=True)):
             ends = percentile_interval(self._resampled((sample,), number, self._single)) if np.isfinite(value) else None
-            found.append(estimate(float(value), *(ends or (None, None))))
-        return found
+            results.append(estimate(float(value), *(ends or (None, None))))
+        return results
 
     def mean(self) -> Estimate:
         """Return the mean over the periods that have a value, weighted by their rows."""
@@ -65,25 +65,22 @@ class Measurement:
 
         return self._mean(pairs, sign * (self.values - other.values), difference)
 
-    def _mean(self, samples: Sequence[tuple[Sample, ...]], values: Floats, statistic: "Statistic") -> Estimate:
+    def _mean(self, samples: Sequence[tuple[Sample, ...]], values: Floats, statistics: Statistics) -> Estimate:
         known = np.flatnonzero(np.isfinite(values)).tolist()
         if not known:
             return Estimate()
         weights = np.array([samples[number][0].size for number in known], dtype=np.float64)
         weights /= weights.sum()
-        drawn = np.array([self._resampled(samples[number], number, statistic) for number in known])
+        drawn = np.array([self._resampled(samples[number], number, statistics) for number in known])
         ends = percentile_interval(weights @ drawn)
         return estimate(float(weights @ values[known]), *(ends or (None, None)))
 
-    def _resampled(self, samples: Sequence[Sample], number: int, statistic: "Statistic") -> Floats:
-        """Return the statistic of resamples of a period, which are the same rows for every policy."""
-        return resample(samples, statistic, RESAMPLES, self._seed + number)["value"]
+    def _resampled(self, samples: Sequence[Sample], number: int, statistics: Statistics) -> Floats:
+        """Return the metric of resamples of a period, which are the same rows for every policy."""
+        return resample(samples, statistics, RESAMPLES, self._seed + number)["value"]
 
     def _single(self, samples: Sequence[Sample], draws: Draws) -> dict[str, Floats]:
         return {"value": compute_resampled_metrics(samples[0], draws, self._metric)[self._metric]}
-
-
-Statistic = Callable[[Sequence[Sample], Draws], dict[str, Floats]]
 
 
 def choose_metric(contract: Contract, name: str | None) -> str:

@@ -79,7 +79,7 @@ class MemoryLog:
     def read(self, rows: slice, asof: dt.datetime) -> LoggedRows:
         """Return the predictions of some rows as monitoring reads them, with the labels that have arrived."""
         digests = np.array([version.digest for version in self.versions], dtype=object)[self._number[rows]]
-        return to_rows(self.stream, rows, self.scores(rows), digests, self.stream.labelled(rows, asof))
+        return to_logged_rows(self.stream, rows, self.scores(rows), digests, self.stream.labelled(rows, asof))
 
     def window_data(self, job: Job) -> WindowData:
         """Return what the result of a window is computed from; a large window is not sampled."""
@@ -108,7 +108,7 @@ class MemoryLog:
 
     def _count(self, period: Period) -> int:
         rows = self._live(period)
-        return len(self.stream.times[rows])
+        return int(rows.stop - rows.start)
 
 
 def predict(stream: Stream, rows: Positions | slice, version: Version) -> Scores:
@@ -117,7 +117,9 @@ def predict(stream: Stream, rows: Positions | slice, version: Version) -> Scores
     return version.score(frame)
 
 
-def to_rows(stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[Any], labelled: Flags) -> LoggedRows:
+def to_logged_rows(
+    stream: Stream, rows: slice, scores: Scores, digests: npt.NDArray[Any], labelled: Flags
+) -> LoggedRows:
     """Return predictions in the form in which monitoring has them; those without a label have no truth."""
     contract, size = stream.contract, rows.stop - rows.start
     predicted = class_numbers(scores.predictions, contract)

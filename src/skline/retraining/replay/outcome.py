@@ -1,14 +1,12 @@
 """What a replay results in: the metric of each period under each policy, with its trainings, promotions and alarms."""
 
 import datetime as dt
-import math
-from collections.abc import Sequence
 from typing import Literal, Self
 
 from pydantic import AwareDatetime, model_validator
 
 from skline.monitoring.checks import State
-from skline.monitoring.estimates import Estimate, ResultPart, estimate
+from skline.monitoring.estimates import Estimate, ResultPart
 
 Better = Literal["higher", "lower"]
 #: What became of a training. registered: it passed its gates, and waits for a person; promoted: it serves; rejected: a
@@ -216,21 +214,3 @@ class ReplayResult(ResultPart):
     def replayed(self) -> PolicyOutcome:
         """The policy that the others are compared with."""
         return self.policies[0]
-
-
-def weighted_mean(periods: Sequence[Period]) -> Estimate:
-    """Return the mean of the metric over periods, weighted by their labels; empty if none has a value.
-
-    The interval takes the periods as independent, and each as normal with the width of its own interval; it is empty
-    if a period has a value without an interval.
-    """
-    known = [each for each in periods if each.metric.value is not None and each.labels]
-    total = sum(each.labels for each in known)
-    if not total:
-        return Estimate()
-    mean = sum(each.labels * (each.metric.value or 0.0) for each in known) / total
-    if any(each.metric.low is None or each.metric.high is None for each in known):
-        return estimate(mean)
-    halves = [(each.labels, ((each.metric.high or 0.0) - (each.metric.low or 0.0)) / 2) for each in known]
-    half_width = math.sqrt(sum((labels * half) ** 2 for labels, half in halves)) / total
-    return estimate(mean, mean - half_width, mean + half_width)

@@ -20,8 +20,9 @@ class Event(BaseModel):
     Attributes
     ----------
     kind : Kind
-        started: the first model serves; step: rows and labels of a step are delivered; monitored, decided: at the end
-        of one; restarted: the service had ended, or a connection was lost; finished: the last label is delivered.
+        started: the first model serves; step: rows and labels of a step are delivered; monitored, decided: monitoring
+        or the decision at the end of a step is done; restarted: the service had ended, or a connection was lost;
+        finished: the last label is delivered.
     time : datetime
         What the simulated clock showed.
     number : int

@@ -149,7 +149,7 @@ def _footer(result: ReplayResult) -> str:
 def _metric(result: ReplayResult) -> str:
     """Return the name of the metric as it is written within a sentence."""
     name = label_of(result.metric)
-    return name if name[:2].isupper() or name[1:2] in "²" else name[0].lower() + name[1:]
+    return name if name[:2].isupper() else name[0].lower() + name[1:]  # such as RMSE and R²
 
 
 def _figure(figure: Estimate, *, signed: bool = False) -> str:

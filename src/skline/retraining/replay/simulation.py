@@ -24,10 +24,11 @@ from skline.monitoring.result import WindowResult
 from skline.monitoring.state import MonitorState
 from skline.monitoring.window_data import Problems
 from skline.release.registered import RegisteredVersion
+from skline.release.verdict import Verdict
 from skline.retraining import decision, journal
 from skline.retraining.evidence import gather_evidence
 from skline.retraining.matured import labels_complete_until
-from skline.retraining.replay.memory_log import MemoryLog, predict, to_rows
+from skline.retraining.replay.memory_log import MemoryLog, predict, to_logged_rows
 from skline.retraining.replay.outcome import Alarm, Training, TrainingOutcome
 from skline.retraining.replay.policies import Policy
 from skline.retraining.replay.stream import Stream
@@ -159,12 +160,7 @@ class Simulation:
             message = str(error)
         else:
             message = f"{verdict.summary()} {verdict.failures()}".strip()
-            if not verdict.passed:
-                outcome = "rejected"
-            elif version.digest == champion.digest:
-                outcome = "unchanged"
-            else:
-                outcome = "undecided" if verdict.undecided_gates else "promoted"
+            outcome = _outcome_of(verdict)
         run.processor_seconds += time.process_time() - started
         if version is not None:
             run.used |= set(chosen[chosen >= setup.stream.first].tolist())
@@ -185,6 +181,15 @@ class Simulation:
             training=journal.Training(outcome=kept, labels_until=labels_complete_until(now), message=message),
         )  # fmt: skip
         self._journal = self._journal.model_copy(update={"entries": (*self._journal.entries, entry)})
+
+
+def _outcome_of(verdict: Verdict) -> TrainingOutcome:
+    """Return what becomes of a version with this verdict."""
+    if not verdict.passed:
+        return "rejected"
+    if verdict.artifact_sha256 == verdict.champion_sha256:
+        return "unchanged"
+    return "undecided" if verdict.undecided_gates else "promoted"
 
 
 def simulate(setup: Setup, policy: Policy) -> SimulatedRun:
@@ -229,21 +234,17 @@ def is_confirmed(setup: Setup, settings: Settings, version: Version, now: dt.dat
     its floor; None if there are fewer labels than `monitor.performance.min_labels`.
     """
     stream = setup.stream
-    rows = stream.between(now, min(now + setup.every, stream.end))
-    if rows.stop - rows.start < settings.monitor.performance.min_labels:
+    end = min(now + setup.every, stream.end)
+    rows = stream.between(now, end)
+    count = rows.stop - rows.start
+    if count < settings.monitor.performance.min_labels:
         return None
-    scores = predict(stream, rows, version)
-    digests = np.full(rows.stop - rows.start, version.digest, dtype=object)
-    predicted = to_rows(stream, rows, scores, digests, np.ones(rows.stop - rows.start, dtype=bool))
+    scores, digests = predict(stream, rows, version), np.full(count, version.digest, dtype=object)
+    predicted = to_logged_rows(stream, rows, scores, digests, np.ones(count, dtype=bool))
     reference = TrainingReference.of(version.artifact)
     measured = describe_performance(
-        predicted,
-        stream.contract,
-        reference,
-        settings.monitor,
-        floors(settings),
-        (now, min(now + setup.every, stream.end)),
-    )
+        predicted, stream.contract, reference, settings.monitor, floors(settings), (now, end)
+    )  # fmt: skip
     verdicts = []
     for metric in measured.metrics:
         if metric.floor is not None:

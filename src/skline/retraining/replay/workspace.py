@@ -74,7 +74,7 @@ class Plan(BaseModel):
 
 
 @dataclass(frozen=True)
-class Request:
+class ReplayOptions:
     """The options of a replay; None is decided from the settings and the table."""
 
     policies: tuple[PolicyFile, ...] | None = None
@@ -167,7 +167,7 @@ class Workspace:
         return Settings.load(self.project / paths.PARAMS)
 
 
-def prepare(root: Path, workspace: Workspace, request: Request) -> Plan:
+def prepare(root: Path, workspace: Workspace, options: ReplayOptions) -> Plan:
     """Clone the project as it was committed, train on what was known at the start, and promote the first model.
 
     Parameters
@@ -176,7 +176,7 @@ def prepare(root: Path, workspace: Workspace, request: Request) -> Plan:
         The project.
     workspace : Workspace
         Its folder is emptied first.
-    request : Request
+    options : ReplayOptions
 
     Raises
     ------
@@ -193,18 +193,18 @@ def prepare(root: Path, workspace: Workspace, request: Request) -> Plan:
     workspace.output.touch()
     clone(root, workspace.project, commit.strip())
     commands = workspace.commands
-    policies = request.policies or (OWN,)
+    policies = options.policies or (OWN,)
     params = yaml.safe_load((workspace.project / paths.PARAMS).read_text(encoding="utf-8"))
     merged = override(override(params, policies[0].sections), DETACHED)
     settings = Settings.parse(merged, paths.PARAMS)
-    start = request.start or _live_from(settings)
+    start = options.start or _live_from(settings)
     write_params(workspace, override(merged, {"source": {"until": None}}))
     SimulatedClock.create(workspace.clock, start)
     fetch_source(commands)
     commands.run("sync")
     for stage in ("ingest", "validate"):
         commands.run("stage", stage)
-    plan = settle_plan(workspace, request, settings, start, commit.strip())
+    plan = settle_plan(workspace, options, settings, start, commit.strip())
     until = f"{start:%Y-%m-%dT%H:%M:%S}"
     write_params(workspace, override(merged, {"source": {"until": until}, "split": {"live_from": None}}))
     commit_all(commands, f"Begin a replay at {until}")
@@ -254,7 +254,9 @@ def commit_all(commands: Commands, subject: str) -> None:
         commands.run_tool("git", *AUTHOR, "commit", "--quiet", "--no-verify", "--message", subject)
 
 
-def settle_plan(workspace: Workspace, request: Request, settings: Settings, start: dt.datetime, commit: str) -> Plan:
+def settle_plan(
+    workspace: Workspace, options: ReplayOptions, settings: Settings, start: dt.datetime, commit: str
+) -> Plan:
     """Write the table with the rows to be sent, and return the plan that follows from it."""
     contract = workspace.read_contract()
     if not (columns := contract.with_role("time")):
@@ -263,19 +265,19 @@ def settle_plan(workspace: Workspace, request: Request, settings: Settings, star
             "(`skline init --time COLUMN`)"
         )
     time = columns[0].name
-    table = sort_rows(read_table(workspace.project / paths.VALIDATED), time, request.end)
+    table = sort_rows(read_table(workspace.project / paths.VALIDATED), time, options.end)
     if table.empty or table[time].iloc[-1] < naive_utc(start):
-        until = "" if request.end is None else f" and before {request.end:%Y-%m-%d %H:%M}"
+        until = "" if options.end is None else f" and before {options.end:%Y-%m-%d %H:%M}"
         raise SklineError(f"no row of the table has a time from {start:%Y-%m-%d %H:%M} on{until}; see --from and --to")
     write_table(workspace.table, table)
     last = from_us(int(times_us(table[time])[-1]))
     monitor = settings.monitor
     return Plan(
-        policies=request.policies or (OWN,),
+        policies=options.policies or (OWN,),
         start=start,
-        end=request.end or start + ((last - start) // TICK + 1) * TICK,
-        label_delay=monitor.label_horizon if request.label_delay is None else request.label_delay,
-        every=monitor.window if request.every is None else request.every,
+        end=options.end or start + ((last - start) // TICK + 1) * TICK,
+        label_delay=monitor.label_horizon if options.label_delay is None else options.label_delay,
+        every=monitor.window if options.every is None else options.every,
         commit=commit,
     )
 

@@ -3,12 +3,10 @@
 import datetime as dt
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from skline.monitoring.estimates import Estimate
-from skline.retraining.replay.outcome import Alarm, Period, PolicyOutcome, ReplayResult, Training, weighted_mean
+from skline.retraining.replay.outcome import Alarm, Period, PolicyOutcome, ReplayResult, Training
 
 START = dt.datetime(2026, 1, 5, tzinfo=dt.UTC)
 WEEK = dt.timedelta(days=7)
@@ -62,20 +60,3 @@ def test_replayed_policy_comes_first() -> None:
 def test_result_without_a_policy_or_with_two_of_one_name_is_rejected(names: tuple[str, ...]) -> None:
     with pytest.raises(ValidationError, match=r"at least one policy|not unique"):
         result(*map(outcome, names))
-
-
-def test_mean_is_weighted_by_labels_and_leaves_out_periods_without_a_value() -> None:
-    periods = [period(0, 0.2, labels=300), period(1, None), period(2, 0.6, labels=100)]
-    mean = weighted_mean(periods)
-    assert mean.value == pytest.approx(0.3)
-    assert mean.high is not None
-    assert mean.low is not None
-    assert (mean.high - mean.low) / 2 == pytest.approx((300**2 + 100**2) ** 0.5 * 0.01 / 400)
-    assert weighted_mean([period(0, None)]) == Estimate()
-
-
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(1, 10_000)), min_size=1, max_size=20))
-def test_mean_lies_between_the_periods(values: list[tuple[float, int]]) -> None:
-    mean = weighted_mean([period(number, value, labels) for number, (value, labels) in enumerate(values)]).value
-    assert mean is not None
-    assert min(value for value, _ in values) - 1e-9 <= mean <= max(value for value, _ in values) + 1e-9

@@ -8,7 +8,7 @@ import pandas as pd
 from skline.clock import VARIABLE
 from skline.retraining.replay.commands import replay_environment
 from skline.retraining.replay.policy_file import OWN
-from skline.retraining.replay.workspace import Plan, Request, sort_rows
+from skline.retraining.replay.workspace import Plan, ReplayOptions, sort_rows
 
 START = dt.datetime(2013, 7, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -23,11 +23,11 @@ def test_rows_are_those_before_the_end_in_the_order_of_time() -> None:
 
 def test_options_that_differ_from_those_of_a_replay_that_has_begun_are_named() -> None:
     plan = Plan(policies=(OWN,), start=START, end=START + DAY, label_delay=DAY, every=DAY, commit="0" * 40)
-    assert Request().differences(plan) == []
+    assert ReplayOptions().differences(plan) == []
     other = OWN.model_copy(update={"retrain": {"max_age": "7d"}})
-    assert Request((other,)).differences(plan) == ["its policies, which plan.json shows, are others"]
-    assert Request((OWN,), START, None, DAY).differences(plan) == []
-    assert Request((OWN,), START + DAY, None, 2 * DAY).differences(plan) == [
+    assert ReplayOptions((other,)).differences(plan) == ["its policies, which plan.json shows, are others"]
+    assert ReplayOptions((OWN,), START, None, DAY).differences(plan) == []
+    assert ReplayOptions((OWN,), START + DAY, None, 2 * DAY).differences(plan) == [
         "start is 2013-07-01 00:00, not 2013-07-02 00:00",
         "label delay is 1 day, 0:00:00, not 2 days, 0:00:00",
     ]

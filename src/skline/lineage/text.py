@@ -15,6 +15,11 @@ from skline.release.registered import RegisteredVersion
 Pairs = list[tuple[str, str]]
 #: Columns of the table of several predictions.
 COLUMNS = ("prediction_id", "time", "model_version", "scoring_path", "prediction", "labels", "outcome")
+#: What is said of a prediction that is different now although nothing else is.
+NOTHING_DIFFERS = (
+    "nothing that is recorded of libraries, engine and project code: the logged row was changed, or another processor "
+    "rounds differently"
+)
 #: What `review` means.
 REVIEWS = {1: "its score is in the review band", 2: "drawn at random"}
 
@@ -42,7 +47,8 @@ def prediction_text(trace: Trace) -> str:
         pairs += model_pairs(trace.model)
     result = trace.recomputation
     pairs.append(("recomputed", f"{result.outcome}: {result.reason}"))
-    pairs += [("differs here", text) for text in trace.differences]
+    if result.outcome == "different":
+        pairs += [("differs here", text) for text in trace.differences or (NOTHING_DIFFERS,)]
     return aligned(pairs)
 
 

@@ -15,11 +15,6 @@ from skline.lineage.predictions import LoggedLabel, LoggedPrediction, read_label
 from skline.lineage.recomputation import Recomputation, Recomputer, not_comparable
 from skline.logs.settings import LogSettings
 
-NOTHING_DIFFERS = (
-    "libraries, engine and project code are those that the artifact was made with, as far as they are recorded: the "
-    "logged row was changed, or another processor rounds differently"
-)
-
 
 @dataclass(frozen=True)
 class ServedArm:

@@ -13,8 +13,6 @@ from skline.monitoring.checks import Check, is_beyond
 from skline.monitoring.data_results import Quality, RejectedRule
 from skline.monitoring.estimates import Estimate, wilson
 
-MINUTE = dt.timedelta(minutes=1)
-
 
 def read_rejections(settings: LogSettings, since: dt.datetime, until: dt.datetime) -> list[RejectedRule]:
     """Return the rejected requests of the minutes that begin in since ≤ time < until, the most rows first.

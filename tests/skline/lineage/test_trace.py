@@ -253,7 +253,9 @@ def test_pipeline_that_no_longer_gives_its_golden_rows_says_what_it_gives(projec
 def test_other_library_is_named_where_a_prediction_differs(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     prediction_id = project.ids["single"][0]
     project.change(prediction_id, prediction="null")
-    assert trace_one(project, prediction_id).differences == ()
+    unexplained = trace_one(project, prediction_id)
+    assert unexplained.differences == ()
+    assert "differs here     nothing that is recorded" in prediction_text(unexplained)
     monkeypatch.setattr("skline.lineage.differences.version", lambda name: "0.1")
     differences = trace_one(project, prediction_id).differences
     assert any(text.startswith("scikit-learn ") and text.endswith("(installed: 0.1)") for text in differences)

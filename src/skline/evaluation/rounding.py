@@ -1,4 +1,4 @@
-"""Round figures to what they mean: digits that chance or another machine's arithmetic changes say nothing."""
+"""Round figures to meaningful digits: further digits vary by chance, or with the arithmetic of another machine."""
 
 import math
 from collections.abc import Mapping

@@ -74,12 +74,16 @@ def learning_curve(
 ) -> list[dict[str, float]]:
     """Fit on growing shares of the training rows, drawn by `seed`, each within the next.
 
+    A share that lacks a class is left out: estimators reject such rows, or predict one class for all of them.
+
     Returns
     -------
     One dict a share: the number of `rows`, and the metric's `value` on the test part.
     """
     order = np.random.default_rng(seed).permutation(len(train)).astype(np.intp)
-    shares = [np.sort(order[: max(2, round(share * len(train)))]) for share in SHARES]
+    drawn = [np.sort(order[: max(2, round(share * len(train)))]) for share in SHARES]
+    target, n_classes = train[contract.target.name], len(contract.classes or ())
+    shares = [rows for rows in drawn if not n_classes or target.iloc[rows].nunique() == n_classes]
     parts = Parts(clone_untuned(pipeline), train, test, contract, metric)
     values = workers.map(fit_and_measure, parts, (Refit(rows=rows) for rows in shares))
     return [{"rows": len(rows), "value": value} for rows, value in zip(shares, values, strict=True)]

@@ -1,4 +1,4 @@
-"""What dependent rows are worth as independent ones.
+"""The effective sample size of dependent rows.
 
 Rows of one entity resemble each other. A mean of n such rows varies like one of n / deff independent rows, with the
 design effect deff = 1 + (m - 1) r (Kish 1965, "Survey Sampling"): r is the intraclass correlation, m the mean size of

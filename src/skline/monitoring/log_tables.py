@@ -1,17 +1,17 @@
-"""Copy of the log what monitoring needs into small tables: counts of all rows, and the rows that are compared.
+"""Copy what monitoring needs from the log into small tables: counts of all rows, and the rows that are compared.
 
 The sealed days are read twice by DuckDB. The first pass reads a few short columns and counts. The second pass reads all
 columns, counts the rows whose JSON is broken, and copies the rows that are compared: of a large period a sample by the
 hash of the prediction id.
 
 The rows of the database are read once, through the stores, as Arrow batches: DuckDB's own readers of SQLite and
-PostgreSQL are extensions that it downloads. Many batches together are counted and sampled, and forgotten. How many
-buckets of the hash are sampled follows from the number of rows, which is known at the end only: the number so far
-allows at least as many, and the rows that are too many are removed at the end.
+PostgreSQL are extensions that it downloads. Batches are collected to a chunk, which is counted, sampled and dropped.
+How many buckets of the hash are sampled follows from the number of rows, which is known only at the end: the number so
+far is smaller, and allows at least as many buckets. The surplus is removed at the end.
 
-A row is in the database and in a sealed day while the day is being sealed, and afterwards if that was interrupted. So
-the database's rows of days that are sealed are copied to a file first, and removed from the copy where the sealed days
-have them. If one of the other days is sealed meanwhile, everything is read again.
+A row is both in the database and in a sealed day while the day is being sealed, and afterwards if that was interrupted.
+Therefore the database's rows of sealed days are copied to a file first, and left out where the sealed days have them.
+If another day is sealed meanwhile, everything is read again.
 """
 
 import datetime as dt
@@ -104,7 +104,7 @@ class LogTables:
         Raises
         ------
         SklineError
-            If the log cannot be read, or days are sealed all the time.
+            If the log cannot be read, or another day is sealed during each attempt.
         """
         self._db.execute("SET preserve_insertion_order = false")
         for attempt in range(MAX_ATTEMPTS):
@@ -229,10 +229,10 @@ class LogTables:
     def _count(self, source: str) -> None:
         """Count rows between each two bounds: by path, version and artifact, and by latency.
 
-        Grouped by all of them at once, or by expressions instead of columns, this takes twice as long: DuckDB groups by
-        the numbers of the texts in the files' dictionaries.
+        Grouped by all of them at once, or by expressions instead of columns, this takes twice as long: DuckDB groups
+        plain columns by the codes in the files' dictionaries.
         """
-        # The latest first: most rows are after its start, and those of a file are mostly in one slot.
+        # The latest bound first: most rows are after it, and the first condition that holds ends the CASE.
         starts = reversed([*enumerate(self._bounds[1:-1], 1)])
         cases = " ".join(f"WHEN moment >= {_moment(bound)} THEN {number}" for number, bound in starts)
         slot = f"CASE {cases} ELSE 0 END" if cases else "0"
@@ -330,16 +330,16 @@ def _is_sampled(limits: dict[Period, int]) -> str:
 
 
 def _chunks(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.Table]:
-    """Yield batches together, of at least CHUNK_ROWS rows except for the last."""
-    schema, found, rows = _schema(COLUMNS), [], 0
+    """Yield tables of successive batches, each of at least CHUNK_ROWS rows except for the last."""
+    schema, collected, rows = _schema(COLUMNS), [], 0
     for batch in batches:
-        found.append(batch)
+        collected.append(batch)
         rows += batch.num_rows
         if rows >= CHUNK_ROWS:
-            yield pa.Table.from_batches(found, schema)
-            found, rows = [], 0
+            yield pa.Table.from_batches(collected, schema)
+            collected, rows = [], 0
     if rows:
-        yield pa.Table.from_batches(found, schema)
+        yield pa.Table.from_batches(collected, schema)
 
 
 def _write_batches(batches: Iterable[pa.RecordBatch], path: Path) -> int:

@@ -1,4 +1,4 @@
-"""Is a metric worse than a limit, or than on the test part?
+"""Whether a metric is worse than a limit, or than on the test part.
 
 The value on the test part is an estimate as well: a model is worse than there if the interval of the difference of both
 values, from both intervals, is beyond the margin (Zou and Donner 2008, "Construction of confidence limits about effect
@@ -22,7 +22,7 @@ Better = Literal["higher", "lower"] | None
 
 
 class ComparedRows(NamedTuple):
-    """Numbers of independent rows, of equal weight, that a value and the one it is compared with are of."""
+    """How many independent rows of equal weight a value is computed from, and the one that it is compared with."""
 
     now: int
     reference: int

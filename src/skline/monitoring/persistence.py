@@ -1,6 +1,6 @@
-"""From what is found in one window to a state: an alarm needs a limit to be exceeded in 2 of 3 windows.
+"""The state of a check from its results in several windows: an alarm needs a limit to be exceeded in 2 of 3 of them.
 
-Windows that overlap hold the same rows. Only windows that end before the next one starts count as different.
+Windows that overlap have rows in common. Only windows that end before the next one starts count as different.
 """
 
 import datetime as dt

@@ -46,7 +46,7 @@ class Summary:
 
 
 class LogReader:
-    """The log in some periods; a context manager, because it keeps temporary files.
+    """Reads the log of some periods; a context manager, because it keeps temporary files.
 
     Parameters
     ----------

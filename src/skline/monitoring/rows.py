@@ -35,9 +35,9 @@ class LoggedRows:
         Probability of the second of two classes, the largest of more, or the predicted number.
     probabilities : float64 array, shape (n, n_classes), or None
     predicted : float64 array, shape (n,)
-        The number of the predicted class, or the predicted number.
+        The index of the predicted class among the contract's classes, or the predicted number.
     truth : float64 array, shape (n,)
-        The number of the true class, or the true number; NaN where there is no label.
+        The index of the true class, or the true number; NaN where there is no label.
     inputs : dict of str to array of shape (n,)
         float64 with NaN for numbers and times (days since 1970), else text with None.
     """
@@ -154,13 +154,13 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> L
 
 
 def parse_classes(texts: Sequence[str | None], classes: Sequence[Any]) -> Floats:
-    """Return the number of each class from its JSON text; NaN for null and for what is no class."""
+    """Return the index of each class from its JSON text; NaN for null and for what is no class."""
     numbers = {json.dumps(value, ensure_ascii=False): float(index) for index, value in enumerate(classes)}
     return np.array([np.nan if text is None else numbers.get(text, np.nan) for text in texts], dtype=np.float64)
 
 
 def _numbers(column: pa.ChunkedArray, contract: Contract) -> Floats:
-    """Return predictions or labels as numbers of classes, or as numbers."""
+    """Return predictions or labels as indices of classes, or as numbers."""
     encoded = column.combine_chunks().dictionary_encode()
     texts = encoded.dictionary.to_pylist()
     if contract.classes is not None:

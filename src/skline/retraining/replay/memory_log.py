@@ -12,7 +12,7 @@ from skline.monitoring.log_tables import Period
 from skline.monitoring.reader import Summary
 from skline.monitoring.rows import LoggedRows
 from skline.monitoring.window_data import WindowData
-from skline.retraining.replay.stream import Flags, Positions, Stream, class_numbers
+from skline.retraining.replay.stream import Flags, Positions, Stream, class_indices
 from skline.retraining.replay.versions import Version
 from skline.scoring.scores import Scores
 
@@ -62,7 +62,7 @@ class MemoryLog:
         scores = predict(self.stream, rows, self.versions[number])
         self._number[rows] = number
         self._predictions[rows] = scores.predictions
-        self._predicted[rows] = class_numbers(scores.predictions, self.stream.contract)
+        self._predicted[rows] = class_indices(scores.predictions, self.stream.contract)
         if self._probabilities is not None and scores.probabilities is not None:
             self._probabilities[rows] = scores.probabilities
 
@@ -122,7 +122,7 @@ def to_logged_rows(
 ) -> LoggedRows:
     """Return predictions in the form in which monitoring has them; those without a label have no truth."""
     contract, size = stream.contract, rows.stop - rows.start
-    predicted = class_numbers(scores.predictions, contract)
+    predicted = class_indices(scores.predictions, contract)
     values = predicted
     if scores.probabilities is not None:
         values = (

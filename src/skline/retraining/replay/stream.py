@@ -92,8 +92,8 @@ class Stream:
 
     @cached_property
     def truth_numbers(self) -> npt.NDArray[np.float64]:
-        """The labels as numbers of their classes, or as numbers; float64 of shape (n,)."""
-        return class_numbers(self.truth, self.contract)
+        """The labels as indices of their classes, or as numbers; float64 of shape (n,)."""
+        return class_indices(self.truth, self.contract)
 
     @cached_property
     def inputs(self) -> dict[str, npt.NDArray[Any]]:
@@ -134,8 +134,8 @@ class Stream:
         return chosen
 
 
-def class_numbers(values: npt.NDArray[Any], contract: Contract) -> npt.NDArray[np.float64]:
-    """Return classes as their numbers in the contract, and numbers as they are; float64 of shape (n,)."""
+def class_indices(values: npt.NDArray[Any], contract: Contract) -> npt.NDArray[np.float64]:
+    """Return classes as their indices in the contract, and numbers as they are; float64 of shape (n,)."""
     if contract.classes is None:
         return values.astype(np.float64)
     numbers = np.full(len(values), np.nan)

@@ -12,8 +12,8 @@ Array = npt.NDArray[Any]
 class CodeWriter:
     """Writes the source of the row function, and collects the constants it refers to.
 
-    The source contains only names that are made up here, operators and floats. All other values, including every string
-    that came from data, go into the namespace. That is what makes executing the source safe.
+    The source contains only generated names, operators and floats. All other values, including every string that came
+    from data, go into the namespace. That is what makes executing the source safe.
     """
 
     def __init__(self) -> None:

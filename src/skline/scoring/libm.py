@@ -1,4 +1,4 @@
-"""Functions of the C library, which SciPy, LightGBM and XGBoost call; NumPy's differ in the last bits."""
+"""Functions of the C library, which SciPy and the boosting libraries call; NumPy's differ in the last bits."""
 
 import ctypes
 import math

@@ -54,7 +54,7 @@ def _final_estimator_scorer(pipeline: Any) -> Callable[[Any], Scores]:
     """Return a function that scores transformed rows with the last step of the pipeline."""
     estimator = pipeline.steps[-1][1] if is_pipeline(pipeline) else pipeline
     n_features = getattr(estimator, "n_features_in_", None)
-    score_unplanned = partial(_estimator_scorer(estimator), estimator)
+    score_unplanned = _unplanned_scorer(estimator)
     if is_pipeline(pipeline) and n_features is not None and get_config()["transform_output"] == "default":
         name = type(estimator).__name__
         try:
@@ -66,18 +66,17 @@ def _final_estimator_scorer(pipeline: Any) -> Callable[[Any], Scores]:
     return score_unplanned
 
 
-def _estimator_scorer(estimator: Any) -> Callable[[Any, Any], Scores]:
-    """Return a function of an estimator without a plan and its data that scores in as few calls as possible."""
+def _unplanned_scorer(estimator: Any) -> Callable[[Any], Scores]:
+    """Return a function that scores data with an estimator without a plan, in as few calls as possible."""
     name = public_type_name(estimator)
-    if getattr(estimator, "n_outputs_", 1) != 1:
-        return score_estimator
-    if name in PROBABILITY_CLASSIFIERS:
-        probability_link = ProbabilityLink(estimator.classes_)
-        return lambda model, data: probability_link.batch_scores(model.predict_proba(data))
-    if name in DECISION_CLASSIFIERS:
-        try:
-            link = DECISION_CLASSIFIERS[name](estimator)
-        except UnsupportedStep:
-            return score_estimator
-        return lambda model, data: link.batch_scores(model.decision_function(data))
-    return score_estimator
+    if getattr(estimator, "n_outputs_", 1) == 1:
+        if name in PROBABILITY_CLASSIFIERS:
+            probability_link = ProbabilityLink(estimator.classes_)
+            return lambda data: probability_link.batch_scores(estimator.predict_proba(data))
+        if name in DECISION_CLASSIFIERS:
+            try:
+                link = DECISION_CLASSIFIERS[name](estimator)
+            except UnsupportedStep:
+                return partial(score_estimator, estimator)
+            return lambda data: link.batch_scores(estimator.decision_function(data))
+    return partial(score_estimator, estimator)

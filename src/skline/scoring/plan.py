@@ -1,8 +1,8 @@
 """The plan of a fitted pipeline: the same arithmetic without DataFrames, for one row and for many.
 
-The row plan is generated Python source, compiled once. It is safe to execute because it contains only names that are
-made up here, operators that this package writes, and thresholds and leaf values as Python writes floats: categories and
-all other values that came from data or from the fitted estimators are constants in its namespace, and no string is
+The row plan is generated Python source, compiled once. It is safe to execute because it contains only generated names,
+operators that this package writes, and thresholds and leaf values as Python writes floats: categories and all other
+values that came from data or from the fitted estimators are constants in its namespace, and no string is
 formatted into it.
 """
 

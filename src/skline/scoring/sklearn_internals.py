@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from skline.scoring.scores import FloatArray
 
-#: Rows above which HistGradientBoosting's predictors use more than one thread.
+#: Rows from which on HistGradientBoosting's predictors use several threads.
 MIN_ROWS_FOR_THREADS = 4_000
 
 

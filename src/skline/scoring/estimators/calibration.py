@@ -28,8 +28,9 @@ def read_calibrated(checks: RowChecks, estimator: Any, matrix: Matrix, read: Rea
             raise UnsupportedStep(
                 "CalibratedClassifierCV has a member that was fitted without one of the classes; use more rows"
             )
-        plan = plans_by_estimator.setdefault(id(member.estimator), read(checks, member.estimator, matrix))
-        plans.append(plan)
+        if id(member.estimator) not in plans_by_estimator:
+            plans_by_estimator[id(member.estimator)] = read(checks, member.estimator, matrix)
+        plans.append(plans_by_estimator[id(member.estimator)])
         calibrators.append([_read_calibrator(calibrator) for calibrator in member.calibrators])
     link = CalibratedLink(estimator.classes_, [plan.link for plan in plans], calibrators)
     return EstimatorPlan(StackedMargins([plan.margin for plan in plans]), link)

@@ -1,8 +1,8 @@
 """Plans of CatBoost's estimators, read from the public JSON form of their model; scoring imports no CatBoost.
 
-A tree of CatBoost asks the same question at all nodes of a level: is a value, rounded to float32, above a border. The
-leaves are added in float64, then the bias. A logistic function has the C library's bits; softmax and exponential are
-CatBoost's own, within a few units in the last place.
+A tree of CatBoost has the same split at all nodes of a level: whether a value, rounded to float32, is above a border.
+The leaves are added in float64, then the bias. A logistic function has the C library's bits; softmax and exponential
+are CatBoost's own, within a few units in the last place.
 """
 
 import json
@@ -60,7 +60,7 @@ def _missing_is_above(model: dict[str, Any]) -> dict[int, bool]:
 
 
 def _read_tree(tree: dict[str, Any], missing_is_above: dict[int, bool], width: int) -> Tree:
-    """Read one tree: node p has the children 2 p + 1 and 2 p + 2, and bit i of a leaf's number answers question i."""
+    """Read one tree: node p has the children 2 p + 1 and 2 p + 2; bit i of a leaf's number is the side of split i."""
     splits = tree["splits"] or []  # None where no column has two values
     values = np.array(tree["leaf_values"], dtype=np.float64).reshape(-1, width)
     unknown = {split["split_type"] for split in splits} - {"FloatFeature"}

@@ -21,7 +21,7 @@ from skline.scoring.scores import FloatArray, UnsupportedStep
 
 #: LightGBM's kZeroThreshold, a float32: values up to it count as zero.
 ZERO = float(np.float32(1e-35))
-#: Rows up to which the booster predicts in one thread.
+#: Rows from which on the booster predicts in several threads.
 MIN_ROWS_FOR_THREADS = 4_000
 IDENTITY = ("regression", "regression_l1", "huber", "fair", "quantile", "mape")
 EXPONENTIAL = ("poisson", "gamma", "tweedie")

@@ -11,7 +11,7 @@ from skline.features.arithmetic import difference, divide, ratio
 from skline.features.time import CYCLES, encode_part, minutes_of_day, time_part
 from skline.scoring.code_writer import Array, BatchContext, CodeWriter, Expression, TableIndex
 from skline.scoring.datetimes import EPOCH_ORDINAL
-from skline.scoring.expressions import Elementwise, LookupTable, elementwise
+from skline.scoring.expressions import LookupTable, elementwise
 from skline.scoring.matrix import Matrix, as_floats, check_names
 from skline.scoring.row_checks import RowChecks
 from skline.scoring.scores import UnsupportedStep
@@ -61,28 +61,30 @@ def _call_ufunc(value: float, ufunc: Any) -> float:
 
 
 def _minutes_of_day(expression: Expression) -> Expression:
-    """Convert hhmm to minutes since midnight, with the operations of `minutes_of_day` in their order."""
-    hours = elementwise(expression, "({x} / 100.0) // 1.0", _hours)
+    """Convert hhmm to minutes since midnight."""
     if isinstance(expression, LookupTable):
-        return elementwise(expression, "", minutes_of_day)
-    return MinutesOfDay(expression, hours)
+        with np.errstate(all="ignore"):
+            return LookupTable(expression.index, minutes_of_day(expression.entries))
+    return MinutesOfDay(expression)
 
 
-def _hours(hhmm: Array) -> Array:
-    return np.floor(hhmm / 100)
+class MinutesOfDay(Expression):
+    """Minutes since midnight from hhmm, with the operations of `minutes_of_day` in their order."""
 
+    dtype = "float64"
 
-class MinutesOfDay(Elementwise):
-    """Minutes since midnight, from hhmm and its hours."""
-
-    def __init__(self, hhmm: Expression, hours: Expression) -> None:
-        super().__init__(hhmm, "", minutes_of_day)
-        self.hours = hours
+    def __init__(self, hhmm: Expression) -> None:
+        self.hhmm = hhmm
 
     @override
     def emit(self, writer: CodeWriter) -> str:
-        hhmm, hours = writer.emit(self.argument), writer.emit(self.hours)
+        hhmm = writer.emit(self.hhmm)
+        hours = writer.assign(f"({hhmm} / 100.0) // 1.0")
         return writer.assign(f"{hours} * 60.0 + ({hhmm} - {hours} * 100.0)")
+
+    @override
+    def evaluate(self, batch: BatchContext) -> Array:
+        return minutes_of_day(batch.evaluate(self.hhmm))
 
 
 def _pair(columns: tuple[Expression, ...], func: Any, step: Any) -> Expression:

@@ -1,4 +1,4 @@
-"""Find texts with blanks around them, faster than trimming every text."""
+"""Find texts with leading or trailing whitespace, faster than trimming every text."""
 
 from typing import Any
 
@@ -6,19 +6,20 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-#: Bytes that a text with blanks around it may begin or end with: those of ASCII, and the first and the last of
-#: the no-break space and of wider ones in UTF-8.
-BLANK = np.zeros(256, bool)
-BLANK[[9, 10, 11, 12, 13, 32]] = True
-#: All bytes between are signs of ASCII that are no blanks.
+#: Whitespace of ASCII, by its byte.
+ASCII_BLANK = np.zeros(256, bool)
+ASCII_BLANK[[9, 10, 11, 12, 13, 32]] = True
+#: Bytes with which a text with leading or trailing whitespace may begin or end: whitespace of ASCII, and the first or
+#: the last byte in UTF-8 of the other characters in `skline.contract.notation.WHITESPACE`.
+FIRST, LAST = ASCII_BLANK.copy(), ASCII_BLANK.copy()
+FIRST[[0xC2, 0xE1, 0xE2, 0xE3]] = True
+LAST[np.r_[0x80:0x8B, 0x9F, 0xA0, 0xA8, 0xA9, 0xAF]] = True
+#: All bytes from the first to the last of these are characters of ASCII other than whitespace.
 FIRST_VISIBLE, LAST_VISIBLE = np.uint8(33), np.uint8(127)
-FIRST, LAST = BLANK.copy(), BLANK.copy()
-FIRST[[0xC2, 0xE2, 0xE3, 0xE1]] = True
-LAST[np.r_[0x80:0x8B, 0xA0, 0xA8, 0xA9, 0xAF, 0x9F]] = True
 
 
 def may_have_blanks(cells: Any) -> bool:
-    """Whether some text of an Arrow array may begin or end with a blank, by two bytes of each."""
+    """Whether some text of an Arrow array may begin or end with whitespace, by its first and its last byte."""
     if isinstance(cells, pa.ChunkedArray):
         return any(may_have_blanks(chunk) for chunk in cells.chunks)
     if pa.types.is_dictionary(cells.type):

@@ -11,7 +11,7 @@ from skline.contract.cells import read_cells
 from skline.contract.spec import CellFormat, Kind
 from skline.contract.values import expected
 
-#: Stands for the column in a failure of a whole row, which has no values then.
+#: Stands in the place of the column in a failure of a whole row.
 WHOLE_ROW = "(row)"
 
 
@@ -41,8 +41,8 @@ def parse(table: pa.Table, formats: Mapping[str, CellFormat]) -> Parsed:
     """Read each column of `table` that `formats` names; omit the other columns."""
     parsed = parse_cells(table, formats)
     columns = zip(parsed.cells.schema.names, parsed.cells.columns, strict=True)
-    open_columns = {name for name, cells in columns if cells.null_count}
-    return Parsed(cells_to_frame(parsed.cells, formats, open_columns), parsed.failures)
+    with_missing = {name for name, cells in columns if cells.null_count}
+    return Parsed(cells_to_frame(parsed.cells, formats, with_missing), parsed.failures)
 
 
 def parse_cells(table: pa.Table | pa.RecordBatch, formats: Mapping[str, CellFormat]) -> ParsedCells:
@@ -77,16 +77,16 @@ def parse_cells(table: pa.Table | pa.RecordBatch, formats: Mapping[str, CellForm
 
 
 def cells_to_frame(
-    cells: pa.RecordBatch, formats: Mapping[str, CellFormat], open_columns: Collection[str]
+    cells: pa.RecordBatch, formats: Mapping[str, CellFormat], with_missing: Collection[str]
 ) -> pd.DataFrame:
     """Convert typed cells to `Parsed.frame`.
 
-    `open_columns` are those with a missing cell anywhere in the table: whole numbers and booleans are float64 there,
-    also in rows in which none is missing.
+    `with_missing` are the columns with a missing cell anywhere in the table: their integers and booleans are float64,
+    also where none of these rows has a missing cell.
     """
     names = cells.schema.names
     return pd.DataFrame(
-        {name: _series(cells.column(name), formats[name].kind, is_open=name in open_columns) for name in names}
+        {name: _series(cells.column(name), formats[name].kind, has_missing=name in with_missing) for name in names}
     )
 
 
@@ -103,13 +103,13 @@ def parse_column(
         True where a cell holds a value that is not of this kind.
     """
     typed, unreadable = read_cells(cells, CellFormat(kind, notation))
-    return _series(typed, kind, is_open=bool(typed.null_count)), unreadable
+    return _series(typed, kind, has_missing=bool(typed.null_count)), unreadable
 
 
-def _series(typed: pa.Array, kind: Kind, *, is_open: bool) -> pd.Series:
-    """Turn an Arrow array into the Series that `Parsed.frame` holds; `is_open`: whether cells may be missing."""
+def _series(typed: pa.Array, kind: Kind, *, has_missing: bool) -> pd.Series:
+    """Convert an Arrow array to the Series in `Parsed.frame`; `has_missing`: whether the column has missing cells."""
     match kind:
-        case "boolean" | "integer" if is_open:
+        case "boolean" | "integer" if has_missing:
             return pd.Series(typed.cast(pa.float64()).to_numpy(zero_copy_only=False))
         case "date" | "datetime":
             return pd.Series(typed.cast(pa.timestamp("us")).to_numpy(zero_copy_only=False).astype("datetime64[us]"))

@@ -8,7 +8,7 @@ DIGIT = "[0-9]"
 def date_pattern(first: dt.date | None, last: dt.date | None) -> str:
     """Return a pattern for texts written YYYY-MM-DD from `first` to `last`, both inclusive; None is no bound.
 
-    The pattern is about the order of texts only: whether a day exists is left to the format `date`.
+    It compares texts only: whether a day exists is left to the format `date` of JSON Schema.
     """
     lower = "0000-00-00" if first is None else first.isoformat()
     upper = "9999-99-99" if last is None else last.isoformat()

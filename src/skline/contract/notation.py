@@ -23,7 +23,7 @@ WHITESPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
-#: The minus of typographers, which is read as a minus, and the signs of numbers.
+#: The minus sign of Unicode, which is read as the hyphen of ASCII is, and the signs of numbers.
 MINUS = "\u2212"
 SIGN = f"[+{MINUS}-]"
 #: Notation of durations → the pattern of its cells; hours may have any number of digits.
@@ -32,7 +32,7 @@ DURATIONS: dict[str, str] = {
     r"(?P<fraction>\.[0-9]+)?$",
     "HH:MM": rf"^(?P<sign>[{MINUS}-]?)(?P<hours>[0-9]+):(?P<minutes>[0-5][0-9])$",
 }
-#: With more digits, the number of seconds would be no exact integer.
+#: With more digits of hours, the number of seconds would be no exact integer.
 MAX_HOUR_DIGITS = 9
 #: A plain number whose point could also part thousands; a group of thousands never begins with 0.
 AMBIGUOUS_NUMBER = rf"^{SIGN}?[1-9][0-9]{{0,2}}\.[0-9]{{3}}$"
@@ -64,20 +64,20 @@ def parse_number_notation(sample: str) -> NumberNotation:
         If the sample is not a number, or has a sign.
     """
     match = SAMPLE.fullmatch(sample.strip())
-    signs = re.findall(r"\D", match[2]) if match else []
-    kinds = list(dict.fromkeys(signs))
-    if not match or len(kinds) > 2:
+    separators = re.findall(r"\D", match[2]) if match else []
+    distinct = list(dict.fromkeys(separators))
+    if not match or len(distinct) > 2:
         raise SklineError(
             f"notation={sample!r} is not a number without a sign; use one such as '1.234,56' or '$1,234.56'"
         )
     thousands, decimal = "", "."
-    if len(kinds) == 2:
-        thousands, decimal = kinds
-    elif kinds and (len(signs) > 1 or kinds[0] not in ",." or re.search(r"\D\d{3}$", match[2])):
-        thousands = kinds[0]
+    if len(distinct) == 2:
+        thousands, decimal = distinct
+    elif distinct and (len(separators) > 1 or distinct[0] not in ",." or re.search(r"\D\d{3}$", match[2])):
+        thousands = distinct[0]
         decimal = "," if thousands == "." else "."
-    elif kinds:
-        decimal = kinds[0]
+    elif distinct:
+        decimal = distinct[0]
     return NumberNotation(decimal, thousands, match[1].strip(), match[3].strip())
 
 
@@ -196,10 +196,10 @@ def plain_durations(cells: "pa.Array", notation: str) -> "pa.Array":
     import pyarrow.compute as pc
 
     parts = pc.extract_regex(cells, DURATIONS[notation])
-    minutes = pc.add(pc.multiply(_counted(parts.field("hours")), 60), _counted(parts.field("minutes")))
+    minutes = pc.add(pc.multiply(_as_integers(parts.field("hours")), 60), _as_integers(parts.field("minutes")))
     seconds, fraction = pc.multiply(minutes, 60), pa.scalar("")
     if notation == "HH:MM:SS":
-        seconds, fraction = pc.add(seconds, _counted(parts.field("seconds"))), parts.field("fraction")
+        seconds, fraction = pc.add(seconds, _as_integers(parts.field("seconds"))), parts.field("fraction")
     plain = pc.binary_join_element_wise(_plain_signs(parts.field("sign")), seconds.cast(pa.string()), fraction, "")
     return pc.if_else(parts.is_valid(), plain, None)
 
@@ -214,8 +214,8 @@ def plain_duration(text: str, notation: str) -> str | None:
     return f"{'-' if parts['sign'] else ''}{seconds}{parts.get('fraction', '')}"
 
 
-def _counted(digits: "pa.Array") -> "pa.Array":
-    """Convert digits to whole numbers; too many become null, and so does an empty text, where the pattern fails."""
+def _as_integers(digits: "pa.Array") -> "pa.Array":
+    """Convert digits to int64; more than MAX_HOUR_DIGITS become null, and so does the empty text where none match."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -30,8 +30,8 @@ def without_words(pattern: str, words: Collection[str]) -> str | None:
     return _without(matching, sets) if all(len(chars) > len(matching) for chars in sets) else None
 
 
-def of_others(words: Collection[str]) -> str:
-    """Return a pattern that is found in every text but `words`; its engine is that of pydantic, Rust's.
+def of_all_but(words: Collection[str]) -> str:
+    """Return a pattern for Rust's engine, which pydantic uses: it is found in every text but `words`.
 
     It compares the first characters only: for "NA" and the empty text it is "^(?:[^N]|N(?:[^A]|$|A[\\s\\S]))".
     """

@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 from typing_extensions import TypedDict
 
 from skline.contract.date_pattern import date_pattern
-from skline.contract.patterns import SIMPLE, of_others, without_words
+from skline.contract.patterns import SIMPLE, of_all_but, without_words
 from skline.contract.spec import LARGEST_INTEGER, CellFormat, Column, Contract, Kind, Value
 from skline.contract.values import EXPECTED, Unreadable, iso_moment, make_reader
 
@@ -211,7 +211,7 @@ def _screening_pattern(column: Column, cells: CellFormat) -> str | None:
     if column.kind != "string" or column.choices is not None:
         return None
     if column.pattern is None:
-        return of_others(cells.missing)
+        return of_all_but(cells.missing)
     if column.max_length or column.min_length:
         return None
     pattern = without_words(column.pattern, cells.missing)

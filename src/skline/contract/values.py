@@ -24,7 +24,8 @@ from skline.contract.notation import (
 )
 from skline.contract.spec import LARGEST_INTEGER, CellFormat, Kind, Value
 
-WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True} | {
+#: Texts in lower case that mean true or false in every column of booleans.
+BOOLEAN_WORDS = {"true": True, "t": True, "yes": True, "y": True, "1": True, "1.0": True} | {
     "false": False, "f": False, "no": False, "n": False, "0": False, "0.0": False,
 }  # fmt: skip
 EXPECTED: dict[Kind, str] = {
@@ -48,6 +49,7 @@ ISO = re.compile(
     r"(?: ?(?P<zone>[Zz]|UTC|[+-]\d\d(?::?\d\d)?))?)?",
     re.ASCII,
 )
+#: Longer texts are not converted to integers: Python raises from 4,301 digits on.
 MAX_DIGITS = 400
 
 #: Reads a value; raises Unreadable if it is not of the kind.
@@ -166,7 +168,7 @@ def _number_of_text(text: str | None) -> float | None:
 
 
 def _boolean_reader(notation: str | None) -> Reader:
-    words = WORDS | ({} if notation is None else boolean_words(notation))
+    words = BOOLEAN_WORDS | ({} if notation is None else boolean_words(notation))
 
     def read(value: object) -> Value:
         if isinstance(value, str):

@@ -25,7 +25,7 @@ __all__ = [
     "time_part",
 ]
 
-#: Name → its module, for those that are not transformers.
+#: Public name → its module; the others are in `transformers`.
 _MODULES = {
     "BoostingClassifier": "boosting",
     "BoostingRegressor": "boosting",

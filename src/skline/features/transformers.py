@@ -12,9 +12,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from skline.features.text import char_ngrams, text_vectors
-from skline.features.time import CYCLES, PARTS, FloatArray, encode_part, minutes_of_day, time_part
-
-__all__ = ["TextFeatures", "TimeFeatures", "TimePart", "minutes_of_day"]
+from skline.features.time import CYCLES, PARTS, FloatArray, encode_part, time_part
 
 TimePart = Literal["year", "month", "day", "weekday", "day_of_year", "hour", "minute", "days"]
 
@@ -79,9 +77,7 @@ class TimeFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return names such as `flight_date_month`, or `flight_date_month_sin` and `_cos`."""
         check_is_fitted(self, "n_features_in_")
-        names = input_features if input_features is not None else getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{index}" for index in range(self.n_features_in_)]
+        names = _input_names(self, input_features)
         cyclic = self.encoding == "cyclic"
         return np.asarray(
             [
@@ -139,6 +135,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def _fit_column(self, texts: list[str]) -> tuple[dict[str, int], FloatArray, FloatArray]:
+        """Return vocabulary, inverse document frequencies and components of one column."""
         from sklearn.decomposition import TruncatedSVD
         from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -166,9 +163,7 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     def get_feature_names_out(self, input_features: Any = None) -> npt.NDArray[np.object_]:
         """Return names such as `comment_0`."""
         check_is_fitted(self, "components_")
-        names = input_features if input_features is not None else getattr(self, "feature_names_in_", None)
-        if names is None:
-            names = [f"x{index}" for index in range(self.n_features_in_)]
+        names = _input_names(self, input_features)
         return np.asarray(
             [
                 f"{name}_{index}"
@@ -177,6 +172,14 @@ class TextFeatures(TransformerMixin, BaseEstimator):  # type: ignore[misc]
             ],
             dtype=object,
         )
+
+
+def _input_names(transformer: Any, given: Any) -> Any:
+    """Return the names of the columns: those given, else those seen in `fit`, else x0, x1, …, as scikit-learn does."""
+    if given is not None:
+        return given
+    unnamed = [f"x{index}" for index in range(transformer.n_features_in_)]
+    return getattr(transformer, "feature_names_in_", unnamed)
 
 
 def _texts(X: Any) -> list[list[str | None]]:

@@ -50,7 +50,7 @@ class ParsedTable:
         self._folder = folder
         self._cells = str(folder / "cells.arrow")
         self._formats = formats
-        self._open_columns: set[str] = set()
+        self._with_missing: set[str] = set()
         self.n_rows = self.n_batches = self.n_failures = self.n_unreadable = 0
 
     def parse(self, batches: Iterable[pa.RecordBatch]) -> None:
@@ -62,7 +62,7 @@ class ParsedTable:
                 readable, unreadable = separate_unreadable(batch)
                 parsed = parse_cells(readable, self._formats)
                 columns = zip(parsed.cells.schema.names, parsed.cells.columns, strict=True)
-                self._open_columns |= {name for name, cells in columns if cells.null_count}
+                self._with_missing |= {name for name, cells in columns if cells.null_count}
                 parsed.failures.to_parquet(self._failures(self.n_batches), index=False)
                 if not unreadable.empty:
                     unreadable.to_parquet(self._unreadable(self.n_batches), index=False)
@@ -81,7 +81,7 @@ class ParsedTable:
         with pa.OSFile(self._cells) as file, pa.ipc.open_file(file) as reader:
             for number in range(reader.num_record_batches):
                 cells = reader.get_batch(number)
-                frame = cells_to_frame(cells, self._formats, self._open_columns)
+                frame = cells_to_frame(cells, self._formats, self._with_missing)
                 path = self._unreadable(number)
                 unreadable = pd.read_parquet(path) if path.exists() else pd.DataFrame({"row": [], "value": []})
                 yield ParsedBatch(frame, pd.read_parquet(self._failures(number)), unreadable)

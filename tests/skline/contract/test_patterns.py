@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic_core import SchemaValidator, ValidationError, core_schema
 
-from skline.contract.patterns import of_others, without_words
+from skline.contract.patterns import of_all_but, without_words
 
 WORDS = ["", "NA", "N/A", "nan", "NaN", "N A"]
 
@@ -31,9 +31,9 @@ TEXTS = st.text("NAn/é.-\n \u2212", max_size=5) | st.text(max_size=3)
 
 
 @given(st.sets(TEXTS, max_size=12), st.data())
-def test_the_pattern_of_others_is_found_in_every_text_but_the_words(words: set[str], data: st.DataObject) -> None:
+def test_the_pattern_of_all_but_is_found_in_every_text_but_the_words(words: set[str], data: st.DataObject) -> None:
     text = data.draw(TEXTS | st.sampled_from([*words, ""]) | st.sampled_from([*words, ""]).map(lambda word: word + "x"))
-    validator = SchemaValidator(core_schema.str_schema(pattern=of_others(words)))
+    validator = SchemaValidator(core_schema.str_schema(pattern=of_all_but(words)))
     try:
         assert validator.validate_python(text) == text
     except ValidationError:

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 from skline.contract.cells import is_text
 from skline.contract.column_parsing import parse_column
 from skline.contract.spec import Kind
-from skline.contract.values import WORDS
+from skline.contract.values import BOOLEAN_WORDS
 from skline.init.inference.dates import infer_date_format
 from skline.init.inference.missing_words import (
     NO_EVIDENCE,
@@ -322,8 +322,8 @@ def _booleans(rest: Profile) -> _Candidate | None:
         return None  # 0, 1 and a rare 2 are counts
     read = np.isin(np.array(lower, dtype=object), pair)
     words = " and ".join(sorted(text for text, known in zip(rest.texts.to_pylist(), read, strict=True) if known))
-    if {WORDS.get(word) for word in pair} == {True, False}:
-        no, yes = sorted(pair, key=lambda word: WORDS[word])
+    if {BOOLEAN_WORDS.get(word) for word in pair} == {True, False}:
+        no, yes = sorted(pair, key=lambda word: BOOLEAN_WORDS[word])
         labels = None if are_numbers else f"{_as_written(rest, lower, yes)}/{_as_written(rest, lower, no)}"
         return _Candidate("boolean", read, f"only {words}", labels=labels)
     for yes, no in OTHER_BOOLEAN_WORDS:

@@ -11,7 +11,8 @@ def challenger_columns(challenger: Contract, champion: Contract) -> tuple[str, .
     Raises
     ------
     SklineError
-        If it reads inputs that the rows lack or allows fewer values in them, or predicts another target.
+        If it predicts another target, or reads an input that the rows lack, that has another type there, may be missing
+        there only, or comes from another look-up.
     """
     challenger_target = (challenger.task, challenger.classes, challenger.target.name)
     champion_target = (champion.task, champion.classes, champion.target.name)

@@ -4,7 +4,7 @@ import datetime as dt
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -174,6 +174,16 @@ def _report_canary(release: Release, rows: pa.Table, share_changes: Sequence[dt.
     return ExperimentReport(lines, counts | {"checks": monitor.checks, "breach": breach}, breach)
 
 
+class _LoggedRow(NamedTuple):
+    """What a canary's report needs of one logged row; entities are numbered."""
+
+    entity: int
+    role: str
+    digest: str
+    score: float
+    latency_us: int | None
+
+
 def logged_requests(release: Release, rows: pa.Table) -> list[LoggedRequest]:
     """Return the requests of a canary, one for each arm in it, in the order of time; rows without entity are left out.
 
@@ -182,48 +192,53 @@ def logged_requests(release: Release, rows: pa.Table) -> list[LoggedRequest]:
     draws. Rows of the challenger that a fallback predicted are left out: the champion did not predict them either, so
     they say nothing about the challenger.
     """
-    experiment, challenger = release.experiment, release.challenger
-    assert experiment is not None  # noqa: S101 - the caller checks
-    assert challenger is not None  # noqa: S101
+    challenger = release.challenger
+    assert challenger is not None  # noqa: S101 - the caller checks
     digests = {"champion": release.champion.sha256, "challenger": challenger.sha256}
-    rows = rows.filter(pc.and_(pc.is_valid(rows["bucket"]), pc.is_valid(rows["entity"])))
-    entities = rows["entity"].combine_chunks().dictionary_encode().indices.to_pylist()
-    columns = [
-        rows[name].to_pylist()
-        for name in ("request_id", "time", "arm", "role", "artifact_digest", "latency_us", "bucket")
-    ]
-    predictions = zip(values(rows["prediction"]), values(rows["probabilities"]), strict=True)
-    batches: dict[Any, dict[str, list[tuple[int, str, str, float, int | None]]]] = {}
-    for index, (entity, prediction, request_id, time, arm, role, digest, latency, bucket) in enumerate(
-        zip(entities, predictions, *columns, strict=True)
-    ):
-        if not is_counted(bucket, experiment.weight_at(time, challenger.weight)):
-            continue
-        key = (index, time) if request_id is None else (request_id, time)
-        batches.setdefault(key, {}).setdefault(arm, []).append((entity, role, digest, score_of(*prediction), latency))
     requests = []
-    for key, arms in batches.items():
-        members_of_all = list(dict.fromkeys(member[0] for members in arms.values() for member in members))
-        observed = members_of_all[zlib.crc32(repr(key).encode()) % len(members_of_all)]
+    for key, arms in _rows_by_request(release, rows).items():
+        entities = list(dict.fromkeys(row.entity for members in arms.values() for row in members))
+        observed = entities[zlib.crc32(repr(key).encode()) % len(entities)]
         is_batch = sum(map(len, arms.values())) > 1
         for arm, members in arms.items():
-            _, role, digest, _, latency = members[0]
-            if arm == "challenger" and role == "champion" and digest != digests["champion"]:
+            first = members[0]
+            if arm == "challenger" and first.role == "champion" and first.digest != digests["champion"]:
                 continue
-            by_entity: dict[int, float] = {}
-            for entity, _, _, score, _ in members:
-                by_entity.setdefault(entity, score)
-            own = role == arm and digest == digests[arm]
+            scores: dict[int, float] = {}
+            for row in members:
+                scores.setdefault(row.entity, row.score)
+            has_own_scores = first.role == arm and first.digest == digests[arm]
             requests.append(
                 LoggedRequest(
                     time=key[1],
                     arm=arm,
-                    entities=list(by_entity),
-                    observed=observed if observed in by_entity else None,
-                    scores=list(by_entity.values()) if own else None,
-                    latency_us=None if is_batch else latency,
+                    entities=list(scores),
+                    observed=observed if observed in scores else None,
+                    scores=list(scores.values()) if has_own_scores else None,
+                    latency_us=None if is_batch else first.latency_us,
                 )
             )
+    return requests
+
+
+def _rows_by_request(release: Release, rows: pa.Table) -> dict[tuple[Any, dt.datetime], dict[str, list[_LoggedRow]]]:
+    """Return the rows of the counted entities by request (its id or the row's position, and its time), then by arm."""
+    experiment, challenger = release.experiment, release.challenger
+    assert experiment is not None  # noqa: S101 - the caller checks
+    assert challenger is not None  # noqa: S101
+    rows = rows.filter(pc.and_(pc.is_valid(rows["bucket"]), pc.is_valid(rows["entity"])))
+    entities = rows["entity"].combine_chunks().dictionary_encode().indices.to_pylist()
+    predictions = zip(values(rows["prediction"]), values(rows["probabilities"]), strict=True)
+    names = ("request_id", "time", "arm", "role", "artifact_digest", "latency_us", "bucket")
+    columns = [rows[name].to_pylist() for name in names]
+    requests: dict[tuple[Any, dt.datetime], dict[str, list[_LoggedRow]]] = {}
+    for index, (entity, prediction, request_id, time, arm, role, digest, latency_us, bucket) in enumerate(
+        zip(entities, predictions, *columns, strict=True)
+    ):
+        if is_counted(bucket, experiment.weight_at(time, challenger.weight)):
+            key = (index if request_id is None else request_id, time)
+            row = _LoggedRow(entity, role, digest, score_of(*prediction), latency_us)
+            requests.setdefault(key, {}).setdefault(arm, []).append(row)
     return requests
 
 

@@ -185,7 +185,7 @@ def check_version(
         If the digest is not confirmed, or as `check_verdict` says.
     """
     registered = confirm_digest(releases.registered, version, accepted_digest)
-    served = next((each for each in releases.history() if _serves(each.release, version)), None)
+    served = next((entry for entry in releases.history() if _serves(entry.release, version)), None)
     known_versions = releases.known_versions()
     verdict, undecided = check_verdict(version, registered, current, approval, known_versions, served)
     if not undecided:
@@ -201,10 +201,9 @@ def check_verdict(
     known_versions: Mapping[str, str],
     served: Entry | None = None,
 ) -> tuple[PromotionVerdict, str]:
-    """Return the verdict on a version, and the undecided gates, as text.
+    """Return the verdict on a version, and the undecided gates as text.
 
-    `known_versions` are versions by digest, and `served` is the last release that had this version as its champion.
-
+    `known_versions` maps digests to versions, and `served` is the last release that had this version as its champion.
     A verdict is stale if it compared with another champion than the one in force; then an approval is needed.
 
     Raises
@@ -234,6 +233,7 @@ def check_verdict(
 
 
 def _serves(release: Release, version: Version) -> bool:
+    """Whether a version is the champion of a release."""
     return release.champion.sha256 == version.artifact_sha256
 
 
@@ -270,7 +270,7 @@ def find_verdict(version: Version, registered: RegisteredVersion | None) -> tupl
 def check_compatibility(
     releases: ReleaseStore, current: Release | None, artifact: Artifact, plan: PromotionPlan
 ) -> list[str]:
-    """Reject a challenger that does not fit the champion; return a note if services need a restart."""
+    """Reject a challenger that does not fit the champion; return a note if services have to be restarted."""
     if current is None:
         return []
     champion = Artifact.open(releases.folder / current.champion.artifact, current.champion.sha256)
@@ -280,8 +280,11 @@ def check_compatibility(
         except SklineError as error:
             raise SklineError(f"{artifact.version} cannot be a challenger of {champion.version}: {error}") from None
     elif artifact.contract.digest() != champion.contract.digest():
-        note = "its contract differs from that of the champion before: a running service that serves that one goes on "
-        return [f"{note}with it until it is restarted"]
+        note = (
+            "its contract differs from that of the champion before: a running service that serves that one goes on "
+            "with it until it is restarted"
+        )
+        return [note]
     return []
 
 

@@ -79,15 +79,10 @@ def _valid_rows(
             f"the log lacks {missing}, which {artifact.version} reads: SKLINE_LOG__COLUMNS leaves these columns out, "
             "SKLINE_LOG__ENTITY_COLUMN stores one as a hash, or requests did not contain them"
         )
-    valid, rows = [], []
+    chunk = [{name: logged[index].get(name) for name in names} for index in positions]
     try:
-        chunk = [{name: logged[index].get(name) for name in names} for index in positions]
-        return list(positions), list(parse_rows(artifact.contract, chunk))
-    except ValidationError:
-        for index in positions:
-            try:
-                rows += parse_rows(artifact.contract, [{name: logged[index].get(name) for name in names}])
-            except ValidationError:
-                continue
-            valid.append(index)
-    return valid, rows
+        return list(positions), parse_rows(artifact.contract, chunk)
+    except ValidationError as error:
+        invalid = {detail["loc"][0] for detail in error.errors()}
+    valid = [number for number in range(len(chunk)) if number not in invalid]
+    return [positions[number] for number in valid], parse_rows(artifact.contract, [chunk[number] for number in valid])

@@ -9,7 +9,7 @@ import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -144,12 +144,12 @@ class LogReader:
 
     def _read_sampled(self) -> SampledRows:
         """Read the rows of `sampled`, in the order of time."""
-        structure = json.dumps({column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns})
-        classes = json.dumps(dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
-        probabilities = f"json_transform(probabilities, {quote(classes)})" if self._contract.classes else "NULL"
+        types = {column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns}
+        inputs = _parse_json("inputs", types)
+        probabilities = _parse_json("probabilities", dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
         table = self._db.sql(
             "SELECT time, arm, artifact_digest, entity, prediction, review, bucket, label, "  # noqa: S608
-            f"json_transform(inputs, {quote(structure)}) AS inputs, {probabilities} AS probabilities "
+            f"{inputs} AS inputs, {probabilities} AS probabilities "
             "FROM sampled WHERE valid ORDER BY time, prediction_id"
         ).to_arrow_table()
         return SampledRows.of(table, self._contract, self._columns)
@@ -175,6 +175,11 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what a killed monitor has left in the folder of the log. Call it while holding `monitor_lock`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         shutil.rmtree(leftover)
+
+
+def _parse_json(column: str, types: Mapping[str, str]) -> str:
+    """Return the expression that parses a column of JSON objects; NULL without a key, which DuckDB rejects."""
+    return f"json_transform({column}, {quote(json.dumps(types))})" if types else "NULL"
 
 
 def _logged_columns(settings: LogSettings, contract: Contract) -> list[Column]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from skline.contract.spec import Column, Contract
 from skline.monitoring.clusters import Codes, Floats
 
-#: How DuckDB reads a column of a kind from JSON, all other kinds as text; a value of another type becomes null.
+#: How DuckDB reads a column of a kind from JSON, all other kinds as text; a value that cannot be cast becomes null.
 JSON_TYPES = {"number": "DOUBLE", "integer": "DOUBLE"}
 DAY_US = 86_400e6
 

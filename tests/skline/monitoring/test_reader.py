@@ -56,6 +56,17 @@ def test_large_window_is_sampled_and_rare_labels_are_all_read(large_log: Job) ->
     assert (np.diff(everything.times) >= 0).all()
 
 
+def test_log_without_inputs_is_read(fill: Callable[..., None], job: Job) -> None:
+    """`SKLINE_LOG__COLUMNS=[]` stores predictions and labels only."""
+    fill(END, 2, 100)
+    log = job.log.model_copy(update={"columns": ()})
+    with open_reader(dataclasses.replace(job, log=log)) as reader:
+        rows = reader.read(WINDOW)
+    assert rows.inputs == {}
+    assert len(rows) == 200
+    assert rows.labelled.mean() > 0.9
+
+
 def test_postgresql_gives_the_same_rows(fill: Callable[..., None], job: Job, server: Server) -> None:
     fill(END, 9, 60, entities=20, review=0.2)
     other = LogSettings(database=server.database(), partitions=job.log.partitions)

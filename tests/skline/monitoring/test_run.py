@@ -331,3 +331,11 @@ def test_drift_of_the_score_matters_although_the_score_has_no_importance() -> No
     )
     drift = Drift(reference="training", reference_rows=800, importance=0.0, columns=())
     assert "It matters: the predictions themselves have shifted." in sentence("alarm", [check], drift, 1000)
+
+
+def test_log_without_inputs_is_monitored_by_its_labels(fill: Callable[..., None], job: Job, tmp_path: Path) -> None:
+    fill(END, 9, 120)
+    result = run(dataclasses.replace(job, log=job.log.model_copy(update={"columns": ()})), tmp_path / "reports", NOW)
+    assert not result.problems
+    assert result.quality.columns == ()
+    assert result.states["performance"] == "ok"

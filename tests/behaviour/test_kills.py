@@ -38,7 +38,7 @@ LIVE_DAYS = 10
 KILLS = int(os.environ.get("KILLS", "6"))
 #: The longest lifetimes are about half of the work of a process that is not killed: most are killed, at any moment.
 PARTS = {
-    "service": Part("skline.cli serve", 4),
+    "service": Part("skline.cli serve", 2),
     "monitor": Part("skline.cli monitor", 3),
     "retrain": Part("skline.cli retrain", 12),
     "dvc repro": Part("dvc repro", 8),

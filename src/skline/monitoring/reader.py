@@ -5,11 +5,10 @@ and where the next run finds the files of a killed one.
 """
 
 import datetime as dt
-import json
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -24,8 +23,9 @@ from skline.errors import SklineError
 from skline.logs.read import require_log
 from skline.logs.records import to_us
 from skline.logs.settings import LogSettings
-from skline.monitoring.log_tables import LogTables, Period, between, quote
-from skline.monitoring.rows import JSON_TYPES, LoggedRows, SampledRows
+from skline.monitoring.json_columns import JsonColumns
+from skline.monitoring.log_tables import LogTables, Period, between
+from skline.monitoring.rows import JSON_TYPES, LoggedRows, SampledRows, logged_column
 
 TEMPORARY_PREFIX = ".monitor-"
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
@@ -145,14 +145,16 @@ class LogReader:
     def _read_sampled(self) -> SampledRows:
         """Read the rows of `sampled`, in the order of time."""
         types = {column.name: JSON_TYPES.get(column.kind, "VARCHAR") for column in self._columns}
-        inputs = _parse_json("inputs", types)
-        probabilities = _parse_json("probabilities", dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
+        inputs = JsonColumns("inputs", types)
+        probabilities = JsonColumns("probabilities", dict.fromkeys(self._contract.class_names or (), "DOUBLE"))
+        parsed = "".join(f", {each}" for each in (*inputs.expressions, *probabilities.expressions))
         table = self._db.sql(
-            "SELECT time, arm, artifact_digest, entity, prediction, review, bucket, label, "  # noqa: S608
-            f"{inputs} AS inputs, {probabilities} AS probabilities "
+            f"SELECT time, arm, artifact_digest, entity, prediction, review, bucket, label{parsed} "  # noqa: S608
             "FROM sampled WHERE valid ORDER BY time, prediction_id"
         ).to_arrow_table()
-        return SampledRows.of(table, self._contract, self._columns)
+        columns = {column.name: column for column in self._columns}
+        values = {name: logged_column(array, columns[name]) for name, array in inputs.arrays(table).items()}
+        return SampledRows.of(table, self._contract, values, probabilities.arrays(table))
 
     def _latency_ms(self, period: Period) -> dict[str, float]:
         """Return quantiles of the latency in milliseconds: the smallest latency that this share does not exceed."""
@@ -175,11 +177,6 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what a killed monitor has left in the folder of the log. Call it while holding `monitor_lock`."""
     for leftover in folder.glob(f"{TEMPORARY_PREFIX}*"):
         shutil.rmtree(leftover)
-
-
-def _parse_json(column: str, types: Mapping[str, str]) -> str:
-    """Return the expression that parses a column of JSON objects; NULL without a key, which DuckDB rejects."""
-    return f"json_transform({column}, {quote(json.dumps(types))})" if types else "NULL"
 
 
 def _logged_columns(settings: LogSettings, contract: Contract) -> list[Column]:

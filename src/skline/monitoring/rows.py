@@ -1,7 +1,7 @@
 """Predictions of the log as arrays, with their labels."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -91,10 +91,27 @@ class SampledRows:
     has_label: npt.NDArray[np.bool_]
 
     @classmethod
-    def of(cls, table: pa.Table, contract: Contract, columns: Sequence[Column]) -> "SampledRows":
-        """Convert the result of the reader's query."""
+    def of(
+        cls,
+        table: pa.Table,
+        contract: Contract,
+        inputs: dict[str, npt.NDArray[Any]],
+        probabilities: Mapping[str, pa.Array],
+    ) -> "SampledRows":
+        """Convert the result of the reader's query.
+
+        Parameters
+        ----------
+        table : Table
+        contract : Contract
+        inputs : dict of str to array of shape (n,)
+            As in `LoggedRows`.
+        probabilities : mapping of str to Array of shape (n,)
+            By the name of the class; empty for a regression.
+        """
         has_label = table["label"].is_valid().to_numpy()
-        return cls(to_rows(table, contract, columns), table["bucket"].to_numpy().astype(np.int64), has_label)
+        rows = to_rows(table, contract, inputs, probabilities)
+        return cls(rows, table["bucket"].to_numpy().astype(np.int64), has_label)
 
     def select(self, since: int, until: int, limit: int, labelled: bool) -> LoggedRows:
         """Return the rows of since ≤ time < until with a bucket below `limit`; rows without a score are left out.
@@ -126,16 +143,16 @@ def _renumber(entities: Codes | None) -> Codes | None:
     return numbers
 
 
-def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> LoggedRows:
-    """Convert the result of the reader's query; a row without a score has NaN."""
-    inputs = table["inputs"].combine_chunks()
+def to_rows(
+    table: pa.Table, contract: Contract, inputs: dict[str, npt.NDArray[Any]], by_class: Mapping[str, pa.Array]
+) -> LoggedRows:
+    """Convert the result of the reader's query, as `SampledRows.of` does; a row without a score has NaN."""
     probabilities = None
     predicted, truth = (_numbers(table[name], contract) for name in ("prediction", "label"))
     scores = predicted
-    if contract.classes is not None:
-        parts = table["probabilities"].combine_chunks()
-        fields = [parts.field(index) for index in range(len(contract.classes))]
-        probabilities = np.array([field.to_numpy(zero_copy_only=False) for field in fields], dtype=np.float64).T
+    if contract.class_names is not None:
+        fields = [by_class[name].to_numpy(zero_copy_only=False) for name in contract.class_names]
+        probabilities = np.array(fields, dtype=np.float64).T
         scores = probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities.max(axis=1, initial=0.0)
     entities = table["entity"].combine_chunks().dictionary_encode().indices
     has_entities = entities.null_count < len(entities)
@@ -149,7 +166,7 @@ def to_rows(table: pa.Table, contract: Contract, columns: Sequence[Column]) -> L
         probabilities=probabilities,
         predicted=predicted,
         truth=truth,
-        inputs={column.name: logged_column(inputs.field(i), column) for i, column in enumerate(columns)},
+        inputs=inputs,
     )
 
 

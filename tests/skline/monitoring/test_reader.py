@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import json
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 
+from skline.contract.spec import Column, Contract
 from skline.errors import SklineError
 from skline.logs import maintenance
 from skline.logs.records import StoredRow, to_us
@@ -65,6 +67,28 @@ def test_log_without_inputs_is_read(fill: Callable[..., None], job: Job) -> None
     assert rows.inputs == {}
     assert len(rows) == 200
     assert rows.labelled.mean() > 0.9
+
+
+def test_names_that_differ_only_in_case_are_told_apart(job: Job) -> None:
+    contract = Contract(
+        title="", columns=(Column(name="x", kind="number"), Column(name="X", kind="string"),
+                           Column(name="y", kind="string", role="target")),
+        task="multiclass", classes=("a", "A", "b"),
+    )  # fmt: skip
+    probabilities, inputs = {"a": 0.5, "A": 0.2, "b": 0.3}, {"x": 1.5, "X": "two"}
+    with closing(open_store(job.log)) as store:
+        row = (
+            "p1", to_us(END - DAY), "demo", job.artifact.digest, "plan", json.dumps(inputs), '"a"',
+            json.dumps(probabilities), 900, "r", None, None, 0, "champion", None, None, None, None,
+        )  # fmt: skip
+        store.write("predictions", [row])
+        store.write("labels", [("l1", to_us(END) - 1, "p1", None, None, '"A"')])
+    with LogReader(job.log, contract, [WINDOW], END) as reader:
+        rows = reader.read(WINDOW)
+    assert rows.probabilities is not None
+    assert rows.probabilities.tolist() == [[0.5, 0.2, 0.3]]
+    assert (rows.predicted.tolist(), rows.truth.tolist()) == ([0], [1])
+    assert (rows.inputs["x"].tolist(), rows.inputs["X"].tolist()) == ([1.5], ["two"])
 
 
 def test_postgresql_gives_the_same_rows(fill: Callable[..., None], job: Job, server: Server) -> None:

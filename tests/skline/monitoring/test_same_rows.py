@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from skline.artifact.data_profile import profile
 from skline.contract.frames import to_frame, to_json_rows
 from skline.contract.spec import Column, Contract
+from skline.monitoring.json_columns import JsonColumns
 from skline.monitoring.quality import column_quality, known_categories
 from skline.monitoring.reference import stored_column
 from skline.monitoring.rows import JSON_TYPES, logged_column
@@ -68,12 +69,11 @@ def test_profiles_of_earlier_versions_name_the_values_of_a_boolean_in_two_ways(n
 def logged_values(rows: list[dict[str, Any]], column: Column) -> Any:
     """Return an input as the monitor reads it from the JSON in the log."""
     texts = pa.table({"inputs": [json.dumps(row, ensure_ascii=False) for row in rows]})
-    structure = json.dumps({column.name: JSON_TYPES.get(column.kind, "VARCHAR")})
+    inputs = JsonColumns("inputs", {column.name: JSON_TYPES.get(column.kind, "VARCHAR")})
     database = connection()
     database.register("log", texts)
-    query = f"SELECT json_transform(inputs, '{structure}') AS inputs FROM log"  # noqa: S608 (a constant of this file)
-    read = database.sql(query).to_arrow_table()
-    return logged_column(read["inputs"].combine_chunks().field(0), column)
+    read = database.sql(f"SELECT {inputs.expressions[0]} FROM log").to_arrow_table()  # noqa: S608
+    return logged_column(inputs.arrays(read)[column.name], column)
 
 
 @cache

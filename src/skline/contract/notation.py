@@ -85,7 +85,7 @@ def check_notation(notation: str, kind: Kind) -> None:
     """Raise SklineError if `notation` is not valid for this kind."""
     match kind:
         case "integer" | "number" if notation not in DURATIONS:
-            parse_number_notation(notation)
+            _reject_contradictory_sample(notation)
         case "boolean" if not _are_two_words([word.strip().lower() for word in notation.split("/")]):
             raise SklineError(f"notation={notation!r} must be the words for true and false, such as 'ja/nein'")
         case "date" | "datetime" if "%" not in notation:
@@ -94,6 +94,19 @@ def check_notation(notation: str, kind: Kind) -> None:
             _reject_ambiguous_format(notation)
         case "string":
             raise SklineError(f"notation={notation!r} is for numbers, booleans and dates; strings are read as they are")
+
+
+def _reject_contradictory_sample(sample: str) -> None:
+    """Raise SklineError if a sample of a number is not a number in the notation that is derived from it.
+
+    In "0.125 kg" the point before three digits separates thousands, but no group of thousands begins with 0.
+    """
+    spec = parse_number_notation(sample)
+    if spec.decimal not in ",." or plain_number(sample.strip(), sample) is None:
+        raise SklineError(
+            f"notation={sample!r} shows the decimal sign {spec.decimal!r} and the thousands separator "
+            f"{spec.thousands!r}, and is not a number written so; use one such as '1.234,5' or '1,234.5', with the unit"
+        )
 
 
 def _are_two_words(words: list[str]) -> bool:

@@ -88,7 +88,7 @@ def push_release(store: Any, name: str, release: Release, folder: Path) -> list[
     Raises
     ------
     SklineError
-        If an artifact does not match its digest, the store has a later release, or it does not respond.
+        If an artifact does not match its digest, the store has a later or a damaged release, or it does not respond.
     """
     import obstore
     from obstore.exceptions import BaseError
@@ -96,7 +96,7 @@ def push_release(store: Any, name: str, release: Release, folder: Path) -> list[
     written = []
     try:
         present = read_object(store, name)
-        if present is not None and (number := parse_manifest(present, name).number) > release.number:
+        if present is not None and (number := _number_of(present, name)) > release.number:
             raise SklineError(
                 f"{name} in the store is release {number}, later than release {release.number} here; push from the "
                 "project that made it"
@@ -116,6 +116,14 @@ def push_release(store: Any, name: str, release: Release, folder: Path) -> list[
     except BaseError as error:
         raise StoreUnavailable(f"the release was not uploaded to {name}: {first_line(error)}") from None
     return written
+
+
+def _number_of(manifest: bytes, name: str) -> int:
+    """Return the number of the release in the store; an unreadable one may be later, so it is not replaced."""
+    try:
+        return parse_manifest(manifest, name).number
+    except SklineError as error:
+        raise SklineError(f"{error}; this is the one in the store: delete it there, and push again") from None
 
 
 def read_object(store: Any, key: str) -> bytes | None:

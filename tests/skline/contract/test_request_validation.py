@@ -238,6 +238,12 @@ def test_description_names_the_notation() -> None:
     assert parser.parse_row('{"amount": 1.234}') == {"amount": 1.234}
 
 
+@pytest.mark.parametrize("notation", ["0.125", "0.125 kg", "1,234.567,8", "1,5.0", "1 234'5"])
+def test_notation_of_a_number_is_a_number_in_that_notation(notation: str) -> None:
+    with pytest.raises(SklineError, match="is not a number written so; use one such as"):
+        check_notation(notation, "number")
+
+
 @pytest.mark.parametrize("notation", ["ja", "ja/nein/", "ja/nein/ja", "ja/JA", "/nein"])
 def test_notation_of_a_boolean_is_two_different_words(notation: str) -> None:
     with pytest.raises(SklineError, match="must be the words for true and false"):

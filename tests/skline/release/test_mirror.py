@@ -218,6 +218,17 @@ def test_upload_writes_the_manifest_last_and_never_over_a_later_release(
         push_release(setup.store, NAME, release, setup.releases.store.folder)
 
 
+def test_upload_never_replaces_a_manifest_that_cannot_be_read(setup: Setup, packaged: demo.Packaged) -> None:
+    setup.push(packaged)
+    setup.put(NAME, b"{}")
+    with pytest.raises(SklineError, match=r"is not a valid release manifest: .*: delete it there, and push again"):
+        setup.push(packaged)
+    obstore.delete(setup.store, NAME)
+    setup.push(packaged)
+    setup.mirror.update()
+    assert setup.copied() == 3
+
+
 @pytest.mark.parametrize("address", ["ftp://bucket/release.json", "s3://bucket/releases/", "s3://release"])
 def test_address_that_names_no_release_is_an_error(address: str) -> None:
     with pytest.raises(SklineError, match=r"write s3://BUCKET/PREFIX/release.json"):

@@ -88,15 +88,6 @@ def _reject_table_checks(inputs: type[Table]) -> None:
 def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
     """Derive one column from a pandera field."""
     own: dict[str, Any] = (field.metadata or {}).get(METADATA, {})
-    if own.get("role") not in (None, *get_args(Role)):
-        raise SklineError(
-            f"contract column {name!r} has role={own['role']!r}; use one of {', '.join(get_args(Role)[1:])}"
-        )
-    role: Role = "input" if is_input else (own.get("role") or "segment")
-    if is_input and own.get("role") not in (None, "segment"):
-        raise SklineError(
-            f"contract column {name!r} is in Inputs and has role={own['role']!r}; move it to Labelled, or omit the role"
-        )
     if own.get("notation") is not None:
         try:
             check_notation(own["notation"], kind)
@@ -109,7 +100,7 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
     column = Column(
         name=name,
         kind=kind,
-        role=role,
+        role=_role(name, own.get("role"), is_input=is_input),
         notation=own.get("notation"),
         missing=None if own.get("missing") is None else tuple(own["missing"]),
         lookup=lookup,
@@ -124,6 +115,22 @@ def _column(field: Any, name: str, kind: Kind, *, is_input: bool) -> Column:
     )
     check_column(column)
     return column
+
+
+def _role(name: str, declared: Any, *, is_input: bool) -> Role:
+    """Return the role of a column; SklineError if the declared one does not exist, or is not one of an input."""
+    declarable = [role for role in get_args(Role) if role != "input"]
+    if declared not in (None, *declarable):
+        raise SklineError(
+            f"contract column {name!r} has role={declared!r}; use one of {', '.join(declarable)}, or omit it: the "
+            "columns of Inputs are the inputs"
+        )
+    if is_input and declared not in (None, "segment"):
+        raise SklineError(
+            f"contract column {name!r} is in Inputs and has role={declared!r}; move it to Labelled, or omit the role"
+        )
+    role: Role = "input" if is_input else (declared or "segment")
+    return role
 
 
 def _example(name: str, kind: Kind, example: Scalar | None, *, required: bool) -> Scalar | None:

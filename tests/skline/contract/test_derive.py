@@ -180,6 +180,7 @@ def test_a_class_that_is_listed_twice_is_one_class() -> None:
     [
         ({"role": "target", "isin": ["a"]}, r"'y' is the target and has isin=\['a'\]; a classifier needs two"),
         ({"role": "taget", "isin": ["a", "b"]}, "'y' has role='taget'; use one of target, id, time, group, segment"),
+        ({"role": "input"}, "'y' has role='input'; .* the columns of Inputs are the inputs"),
     ],
 )
 def test_rejects_target_of_one_class_and_unknown_roles(rules: dict[str, Any], message: str) -> None:

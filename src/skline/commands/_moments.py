@@ -1,4 +1,4 @@
-"""Options that are a moment."""
+"""Options that are a moment or a duration."""
 
 import argparse
 import datetime as dt
@@ -25,6 +25,23 @@ def parse_moment(text: str) -> dt.datetime:
     if moment < EARLIEST:
         raise argparse.ArgumentTypeError(f"{text!r} is before 1970")
     return moment
+
+
+def parse_duration_option(text: str) -> dt.timedelta:
+    """Parse a number of seconds, minutes, hours or days, such as 90s, 30m, 12h or 7d.
+
+    Raises
+    ------
+    ArgumentTypeError
+        If it is none, or not positive.
+    """
+    from skline.settings.monitor import parse_duration
+
+    try:
+        duration: dt.timedelta = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    return duration
 
 
 def require_past(asof: dt.datetime | None) -> None:

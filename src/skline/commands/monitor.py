@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from skline import clock
 from skline.commands import Subparsers
 from skline.commands._model import add_model_options, selected_model
-from skline.commands._moments import parse_moment, require_past
+from skline.commands._moments import parse_duration_option, parse_moment, require_past
 
 if TYPE_CHECKING:
     from skline.monitoring.result import WindowResult
@@ -29,7 +29,9 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument("--asof", type=parse_moment, help="end of the window, ISO 8601, UTC (default: now)")
     command.add_argument("--window", help="length of the window, such as 7d (default: monitor.window)")
     command.add_argument("--compare", choices=("previous", "season", "training"), help="reference of the data drift")
-    command.add_argument("--watch", metavar="EVERY", help="repeat, such as 15m, until stopped")
+    command.add_argument(
+        "--watch", type=parse_duration_option, metavar="EVERY", help="repeat, such as 15m, until stopped"
+    )
     add_model_options(command)
     command.set_defaults(run=monitor)
 
@@ -37,7 +39,6 @@ def add_parser(commands: Subparsers) -> None:
 def monitor(arguments: argparse.Namespace) -> int:
     """Monitor one window, or one after the other; print a sentence and a table."""
     from skline.errors import SklineError
-    from skline.settings.monitor import parse_duration
 
     if arguments.action == "history":
         print_history()
@@ -47,10 +48,7 @@ def monitor(arguments: argparse.Namespace) -> int:
         return monitor_once(arguments)
     if arguments.asof is not None:
         raise SklineError("--watch and --asof exclude each other: --watch monitors the window that ends now")
-    try:
-        pause = parse_duration(arguments.watch).total_seconds()
-    except ValueError as error:
-        raise SklineError(f"--watch: {error}") from None
+    pause = arguments.watch.total_seconds()
     while True:
         started = time.monotonic()
         try:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
 from skline.commands._model import accepted_digest, add_accept_option
+from skline.commands._moments import parse_duration_option
 from skline.errors import SklineError
 
 if TYPE_CHECKING:
@@ -35,15 +36,27 @@ def add_parser(commands: Subparsers) -> None:
     mode.add_argument("--shadow", action="store_true", help="score live requests without returning the result")
     mode.add_argument("--ab", action="store_true", help="start an A/B test; see `skline experiment report`")
     ramp = command.add_argument_group("ramp (--canary with several percentages)")
-    ramp.add_argument("--every", metavar="TIME", help="time between two steps, such as 30m, 12h, 2d")
+    ramp.add_argument(
+        "--every", type=parse_duration_option, metavar="TIME", help="time between two steps, such as 30m, 12h, 2d"
+    )
     test = command.add_argument_group("A/B test (--ab)")
     test.add_argument("--share", type=float, default=50, metavar="PERCENT", help="the challenger's share (default: 50)")
     test.add_argument("--kpi", choices=("label", *BETTER), help="value that is averaged over an entity's predictions")
     test.add_argument("--better", choices=("higher", "lower"), help="which direction is better (--kpi label)")
     test.add_argument("--entities", type=int, help="total labelled entities to collect, in both arms together")
     test.add_argument("--looks", type=int, default=1, help="number of analyses, the last one included (default: 1)")
-    test.add_argument("--window", metavar="TIME", help="how long an entity's predictions count (default: 7d)")
-    test.add_argument("--label-delay", metavar="TIME", help="time for labels after the window (default: 1d)")
+    test.add_argument(
+        "--window",
+        type=parse_duration_option,
+        metavar="TIME",
+        help="how long an entity's predictions count (default: 7d)",
+    )
+    test.add_argument(
+        "--label-delay",
+        type=parse_duration_option,
+        metavar="TIME",
+        help="time for labels after the window (default: 1d)",
+    )
     command.set_defaults(run=promote)
 
 
@@ -109,7 +122,7 @@ def _read_approval(arguments: argparse.Namespace) -> "Approval | None":
 
 def _read_plan(arguments: argparse.Namespace) -> "PromotionPlan":
     """Return the kind of promotion that the arguments describe."""
-    from skline.release.promotion import PromotionPlan, read_duration, weight_of
+    from skline.release.promotion import PromotionPlan, weight_of
 
     if arguments.shadow:
         return PromotionPlan("shadow")
@@ -130,7 +143,7 @@ def _read_plan(arguments: argparse.Namespace) -> "PromotionPlan":
         raise SklineError("a ramp of several percentages needs --every TIME, and one percentage has no ramp")
     if list(percents) != sorted(set(percents)):
         raise SklineError(f"--canary {arguments.canary}: the percentages of a ramp must rise")
-    return PromotionPlan("canary", percents, None if arguments.every is None else read_duration(arguments.every))
+    return PromotionPlan("canary", percents, arguments.every)
 
 
 def _read_design(arguments: argparse.Namespace) -> "Design":
@@ -138,7 +151,6 @@ def _read_design(arguments: argparse.Namespace) -> "Design":
     from pydantic import ValidationError
 
     from skline.release.experiment import Design
-    from skline.release.promotion import read_duration
 
     if arguments.kpi is None or arguments.entities is None:
         raise SklineError("an A/B test needs --kpi and --entities: metric and sample size are fixed before it starts")
@@ -146,7 +158,7 @@ def _read_design(arguments: argparse.Namespace) -> "Design":
     if better is None:
         raise SklineError("--kpi label needs --better higher or --better lower")
     times = {"window_seconds": arguments.window, "label_seconds": arguments.label_delay}
-    durations = {name: int(read_duration(text).total_seconds()) for name, text in times.items() if text is not None}
+    durations = {name: int(time.total_seconds()) for name, time in times.items() if time is not None}
     try:
         return Design(
             kpi=arguments.kpi,

@@ -1,13 +1,12 @@
 """`skline replay`: replay a past period against a running service, with monitoring, retraining and promotions."""
 
 import argparse
-import datetime as dt
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
-from skline.commands._moments import parse_moment
+from skline.commands._moments import parse_duration_option, parse_moment
 from skline.errors import SklineError
 from skline.project import given_path, require_project
 
@@ -42,11 +41,11 @@ def add_parser(commands: Subparsers) -> None:
         "--to", dest="end", type=parse_moment, metavar="TIME", help="end of the period (default: after the last row)"
     )
     command.add_argument(
-        "--label-delay", type=_duration, metavar="TIME",
+        "--label-delay", type=parse_duration_option, metavar="TIME",
         help="time from a row to its label, such as 1d (default: monitor.label_horizon)",
     )  # fmt: skip
     command.add_argument(
-        "--every", type=_duration, metavar="TIME",
+        "--every", type=parse_duration_option, metavar="TIME",
         help="time between two decisions, such as 7d (default: monitor.window)",
     )  # fmt: skip
     command.add_argument(
@@ -143,13 +142,3 @@ def show(workspace: "Workspace", plan: "Plan", progress: "Progress") -> None:
     result = compute_result(workspace, plan, progress, read_build())
     written = write_result(workspace.folder, result)
     print(f"\n{text_table(result)}\n\n{' '.join(str(path) for path in written)}")
-
-
-def _duration(text: str) -> dt.timedelta:
-    from skline.settings.monitor import parse_duration
-
-    try:
-        duration: dt.timedelta = parse_duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
-    return duration

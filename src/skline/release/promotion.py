@@ -1,7 +1,6 @@
 """Promote a registered version: as the new champion, or as a challenger in an experiment."""
 
 import datetime as dt
-import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -364,12 +363,3 @@ def weight_of(percent: float) -> int:
             f"{percent:g} %: a share must be above 0 and below 100; `skline promote VERSION` serves all requests"
         )
     return weight
-
-
-def read_duration(text: str) -> dt.timedelta:
-    """Parse 90s, 30m, 12h or 2d."""
-    match = re.fullmatch(r"(\d+)([smhd])", text)
-    if match is None or not int(match[1]):
-        raise SklineError(f"{text!r} is not a duration; write it as 90s, 30m, 12h or 2d")
-    unit = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}[match[2]]
-    return dt.timedelta(**{unit: int(match[1])})

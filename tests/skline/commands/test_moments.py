@@ -29,6 +29,23 @@ def test_moment_that_cannot_be_computed_with_is_rejected(text: str, message: str
         parse_moment(text)
 
 
+@pytest.mark.parametrize(
+    ("command", "option"),
+    [("promote", "--every"), ("promote", "--window"), ("replay", "--every"), ("monitor", "--watch")],
+)
+def test_durations_of_all_commands_are_read_alike(
+    command: str, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parsed = cli.parser().parse_args([command, option, "36h"])
+    assert getattr(parsed, option.removeprefix("--")) == dt.timedelta(hours=36)
+    for text in ("36", "0d", "1w", "9999999d"):
+        with pytest.raises(SystemExit):
+            cli.parser().parse_args([command, option, text])
+        assert f"argument {option}: '{text}' is no duration; write a positive number and s, m, h or d" in (
+            capsys.readouterr().err
+        )
+
+
 def test_monitoring_as_of_the_future_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     arguments = cli.parser().parse_args(["monitor", "--asof", "2099-01-01"])

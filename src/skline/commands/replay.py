@@ -12,7 +12,7 @@ from skline.project import given_path, require_project
 
 if TYPE_CHECKING:
     from skline.retraining.replay.progress import Progress
-    from skline.retraining.replay.workspace import Plan, ReplayOptions, Workspace
+    from skline.retraining.replay.workspace import ReplayOptions, ReplayPlan, Workspace
 
 #: Exit status of a replay in which a request was not answered with status 200.
 REQUESTS_FAILED = 10
@@ -85,7 +85,7 @@ def read_options(arguments: argparse.Namespace) -> "ReplayOptions":
     return ReplayOptions(policies or None, arguments.start, arguments.end, arguments.label_delay, arguments.every)
 
 
-def prepare(workspace: "Workspace", options: "ReplayOptions", *, restart: bool) -> "Plan":
+def prepare(workspace: "Workspace", options: "ReplayOptions", *, restart: bool) -> "ReplayPlan":
     """Return the plan of a replay that has begun, or begin one.
 
     Raises
@@ -112,7 +112,7 @@ def prepare(workspace: "Workspace", options: "ReplayOptions", *, restart: bool) 
     return plan
 
 
-def run(workspace: "Workspace", plan: "Plan", speed: float | None) -> int:
+def run(workspace: "Workspace", plan: "ReplayPlan", speed: float | None) -> int:
     """Run a prepared replay, and show its result; return the exit status."""
     from skline.retraining.replay.driver import Driver
     from skline.retraining.replay.progress import Progress
@@ -130,7 +130,7 @@ def run(workspace: "Workspace", plan: "Plan", speed: float | None) -> int:
     return REQUESTS_FAILED if progress.failed else 0
 
 
-def show(workspace: "Workspace", plan: "Plan", progress: "Progress") -> None:
+def show(workspace: "Workspace", plan: "ReplayPlan", progress: "Progress") -> None:
     """Compare with other policies, print the table, and write the page."""
     from skline.entrypoint import import_project_first
     from skline.retraining.replay.report import text_table

@@ -142,10 +142,11 @@ def quality_checks(quality: Quality, allowances: Allowances, min_rows: int, samp
 
 
 def describe_unknown(quality: Quality) -> str:
-    """Return the digests of the artifacts that were neither released nor registered here, as text."""
+    """Return what made the rows of artifacts that were neither released nor registered here, with their digests."""
     digests = [f"{visible(digest[:12])}…" for digest in quality.by_unknown]
     listed = ", ".join(digests[:MAX_DIGESTS]) + (" and more" if len(digests) > MAX_DIGESTS else "")
-    return f"an artifact that was neither released nor registered here ({listed})"
+    which = "an artifact that was" if len(digests) == 1 else "artifacts that were"
+    return f"{which} neither released nor registered here ({listed})"
 
 
 def _rows_check(quality: Quality, allowances: Allowances) -> Check:

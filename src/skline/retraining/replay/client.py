@@ -25,8 +25,8 @@ ENTITY_HEADER = "X-Entity-ID"
 
 
 @dataclass(frozen=True)
-class Row:
-    """A row to be sent.
+class RowRequest:
+    """A row as a request to be sent.
 
     Attributes
     ----------
@@ -134,7 +134,7 @@ class Client:
         self._pool = ThreadPoolExecutor(CONNECTIONS)
         self._lock = threading.Lock()
 
-    def predict(self, rows: Sequence[Row]) -> Sent:
+    def predict(self, rows: Sequence[RowRequest]) -> Sent:
         """Send rows, each in a request of its own; the clock shows the time of the newest that was sent."""
         sent, queue = Sent(), iter(rows)
         used = self._connections[: len(rows)]
@@ -159,7 +159,7 @@ class Client:
         for each in self._connections:
             each.close()
 
-    def _send_rows(self, connection: Connection, queue: Iterator[Row], sent: Sent) -> None:
+    def _send_rows(self, connection: Connection, queue: Iterator[RowRequest], sent: Sent) -> None:
         """Send rows until there are none, or a connection has broken."""
         while not sent.lost:
             with self._lock:

@@ -16,13 +16,13 @@ from skline.locks import is_locked
 from skline.logs.read import read_predictions
 from skline.logs.records import from_us
 from skline.retraining.journal import LOCK_NAME, Entry, read_journal
-from skline.retraining.replay.client import Client, Row, Sent
+from skline.retraining.replay.client import Client, RowRequest, Sent
 from skline.retraining.replay.commands import children_seconds
 from skline.retraining.replay.progress import Event, Kind, Progress
 from skline.retraining.replay.rows import ReplayedRows, row_number
 from skline.retraining.replay.service import Service, stop_leftovers
 from skline.retraining.replay.timeline import TICK, Step, steps
-from skline.retraining.replay.workspace import Plan, Workspace, commit_all
+from skline.retraining.replay.workspace import ReplayPlan, Workspace, commit_all
 
 #: Simulated seconds per second while a training runs.
 TRAINING_SPEED = 600.0
@@ -41,14 +41,16 @@ class Driver:
     Parameters
     ----------
     workspace : Workspace
-    plan : Plan
+    plan : ReplayPlan
     speed : float or None
         Simulated seconds per second; None: as fast as the service answers.
     tell : function of str
         Called with a line after each decision.
     """
 
-    def __init__(self, workspace: Workspace, plan: Plan, speed: float | None, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, workspace: Workspace, plan: ReplayPlan, speed: float | None, tell: Callable[[str], None]
+    ) -> None:
         self._workspace, self._plan, self._speed, self._tell = workspace, plan, speed, tell
         self._commands = workspace.commands
         self._clock = SimulatedClock.create(workspace.clock, plan.start)
@@ -125,7 +127,7 @@ class Driver:
             time.sleep(pause)
         return sent
 
-    def _groups(self, rows: Sequence[Row], end: dt.datetime) -> list[tuple[Sequence[Row], float]]:
+    def _groups(self, rows: Sequence[RowRequest], end: dt.datetime) -> list[tuple[Sequence[RowRequest], float]]:
         """Return groups of rows with the pause after each, in seconds."""
         if self._training is not None and self._training.poll() is not None:
             self._end_training()

@@ -20,12 +20,12 @@ from skline.retraining.replay.report import render_report
 from skline.retraining.replay.simulation import Setup
 from skline.retraining.replay.stream import Stream
 from skline.retraining.replay.versions import Project, fit_version
-from skline.retraining.replay.workspace import Plan, Workspace
+from skline.retraining.replay.workspace import ReplayPlan, Workspace
 from skline.settings import Settings
 
 
 def compute_result(
-    workspace: Workspace, plan: Plan, progress: Progress, build: Callable[[Contract], Pipeline]
+    workspace: Workspace, plan: ReplayPlan, progress: Progress, build: Callable[[Contract], Pipeline]
 ) -> ReplayResult:
     """Measure the predictions of the service, and simulate the other policies on the same rows.
 
@@ -34,7 +34,7 @@ def compute_result(
     Parameters
     ----------
     workspace : Workspace
-    plan : Plan
+    plan : ReplayPlan
     progress : Progress
         Of the finished replay.
     build : function from Contract to unfitted Pipeline
@@ -60,7 +60,7 @@ def compute_result(
     return result.model_copy(update={"requests": progress.requests, "failed_requests": progress.failed})
 
 
-def simulated_policies(workspace: Workspace, plan: Plan, settings: Settings) -> tuple[Policy, ...]:
+def simulated_policies(workspace: Workspace, plan: ReplayPlan, settings: Settings) -> tuple[Policy, ...]:
     """Return never, monthly and weekly, and the further policies of the plan."""
     _, *defaults = default_policies(settings)
     others = [_simulated(each, settings, workspace.project / paths.PARAMS) for each in plan.policies[1:]]

@@ -10,7 +10,7 @@ import pandas as pd
 
 from skline.contract.frames import to_json_rows
 from skline.contract.spec import Contract
-from skline.retraining.replay.client import Row
+from skline.retraining.replay.client import RowRequest
 from skline.retraining.replay.workspace import times_us
 
 #: The beginning of the request ids.
@@ -45,11 +45,11 @@ class ReplayedRows:
     def __len__(self) -> int:
         return len(self._frame)
 
-    def row(self, number: int) -> Row:
+    def row(self, number: int) -> RowRequest:
         """Return a row as a request."""
         inputs, _ = self._block(number // BLOCK_ROWS)
         body = inputs[number % BLOCK_ROWS]
-        return Row(number, int(self.times[number]), request_id(number), self._entity(number), body)
+        return RowRequest(number, int(self.times[number]), request_id(number), self._entity(number), body)
 
     def _entity(self, number: int) -> str | None:
         """Return the value of the group column, hashed."""

@@ -43,7 +43,7 @@ DETACHED: dict[str, Any] = {
 AUTHOR = ("-c", "user.name=skline replay", "-c", "user.email=replay@localhost")
 
 
-class Plan(BaseModel):
+class ReplayPlan(BaseModel):
     """What is replayed; it is fixed when the replay begins.
 
     Attributes
@@ -83,7 +83,7 @@ class ReplayOptions:
     label_delay: dt.timedelta | None = None
     every: dt.timedelta | None = None
 
-    def differences(self, plan: Plan) -> list[str]:
+    def differences(self, plan: ReplayPlan) -> list[str]:
         """Return what a replay that has begun does otherwise."""
         names = ("start", "end", "label_delay", "every")
         found = [
@@ -144,16 +144,16 @@ class Workspace:
         """Runs commands in the clone."""
         return Commands(self.project, self.clock, self.output)
 
-    def read_plan(self) -> Plan | None:
+    def read_plan(self) -> ReplayPlan | None:
         """Return the plan; None if nothing has begun."""
-        return Plan.model_validate_json(self.plan.read_bytes()) if self.plan.exists() else None
+        return ReplayPlan.model_validate_json(self.plan.read_bytes()) if self.plan.exists() else None
 
-    def read_live(self, plan: Plan) -> pd.DataFrame:
+    def read_live(self, plan: ReplayPlan) -> pd.DataFrame:
         """Return the rows that are sent, in the order of time, with the columns of the contract."""
         table = read_table(self.table)
         return table[~self.is_history(table, plan)].reset_index(drop=True)
 
-    def is_history(self, table: pd.DataFrame, plan: Plan) -> pd.Series:
+    def is_history(self, table: pd.DataFrame, plan: ReplayPlan) -> pd.Series:
         """Return which rows of the table are before the start."""
         times: pd.Series = table[self.read_contract().by_role("time").name]
         return times < naive_utc(plan.start)
@@ -167,7 +167,7 @@ class Workspace:
         return Settings.load(self.project / paths.PARAMS)
 
 
-def prepare(root: Path, workspace: Workspace, options: ReplayOptions) -> Plan:
+def prepare(root: Path, workspace: Workspace, options: ReplayOptions) -> ReplayPlan:
     """Clone the project as it was committed, train on what was known at the start, and promote the first model.
 
     Parameters
@@ -256,7 +256,7 @@ def commit_all(commands: Commands, subject: str) -> None:
 
 def settle_plan(
     workspace: Workspace, options: ReplayOptions, settings: Settings, start: dt.datetime, commit: str
-) -> Plan:
+) -> ReplayPlan:
     """Write the table with the rows to be sent, and return the plan that follows from it."""
     contract = workspace.read_contract()
     if not (columns := contract.with_role("time")):
@@ -272,7 +272,7 @@ def settle_plan(
     write_table(workspace.table, table)
     last = from_us(int(times_us(table[time])[-1]))
     monitor = settings.monitor
-    return Plan(
+    return ReplayPlan(
         policies=options.policies or (OWN,),
         start=start,
         end=options.end or start + ((last - start) // TICK + 1) * TICK,

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from skline.retraining.replay.client import Client, Row
+from skline.retraining.replay.client import Client, RowRequest
 
 #: Requests for which the server of the tests does something else than to answer.
 BROKEN, REJECTED = "replay-00000013", "replay-00000021"
@@ -49,9 +49,10 @@ def port() -> Iterator[int]:
         thread.join()
 
 
-def rows(count: int) -> list[Row]:
+def rows(count: int) -> list[RowRequest]:
     return [
-        Row(number, 1_000 * number, f"replay-{number:08}", f"customer {number % 3}", b"{}") for number in range(count)
+        RowRequest(number, 1_000 * number, f"replay-{number:08}", f"customer {number % 3}", b"{}")
+        for number in range(count)
     ]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from skline.clock import VARIABLE
 from skline.retraining.replay.commands import replay_environment
 from skline.retraining.replay.policy_file import OWN
-from skline.retraining.replay.workspace import Plan, ReplayOptions, sort_rows
+from skline.retraining.replay.workspace import ReplayOptions, ReplayPlan, sort_rows
 
 START = dt.datetime(2013, 7, 1, tzinfo=dt.UTC)
 DAY = dt.timedelta(days=1)
@@ -22,7 +22,7 @@ def test_rows_are_those_before_the_end_in_the_order_of_time() -> None:
 
 
 def test_options_that_differ_from_those_of_a_replay_that_has_begun_are_named() -> None:
-    plan = Plan(policies=(OWN,), start=START, end=START + DAY, label_delay=DAY, every=DAY, commit="0" * 40)
+    plan = ReplayPlan(policies=(OWN,), start=START, end=START + DAY, label_delay=DAY, every=DAY, commit="0" * 40)
     assert ReplayOptions().differences(plan) == []
     other = OWN.model_copy(update={"retrain": {"max_age": "7d"}})
     assert ReplayOptions((other,)).differences(plan) == ["its policies, which plan.json shows, are others"]

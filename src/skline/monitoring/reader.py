@@ -8,7 +8,8 @@ import datetime as dt
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -81,14 +82,12 @@ class LogReader:
         settings.folder.mkdir(parents=True, exist_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix=TEMPORARY_PREFIX, dir=settings.folder)
         self._db = duckdb.connect(config={"memory_limit": f"{memory_mb}MB", "temp_directory": self._folder.name})
+        self._rows: SampledRows | None = None
         try:
-            self._db.execute("SET TimeZone = 'UTC'")
-            self._tables = LogTables(self._db, periods, bounds, max_rows)
-            self._limits = self._tables.load(settings, asof, Path(self._folder.name))
-            self._rows: SampledRows | None = None
-        except (duckdb.Error, pa.ArrowInvalid) as error:
-            self.close()
-            raise SklineError(f"the prediction log cannot be read: {' '.join(str(error).split())[:300]}") from error
+            with _translate_errors():
+                self._db.execute("SET TimeZone = 'UTC'")
+                self._tables = LogTables(self._db, periods, bounds, max_rows)
+                self._limits = self._tables.load(settings, asof, Path(self._folder.name))
         except BaseException:
             self.close()
             raise
@@ -110,7 +109,8 @@ class LogReader:
 
     def count(self, period: Period) -> int:
         """Count the predictions of a period, without those of shadow scoring and of `skline compare`."""
-        return self._tables.count(period)
+        with _translate_errors():
+            return self._tables.count(period)
 
     def summarize(self, period: Period) -> Summary:
         """Count the predictions of a period by several columns."""
@@ -137,9 +137,16 @@ class LogReader:
         )
 
     def read(self, period: Period) -> LoggedRows:
-        """Read the predictions of one of the periods with their labels, at most about `max_rows`."""
+        """Read the predictions of one of the periods with their labels, at most about `max_rows`.
+
+        Raises
+        ------
+        SklineError
+            If they cannot be read, such as within the limit of the memory.
+        """
         if self._rows is None:
-            self._rows = self._read_sampled()
+            with _translate_errors():
+                self._rows = self._read_sampled()
         return self._rows.select(to_us(period.since), to_us(period.until), self._limits[period], period.labelled)
 
     def _read_sampled(self) -> SampledRows:
@@ -158,19 +165,32 @@ class LogReader:
 
     def _latency_ms(self, period: Period) -> dict[str, float]:
         """Return quantiles of the latency in milliseconds: the smallest latency that this share does not exceed."""
-        found = self._fetch(
+        counts = self._fetch(
             f"SELECT latency_us, sum(rows) FROM counts WHERE {self._tables.slots(period)} AND by_latency "  # noqa: S608
             "AND latency_us IS NOT NULL GROUP BY ALL ORDER BY ALL"
         )
-        if not found:
+        if not counts:
             return {}
-        latencies, rows = zip(*found, strict=True)
+        latencies, rows = zip(*counts, strict=True)
         shares = np.cumsum(np.array(rows, dtype=np.float64)) / float(sum(rows))
         return {name: latencies[int(np.searchsorted(shares, share))] / 1_000 for name, share in QUANTILES.items()}
 
     def _fetch(self, sql: str) -> list[Any]:
-        rows: list[Any] = self._db.sql(sql).fetchall()
+        with _translate_errors():
+            rows: list[Any] = self._db.sql(sql).fetchall()
         return rows
+
+
+@contextmanager
+def _translate_errors() -> Iterator[None]:
+    """Raise errors of DuckDB and Arrow as SklineError: `skline monitor --watch` goes on after one."""
+    try:
+        yield
+    except (duckdb.Error, pa.ArrowInvalid) as error:
+        message = f"the prediction log cannot be read: {' '.join(str(error).split())[:300]}"
+        if isinstance(error, duckdb.OutOfMemoryException):
+            message += "; raise monitor.memory_mb in params.yaml, or lower monitor.max_rows"
+        raise SklineError(message) from error
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -69,6 +69,16 @@ def test_log_without_inputs_is_read(fill: Callable[..., None], job: Job) -> None
     assert rows.labelled.mean() > 0.9
 
 
+def test_error_of_the_query_engine_is_one_of_skline_and_names_the_setting_of_the_memory(large_log: Job) -> None:
+    with pytest.raises(SklineError, match=r"Out of Memory.*raise monitor\.memory_mb"):
+        LogReader(large_log.log, large_log.artifact.contract, [WINDOW], END, memory_mb=1)
+    reader = open_reader(large_log)
+    reader.close()
+    for read in (reader.read, reader.summarize, reader.count):
+        with pytest.raises(SklineError, match="the prediction log cannot be read"):
+            read(WINDOW)
+
+
 def test_names_that_differ_only_in_case_are_told_apart(job: Job) -> None:
     contract = Contract(
         title="", columns=(Column(name="x", kind="number"), Column(name="X", kind="string"),

@@ -33,16 +33,17 @@ from tests.fixtures.small_project import run
 
 pytestmark = [pytest.mark.kills, pytest.mark.filterwarnings("ignore")]
 
-LIVE_DAYS = 10
+#: Enough for all kills on a fast machine.
+LIVE_DAYS = 20
 #: Of each part.
 KILLS = int(os.environ.get("KILLS", "6"))
-#: The longest lifetimes are about half of the work of a process that is not killed: most are killed, at any moment.
+#: The longest lifetimes are less than half of the work of a process that is not killed: most are killed, at any moment.
 PARTS = {
     "service": Part("skline.cli serve", 2),
-    "monitor": Part("skline.cli monitor", 3),
-    "retrain": Part("skline.cli retrain", 12),
-    "dvc repro": Part("dvc repro", 8),
-    "replay": Part("skline.cli replay", 25),
+    "monitor": Part("skline.cli monitor", 2),
+    "retrain": Part("skline.cli retrain", 8),
+    "dvc repro": Part("dvc repro", 6),
+    "replay": Part("skline.cli replay", 16),
 }
 #: Requests that are under way at the same time, and that a killed service does not answer.
 CONNECTIONS = 4

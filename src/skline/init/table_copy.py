@@ -1,10 +1,12 @@
 """The copy of the table in the project: one file or several in data/source, where DVC keeps their versions."""
 
+import filecmp
+import shutil
 from pathlib import Path
 from typing import NamedTuple
 
 from skline.errors import SklineError
-from skline.files import write_bytes
+from skline.files import atomic_write
 from skline.init.project import track_table
 from skline.sources.files import has_several_files
 from skline.sources.many_files import find_parts, list_parts, split_pattern
@@ -71,7 +73,8 @@ def copy_files(root: Path, copy: TableCopy) -> list[str]:
         target = root / destination
         if target.exists() and _is_same_file(target, path):
             continue
-        write_bytes(target, path.read_bytes())
+        with atomic_write(target) as temporary:  # in pieces, and not through memory
+            shutil.copyfile(path, temporary)
         copied.append(f"copied {path} to {destination}")
     return copied if len(copied) < 4 else [*copied[:2], f"copied {len(copied) - 2} more files"]
 
@@ -88,5 +91,6 @@ def _path_in_project(root: Path, path: Path) -> Path:
     return FOLDER / (resolved.relative_to(folder) if resolved.is_relative_to(folder) else resolved.name)
 
 
-def _is_same_file(one: Path, other: Path) -> bool:
-    return one.samefile(other) or one.read_bytes() == other.read_bytes()
+def _is_same_file(path: Path, other: Path) -> bool:
+    """Whether two paths name one file, or files with the same bytes."""
+    return path.samefile(other) or filecmp.cmp(path, other, shallow=False)

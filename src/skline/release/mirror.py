@@ -198,7 +198,7 @@ class ReleaseMirror:
         """Read a file of an artifact."""
         content = read_object(self._files, f"{arm.artifact}/{name}")
         if content is None:
-            raise InvalidArtifact(f"{arm.artifact}/{name} is missing below {self._address}; upload artifacts first")
+            raise InvalidArtifact(f"{arm.artifact}/{name} is missing below {self._address}; push the release again")
         return content
 
     def _unavailable(self, error: Exception) -> StoreUnavailable:

@@ -102,7 +102,7 @@ def test_release_and_its_artifact_are_copied_once(
         (PIPELINE, lambda content: content[:-100], "does not have the sha256 of the manifest"),
         (PIPELINE, lambda content: content + b"!", "does not have the sha256 of the manifest"),
         (MANIFEST, lambda content: content.replace(b"demo", b"dema"), "has sha256"),
-        (MANIFEST, None, "is missing below s3://bucket/flights/release.json; upload artifacts first"),
+        (MANIFEST, None, "is missing below s3://bucket/flights/release.json; push the release again"),
         (PIPELINE, None, "is missing below"),
     ],
 )
@@ -216,6 +216,24 @@ def test_upload_writes_the_manifest_last_and_never_over_a_later_release(
     setup.put(NAME, json.dumps(later).encode())
     with pytest.raises(SklineError, match=r"release 2, later than release 1 here"):
         push_release(setup.store, NAME, release, setup.releases.store.folder)
+
+
+@pytest.mark.parametrize("content", [None, b"truncated"])
+def test_upload_repairs_files_that_are_missing_or_truncated(
+    setup: Setup, packaged: demo.Packaged, content: bytes | None
+) -> None:
+    setup.push(packaged)
+    key = f"artifacts/{packaged.digest}/{PIPELINE}"
+    if content is None:
+        obstore.delete(setup.store, key)
+    else:
+        setup.put(key, content)
+    with pytest.raises(SklineError):
+        setup.mirror.update()
+    setup.now += RETRY_SECONDS
+    second = setup.push(packaged)
+    setup.mirror.update()
+    assert setup.copied() == second
 
 
 def test_upload_never_replaces_a_manifest_that_cannot_be_read(setup: Setup, packaged: demo.Packaged) -> None:

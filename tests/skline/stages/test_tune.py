@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
@@ -86,7 +87,8 @@ def test_fit_that_predicts_differently_in_another_process_is_not_tuned(project: 
 
 def test_pipeline_whose_predictions_depend_on_the_other_rows_is_rejected(project: Path) -> None:
     frame = demo.parts()["train"].head(500)
-    steps = [("relative", FunctionTransformer(relative_distance)), *demo.pipeline().steps]
+    unfitted = clone(demo.pipeline())  # other tests use the fitted steps
+    steps = [("relative", FunctionTransformer(relative_distance)), *unfitted.steps]
     fitted = Pipeline(steps).fit(frame[demo.contract().input_names], frame[demo.contract().target.name])
     with pytest.raises(SklineError, match="the step 'relative' computes a row from other rows of the batch"):
         stage.write_model(fitted, demo.contract(), rows(8))

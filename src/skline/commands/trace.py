@@ -91,7 +91,7 @@ def _trace_predictions(arguments: argparse.Namespace) -> int:
     elif (found := traces[arguments.prediction_id]) is None:
         if names_artifact(arguments.prediction_id):
             raise SklineError(
-                f"{arguments.prediction_id} is no prediction id but names an artifact; run "
+                f"{arguments.prediction_id} is no prediction id; if it names an artifact, run "
                 f"`uv run skline trace --artifact {arguments.prediction_id}`"
             )
         raise SklineError(

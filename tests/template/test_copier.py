@@ -1,5 +1,6 @@
 """Tests of the project that Copier renders: its files, and the engine that it requires."""
 
+import ast
 import os
 import re
 import shutil
@@ -67,6 +68,16 @@ def test_style_of_a_new_project_is_right(rendered: Path) -> None:
     assert len(commands) == 2
     for command in commands:
         run(rendered, sys.executable, "-m", *command.split(), "--no-cache")
+
+
+def test_style_of_the_example_in_the_application_of_a_project_is_right(rendered: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((rendered / "serving/app.py").read_text()), clean=False)
+    example = (docstring or "").partition("for example\n\n")[2]
+    assert example
+    for command in ("check", "format --check"):
+        ruff = [sys.executable, "-m", "ruff", *command.split(), "--stdin-filename", "serving/app.py", "-"]
+        done = subprocess.run(ruff, cwd=rendered, input=example, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
 
 
 def test_links_in_the_readme_of_a_project_resolve(rendered: Path) -> None:

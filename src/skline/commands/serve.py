@@ -37,21 +37,23 @@ def add_parser(commands: Subparsers) -> None:
 
 def serve(arguments: argparse.Namespace) -> None:
     """Run the service until it gets SIGINT or SIGTERM; with --check only check its settings."""
-    for name, value in (
-        ("HOST", arguments.host),
-        ("PORT", arguments.port),
-        ("ARTIFACT", arguments.artifact),
-        ("ARTIFACT_DIGEST", arguments.digest),
-        ("SECURITY__NO_AUTH", arguments.no_auth or None),
+    options = {}
+    for option, name, value in (
+        ("--host", "SKLINE_HOST", arguments.host),
+        ("--port", "SKLINE_PORT", arguments.port),
+        ("--artifact", "SKLINE_ARTIFACT", arguments.artifact),
+        ("--digest", "SKLINE_ARTIFACT_DIGEST", arguments.digest),
+        ("--no-auth", "SKLINE_SECURITY__NO_AUTH", arguments.no_auth or None),
     ):
         if value is not None:
-            os.environ[f"SKLINE_{name}"] = str(value)
+            os.environ[name] = str(value)
+            options[name] = option
     from skline.serving.server import run
 
     if arguments.check:
-        run.check(f"{PROJECT_APP} (this project's own)" if PROJECT_APP.is_file() else "skline.serving.app")
+        run.check(f"{PROJECT_APP} (this project's own)" if PROJECT_APP.is_file() else "skline.serving.app", options)
     else:
-        run.serve(load_app, f"{__name__}:load_worker_app", arguments.workers)
+        run.serve(load_app, f"{__name__}:load_worker_app", arguments.workers, options)
 
 
 def load_app() -> "Dispatcher":

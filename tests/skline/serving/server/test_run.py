@@ -85,6 +85,11 @@ def test_an_invalid_setting_is_named_in_one_line(name: str, value: str) -> None:
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_an_invalid_option_is_named_as_it_was_given() -> None:
+    result = skline("serve", "--check", "--port", "80000")
+    assert result.stderr == "error: invalid settings: --port: Input should be less than or equal to 65535\n"
+
+
 @pytest.mark.parametrize("workers", ["1", pytest.param("2", marks=pytest.mark.slow)])
 def test_a_route_of_the_project_is_served_next_to_the_fast_path(
     packaged: demo.Packaged, example: dict[str, object], tmp_path: Path, workers: str

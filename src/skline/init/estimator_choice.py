@@ -21,6 +21,7 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GroupKFold, KFold, StratifiedKFold
 
 from skline.contract.spec import Contract
+from skline.counting import counted
 from skline.init.codegen.estimators import FAMILIES, Estimator, Family, TargetSummary, default_estimator
 from skline.init.codegen.libraries import require_library
 from skline.init.codegen.pipeline_source import render_pipeline
@@ -90,7 +91,8 @@ def choose_estimator(
     default = default_estimator(summary, contract.task, family or "boosting")
     groups = rows[contract.by_role("group").name].nunique() if split["kind"] == "group" else None
     if not seconds or len(rows) < MIN_ROWS or (groups is not None and groups < 2):
-        few = f"the training part has {len(rows)} rows" + ("" if groups is None else f" of {groups} groups")
+        few = f"the training part has {counted(len(rows), 'row')}"
+        few += "" if groups is None else f" of {counted(groups, 'group')}"
         reason = f"not compared: {few}" if seconds else "not compared"
         return EstimatorChoice(default, (), (f"estimator: {default.describe()} ({reason})",))
     trends = trending(rows, contract) if split["kind"] == "time" else ()
@@ -98,7 +100,8 @@ def choose_estimator(
     sample = draw(rows, contract, split["kind"])
     started = time.monotonic()
     folds = make_folds(sample, contract, split["kind"])
-    announcement = f"comparing {len(candidates)} estimators on {len(folds)} folds; no fit starts after {seconds:g} s …"
+    compared = f"{counted(len(candidates), 'estimator')} on {counted(len(folds), 'fold')}"
+    announcement = f"comparing {compared}; no fit starts after {seconds:g} s …"
     print(announcement, file=sys.stderr, flush=True)
     with show_elapsed("comparing estimators"):
         n_folds = measure(candidates, sample, contract, folds, started + seconds)
@@ -113,8 +116,8 @@ def choose_estimator(
     metric = "RMSE" if contract.task == "regression" else "log loss"
     others = "" if len(candidates) < 2 else "; + says how much more it is, ± the standard error"
     head = (
-        f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {n_folds} "
-        f"{'fold' if n_folds == 1 else 'folds'} of {len(sample):,} training rows ({time.monotonic() - started:.0f} s"
+        f"estimator: {best.estimator.describe()}, the lowest mean {metric} on {counted(n_folds, 'fold')} "
+        f"of {len(sample):,} training rows ({time.monotonic() - started:.0f} s"
         + (f"; there was no time for {len(folds) - n_folds} more" if n_folds < len(folds) else "")
         + f"{others})"
     )

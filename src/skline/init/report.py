@@ -1,5 +1,6 @@
 """The text that `skline init` prints: the inferred columns, what to check by hand, what was done, what to do next."""
 
+from skline.counting import counted
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.plan import InitPlan
 
@@ -18,7 +19,7 @@ def plan_report(plan: InitPlan, actions: list[str]) -> str:
         [
             columns_table(plan.guesses),
             "",
-            f"{plan.n_rows:,} rows, {inputs} inputs",
+            f"{counted(plan.n_rows, 'row')}, {counted(inputs, 'input')}",
             f"name: {plan.name} (of the project and its model; --name NAME chooses another)",
             f"task: {plan.task.task} ({plan.task.reason})",
             f"split: {plan.split}",

@@ -73,6 +73,8 @@ def test_nothing_is_compared_without_seconds_or_with_few_rows() -> None:
 
 def test_a_comparison_that_does_not_end_is_said_to(capsys: pytest.CaptureFixture[str]) -> None:
     rows = linear_rows()
+    choose_estimator(rows, contract_of(rows), RANDOM, seconds=1e-9, family="linear")
+    assert capsys.readouterr().err == "comparing 1 estimator on 5 folds; no fit starts after 1e-09 s …\n"
     choice = choose_estimator(rows, contract_of(rows), RANDOM, seconds=1e-9)
     assert capsys.readouterr().err == "comparing 4 estimators on 5 folds; no fit starts after 1e-09 s …\n"
     [line] = choice.lines
@@ -181,7 +183,7 @@ def test_rows_without_a_group_are_groups_of_their_own() -> None:
         assert not known & set(rows["owner"].iloc[test].dropna())
     alone = rows.assign(owner=1.0)
     [line] = choose_estimator(alone, grouped, {"kind": "group"}, seconds=60).lines
-    assert line == "estimator: boosting, small trees (not compared: the training part has 300 rows of 1 groups)"
+    assert line == "estimator: boosting, small trees (not compared: the training part has 300 rows of 1 group)"
 
 
 def test_if_no_estimator_can_be_fitted_the_default_is_taken_and_the_reasons_are_listed() -> None:

@@ -95,7 +95,7 @@ def test_init_takes_a_folder_or_a_pattern(project: Path, pattern: str, capsys: p
     folder = write_parts(project.parent / "house sales")
     init(project, InitOptions(f"{folder}{pattern}", "sold", settings={"trim": False}))
     printed = capsys.readouterr().out
-    assert "200 rows, 1 inputs" in printed
+    assert "200 rows, 1 input\n" in printed
     assert "DVC keeps the versions of data/source/house sales: commit data/source/house sales.dvc" in printed
     source = yaml.safe_load((project / "params.yaml").read_text())["source"]
     assert source == {"uri": f"data/source/house sales{pattern}", "trim": False, "delimiter": ";"}

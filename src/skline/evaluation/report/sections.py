@@ -51,7 +51,8 @@ def champion(verdict: Verdict, comparison: Comparison | None) -> list[str]:
         False: "No improvement is shown: the interval reaches zero or less.",
         None: "",
     }[verdict.improved]
-    compared = f"{comparison.compared_segments} segments were compared; those listed are worse by more than the margin."
+    number = counted(comparison.compared_segments, "segment was compared", "segments were compared")
+    compared = f"{number}; those listed are worse by more than the margin."
     if comparison.rows:
         compared = f"The models are compared on {escape(comparison.rows)}. {compared}"
     return [f"<h3>{escape(title)}</h3>", charts.interval_rows(rows, title, mark=0.0), f"<p>{conclusion} {compared}</p>"]

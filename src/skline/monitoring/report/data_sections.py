@@ -49,7 +49,7 @@ def _small(
     if not moments:
         return ""
     text = f"{name}, now {format_number(moments[-1].value)}"
-    return over_time(moments, f"{text}, in {len(moments)} windows", f"<b>{escape(name)}.</b>", from_zero=from_zero)
+    return over_time(moments, f"{text}, in {counted(len(moments), 'window')}", f"<b>{escape(name)}.</b>", from_zero=from_zero)
 
 
 def drift(result: WindowResult) -> list[str]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from html import escape
 from itertools import groupby
 
+from skline.counting import counted
 from skline.evaluation.metrics import label_of
 from skline.monitoring.estimates import Estimate
 from skline.monitoring.label_results import CalibrationBin, Coverage, MetricResult, Performance, SegmentResult
@@ -81,7 +82,7 @@ def _metric_over_time(content: PageContent) -> list[str]:
     )
     if content.shown_releases:
         caption += ". Dotted, with numbers: releases"
-    label = f"{main.label} over {len(moments)} windows, now {format_number(main.estimate.value)}"
+    label = f"{main.label} over {counted(len(moments), 'window')}, now {format_number(main.estimate.value)}"
     return [over_time(moments, label, caption + ".", releases=content.shown_releases, limits=limits, height=HEIGHT)]
 
 

@@ -77,6 +77,12 @@ def test_numbers_have_thousands_separators_and_no_exponents(html: str) -> None:
     assert "200k</text>" in html
 
 
+def test_section_of_the_tuning_is_called_by_what_a_regression_has(html: str) -> None:
+    interval = html.split("<h2>Prediction interval</h2>")[1].split("</section>", maxsplit=1)[0]
+    assert "Each prediction has an interval" in interval
+    assert "Threshold and calibration" not in html
+
+
 def test_report_compares_groups_of_a_sensitive_column(html: str) -> None:
     gaps = html.split("<h2>Gaps between groups</h2>")[1].split("</section>", maxsplit=1)[0]
     assert "heating" in gaps

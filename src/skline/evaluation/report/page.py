@@ -7,11 +7,17 @@ from typing import Any
 import pandas as pd
 
 from skline.artifact import Artifact
+from skline.contract.spec import Task
 from skline.evaluation.champion import Comparison
 from skline.evaluation.report import quality_sections, sections
 from skline.release.verdict import Verdict
 from skline.reporting import html
 from skline.settings import Settings
+
+#: Heading of the section about what was set on the validation part.
+TUNING_HEADINGS: dict[Task, str] = {
+    "binary": "Threshold and calibration", "multiclass": "Calibration", "regression": "Prediction interval",
+}  # fmt: skip
 
 
 def render_report(
@@ -48,7 +54,7 @@ def render_report(
         ("Gates", [_gates(verdict)]),
         ("Quality on the test part", quality_sections.metrics_table(metrics, details, contract.task, comparison)),
         ("Curves", quality_sections.curves(plots, metrics, contract)),
-        ("Threshold and calibration", quality_sections.threshold_and_calibration(plots, details, contract)),
+        (TUNING_HEADINGS[contract.task], quality_sections.threshold_and_calibration(plots, details, contract)),
         ("Comparison with the champion", sections.champion(verdict, comparison)),
         ("Segments", sections.segments(details, metrics["model"].get(details["metric"]))),
         ("Gaps between groups", sections.gaps(details)),

@@ -12,7 +12,7 @@ from skline.monitoring import drift, quality
 from skline.monitoring.clusters import Codes
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift, Quality
 from skline.monitoring.reader import Summary
-from skline.monitoring.reference import SCORE, TrainingReference
+from skline.monitoring.reference import SCORE, TrainingReference, reference_of
 from skline.monitoring.rows import LoggedRows
 from skline.settings.monitor import Monitor
 
@@ -97,9 +97,10 @@ def describe_drift(
         for each in drift.adjust(columns, *limits)
     ]
     decided.sort(key=lambda each: (not each.drifted, -(each.effect.value or 0.0)))
+    own = [each for each in columns if reference_of(each.column, name) == name]
     return Drift(
         reference=name,
-        reference_rows=max((each.reference_rows for each in columns), default=0),
+        reference_rows=max((each.reference_rows for each in own or columns), default=0),
         importance=drift.weighted_importance(decided, reference.importance),
         columns=tuple(decided),
         seasonal=tuple(drift.adjust(seasonal, *limits)),

@@ -135,7 +135,8 @@ class Drift(ResultPart):
     Attributes
     ----------
     reference : str
-        training, season or previous.
+        training, season or previous; the score is compared with that of the test part in place of training.
+    reference_rows : int
     importance : float or None
         The share of the model's permutation importance that drifted columns have, each weighted by its effect, from 0
         to 1: whether the drift matters. None if the artifact holds no importances.

@@ -26,7 +26,7 @@ from skline.monitoring.job import Job
 from skline.monitoring.label_results import ArmResult, Concept, EstimatedMetric, Performance
 from skline.monitoring.persistence import distinct_windows, with_state
 from skline.monitoring.prometheus import RequestCounts, read_counts
-from skline.monitoring.reference import SCORE, TrainingReference
+from skline.monitoring.reference import SCORE, TrainingReference, reference_of
 from skline.monitoring.rejections import describe_rejections, rejected_check
 from skline.monitoring.result import KpiResult, Operations, Problem, Window, WindowResult
 from skline.monitoring.rows import LoggedRows
@@ -164,7 +164,7 @@ def drift_checks(drift: Drift | None, settings: Monitor) -> list[Check]:
         if each.tested:
             column = "the score" if each.column == SCORE else each.column
             effect = f"{MEASURES[each.measure]} {each.effect.value or 0.0:.2f}"
-            message = f"{column} has drifted from {drift.reference}: {effect}"
+            message = f"{column} has drifted from {reference_of(each.column, drift.reference)}: {effect}"
             checks.append(
                 Check.of(
                     each.effect, part="drift", rule="effect", subject=each.column, raised=each.drifted,

@@ -20,6 +20,14 @@ from skline.monitoring.rows import DAY_US, JSON_TYPES
 SCORE = "(score)"
 
 
+def reference_of(column: str, compared: str) -> str:
+    """Return what a column is compared with where the window is compared with training, season or previous.
+
+    The score is compared with that of the test part in place of training: predictions on rows of the fit are too good.
+    """
+    return "the test part" if column == SCORE and compared == "training" else compared
+
+
 @dataclass(frozen=True)
 class TrainingReference:
     """The training rows and the results on the test part, from the artifact.

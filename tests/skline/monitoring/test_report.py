@@ -14,9 +14,12 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
+from skline.monitoring.data_analysis import describe_drift
 from skline.monitoring.data_results import Drift
-from skline.monitoring.drift import adjust, category_drift, numeric_drift
+from skline.monitoring.drift import adjust, category_drift, numeric_drift, quantile_drift
 from skline.monitoring.job import Job
+from skline.monitoring.judgement import drift_checks
+from skline.monitoring.reference import SCORE, TrainingReference
 from skline.monitoring.report.content import MAX_WINDOWS, PageContent, ReleaseMark, select_history
 from skline.monitoring.report.page import render_page
 from skline.monitoring.result import WindowResult
@@ -110,6 +113,25 @@ def test_page_of_many_columns_stays_small_and_draws_the_worst_ones_only(result: 
     assert len(page.encode()) < 1_000_000
     assert page.count('aria-label="Histograms of') == 6
     assert page.count("<td>yes</td>") > 100
+
+
+def test_score_is_said_to_be_compared_with_the_test_part(result: WindowResult, job: Job) -> None:
+    columns = with_columns(result, 3).drift
+    assert columns is not None
+    scores = np.random.default_rng(2).beta(2, 4, 400)
+    score = quantile_drift(SCORE, scores, list(np.linspace(0, 1, 101)), 4_999, None)  # of more rows than training has
+    compared = [*columns.columns, score]
+    found = describe_drift("training", compared, TrainingReference.of(job.artifact), job.settings)
+    assert found.reference_rows == 800
+    page = page_of(result.model_copy(update={"drift": found}))
+    assert "Grey bars: training (800 rows); blue" in page
+    assert 'aria-label="Histograms of (score) in the test part (4,999 rows) and in the window"' in page
+    assert re.search(r"<b>\(score\)</b>, KS distance [\d.]+\. Grey bars: the test part \(4,999 rows\)\.", page)
+    assert ">(score), from the test part (4,999 rows)</" in page
+    [check] = [each for each in drift_checks(found, job.settings) if each.subject == SCORE]
+    assert check.message.startswith("the score has drifted from the test part: ")
+    previous = found.model_copy(update={"reference": "previous"})
+    assert "the test part (" not in page_of(result.model_copy(update={"drift": previous}))
 
 
 def test_names_and_categories_are_escaped(result: WindowResult) -> None:

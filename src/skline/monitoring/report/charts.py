@@ -104,14 +104,18 @@ def time_ticks(start: float, end: float, about: int = 4) -> list[tuple[float, st
     return [(each, dt.datetime.fromtimestamp(each, dt.UTC).strftime(pattern)) for each in positions]
 
 
-def histograms(column: ColumnDrift, reference: str) -> str:
-    """Return the histograms of a column: bars for the reference, a line or narrow bars for the window."""
-    label = f"Histograms of {column.column} in {reference} and in the window"
+def histograms(column: ColumnDrift, reference: str, other_reference: str = "") -> str:
+    """Return the histograms of a column: bars for the reference, a line or narrow bars for the window.
+
+    The caption names `other_reference`, with which this column is compared in place of `reference`.
+    """
+    label = f"Histograms of {column.column} in {other_reference or reference} and in the window"
     effect = column.effect.value or 0.0
     measure = MEASURES[column.measure]
     verdict = {True: "", False: ": within its limit", None: ": too few rows to tell"}[column.drifted]
     verdict = verdict if column.tested else ": not tested"
     caption = f"<b>{escape(column.column)}</b>, {measure} {effect:.2f}{verdict}."
+    caption += f" Grey bars: {escape(other_reference)}." if other_reference else ""
     return _of_numbers(column, label, caption) if column.edges else _of_categories(column, label, caption)
 
 

@@ -8,6 +8,7 @@ from skline.evaluation.metrics import label_of
 from skline.monitoring.data_results import ColumnDrift, ColumnQuality, Drift
 from skline.monitoring.estimates import Estimate
 from skline.monitoring.quality import describe_unknown
+from skline.monitoring.reference import reference_of
 from skline.monitoring.report.charts import Moment, histograms, over_time, states_over_time
 from skline.monitoring.report.content import PageContent
 from skline.monitoring.report.label_sections import format_ends
@@ -19,6 +20,8 @@ from skline.reporting.format import format_number
 
 #: Columns with histograms, and rows of a table that are not folded away.
 MAX_HISTOGRAMS, MAX_OPEN_ROWS = 6, 15
+#: References that the page calls otherwise than the settings do.
+REFERENCE_NAMES = {"season": "the earlier season", "previous": "the previous window"}
 
 
 def history(content: PageContent) -> list[str]:
@@ -49,7 +52,9 @@ def _small(
     if not moments:
         return ""
     text = f"{name}, now {format_number(moments[-1].value)}"
-    return over_time(moments, f"{text}, in {counted(len(moments), 'window')}", f"<b>{escape(name)}.</b>", from_zero=from_zero)
+    return over_time(
+        moments, f"{text}, in {counted(len(moments), 'window')}", f"<b>{escape(name)}.</b>", from_zero=from_zero
+    )
 
 
 def drift(result: WindowResult) -> list[str]:
@@ -63,9 +68,9 @@ def drift(result: WindowResult) -> list[str]:
     if found.importance is not None:
         text += f"; they hold {found.importance:.1%} of the model's importance, each weighted by its effect"
     worst = [each for each in found.columns if each.effect.value is not None][:MAX_HISTOGRAMS]
-    figures = "".join(histograms(each, found.reference) for each in worst)
+    figures = "".join(histograms(each, found.reference, _other_reference(each, found)) for each in worst)
     seasonal = {each.column: each for each in found.seasonal}
-    rows = [_drift_row(each, seasonal) for each in found.columns]
+    rows = [_drift_row(each, seasonal, _other_reference(each, found)) for each in found.columns]
     numbers = [name for name in rows[0] if name not in ("column", "drifted")]
     note = (
         '<p class="soft">A column has drifted if its effect reaches the limit and the adjusted p-value lies below '
@@ -80,14 +85,20 @@ def drift(result: WindowResult) -> list[str]:
 
 
 def _reference(found: Drift) -> str:
-    name = {"training": "training", "season": "the earlier season", "previous": "the previous window"}[found.reference]
+    name = REFERENCE_NAMES.get(found.reference, found.reference)
     return f"{name} ({counted(found.reference_rows, 'row')})"
 
 
-def _drift_row(column: ColumnDrift, seasonal: dict[str, ColumnDrift]) -> dict[str, str]:
+def _other_reference(column: ColumnDrift, found: Drift) -> str:
+    """Return the reference of a column with its rows if it is not that of the others; else an empty text."""
+    name = reference_of(column.column, found.reference)
+    return "" if name == found.reference else f"{name} ({counted(column.reference_rows, 'row')})"
+
+
+def _drift_row(column: ColumnDrift, seasonal: dict[str, ColumnDrift], other_reference: str) -> dict[str, str]:
     drifted = {True: "yes", False: "no", None: "too few rows"}[column.drifted] if column.tested else "not tested"
     row = {
-        "column": column.column,
+        "column": f"{column.column}, from {other_reference}" if other_reference else column.column,
         "drifted": drifted,
         "effect": format_number(column.effect.value),
         "95 % interval": format_ends(column.effect),

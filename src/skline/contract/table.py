@@ -84,7 +84,7 @@ def column(
         Regular expression (Python's) that the whole string must match.
     feature_group : str, optional
         The feature group of this input in the pipeline; by default it follows from the type
-        ("number", "boolean", "category", "date", "datetime").
+        ("number", "boolean", "category", "date", "datetime"). `skline init` also writes "many_categories" and "text".
     segment : bool
         Report quality separately for each value of this column.
     sensitive : bool

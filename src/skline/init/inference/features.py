@@ -20,6 +20,14 @@ MAX_CHOICES = 20
 MIN_CATEGORY_ROWS = 5
 #: A column with more distinct values is in the feature group "many_categories".
 MAX_CATEGORIES = 40
+#: A column of more distinct values is free text if its cells have this many words on average, and more than this share
+#: of them is different; or if they have as many words as sentences.
+MIN_TEXT_WORDS, MIN_TEXT_SHARE, MIN_SENTENCE_WORDS = 3, 0.5, 6
+#: A column of many categories may be text if its cells have this many words on average, as titles have, and a text is
+#: on average in fewer than four rows, of which the mean of the target says little.
+MIN_TITLE_WORDS, MIN_TITLE_SHARE = 2, 0.25
+#: Cells in which words are counted.
+MAX_COUNTED_CELLS = 5_000
 #: Columns that a remark names.
 MAX_NAMED = 5
 #: Distinct numbers that a column needs, so that one of them can be taken for a stand-in.
@@ -58,6 +66,11 @@ MEASURE_WORDS = {
 MAX_COUNTED = 40
 SHARE_WORDS = {"share", "rate", "ratio", "fraction", "probability", "prob", "proportion", "anteil"}
 CODES_DOUBT = "treated as categories; if a larger number means more, remove feature_group"
+TITLE_DOUBT = (
+    'if single words predict the target, write feature_group="text" in its column() of src/model/contract.py, and add '
+    '("text", TextFeatures(), groups["text"]) at the end of the columns in src/model/pipeline.py, with '
+    'TextFeatures of skline.features; remove the line of "many_categories" if no other column is in that group'
+)
 #: Word of a name → the bounds of such a column, used if all values are within them.
 KNOWN_BOUNDS: dict[str, dict[str, int]] = {
     "age": {"ge": 0, "le": 120},
@@ -225,15 +238,19 @@ def _are_spread_codes(counts: "pd.Series[int]") -> bool:
 def _describe_text(guess: ColumnGuess) -> None:
     """Tell free text, many categories and few categories apart, and close a set that is complete."""
     values, distinct = guess.values.dropna(), guess.n_distinct
+    words = 0.0
     if distinct > min(MAX_CATEGORIES, len(values) / 4):
-        words = values.head(5000).str.count(r"\S+").mean()
-        if words >= 3 and (distinct > 0.5 * len(values) or words >= 6):
+        words = values.head(MAX_COUNTED_CELLS).str.count(r"\S+").mean()
+        is_different = distinct > MIN_TEXT_SHARE * len(values)
+        if words >= MIN_TEXT_WORDS and (is_different or words >= MIN_SENTENCE_WORDS):
             guess.feature_group = "text"
             guess.reasons.append(f"free text of {words:.0f} words on average")
             return
     if distinct > MAX_CATEGORIES:
         guess.feature_group = "many_categories"
         guess.reasons.append(f"many categories ({distinct:,})")
+        if words >= MIN_TITLE_WORDS and distinct > MIN_TITLE_SHARE * len(values) and not guess.near_miss:
+            guess.doubts.append(f"{words:.1f} words on average, {distinct:,} different texts; {TITLE_DOUBT}")
         if distinct > 0.9 * len(values) and not guess.near_miss:
             guess.doubts.append(
                 "almost every row has a different text; remove it from Inputs if it only identifies the row"

@@ -1,4 +1,4 @@
-"""Tests of what `skline init` infers of inputs: the example of a fraction is a value that the column can have."""
+"""Tests of what `skline init` infers of inputs, and of what it asks to be checked."""
 
 import re
 from typing import Any
@@ -8,8 +8,15 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from skline.init.codegen.estimators import BOOSTING, render_step
 from skline.init.inference.column_guess import ColumnGuess
-from skline.init.inference.features import find_stand_in, stand_in_remarks, whole_number_remarks
+from skline.init.inference.features import (
+    TITLE_DOUBT,
+    describe_input,
+    find_stand_in,
+    stand_in_remarks,
+    whole_number_remarks,
+)
 
 
 @pytest.mark.parametrize("values", [[0, *[120] * 50], [100, 110, 120], [7, 7, 8]])
@@ -58,3 +65,31 @@ def test_remark_names_a_stand_in_as_the_table_writes_it(
         "'pressure' is -9999999 in 12 rows, 1000 to 1024.75 in all others; if it stands for missing, "
     )
     assert advice in remark
+
+
+def titles(distinct: int, words: int, rows: int = 400) -> ColumnGuess:
+    """Return a column of `distinct` texts of so many words."""
+    texts = [" ".join([f"w{index}", *["steel"] * (words - 1)]) for index in range(distinct)]
+    return ColumnGuess("title", "string", pd.Series([texts[row % distinct] for row in range(rows)], dtype="str"), [])
+
+
+@pytest.mark.parametrize(
+    ("distinct", "words", "group", "may_be_text"),
+    [
+        (190, 4, "many_categories", True),  # in two rows each
+        (101, 2, "many_categories", True),
+        (100, 2, "many_categories", False),  # in four rows each
+        (190, 1, "many_categories", False),
+        (201, 3, "text", False),
+    ],
+)
+def test_many_categories_of_several_words_may_be_text(distinct: int, words: int, group: str, may_be_text: bool) -> None:
+    guess = titles(distinct, words)
+    describe_input(guess)
+    assert guess.feature_group == group
+    advice = [doubt for doubt in guess.doubts if 'feature_group="text"' in doubt and "src/model/pipeline.py" in doubt]
+    assert len(advice) == len(guess.doubts) == may_be_text
+
+
+def test_advice_about_titles_is_the_line_that_init_writes_for_text() -> None:
+    assert f'("text", {render_step(BOOSTING, "text", "binary")}, groups["text"])' in TITLE_DOUBT

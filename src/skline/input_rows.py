@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
-from skline.contract.suggestions import Location, Suggestions
+from skline.contract.suggestions import Location, Suggestions, absence_hint, absence_hints
 from skline.errors import SklineError
 
 
@@ -40,6 +40,7 @@ class InputRows:
 
     def __init__(self, contract: Contract) -> None:
         self._contract, self._parser = contract, RowParser(contract)
+        self._hints = absence_hints(contract, lambda _: "pass None")
 
     def read(self, rows: Rows) -> list[dict[str, Value]]:
         """Validate rows, and return their values.
@@ -67,7 +68,7 @@ class InputRows:
         try:
             return self._parser.read_rows(values)
         except ValidationError as error:
-            raise SklineError(describe(error)) from None
+            raise SklineError(describe(error, self._hints)) from None
 
 
 def rows_of_frame(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any]]:
@@ -115,10 +116,11 @@ def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
         raise SklineError(f"the table has several columns called {', '.join(map(repr, twice))}; drop all but one")
 
 
-def describe(error: ValidationError) -> str:
+def describe(error: ValidationError, hints: Mapping[str, str] | None = None) -> str:
     """Describe the first broken rules, each with its row (if the error is about several), its field and its value.
 
     Unknown names come first, each once, with the column that it is likely to mean, which is not listed as missing then.
+    `hints` are what `absence_hints` returns.
     """
     details = error.errors(include_url=False, include_context=False)
     suggestions, messages = Suggestions(details), []
@@ -133,7 +135,7 @@ def describe(error: ValidationError) -> str:
         messages.append(_message(detail, hint))
         shown |= {detail["loc"]} if column is None else {detail["loc"], column}
     others = [detail for detail in details if detail["type"] != "extra_forbidden" and detail["loc"] not in shown]
-    messages += [_message(detail) for detail in others[:MAX_LISTED]]
+    messages += [_message(detail, absence_hint(detail, hints or {})) for detail in others[:MAX_LISTED]]
     shown |= {detail["loc"] for detail in others[:MAX_LISTED]}
     more = sum(detail["loc"] not in shown for detail in details)
     text = "; ".join(messages) + (f"; and {more} more" if more else "")

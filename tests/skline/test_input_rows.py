@@ -148,7 +148,7 @@ def test_unknown_field_of_a_json_row_breaks_the_contract_and_a_column_of_a_table
 
 
 def test_missing_field_is_named_without_the_row() -> None:
-    with pytest.raises(SklineError, match="^row 0: day: Field required$"):
+    with pytest.raises(SklineError, match="^row 0: day: Field required; pass None if it is unknown$"):
         READER.read([{name: None for name in MISSING if name != "day"}])
 
 

@@ -44,7 +44,13 @@ def predict(arguments: argparse.Namespace) -> None:
     source = selected_model(arguments)
     model = Model(Artifact.open(source.folder, source.digest))
     body = read_body(arguments.row, model.contract.for_requests())
-    print(json.dumps(respond(model, body, explain=arguments.explain), indent=2, ensure_ascii=False))
+    response = respond(model, body, explain=arguments.explain, as_pairs=not is_json(arguments.row))
+    print(json.dumps(response, indent=2, ensure_ascii=False))
+
+
+def is_json(words: Sequence[str]) -> bool:
+    """Whether the words are a JSON object, or say that standard input is one; else they are pairs."""
+    return list(words) == ["-"] or (len(words) == 1 and words[0].lstrip().startswith("{"))
 
 
 def read_body(words: Sequence[str], contract: "Contract") -> str:
@@ -59,10 +65,8 @@ def read_body(words: Sequence[str], contract: "Contract") -> str:
     """
     from skline.errors import SklineError
 
-    if list(words) == ["-"]:
-        return sys.stdin.read()
-    if len(words) == 1 and words[0].lstrip().startswith("{"):
-        return words[0]
+    if is_json(words):
+        return sys.stdin.read() if words[0] == "-" else words[0]
     row: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
@@ -86,8 +90,10 @@ def as_text(column: "Column") -> str:
     return text
 
 
-def respond(model: "Model", body: str, *, explain: bool) -> dict[str, Any]:
+def respond(model: "Model", body: str, *, explain: bool, as_pairs: bool = False) -> dict[str, Any]:
     """Return what `POST /predict` responds, without the prediction id.
+
+    An error about an absent input says how a missing value is written in a pair if `as_pairs`, else in JSON.
 
     Raises
     ------
@@ -97,15 +103,18 @@ def respond(model: "Model", body: str, *, explain: bool) -> dict[str, Any]:
     from pydantic import ValidationError
 
     from skline.contract.request_validation import RowParser
+    from skline.contract.suggestions import absence_hints, json_absence_hints
     from skline.errors import SklineError
     from skline.explain import NotExplainable
     from skline.input_rows import describe
     from skline.lookups.online import LookedUpRow
 
+    contract = model.contract.for_requests()
     try:
-        request = RowParser(model.contract.for_requests()).parse_row(body)
+        request = RowParser(contract).parse_row(body)
     except ValidationError as error:
-        raise SklineError(describe(error)) from None
+        in_pairs = absence_hints(contract, lambda name: f"write {shlex.quote(f'{name}=')}")
+        raise SklineError(describe(error, in_pairs if as_pairs else json_absence_hints(contract))) from None
     [row] = model.look_up(request)
     [predicted] = model.predict(row, lookups="given").to_dict("records")
     response: dict[str, Any] = {"prediction": predicted["prediction"]}

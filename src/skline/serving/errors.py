@@ -6,12 +6,12 @@ The texts of a 422 come from `skline.contract.request_validation` (choices, patt
 `skline.contract.values` (the expected type of a kind), pydantic (bounds, unknown fields) and this module (the rest).
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
-from skline.contract.suggestions import Suggestions
+from skline.contract.suggestions import Suggestions, absence_hint
 
 #: Errors of one body that a response lists; a batch may have a million.
 MAX_ERRORS = 100
@@ -75,12 +75,12 @@ class ValidationFailed(RequestError):
 
 
 def validation_details(
-    error: ValidationError, first_index: int = 0, nullable: Collection[str] = ()
+    error: ValidationError, first_index: int = 0, hints: Mapping[str, str] | None = None
 ) -> list[dict[str, Any]]:
     """Return the first MAX_ERRORS errors of a body, without its values.
 
-    `first_index` is the index in the body of the first item that was validated, if it is a list. `nullable` are the
-    fields that may be null, but not absent.
+    `first_index` is the index in the body of the first item that was validated, if it is a list. `hints` are what
+    `json_absence_hints` returns.
     """
     details = error.errors(include_url=False, include_context=False, include_input=False)[:MAX_ERRORS]
     suggestions = Suggestions(details)
@@ -89,8 +89,7 @@ def validation_details(
         loc, message = detail["loc"], detail["msg"]
         if detail["type"] == "extra_forbidden" and (meant := suggestions.same_name(loc)):
             message += f"; did you mean {meant[-1]!r}?"
-        elif detail["type"] == "missing" and loc and loc[-1] in nullable:
-            message += "; send null if it is unknown"
+        message += absence_hint(detail, hints or {})
         listed.append({"loc": ["body", *_shifted(loc, first_index)], "msg": message, "type": detail["type"]})
     return listed
 

@@ -7,6 +7,7 @@ import orjson
 import pyarrow as pa
 
 from skline.batch.part import Columns, PartScorer, PredictedPart
+from skline.contract.suggestions import json_absence_hints
 from skline.errors import SklineError
 from skline.scoring.scores import Scores
 from skline.sources.kafka_messages import Decoder, Row, UndecodableMessage
@@ -85,6 +86,7 @@ class MessageScorer:
 
     def __init__(self, scorer: PartScorer, decode: Decoder, keep: Sequence[str] = ()) -> None:
         self._scorer, self._decode, self._keep = scorer, decode, list(keep)
+        self._hints = json_absence_hints(scorer.contract)
         if reserved := OWN_FIELDS & set(keep):
             raise SklineError(
                 f"the field {min(reserved)!r} cannot be kept: predictions have a field of that name; rename it"
@@ -124,7 +126,9 @@ class MessageScorer:
             if row.keys() >= inputs:
                 rows[position] = row
             else:
-                reasons[position] = "; ".join(f"{name}: {MISSING_FIELD}" for name in names if name not in row)
+                reasons[position] = "; ".join(
+                    f"{name}: {MISSING_FIELD}{self._hints.get(name, '')}" for name in names if name not in row
+                )
         return rows
 
 

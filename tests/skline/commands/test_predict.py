@@ -27,6 +27,8 @@ PAIRS = (
     "flight_date=2013-07-04", "carrier=UA", "origin=EWR", "dest=IAH", "distance=1400", "sched_dep_time=515",
     "sched_arr_time=819",
 )  # fmt: skip
+WITHOUT_DISTANCE = tuple(pair for pair in PAIRS if not pair.startswith("distance"))
+JSON_WITHOUT_DISTANCE = json.dumps(dict(pair.split("=") for pair in WITHOUT_DISTANCE))
 
 
 @pytest.fixture
@@ -71,6 +73,8 @@ def test_empty_value_is_missing(predict: Callable[..., Any], example: dict[str, 
             "sched_arr_time: Input should be a whole number within ±2^53 (got '8.5')",
         ),
         (PAIRS[:-1], "sched_arr_time: Field required"),
+        (WITHOUT_DISTANCE, "distance: Field required; write distance= if it is unknown"),
+        ((JSON_WITHOUT_DISTANCE,), "distance: Field required; send null if it is unknown"),
         ((*PAIRS, "gate=7"), "gate: Extra inputs are not permitted (got '7')"),
         (('{"carrier": ',), "Invalid JSON: EOF while parsing a value at line 1 column 12 (got '{\"carrier\": ')"),
         ((*PAIRS, "carrier=AA"), "the column 'carrier' is given twice, as 'UA' and as 'AA'; give it once"),

@@ -78,7 +78,7 @@ def test_reasons_are_those_of_predict(scorer: PartScorer, row: dict[str, Any]) -
     assert first["model_version"] == scorer.version
     assert sum(first["probabilities"].values()) == pytest.approx(1)
     assert others == [None, None, None]
-    assert scored.reasons[1] == "distance: Field required"
+    assert scored.reasons[1] == "distance: Field required; send null if it is unknown"
     assert scored.reasons[2].startswith("distance: Input should be greater than")
     assert "distance" in scored.reasons[3] or "cannot be read" in scored.reasons[3]
     assert make([]).content == []

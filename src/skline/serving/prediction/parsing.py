@@ -8,6 +8,7 @@ from pydantic_core import from_json, to_json
 
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Row
+from skline.contract.suggestions import json_absence_hints
 from skline.serving.errors import RequestError, ValidationFailed, validation_details
 from skline.serving.prediction.body_checks import (
     check_structure,
@@ -33,7 +34,7 @@ class RequestParser:
         self.contract, self.max_rows = contract, max_rows
         self._max_members = len(contract.inputs) + MAX_EXTRA_VALUES
         self._row_parser = RowParser(contract)
-        self._nullable = frozenset(column.name for column in contract.inputs if column.nullable)
+        self._hints = json_absence_hints(contract)
         self._strict_row, self._screened = self._row_parser.strict_row, self._row_parser.screened
 
     @property
@@ -71,7 +72,7 @@ class RequestParser:
         try:
             return self._row_parser.reread_row(body)
         except ValidationError as error:
-            raise ValidationFailed(validation_details(error, nullable=self._nullable), 1) from error
+            raise ValidationFailed(validation_details(error, hints=self._hints), 1) from error
 
     def parse_rows(self, body: bytes) -> Sequence[Row]:
         """Parse a JSON array of rows. It is slow: call it in a thread.
@@ -87,9 +88,7 @@ class RequestParser:
             try:
                 rows: Sequence[Row] = self._row_parser.parse_rows(body)
             except ValidationError as error:
-                raise ValidationFailed(
-                    validation_details(error, nullable=self._nullable), _list_length(body)
-                ) from error
+                raise ValidationFailed(validation_details(error, hints=self._hints), _list_length(body)) from error
             self._check_length(len(rows))
             return rows
         if len(body) > LARGE_BODY_BYTES:
@@ -103,7 +102,7 @@ class RequestParser:
             self._check_structure(body, self.max_rows)
         values = parse_list(body)
         self._check_length(len(values))
-        return validate_in_parts(values, self._row_parser.reread_rows, self._nullable)
+        return validate_in_parts(values, self._row_parser.reread_rows, self._hints)
 
     def validate_rows(self, values: Sequence[Any]) -> Sequence[Row]:
         """Validate rows that are JSON values already; raises as `parse_rows` does."""

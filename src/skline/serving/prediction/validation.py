@@ -5,7 +5,7 @@ everything, and keeps each error: a body of one megabyte can have millions, whic
 PART_ITEMS items, and validation stops when there are as many errors as a response lists.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -39,7 +39,7 @@ def parse_list(body: bytes) -> list[Any]:
 
 
 def validate_in_parts(
-    values: Sequence[Any], validate: Callable[[bytes], Sequence[Item]], nullable: Collection[str] = ()
+    values: Sequence[Any], validate: Callable[[bytes], Sequence[Item]], hints: Mapping[str, str] | None = None
 ) -> list[Item]:
     """Validate JSON values in parts.
 
@@ -48,8 +48,8 @@ def validate_in_parts(
     values : sequence of JSON values
     validate : callable
         Validates a JSON array as bytes; raises pydantic.ValidationError.
-    nullable : collection of str
-        Fields that may be null, but not absent.
+    hints : mapping of str to str, optional
+        What `json_absence_hints` returns.
 
     Raises
     ------
@@ -63,7 +63,7 @@ def validate_in_parts(
         try:
             valid += validate(to_json(part, inf_nan_mode="constants"))
         except ValidationError as error:
-            details += validation_details(error, start, nullable)
+            details += validation_details(error, start, hints)
             if len(details) >= MAX_ERRORS:
                 break
     if details:

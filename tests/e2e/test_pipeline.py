@@ -122,7 +122,9 @@ STAGES = ["ingest", "validate", "split", "train", "tune", "evaluate", "package",
 
 
 def test_repro_runs_only_stages_whose_inputs_changed(project: Path) -> None:
-    assert stages_run(dvc(project, "repro")) == STAGES
+    done = dvc(project, "repro")
+    assert stages_run(done) == STAGES
+    assert "to commit: git add dvc.lock artifact.sha256 reports releases/registered.jsonl" in done.stdout
     assert mlflow_runs(project) == 1
     assert recorded_digests(project) == [(project / "artifact.sha256").read_text().strip()]
     assert stages_run(dvc(project, "repro")) == []

@@ -90,9 +90,10 @@ def test_labels_become_a_version_that_serves_and_a_kill_doubles_none(tmp_path: P
     output = run(project, HERE, *COMMAND, **LOG).stdout
     assert f"Train: there are {ROWS} matured labels since the last training." in output
     assert "registered flights/1: May be released" in output
-    assert "to commit: " in output
+    changes = "data/source/feedback dvc.lock artifact.sha256 reports releases/registered.jsonl"
+    assert f"to commit: git add {changes}" in output
     [snapshot] = (project / "data/source/feedback").glob("*.parquet")
-    assert f"data/source/feedback/{snapshot.name}.dvc" in output
+    assert snapshot.with_name(f"{snapshot.name}.dvc").is_file()
     [line] = [json.loads(text) for text in (project / "releases/registered.jsonl").read_text().splitlines()]
     assert line["verdict"]["passed"]
 

@@ -3,6 +3,7 @@
 import argparse
 import datetime as dt
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skline import clock
@@ -101,6 +102,7 @@ def decide(arguments: argparse.Namespace, log: "LogSettings", now: dt.datetime) 
 def train(settings: "Settings", log: "LogSettings", now: dt.datetime, record: "Record", lock: int) -> int:
     """Train, write the result to the journal, and promote if the settings say so; return the exit status."""
     from skline.commands._retrain_promotion import continue_promotion, plan_promotion
+    from skline.registry.working_tree import describe_uncommitted
     from skline.release.in_service import in_service
     from skline.retraining import action, journal, training
     from skline.retraining.matured import labels_complete_until
@@ -122,8 +124,8 @@ def train(settings: "Settings", log: "LogSettings", now: dt.datetime, record: "R
         raise
     record(plan_promotion(settings, result))
     continue_promotion(settings, log, now, record)
-    if changed := training.files_to_commit():
-        print(f"to commit: {' '.join(changed)}")
+    if changes := describe_uncommitted(Path(), training.COMMITTED):
+        print(changes)
     return REJECTED if result.training.outcome == "rejected" else 0
 
 

@@ -1,6 +1,7 @@
 """The state of the git working tree that a result is recorded from."""
 
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 #: Outputs of `dvc repro` that git tracks: the pipeline itself may have changed them.
@@ -25,6 +26,12 @@ def uncommitted_diff(root: Path) -> str:
 def committed_text(root: Path, name: str, commit: str = "HEAD") -> str | None:
     """Return the content of a file of `root` in a commit; None outside git, or if the commit lacks it."""
     return run_git(root, "show", f"{commit}:./{name}")
+
+
+def describe_uncommitted(root: Path, names: Iterable[str] = RESULTS) -> str | None:
+    """Return the command that adds what has changed of files and folders of `root`; None if nothing has, or no git."""
+    changed = [name for name in names if run_git(root, "status", "--porcelain", "--", name)]
+    return f"to commit: git add {' '.join(changed)}" if changed else None
 
 
 def run_git(root: Path, *arguments: str) -> str | None:

@@ -19,6 +19,7 @@ from skline.feedback import Snapshot, list_snapshots
 from skline.files import read_json_lines
 from skline.logs.settings import LogSettings
 from skline.partition import PARTS, assign_parts
+from skline.registry.working_tree import RESULTS
 from skline.release.registered import RegisteredVersion
 from skline.release.verdict import Verdict, read_verdict
 from skline.retraining.action import require_same_fit
@@ -30,7 +31,7 @@ from skline.settings import Settings
 from skline.stages.declared import Declared
 
 #: What a training changes, and git keeps.
-COMMITTED = (paths.PARAMS, paths.FEEDBACK, paths.DVC_LOCK, paths.ARTIFACT_DIGEST, paths.REPORTS, paths.REGISTERED)
+COMMITTED = (paths.PARAMS.as_posix(), paths.FEEDBACK.as_posix(), *RESULTS)
 
 
 class TrainingResult(NamedTuple):
@@ -145,16 +146,6 @@ def run_pipeline(
         Training(outcome=outcome, version=version, message=verdict.summary(), **common),
         verdict,
     )
-
-
-def files_to_commit(root: Path = Path()) -> list[str]:
-    """Return the changed files of a training that git keeps; none outside of git."""
-    command = ["git", "status", "--porcelain", "--untracked-files=all", "--", *map(str, COMMITTED)]
-    try:
-        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)  # noqa: S603
-    except (OSError, subprocess.CalledProcessError):
-        return []
-    return [line[3:] for line in done.stdout.splitlines()]
 
 
 def _repro(*arguments: str, lock: int) -> None:

@@ -26,7 +26,7 @@ from skline.registry.record import (
     tracking_uri,
 )
 from skline.registry.reproducibility import describe, differing_outputs
-from skline.registry.working_tree import committed_text, git_state, uncommitted_diff
+from skline.registry.working_tree import committed_text, describe_uncommitted, git_state, uncommitted_diff
 from skline.release.manifest import Release, read_manifest
 from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
 from skline.release.verdict import Verdict, read_verdict
@@ -203,3 +203,5 @@ def main() -> None:
     committed = committed_text(Path.cwd(), paths.DVC_LOCK.name)
     if differing := differing_outputs(yaml.safe_load(committed) if committed else {}, lock):
         print(describe(differing))
+    if changes := describe_uncommitted(Path.cwd()):
+        print(changes)

@@ -11,6 +11,7 @@ import pandas as pd
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from skline.contract.notation import trimmed_name
 from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Value
 from skline.contract.suggestions import Location, Suggestions, absence_hint, absence_hints
@@ -46,7 +47,8 @@ class InputRows:
         """Validate rows, and return their values.
 
         A Series is a row of a table, as `DataFrame.iloc` returns it. Columns of a table that are not inputs are
-        ignored, as in `skline score`; unknown fields of a JSON row break the contract, as in `/predict`.
+        ignored, as in `skline score`, and so are blanks around names, unless the contract keeps them; unknown fields
+        of a JSON row break the contract, as in `/predict`.
 
         Raises
         ------
@@ -79,10 +81,10 @@ def rows_of_frame(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any
     SklineError
         If an input is missing, or there twice.
     """
-    _require_inputs(contract, list(frame.columns))
+    positions = _input_positions(contract, list(frame.columns))
     columns = {}
-    for name in contract.input_names:
-        values = frame[name]
+    for name, position in positions.items():
+        values = frame.iloc[:, position]
         cells = values.astype(object).where(values.notna(), None).tolist()
         columns[name] = [_plain(cell) for cell in cells]
     return [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
@@ -99,13 +101,22 @@ def rows_of_arrow(contract: Contract, table: ArrowTable) -> list[dict[str, Any]]
     import pyarrow as pa
 
     arrow = pa.table(table)
-    _require_inputs(contract, arrow.column_names)
-    rows = arrow.select(contract.input_names).to_pylist()
+    positions = _input_positions(contract, arrow.column_names)
+    rows = arrow.select([*positions.values()]).rename_columns([*positions]).to_pylist()
     return [_plain_row(row, index) for index, row in enumerate(rows)]
 
 
-def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
-    """Raise SklineError unless each input is exactly one of the columns of a table."""
+def _input_positions(contract: Contract, names: Sequence[Any]) -> dict[str, int]:
+    """Return the position of each input among the columns of a table, whose names are read as those of a file.
+
+    Raises
+    ------
+    SklineError
+        If an input is not exactly one of the columns.
+    """
+    inputs = frozenset(contract.input_names)
+    if contract.trim:
+        names = [trimmed_name(name) if isinstance(name, str) and name not in inputs else name for name in names]
     missing = [name for name in contract.input_names if name not in names]
     if missing:
         similar = {name: get_close_matches(name, [str(each) for each in names], n=1) for name in missing}
@@ -113,7 +124,11 @@ def _require_inputs(contract: Contract, names: Sequence[Any]) -> None:
         raise SklineError(f"the table lacks the columns {', '.join(described)}; rename or add them")
     twice = [name for name in contract.input_names if names.count(name) > 1]
     if twice:
-        raise SklineError(f"the table has several columns called {', '.join(map(repr, twice))}; drop all but one")
+        raise SklineError(
+            f"the table has several columns called {', '.join(map(repr, twice))}"
+            f"{' (without blanks around the names)' if contract.trim else ''}; drop all but one"
+        )
+    return {name: names.index(name) for name in contract.input_names}
 
 
 def describe(error: ValidationError, hints: Mapping[str, str] | None = None) -> str:

@@ -184,6 +184,19 @@ def test_column_that_is_there_twice_is_an_error() -> None:
         READER.read(pd.concat([table, table[["day"]]], axis=1))
 
 
+def test_blanks_around_the_names_of_a_table_are_ignored_as_in_a_file() -> None:
+    reader = InputRows(CONTRACT.model_copy(update={"trim": True}))
+    row = {**MISSING, "count": 3}
+    table = pd.DataFrame([row]).rename(columns={"count": "\ufeff count\xa0", "day": "day\n"})
+    assert reader.read(table) == reader.read(pa.Table.from_pandas(table)) == [row]
+    assert reader.read(table.iloc[0]) == [row]
+    for twice in (table.assign(count=4), pa.Table.from_pandas(table.assign(count=4))):
+        with pytest.raises(SklineError, match=r"several columns called 'count' \(without blanks around the names\)"):
+            reader.read(twice)
+    with pytest.raises(SklineError, match="lacks the columns 'count' \\(it has '.* count.*'\\)"):
+        READER.read(table)
+
+
 def test_many_broken_rules_are_counted() -> None:
     with pytest.raises(SklineError, match=r"row 0: .*; row 4: .*; and 3 more \(rows are counted from 0\)$"):
         READER.read([{**MISSING, "count": "x" * 100}] * 8)

@@ -23,6 +23,10 @@ WHITESPACE = (
     "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000"
 )
+#: What is removed around names of columns: blanks, and a byte order mark or a space that has no width.
+NAME_PADDING = WHITESPACE + "\ufeff\u200b"
+#: A line break within a name, with the blanks around it, is read as one blank.
+LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 #: The minus sign of Unicode, which is read as the hyphen of ASCII is, and the signs of numbers.
 MINUS = "\u2212"
 SIGN = f"[+{MINUS}-]"
@@ -41,6 +45,11 @@ SAMPLE = re.compile(rf"([^\d+-]*)(\d[\d{SEPARATORS}]*\d|\d)(\D*)")
 PANDAS_DIRECTIVES = set("YymdbBHMSp%I")
 #: A date whose day and month differ, and are both valid as the other.
 AMBIGUOUS_DATE = dt.datetime(2001, 2, 3, 4, 5, 6, tzinfo=dt.UTC)
+
+
+def trimmed_name(name: str) -> str:
+    """Return a column's name without the blanks around it, and with a blank for each line break in it."""
+    return LINE_BREAK.sub(" ", name.strip(NAME_PADDING))
 
 
 class NumberNotation(NamedTuple):

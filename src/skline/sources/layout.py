@@ -2,11 +2,10 @@
 
 import csv
 import itertools
-import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from skline.contract.notation import WHITESPACE
+from skline.contract.notation import LINE_BREAK, trimmed_name
 from skline.errors import SklineError
 from skline.settings.source import Source
 from skline.sources.preamble import SEPARATOR_LINE
@@ -14,10 +13,6 @@ from skline.sources.records import record_reader, text_lines
 
 #: Rows whose number of cells is compared with the number of names.
 PEEKED_ROWS = 50
-#: What is removed around names: blanks, and a byte order mark or a space that has no width.
-PADDING = WHITESPACE + "\ufeff\u200b"
-#: A line break within a name, with the blanks around it, is read as one blank.
-LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 #: Columns that a message lists.
 MAX_LISTED = 5
 
@@ -110,7 +105,7 @@ def named_columns(names: list[str], skip: int, source: Source, name: str) -> Lay
     """Call columns without a name by their position, and settle columns of the same name."""
     written = names
     if source.trim:
-        names = [LINE_BREAK.sub(" ", each.strip(PADDING)) for each in names]
+        names = [trimmed_name(each) for each in names]
     stripped = tuple(each for each, name in zip(written, names, strict=True) if each != name and name)
     unnamed = []
     settled: list[str] = []

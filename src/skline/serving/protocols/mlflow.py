@@ -12,7 +12,7 @@ from typing import Any
 
 import pydantic_core
 
-from skline.contract.notation import WHITESPACE
+from skline.contract.notation import trimmed_name
 from skline.contract.spec import Contract
 from skline.serving.prediction.body_checks import check_objects, check_texts
 from skline.serving.prediction.parsing import MAX_EXTRA_VALUES, SMALL_BODY_BYTES, check_values
@@ -130,7 +130,7 @@ def parse_csv(body: bytes, contract: Contract, *, header: bool = True, max_rows:
         lines = csv.reader(_lines(body), strict=True)
         names = next(lines, []) if header else contract.input_names
         if contract.trim:
-            names = [name.strip(WHITESPACE) for name in names]
+            names = [trimmed_name(name) for name in names]
         if not names:
             raise bad_request("the CSV is empty; its first line must name the columns")
         if header:

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from skline.errors import SklineError
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.columns import infer_columns
-from skline.init.inference.lines import lines_of_rows
+from skline.init.inference.lines import places_of_rows
 from skline.init.inference.roles import id_reason
 from skline.settings.source import Source
 from skline.sources.dialect import detect_dialect
@@ -84,7 +84,7 @@ def inspect_table(path: Path, address: dict[str, Any], given: dict[str, Any]) ->
 
     def locate(rows: Sequence[int]) -> dict[int, str]:
         positions = {row: int(_sampled_rows(n_rows)[row]) for row in rows}
-        places = lines_of_rows(path, source, list(positions.values()))
+        places = places_of_rows(path, source, list(positions.values()))
         return {row: places[position] for row, position in positions.items()}
 
     guesses, inferred_remarks = infer_columns(cells, locate, source.missing_words)

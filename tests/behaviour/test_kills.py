@@ -109,7 +109,9 @@ def check_journals(workspace: Workspace) -> None:
     assert trained
     assert len(trained) <= 2 * len(decided)
     assert all(before.labels_until <= after.labels_until for before, after in pairwise(trained))
-    assert {each.outcome for each in trained} <= {"registered", "promoted", "failed", "unchanged"}
+    assert {each.outcome for each in trained} <= {"registered", "promoted", "failed", "unchanged", "rejected"}
+    rejected = [each.message for each in trained if each.outcome == "rejected"]
+    assert all("gates failed" in message for message in rejected), rejected
     failed = [each.message for each in trained if each.outcome == "failed"]
     assert all("dvc repro" in message for message in failed), failed
 

@@ -36,7 +36,7 @@ def rollback(arguments: argparse.Namespace) -> None:
     print_entry(entry)
     champion = entry.release.champion
     try:
-        restored = Artifact.open(releases.folder / champion.artifact, champion.sha256)
+        restored = Artifact.open(champion.folder(releases.folder), champion.sha256)
         notes = check_compatibility(releases, previous, restored, PromotionPlan())
     except SklineError as error:  # the champion that was in force may be damaged: that is a reason to roll back
         notes = [f"whether running services accept the contract could not be checked: {error}"]

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 from skline import paths
+from skline.artifact import Artifact, InvalidArtifact
 from skline.doctor.findings import Finding, Level, join_first
 from skline.doctor.repository import git
 from skline.errors import SklineError
 from skline.files import read_json_lines
 from skline.release.artifacts import interrupted_fetches
+from skline.release.manifest import read_manifest
 from skline.release.registered import RegisteredVersion
 from skline.release.services import FOLDER, describe_rejections, read_statuses
 
@@ -18,7 +20,7 @@ NOT_FOR_DVC = (paths.REGISTERED.as_posix(), (paths.RELEASES / FOLDER).as_posix()
 
 
 def check() -> list[Finding]:
-    """Check the record of registered versions, what DVC ignores, leftovers, and that services serve the release."""
+    """Check the record of registered versions, what DVC ignores, the released artifacts, leftovers, and services."""
     try:
         lines = read_json_lines(paths.REGISTERED, RegisteredVersion)
     except SklineError as error:
@@ -38,9 +40,26 @@ def check() -> list[Finding]:
     if leftovers := interrupted_fetches(paths.RELEASED):
         message = f"commands that were killed left parts of artifacts: {join_first([str(each) for each in leftovers])}"
         findings.append(Finding("warning", message, "skline promote removes them, or rm -r"))
-    findings += _check_services()
+    findings += [*_check_artifacts(), *_check_services()]
     count = len({each.artifact_sha256 for each in lines.values})
     return findings or [Finding("ok", f"{paths.REGISTERED} lists {count} {'artifact' if count == 1 else 'artifacts'}")]
+
+
+def _check_artifacts() -> list[Finding]:
+    """Report the artifacts of the release that are missing or damaged."""
+    try:
+        release = read_manifest(paths.RELEASE)
+    except SklineError as error:
+        return [Finding("broken", str(error), ROLL_BACK)]
+    findings = []
+    for arm in () if release is None else release.arms:
+        folder = paths.RELEASES / arm.artifact
+        fetch = f"uv run skline promote {arm.number}" if arm.name == "champion" else "uv run skline abort"
+        try:
+            Artifact.open(arm.folder(paths.RELEASES), arm.sha256)
+        except InvalidArtifact as error:
+            findings.append(Finding("broken", str(error), f"rm -r {folder}; {fetch}" if folder.exists() else fetch))
+    return findings
 
 
 def _check_services() -> list[Finding]:

@@ -12,7 +12,6 @@ import pandas as pd
 
 from skline.artifact import Artifact
 from skline.contract.spec import Contract
-from skline.errors import SklineError
 from skline.evaluation.bootstrap import CONFIDENCE, Difference, gain, metric_values, paired_difference
 from skline.evaluation.resampling import Sample, make_sample
 from skline.evaluation.segments import iterate_segments
@@ -68,13 +67,7 @@ def open_champion(release_file: Path) -> tuple[str, Artifact] | None:
     if release is None:
         return None
     arm = release.champion
-    folder = release_file.parent / arm.artifact
-    if "://" in arm.artifact or not folder.is_dir():
-        raise SklineError(
-            f"the champion {arm.version} cannot be compared with: its artifact {arm.artifact} is not a folder next to "
-            f"{release_file}; copy the artifact there"
-        )
-    return arm.version, Artifact.open(folder, arm.sha256)
+    return arm.version, Artifact.open(arm.folder(release_file.parent), arm.sha256)
 
 
 def compare_with_champion(

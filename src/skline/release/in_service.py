@@ -30,7 +30,8 @@ def in_service(project: Path = Path(), arm: Literal["champion", "challenger"] | 
     Raises
     ------
     SklineError
-        If the release cannot be read or has no such arm, or nothing is released and no artifact is admitted.
+        If the release cannot be read, has no such arm, or lacks its artifact, or nothing is released and no artifact is
+        admitted.
     """
     release = read_manifest(project / RELEASE)
     if release is None:
@@ -40,9 +41,8 @@ def in_service(project: Path = Path(), arm: Literal["champion", "challenger"] | 
     chosen: Arm | None = release.challenger if arm == "challenger" else release.champion
     if chosen is None:
         raise SklineError(f"release {release.number} has no challenger; `skline releases` lists what it has")
-    return ModelSource(
-        project / RELEASES / chosen.artifact, chosen.sha256, f"release {release.number}, {chosen.version}"
-    )
+    folder = chosen.folder(project / RELEASES)
+    return ModelSource(folder, chosen.sha256, f"release {release.number}, {chosen.version}")
 
 
 def local_model(folder: Path, digest: str | None = None) -> ModelSource:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from skline.artifact import InvalidArtifact
 from skline.errors import SklineError
 from skline.files import atomic_write, fsync
 from skline.release.experiment import BUCKETS, Experiment
@@ -36,6 +37,27 @@ class Arm(BaseModel):
         if "://" in artifact:
             raise ValueError(f"{artifact!r} is a URI; the service does not fetch artifacts, use a path")
         return artifact
+
+    @property
+    def number(self) -> str:
+        """The number of the registered version."""
+        return self.version.rpartition("/")[2]
+
+    def folder(self, releases: Path) -> Path:
+        """Return the folder of the artifact; `releases` is that of the manifest.
+
+        Raises
+        ------
+        InvalidArtifact
+            If there is no such folder.
+        """
+        folder = releases / self.artifact
+        if not folder.is_dir():
+            raise InvalidArtifact(
+                f"{folder} is missing: it is the artifact of {self.version}, which a release serves; "
+                f"`uv run skline promote {self.number}` fetches it from the registry"
+            )
+        return folder
 
 
 class Flags(BaseModel):

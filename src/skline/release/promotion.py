@@ -110,6 +110,23 @@ def promote(
     return entry, notes
 
 
+def restore_champion(releases: ReleaseStore, registry: Registry) -> Arm | None:
+    """Fetch the champion's artifact again if its folder was deleted; return the champion then, else None.
+
+    Raises
+    ------
+    SklineError
+        If the registry cannot be used, or does not have the artifact with the digest of the release.
+    """
+    current = releases.current()
+    if current is None or (releases.folder / current.champion.artifact).exists():
+        return None
+    champion = current.champion
+    version = registry.find(champion.number)
+    ensure_artifact(releases.artifacts, champion.sha256, partial(registry.download, version))
+    return champion
+
+
 def require_permission(
     current: Release | None, approval: Approval | None, follows: int | None, *, approval_required: bool
 ) -> None:
@@ -224,11 +241,19 @@ def check_verdict(
         back = "" if served is None else f"`skline rollback --to {served.release.number}`"
         returning = f"{back} returns to the release that served it; otherwise " if back else ""
         raise SklineError(
-            f"{version.label} was compared with {compared}, and the champion is {now} now; {returning}run `dvc repro` "
-            "to assess it again, or approve it with --approve NAME --reason WHY"
+            f"{version.label} was compared with {compared}, and the champion is {now} now; "
+            f"{returning}{_assess_again(version, registered)}approve it with --approve NAME --reason WHY"
         )
     checked = PromotionVerdict(passed=True, source=source, champion_sha256=compared_with, stale=stale)
     return checked, "; ".join(verdict.undecided)
+
+
+def _assess_again(version: Version, registered: RegisteredVersion | None) -> str:
+    """Say how a version is assessed again: `dvc repro` assesses what the files of the project make."""
+    if paths.VERDICT.exists() and read_verdict(paths.VERDICT).artifact_sha256 == version.artifact_sha256:
+        return "run `dvc repro` to assess it again, or "
+    commit = None if registered is None else registered.git_commit
+    return "" if commit is None else f"check out its commit {commit[:12]} and run `dvc repro` to assess it again, or "
 
 
 def _serves(release: Release, version: Version) -> bool:
@@ -272,7 +297,7 @@ def check_compatibility(
     """Reject a challenger that does not fit the champion; return a note if services have to be restarted."""
     if current is None:
         return []
-    champion = Artifact.open(releases.folder / current.champion.artifact, current.champion.sha256)
+    champion = Artifact.open(current.champion.folder(releases.folder), current.champion.sha256)
     if plan.kind is not None:
         try:
             challenger_columns(artifact.contract, champion.contract)
@@ -343,16 +368,12 @@ def describe_promotion(current: Release | None, version: Version, plan: Promotio
 def registry_aliases(entry: Entry, previous: Release | None) -> dict[str, str]:
     """Return the registry's aliases after a change, with the number of the version that each names."""
     release = entry.release
-    aliases = {"champion": _version_number(release.champion)}
+    aliases = {"champion": release.champion.number}
     if previous is not None and previous.champion.sha256 != release.champion.sha256:
-        aliases["previous"] = _version_number(previous.champion)
+        aliases["previous"] = previous.champion.number
     if release.challenger is not None:
-        aliases["challenger"] = _version_number(release.challenger)
+        aliases["challenger"] = release.challenger.number
     return aliases
-
-
-def _version_number(arm: Arm) -> str:
-    return arm.version.rpartition("/")[2]
 
 
 def weight_of(percent: float) -> int:

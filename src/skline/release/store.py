@@ -136,7 +136,7 @@ class ReleaseStore:
         [champion] = champion_only(earlier.release.champion)
         if champion.sha256 == current.champion.sha256 and current.experiment is None:
             raise SklineError(f"release {current.number} serves {champion.version} already, as release {to} did")
-        Artifact.open(self.folder / champion.artifact, champion.sha256)
+        Artifact.open(champion.folder(self.folder), champion.sha256)
         what = f"{champion.version} as in release {earlier.release.number}, instead of {current.champion.version}"
 
         def build(release: Release | None) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Tests of which model is used where none is named: the release's champion, else the admitted artifact."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import skline
+from skline.doctor.releases import check as check_releases
 from skline.errors import SklineError
 from skline.release.in_service import in_service
 from skline.release.store import ReleaseStore
@@ -72,6 +74,19 @@ def test_challenger_is_used_if_it_is_named(
     assert in_service(project, "challenger").digest == other_packaged.digest
     assert in_service(project).digest == packaged.digest
     assert score(project, "--arm", "challenger")[1] == other_packaged.version
+
+
+def test_missing_artifact_of_a_release_is_an_error_that_says_how_it_is_fetched(
+    project: Path, releases: ServedReleases, packaged: demo.Packaged
+) -> None:
+    releases.promote(packaged)
+    shutil.rmtree(releases.store.artifacts / packaged.digest)
+    number = packaged.digest[:4]
+    with pytest.raises(SklineError, match=f"is missing.*demo/{number}.*`uv run skline promote {number}` fetches it"):
+        in_service(project)
+    [finding] = [each for each in check_releases() if each.level == "broken"]
+    assert packaged.digest in finding.message
+    assert finding.remedy == f"uv run skline promote {number}"
 
 
 def test_damaged_release_is_an_error_and_not_ignored(project: Path) -> None:

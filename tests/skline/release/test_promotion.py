@@ -72,11 +72,15 @@ def test_promote_canary_ramp_rollback_approval_and_flag_in_sequence(
     assert project.aliases() == {"champion": "1", "challenger": "5"}
 
     assert "is what release 1 serves already" in project.error_of("promote", "1")
+    shutil.rmtree(kept)
+    assert "fetched the artifact of demo/1 again" in project.run("promote", "1")
+    assert Artifact.open(kept, packaged.digest).digest == packaged.digest
     assert "demo/3 failed its gates (roc_auc)" in project.error_of("promote", "3")
     assert "demo/4 has no verdict of the gates" in project.error_of("promote", "4")
     stale = project.error_of("promote", "5")
     assert "demo/5 was compared with no champion, and the champion is demo/1 now" in stale
     assert "--approve NAME --reason WHY" in stale
+    assert "dvc repro" not in stale  # it assesses what the files of the project make
     assert (
         "has no '77' of the model 'demo'; the newest version is 5, champion is 1, challenger is 5; name one of these"
         in project.error_of("promote", "77")

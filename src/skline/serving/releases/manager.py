@@ -239,7 +239,7 @@ class ModelManager:
         loaded = self._loaded_models().get(arm.sha256)
         if loaded is not None:
             return loaded
-        artifact = await asyncio.to_thread(Artifact.open, folder / arm.artifact, arm.sha256)
+        artifact = await asyncio.to_thread(Artifact.open, arm.folder(folder), arm.sha256)
         return await self._load(artifact)
 
     async def _load(self, artifact: Artifact) -> LoadedModel:

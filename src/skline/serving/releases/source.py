@@ -43,7 +43,7 @@ def open_initial(settings: ServiceSettings) -> tuple[Artifact, Release | None]:
     release = None if path is None else read_manifest(path)
     if release is None or path is None:
         return _open_admitted(settings), None
-    return Artifact.open(path.parent / release.champion.artifact, release.champion.sha256), release
+    return Artifact.open(release.champion.folder(path.parent), release.champion.sha256), release
 
 
 def _open_admitted(settings: ServiceSettings) -> Artifact:
@@ -83,7 +83,8 @@ def require_same_contract(artifact: Artifact, served: Artifact) -> None:
     """Reject a champion of another contract, because the routes are built from the served one's."""
     if artifact.contract.digest() != served.contract.digest():
         raise InvalidArtifact(
-            f"{artifact.version} has another contract than {served.version}; restart the service to serve it"
+            f"{artifact.version} has another contract than {served.version}, with which this service was started; "
+            "restart it to serve the new one"
         )
 
 

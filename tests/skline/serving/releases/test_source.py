@@ -49,7 +49,7 @@ def test_invalid_manifest_or_artifact_leaves_the_current_release_in_service(
         for break_release, reason in [
             (lambda: write_text(releases.store.manifest, "{"), "not a valid release manifest"),
             (releases.store.manifest.unlink, "is gone"),
-            (promote_missing_artifact, "manifest.json"),
+            (promote_missing_artifact, f"artifacts/{other_packaged.digest} is missing"),
         ]:
             break_release()
             wait_for_info(client, lambda info, reason=reason: reason in (info["rejected"] or ""))

@@ -196,6 +196,12 @@ VCS = {
         ),
         ({"url": "file:///a/skline", "dir_info": {"editable": False}}, {"path": "/a/skline", "editable": True}, False),
         ({"url": "file:///a/skline", "dir_info": {}}, {"path": "/a/skline"}, True),
+        ({"url": "file:///a/skline", "dir_info": {}}, {"git": "file:///a/skline", "rev": COMMIT}, False),
+        (
+            {"url": "file:///a/skline", "vcs_info": {"vcs": "git", "commit_id": COMMIT}},
+            {"git": "file:///a/skline", "rev": COMMIT},
+            True,
+        ),
         ({"url": "file:///a/s.whl", "archive_info": {}}, {"path": "/a/s.whl"}, True),
         ({"url": "https://a.invalid/s.whl", "archive_info": {}}, {"url": "https://a.invalid/s.whl"}, True),
         ({"url": "https://a.invalid/s.whl", "archive_info": {}}, {"url": "https://a.invalid/t.whl"}, False),

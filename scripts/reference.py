@@ -43,6 +43,10 @@ A dot stands for a level of the file: `train.search.folds` is `folds` in `search
 language server complete and check the file by `schemas/params.schema.json`, which `skline sync` writes;
 `check-jsonschema --schemafile schemas/params.schema.json params.yaml` does so on the command line. After a change,
 `dvc repro` runs the stages that read the section.
+
+If the name of a section is misspelt, such as `gate` for `gates`, `dvc repro` may say only
+`Parameters 'gates' are missing from 'params.yaml'.`, at the first stage that reads it. `uv run skline doctor` names the
+line to correct: `gate is an unknown key; did you mean 'gates'?`
 """
 SERVICE = """## The service
 

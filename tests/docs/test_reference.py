@@ -7,10 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from dvc.dependency.param import MissingParamsError, ParamsDependency
+from dvc.repo import Repo
 
 from scripts import reference
 from skline.contract.table import column
-from skline.settings import schema
+from skline.errors import SklineError
+from skline.settings import Settings, schema
 from skline.settings.declared import declared_settings
 from tests.fixtures.demo import ROOT
 
@@ -30,6 +33,19 @@ def test_configuration_lists_every_setting_once_with_its_meaning() -> None:
     assert declared_settings().keys() <= set(names)
     assert set(names) >= reference.COMMON
     assert [row[0] for row in rows if len(row) != 4 or not row[3].strip(" |")] == []
+
+
+def test_configuration_has_the_messages_about_a_misspelt_section(tmp_path: Path) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text("source: {uri: table.csv}\ngate: {}\n", encoding="utf-8")
+    dependency = ParamsDependency(None, str(path), ["gates"], repo=Repo.init(str(tmp_path), no_scm=True))
+    with pytest.raises(MissingParamsError) as of_dvc:
+        dependency.get_hash()
+    with pytest.raises(SklineError) as of_doctor:
+        Settings.load(path)
+    page = " ".join(reference.configuration_page().split())
+    assert f"`{str(of_dvc.value).replace(str(path), 'params.yaml')}`" in page
+    assert f"`{str(of_doctor.value).rpartition(': ')[2]}`" in page
 
 
 def test_docstring_of_column_lists_each_argument_in_order() -> None:

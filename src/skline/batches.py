@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from skline.errors import SklineError
 from skline.files import atomic_write
+from skline.project import how_to_get
 
 #: Cells of a batch, and of a row group of the files that are written.
 BATCH_CELLS, ROW_GROUP_CELLS = 1 << 21, 1 << 23
@@ -75,7 +76,7 @@ def read_batches(path: Path, columns: Sequence[str] | None = None) -> Iterator[p
     try:
         file = pq.ParquetFile(path, buffer_size=BUFFER_BYTES, pre_buffer=False)
     except FileNotFoundError:
-        raise SklineError(f"{path} is missing; run `dvc repro` to create it") from None
+        raise SklineError(f"{path} is missing; {how_to_get(path)}") from None
     with file:
         names = list(columns) if columns is not None else file.schema_arrow.names
         whole = file.schema_arrow

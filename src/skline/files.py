@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from skline.errors import SklineError
 from skline.locks import lock
+from skline.project import how_to_get
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -206,7 +207,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise SklineError(f"{path} is missing; run `dvc repro` to create it") from None
+        raise SklineError(f"{path} is missing; {how_to_get(path)}") from None
     except ValueError as error:
         raise SklineError(f"{path} is not valid JSON ({error}); delete it and run `dvc repro`") from None
 
@@ -224,7 +225,7 @@ def read_table(path: Path, columns: list[str] | None = None) -> "pd.DataFrame":
     try:
         return pd.read_parquet(path, columns=columns)
     except FileNotFoundError:
-        raise SklineError(f"{path} is missing; run `dvc repro` to create it") from None
+        raise SklineError(f"{path} is missing; {how_to_get(path)}") from None
 
 
 def sha256(path: Path) -> str:

@@ -1,10 +1,11 @@
 """The root of a project, which commands find from any folder inside it, as git, DVC and uv do."""
 
 import os
+import re
 from pathlib import Path
 
 from skline.errors import SklineError
-from skline.paths import ARTIFACT_DIGEST
+from skline.paths import ARTIFACT_DIGEST, DVC_LOCK
 
 #: A folder that has this file is a project.
 PROJECT_FILE = Path("dvc.yaml")
@@ -13,6 +14,23 @@ PROJECT_FILE = Path("dvc.yaml")
 def find_project(folder: Path) -> Path | None:
     """Return the folder, or the nearest one above it, that is a project; None if there is none."""
     return next((each for each in (folder, *folder.parents) if (each / PROJECT_FILE).is_file()), None)
+
+
+def how_to_get(output: Path, purpose: str = "to create it") -> str:
+    """Say how to get an output of the pipeline that is not here: in a clone, DVC may have it elsewhere."""
+    create = f"`dvc repro` {purpose}"
+    return f"run `dvc pull` to fetch what {DVC_LOCK} records, or {create}" if _is_recorded(output) else f"run {create}"
+
+
+def _is_recorded(output: Path) -> bool:
+    """Whether dvc.lock has a file, or a folder around it; read as text, because a service may have no YAML parser."""
+    root = find_project(output.absolute().parent)
+    if root is None or not (root / DVC_LOCK).is_file():
+        return False
+    lock = (root / DVC_LOCK).read_text(encoding="utf-8")
+    names = {each.as_posix() for each in (output.absolute(), *output.absolute().parents) if root in each.parents}
+    recorded = re.findall(r"^ *- path: (.+)$", lock, re.M)
+    return any((root / name).as_posix() in names for name in recorded)
 
 
 def require_project() -> None:

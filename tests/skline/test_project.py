@@ -7,8 +7,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from skline import load
 from skline.commands.init import given_table
-from skline.project import enter_project, find_project, given_path
+from skline.errors import SklineError
+from skline.files import read_json
+from skline.project import enter_project, find_project, given_path, how_to_get
 from tests.fixtures import demo
 
 
@@ -25,6 +28,22 @@ def project(tmp_path: Path, packaged: demo.Packaged) -> Path:
 def skline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "skline.cli", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=folder, check=False)
+
+
+def test_output_that_dvc_has_elsewhere_is_to_be_pulled(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(project)
+    artifact, fit, other = Path("artifact"), Path("models/scoring/plan.json"), project / "models/other.json"
+    assert how_to_get(artifact) == "run `dvc repro` to create it"
+    (project / "dvc.lock").write_text("stages:\n  gate:\n    outs:\n    - path: artifact\n    - path: models/scoring\n")
+    for output in (artifact, project / "artifact/manifest.json", fit):
+        assert how_to_get(output) == "run `dvc pull` to fetch what dvc.lock records, or `dvc repro` to create it"
+    assert how_to_get(other) == how_to_get(Path("artifacts")) == "run `dvc repro` to create it"
+    artifact.unlink()
+    expected = r"cannot be read \(No such file .*\); run `dvc pull` .*, or `dvc repro` to package an artifact$"
+    with pytest.raises(SklineError, match=expected):
+        load()
+    with pytest.raises(SklineError, match=r"plan.json is missing; run `dvc pull` .*, or `dvc repro` to create it$"):
+        read_json(fit)
 
 
 def test_command_below_the_root_runs_in_the_root_and_reads_and_writes_the_given_files(project: Path) -> None:

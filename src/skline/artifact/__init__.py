@@ -19,6 +19,7 @@ from skline.artifact.tuning import Tuning
 from skline.contract.spec import Contract
 from skline.errors import SklineError
 from skline.files import atomic_folder
+from skline.project import how_to_get
 from skline.split_rule import PartitionRule
 
 #: Format 1 contained time and commit of the fit, so that no two fits were equal; it is still read.
@@ -341,5 +342,5 @@ def _read(folder: Path, name: str) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise InvalidArtifact(
-            f"{folder / name} cannot be read ({error.strerror}); run `dvc repro` to package an artifact"
+            f"{path} cannot be read ({error.strerror}); {how_to_get(path, 'to package an artifact')}"
         ) from None

@@ -1,5 +1,6 @@
 """Locate the file at an address: on disk, inside an installed package, or a temporary copy of a remote one."""
 
+import glob
 import importlib.util
 import tempfile
 from collections.abc import Iterator
@@ -33,8 +34,15 @@ def local_file(uri: str) -> Iterator[Path]:
     else:
         path = Path(uri).expanduser()
         if not path.is_file():
-            raise SklineError(f"source.uri: there is no file {str(path)!r}; correct source.uri in params.yaml")
+            raise missing_file(str(path))
         yield path
+
+
+def missing_file(uri: str, advice: str = "; correct source.uri in params.yaml") -> SklineError:
+    """Return the error for a missing file, folder or pattern of files; `advice` is for one that DVC does not have."""
+    if records := sorted(glob.glob(f"{uri.rstrip('/')}.dvc")):  # noqa: PTH207 - a pattern may be absolute
+        advice = f", but {records[0]} records it; run `dvc pull {records[0]}`"
+    return SklineError(f"source.uri: there is no file {uri!r}{advice}")
 
 
 def is_remote(uri: str) -> bool:

@@ -16,6 +16,7 @@ from skline.paths import FEEDBACK, SNAPSHOTS
 from skline.settings.source import Source
 from skline.settings.source_kinds import kind_of
 from skline.sources.formats import file_format
+from skline.sources.locate import missing_file
 from skline.sources.source import Snapshot, Stream
 from skline.sources.tables import Say, header, open_rows, translated_errors
 from skline.sources.untyped_rows import fitted, merged_schema
@@ -77,7 +78,7 @@ def find_parts(uri: str) -> list[Part]:
     """
     parts = list_parts(uri)
     if not parts:
-        raise SklineError(f"source.uri: there is no file {uri!r}; correct source.uri in params.yaml")
+        raise missing_file(uri)
     return parts
 
 

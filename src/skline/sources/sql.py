@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from skline.errors import SklineError
 from skline.settings.source_sql import SqlSettings
+from skline.sources.locate import missing_file
 from skline.sources.source import Snapshot, Stream, StreamedSource
 
 #: Rows fetched at a time by drivers that give Python values.
@@ -179,7 +180,7 @@ def database_file(uri: str, prefix: str) -> Path:
     """Return the file of an address such as `sqlite:///FILE`; SklineError if it does not exist."""
     path = Path(unquote(uri.removeprefix(prefix)))
     if not path.is_file():
-        raise SklineError(f"source.uri: there is no file {str(path)!r} ({prefix}FILE, {prefix}/ABSOLUTE/FILE)")
+        raise missing_file(str(path), f" ({prefix}FILE, {prefix}/ABSOLUTE/FILE)")
     return path
 
 

@@ -10,6 +10,8 @@ import pytest
 from skline.errors import SklineError
 from skline.settings.source import Source
 from skline.sources.locate import local_file, package_file
+from skline.sources.many_files import find_parts
+from skline.sources.sql import database_file
 from skline.sources.tables import read_source
 
 FRAME = pd.DataFrame({"a": [1, 2], "b": ["x", "é, \nx"]})
@@ -73,6 +75,18 @@ def test_finds_a_file_in_a_package_without_importing_the_package(
 def test_names_the_missing_file_or_package(uri: str, message: str) -> None:
     with pytest.raises(SklineError, match=message), local_file(uri):
         pass
+
+
+def test_names_the_record_of_dvc_of_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("t.csv.dvc").touch()
+    message = "there is no file '{}', but t.csv.dvc records it; run `dvc pull t.csv.dvc`$"
+    with pytest.raises(SklineError, match=message.format("t.csv")), local_file("t.csv"):
+        pass
+    with pytest.raises(SklineError, match=message.format(r"\*.csv")):
+        find_parts("*.csv")
+    with pytest.raises(SklineError, match=message.format("t.csv")):
+        database_file("sqlite:///t.csv", "sqlite:///")
 
 
 @pytest.mark.parametrize(

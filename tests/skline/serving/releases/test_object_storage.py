@@ -106,7 +106,8 @@ def test_replicas_follow_the_release_through_outages_and_broken_artifacts(
             releases.promote(other_packaged)
             push(ADDRESS)
             wait_for_info(client, lambda info: info["release"] == releases.store.current().number)  # type: ignore[union-attr]
-        bucket.put_object(Bucket="models", Key=key, Body=content[:1000])
+        damaged = content[:-1] + bytes([content[-1] ^ 1])  # of the right size: a push uploads a truncated file again
+        bucket.put_object(Bucket="models", Key=key, Body=damaged)
         third = releases.promote(packaged)
         push(ADDRESS)
         info = wait_for_info(client, lambda info: info["rejected"])

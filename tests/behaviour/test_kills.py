@@ -113,7 +113,7 @@ def check_journals(workspace: Workspace) -> None:
     rejected = [each.message for each in trained if each.outcome == "rejected"]
     assert all("gates failed" in message for message in rejected), rejected
     failed = [each.message for each in trained if each.outcome == "failed"]
-    assert all("dvc repro" in message for message in failed), failed
+    assert all("dvc" in message for message in failed), failed  # killed, or its lock was held by one that was not
 
     registered = read_json_lines(workspace.project / paths.REGISTERED, RegisteredVersion)
     assert registered.damaged_lines == ()

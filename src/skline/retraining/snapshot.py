@@ -23,7 +23,7 @@ from skline.contract.spec import Contract, Kind, Row, Scalar
 from skline.counting import counted
 from skline.errors import SklineError
 from skline.feedback import FILLED_KINDS, LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
-from skline.files import atomic_write
+from skline.files import atomic_write, write_text
 from skline.init.project import track_table
 from skline.logs.labels import label_validator
 from skline.logs.records import REVIEW_SAMPLE
@@ -49,6 +49,8 @@ HOOK = "prepare_feedback()"
 NUMBER_BITS = 53
 #: Faults of inputs and labels that a message lists.
 MAX_FAULTS = 5
+#: What git ignores in the folder of the snapshots: they, and parts of them that a killed process has left.
+IGNORED = ("/*.parquet", "/.*.parquet.*")
 
 
 class SnapshotContent(NamedTuple):
@@ -124,12 +126,23 @@ def to_parquet_table(rows: pd.DataFrame) -> pa.Table:
 
 
 def write_snapshot(folder: Path, content: SnapshotContent, since: dt.datetime, until: dt.datetime) -> Snapshot:
-    """Write the next snapshot, atomically. Call it while holding the lock of `skline retrain`."""
+    """Write the next snapshot, atomically. Call it while holding the lock of `skline retrain`.
+
+    Git ignores it from the start: DVC may be unable to track it at once, and a `git add --all` may come between.
+    """
+    _ignore_snapshots(folder / ".gitignore")
     number = len(list_snapshots(folder)) + 1
     path = snapshot_path(folder, number, since, until)
     with atomic_write(path) as temporary:
         pq.write_table(to_parquet_table(content.rows), temporary, compression="zstd")
     return Snapshot(number, path, since, until)
+
+
+def _ignore_snapshots(path: Path) -> None:
+    """Add `IGNORED` to a .gitignore that lacks it."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    if missing := [pattern for pattern in IGNORED if pattern not in lines]:
+        write_text(path, "\n".join([*lines, *missing]) + "\n")
 
 
 def clean_up(folder: Path) -> None:

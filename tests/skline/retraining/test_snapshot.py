@@ -2,6 +2,7 @@
 
 import datetime as dt
 import hashlib
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -166,8 +167,22 @@ def test_what_a_killed_process_left_is_removed(tmp_path: Path, monkeypatch: pyte
     tracked = []
     monkeypatch.setattr("skline.retraining.snapshot.track_table", lambda root, path: tracked.append(path))
     clean_up(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == [snapshot.path.name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".gitignore", snapshot.path.name]
     assert tracked == [snapshot.path]
+
+
+def test_git_does_not_take_a_snapshot_that_dvc_could_not_track_at_once(tmp_path: Path) -> None:
+    def git(*arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+
+    git("init", "-q")
+    (tmp_path / "feedback").mkdir()
+    (tmp_path / "feedback/.gitignore").write_text("/0000-before.parquet\n")
+    snapshot = write_snapshot(tmp_path / "feedback", content(row("p1")), NOW - 5 * DAY, NOW)
+    (tmp_path / f"feedback/.{snapshot.path.name}.abc123").write_bytes(b"half")
+    git("add", "--all")
+    assert git("ls-files").split() == ["feedback/.gitignore"]
+    assert (tmp_path / "feedback/.gitignore").read_text().startswith("/0000-before.parquet\n/*.parquet\n")
 
 
 def test_a_record_that_dvc_could_not_finish_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

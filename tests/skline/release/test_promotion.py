@@ -160,7 +160,7 @@ def test_a_version_that_was_rolled_back_and_assessed_as_champion_names_the_relea
         promote(
             releases.store, registry, "3", PromotionPlan(), None, "", approval_required=False, guards=Guards()
         )  # fmt: skip
-    assert "`skline rollback --to 2` returns to the release that served it; otherwise run" in str(error.value)
+    assert "`skline rollback --to 2` returns to the release that served it; otherwise approve" in str(error.value)
 
 
 def test_an_artifact_that_was_changed_in_the_registry_is_rejected(tmp_path: Path, packaged: demo.Packaged) -> None:

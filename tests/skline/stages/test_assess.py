@@ -170,7 +170,7 @@ def test_champion_that_read_a_number_as_text_cannot_be_compared(
 
 @pytest.mark.parametrize(
     ("place", "digest", "reason"),
-    [("artifacts/gone", None, "is not a folder next to"), ("artifacts/old", "0" * 64, "manifest.json has sha256")],
+    [("artifacts/gone", None, "artifacts/gone is missing"), ("artifacts/old", "0" * 64, "manifest.json has sha256")],
 )
 def test_champion_that_cannot_be_opened_fails_its_gate(
     artifact: Artifact, evaluated: evaluate.Evaluated, place: str, digest: str | None, reason: str

@@ -38,9 +38,8 @@ def test_configuration_lists_every_setting_once_with_its_meaning() -> None:
 def test_configuration_has_the_messages_about_a_misspelt_section(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
     path.write_text("source: {uri: table.csv}\ngate: {}\n", encoding="utf-8")
-    dependency = ParamsDependency(None, str(path), ["gates"], repo=Repo.init(str(tmp_path), no_scm=True))
-    with pytest.raises(MissingParamsError) as of_dvc:
-        dependency.get_hash()
+    with Repo.init(str(tmp_path), no_scm=True) as repo, pytest.raises(MissingParamsError) as of_dvc:
+        ParamsDependency(None, str(path), ["gates"], repo=repo).get_hash()
     with pytest.raises(SklineError) as of_doctor:
         Settings.load(path)
     page = " ".join(reference.configuration_page().split())

@@ -1,4 +1,4 @@
-"""The remote of DVC, where tables and models are stored beside git: which it is, what is missing there, its access.
+"""The remote of DVC, where tables and models are stored outside git: which it is, what is missing there, its access.
 
 DVC does the work, as a process of its own; its commands are used as they are.
 """

@@ -1,4 +1,4 @@
-"""Feedback: the labelled predictions that `skline retrain` took from the log, as snapshots beside the source.
+"""Feedback: the labelled predictions that `skline retrain` took from the log, as snapshots next to the source.
 
 A snapshot is an immutable Parquet file, `0001-20260301T000000Z-20260401T000000Z.parquet`: its number, and the period in
 which its labels matured. It has the contract's columns, and for each row the columns of `LINEAGE`. The stage ingest

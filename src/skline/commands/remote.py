@@ -1,4 +1,4 @@
-"""`skline remote`: where DVC stores tables and models beside git."""
+"""`skline remote`: where DVC stores tables and models, which git does not hold."""
 
 import argparse
 from pathlib import Path

@@ -3,6 +3,7 @@
 pandera and pydantic accept such a declaration, and fail on the first row, or in the last stages.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -43,6 +44,8 @@ def check_column(column: Column) -> None:
                 f"write {argument}={TO_WHOLE[argument](value)}" if _can_be_rounded(argument, value) else "remove it"
             )
             raise SklineError(f"{where} has {argument}={value}, which is no whole number; {remedy}")
+    if contradiction := _contradiction(column):
+        raise SklineError(f"{where} has {contradiction}, which no value satisfies; correct one of them")
     if column.example is not None and (problem := _reason_of_rejection(column, column.example)):
         raise SklineError(
             f"{where} has example={column.example!r}, which its own rules reject ({problem}); write a value that a "
@@ -57,6 +60,19 @@ def _values_of_rules(column: Column) -> Iterator[tuple[str, Any]]:
             yield argument, bound
     for choice in column.choices or ():
         yield "isin", choice
+
+
+def _contradiction(column: Column) -> str | None:
+    """Return two bounds that exclude each other, as "ge=5 and le=3"; None if there are none."""
+    read: Callable[[Any], Any] = FROM_TEXT.get(column.kind, lambda value: value)
+    rules = {argument: getattr(column, field) for field, argument in BOUNDS.items()}
+    for low, high in itertools.product(("ge", "gt"), ("le", "lt")):
+        if rules[low] is None or rules[high] is None:
+            continue
+        least, most = read(rules[low]), read(rules[high])
+        if least > most or (least == most and (low == "gt" or high == "lt")):
+            return f"{low}={rules[low]!r} and {high}={rules[high]!r}"
+    return None
 
 
 def _can_be_rounded(argument: str, value: float) -> bool:

@@ -260,7 +260,7 @@ def plain_number(text: str, sample: str) -> str | None:
 
 
 def allows_plain(text: str, sample: str) -> bool:
-    """Whether a plain number has no other meaning beside a notation.
+    """Whether a plain number has one meaning only in a column that has a notation.
 
     Where the decimal sign is a comma, 1234.5 can only be plain, and 1.234 could be a thousand. Durations are never
     plain: 8 could be hours or seconds.

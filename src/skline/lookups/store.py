@@ -1,4 +1,4 @@
-"""The interface of a store of looked-up values; each provider has a file beside this one."""
+"""The interface of a store of looked-up values; each provider has a file in this folder."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence

@@ -92,7 +92,7 @@ def describe_removal(snapshot: Snapshot) -> str:
     """Say that the rows of a snapshot stay after a training that failed, and how a person takes them back."""
     return (
         f"note: the rows of {snapshot.path} stay part of the training table, and every `dvc repro` reads them. To take "
-        f"them back, delete this file and {snapshot.path.name}.dvc beside it, and run `dvc repro`; the next training "
+        f"them back, delete this file and {snapshot.path.name}.dvc next to it, and run `dvc repro`; the next training "
         "adds their labels again"
     )
 

@@ -1,6 +1,6 @@
 """Rows without a schema: JSON objects, and Python values of a database driver. Their types are settled over all rows.
 
-A column gets the narrowest type that holds all of its values: whole numbers beside fractions are numbers, and values of
+A column gets the narrowest type that holds all of its values: whole numbers and fractions are numbers, and values of
 kinds that have no type in common are text. Rows are kept on disk meanwhile, so that memory stays bounded.
 """
 

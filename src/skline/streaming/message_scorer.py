@@ -160,7 +160,7 @@ def typed_batches(
 ) -> list[tuple[list[int], pa.RecordBatch]]:
     """Return rows as columns, in batches in which no column has values of several types.
 
-    A column of text beside numbers would have to be text, and the contract would read a number where a text is.
+    A column of texts and numbers would have to be text, and the contract would read a number where a text is.
 
     Parameters
     ----------

@@ -79,7 +79,14 @@ def test_rejects_input_that_is_declared_a_leak() -> None:
         (column("x", example="abc"), float, "has example='abc', which its own rules reject .* a finite number"),
         (column("x", example=-1, ge=0), int, "has example=-1, .* greater than or equal to 0"),
         (column("x", example="31.01.2026"), dt.date, "has example='31.01.2026', .* YYYY-MM-DD"),
-        (column("x", example=1, ge=5, le=3), int, "has example=1, which its own rules reject"),
+        (column("x", example=1, ge=5, le=8), int, "has example=1, which its own rules reject"),
+        (column("x", example=1, ge=5, le=3), int, "has ge=5 and le=3, which no value satisfies; correct one of them"),
+        (column("x", example=0.5, gt=0.5, lt=0.5), float, "has gt=0.5 and lt=0.5, which no value satisfies"),
+        (
+            column("x", example=dt.date(2026, 2, 1), ge=dt.date(2026, 2, 1), lt=dt.date(2026, 2, 1)),
+            dt.date,
+            "has ge='2026-02-01' and lt='2026-02-01', which no value satisfies",
+        ),
         (pa.Field(str_startswith="a", metadata={"skline": {"example": "a"}}), str, "cannot repeat"),
     ],
 )

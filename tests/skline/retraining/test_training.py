@@ -85,7 +85,7 @@ def test_description_says_in_which_parts_the_rows_are(log: LogSettings, write: W
     added = training.add_snapshot(SETTINGS, log, DECLARED, NOW)
     assert added is not None
     lines = training.describe_snapshot(*added, DECLARED, SETTINGS)
-    assert f"delete this file and {added[0].path.name}.dvc beside it" in training.describe_removal(added[0])
+    assert f"delete this file and {added[0].path.name}.dvc next to it" in training.describe_removal(added[0])
     assert lines[0].endswith(".parquet: 20 rows, 20 in train")
     assert lines[1].startswith("left out because of the contract: 1 row (")
     later = SETTINGS.model_copy(

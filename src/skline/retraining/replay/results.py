@@ -9,6 +9,7 @@ from sklearn.pipeline import Pipeline
 from skline import paths
 from skline.contract.spec import Contract
 from skline.files import read_table, write_text
+from skline.parallel import LocalProcesses
 from skline.retraining.replay.comparison import compare_policies, period_bounds, to_result
 from skline.retraining.replay.live import live_outcome, read_replayed, to_scores
 from skline.retraining.replay.measures import choose_metric, measure
@@ -52,7 +53,8 @@ def compute_result(
     setup = Setup(project, stream, first, plan.every)
     metric = choose_metric(contract, None)
     scores = to_scores(replayed, contract)
-    compared = compare_policies(setup, simulated_policies(workspace, plan, settings), metric, scores)
+    policies = simulated_policies(workspace, plan, settings)
+    compared = compare_policies(setup, policies, metric, scores, workers=LocalProcesses())
     periods = period_bounds(setup)
     measured = measure(stream, periods, scores, metric, settings.train.seed)
     outcome = live_outcome(workspace, setup, plan.policies[0], periods, measured, replayed, progress)

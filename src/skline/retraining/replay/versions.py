@@ -127,6 +127,10 @@ class Version:
         """The function that scores rows as the service does; its plan is built once."""
         return fitted_scorer(self.pipeline, self.artifact.contract)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out the function `score` when the version goes to another process, which makes its own."""
+        return {name: value for name, value in vars(self).items() if name != "score"}
+
 
 def fit_version(
     project: Project, stream: Stream, chosen: Positions, number: int, champion: Version | None = None

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -111,7 +111,7 @@ class Cleaner:
     """
 
     def __init__(self, source: Source, layout: Layout, names: Sequence[str], *, may_have_blanks: bool) -> None:
-        self._source, self._layout = source, layout
+        self._source = source
         self._names = list(names)
         self._unnamed = frozenset(self._names.index(name) for name in layout.unnamed if name in self._names)
         self._may_have_blanks = may_have_blanks
@@ -141,19 +141,18 @@ class Cleaner:
         self._n_rows += n_read
         return batch
 
-    def remarks(self) -> list[str]:
-        """Return what was cleaned, as sentences, after the last batch."""
+    def remarks(self, line_of: Callable[[int], int]) -> list[str]:
+        """Return what was cleaned, as sentences, after the last batch; `line_of` returns the line of a row."""
         remarks = []
         if self._trimmed:
             changed = [name for name in self._names if name in self._trimmed]
             remarks.append(f"blanks around the cells of {', '.join(map(repr, changed))} are removed")
         if self._first_repeated is not None:
-            first = self._first_repeated + self._layout.skip + 2
+            first = line_of(self._first_repeated)
             more = f", and {self._n_repeated - 1:,} more lines" if self._n_repeated > 1 else ""
             remarks.append(f"line {first:,}{more} repeats the column names and is skipped")
         if self._has_underline:
-            line = self._layout.skip + 2
-            remarks.append(f"line {line:,} is skipped: it is a line of dashes below the column names")
+            remarks.append(f"line {line_of(0):,} is skipped: it is a line of dashes below the column names")
         return remarks
 
 

@@ -45,3 +45,29 @@ def long_cells() -> Iterator[None]:
         yield
     finally:
         csv.field_size_limit(before)
+
+
+def line_of_record(data: Any, source: Source, skip: int, position: int) -> int:
+    """Return the number of the first line of a record, from 1; blank lines are no records.
+
+    Parameters
+    ----------
+    data : seekable binary stream
+    source : Source
+    skip : int
+        Lines above the column names, or above the first record if there are none.
+    position : int
+        Of the record below the column names, from 0.
+    """
+    with text_lines(data, source, skip) as lines, long_cells():
+        reader = record_reader(lines, source.delimiter, quotes=source.quotes)
+        if source.header:
+            next(reader, None)
+        first, line = skip + reader.line_num + 1, skip
+        for record in reader:
+            if any(record):
+                line, position = first, position - 1
+            if position < 0:
+                break
+            first = skip + reader.line_num + 1
+        return line

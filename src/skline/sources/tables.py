@@ -7,6 +7,7 @@ docs/tables.md describes how a file is read.
 import zipfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,7 @@ from skline.sources.encodings import describe_undecodable, settle_encoding
 from skline.sources.formats import file_format, opened
 from skline.sources.layout import read_layout, reject_duplicates
 from skline.sources.preamble import footer_lines, footer_remark
+from skline.sources.records import line_of_record
 from skline.sources.scan import Scan, scan
 
 #: Gets a sentence that a person should know about how the file is read.
@@ -324,5 +326,5 @@ def _text_batches(
         raise described_error(error, text, file_name) from error
     if may_hide_rows(text, found, n_rows):
         check_hidden_rows(text, found, n_rows, file_name)
-    for remark in cleaner.remarks():
+    for remark in cleaner.remarks(partial(line_of_record, text.data, text.source, text.layout.skip)):
         say(remark)

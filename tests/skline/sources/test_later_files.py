@@ -237,6 +237,26 @@ def test_a_repeated_line_of_names_is_no_row_of_either_reader(tmp_path: Path) -> 
     assert [row for part in reader.parts(["id", "city"], ["id", "city"]) for row in part.to_pylist()] == rows
 
 
+@pytest.mark.parametrize(
+    ("skip", "text", "remark"),
+    [
+        (0, "id,city\n1,Ulm\n\n\n2,Bonn\nid,city\n3,Kiel\n", "line 6 repeats the column names and is skipped"),
+        (0, 'id,city\n1,"Ulm\nDonau"\nid,city\n,\n3,Kiel\n', "line 4 repeats the column names and is skipped"),
+        (
+            2,
+            "Cities\n\nid,city\n\n--,----\n3,Kiel\n",
+            "line 5 is skipped: it is a line of dashes",
+        ),
+    ],
+)
+def test_lines_that_are_no_rows_are_named_by_their_number_in_the_file(
+    tmp_path: Path, skip: int, text: str, remark: str
+) -> None:
+    said: list[str] = []
+    read_source(written(tmp_path, text), Source(uri="first.csv", skip=skip), None, said.append)
+    assert any(each.startswith(remark) for each in said)
+
+
 def test_progress_counts_rows(tmp_path: Path) -> None:
     reader = TableReader(written(tmp_path, LATER), TableFormat())
     assert reader.total is None

@@ -10,13 +10,23 @@ def test_metrics_have_the_digits_that_their_interval_gives_a_meaning_to() -> Non
         "rows": 46_123,
         "model": {"roc_auc": 0.66812345678, "rmse": 6029.987654321, "largest": 1.23456789},
         "linear": {"roc_auc": 0.64444444444, "rmse": 7000.123456, "largest": 2.0},
+        "dummy": {"roc_auc": 0.5, "r2": -1e-16},
     }
     intervals = {"roc_auc": (0.66, 0.676), "rmse": (5800.0, 6200.0), "largest": None}
     assert round_metrics(metrics, intervals) == {
         "rows": 46_123,
         "model": {"roc_auc": 0.66812, "rmse": 6030.0, "largest": 1.23457},
-        "linear": {"roc_auc": 0.64444, "rmse": 7000.0, "largest": 2.0},
+        "linear": {"roc_auc": 0.644444, "rmse": 7000.12, "largest": 2.0},
+        "dummy": {"roc_auc": 0.5, "r2": 0.0},
     }
+
+
+def test_digits_of_a_baseline_do_not_depend_on_the_model() -> None:
+    """A threshold alone changes the intervals of the model's metrics of classes, and no baseline."""
+    metrics = {"model": {"precision": 0.30123}, "linear": {"precision": 0.33219}}
+    wide, narrow = (round_metrics(metrics, {"precision": (0.3 - w, 0.3 + w)}) for w in (0.02, 0.004))
+    assert wide["linear"] == narrow["linear"]
+    assert wide["model"] != narrow["model"]
 
 
 def test_last_digits_of_another_machine_are_no_difference() -> None:
@@ -24,9 +34,8 @@ def test_last_digits_of_another_machine_are_no_difference() -> None:
     for value in random.random(1_000).tolist():
         other = value * (1 + 1e-13)
         intervals = {"f1": (value - 0.01, value + 0.01)}
-        assert round_metrics({"linear": {"f1": value}}, intervals) == round_metrics(
-            {"linear": {"f1": other}}, intervals
-        )
+        one, another = ({"model": {"f1": each}, "linear": {"f1": each}} for each in (value, other))
+        assert round_metrics(one, intervals) == round_metrics(another, intervals)
 
 
 def test_nested_floats_are_rounded_and_other_values_stay() -> None:

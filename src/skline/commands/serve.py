@@ -28,7 +28,9 @@ def add_parser(commands: Subparsers) -> None:
     command.add_argument("--artifact", type=given_path, help="directory of the artifact (default: artifact)")
     command.add_argument("--digest", help="sha256 of the artifact's manifest (default: read from artifact.sha256)")
     command.add_argument("--workers", type=int, default=1, help="processes that share the port (default: 1)")
-    command.add_argument("--no-auth", action="store_true", help="disable API keys on every address")
+    command.add_argument(
+        "--no-auth", action="store_true", help="listen on every address without API keys; an error if there are keys"
+    )
     command.add_argument(
         "--check", action="store_true", help="print the effective settings and whether they are safe, and exit"
     )

@@ -65,11 +65,19 @@ def expected(cells: CellFormat) -> str:
     plain, notation = EXPECTED[cells.kind], cells.notation
     if notation is None:
         return plain
-    if cells.kind in ("integer", "number") and notation not in DURATIONS:
+    if cells.kind == "integer" and notation not in DURATIONS:
+        return f"{plain}, plain or as text like {_whole_sample(notation)!r}"
+    if cells.kind == "number" and notation not in DURATIONS:
         return f"{plain}, plain or as text like {notation!r}{_meaning_of_point(notation)}"
     if cells.kind in ("date", "datetime"):
         return f"{plain}, or in the format {notation}, such as {EXAMPLE.strftime(notation)}"
     return f"{plain}, or text in the form {notation}"
+
+
+def _whole_sample(notation: str) -> str:
+    """Return the sample of a notation as a whole number, such as "1234,0" of "1234,5"."""
+    sign = re.escape(parse_number_notation(notation).decimal)
+    return re.sub(rf"(?<={sign})[0-9]+", "0", notation)
 
 
 def _meaning_of_point(notation: str) -> str:

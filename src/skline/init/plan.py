@@ -24,7 +24,7 @@ from skline.init.dry_run import dry_run, imported_source
 from skline.init.estimator_choice import choose_estimator, requested_family
 from skline.init.inference.column_guess import ColumnGuess
 from skline.init.inference.features import describe_input, stand_in_remarks, whole_number_remarks
-from skline.init.inference.gates import choose_gates
+from skline.init.inference.gates import choose_gates, choose_monitored_margin
 from skline.init.inference.leaks import find_leaks
 from skline.init.inference.names import to_words
 from skline.init.inference.retraining import Retraining, choose_retraining, feedback_remarks
@@ -245,9 +245,10 @@ def _render_params(
 ) -> str:
     """Render params.yaml, with gates that fit the size of the test part."""
     task, test_rows = tried.contract.task, len(tried.rows) // 5
-    gates = choose_gates(tried.rows[tried.contract.target.name], task, test_rows)
+    target = tried.rows[tried.contract.target.name]
+    gates, margin = choose_gates(target, task, test_rows), choose_monitored_margin(target, task)
     source = {**table.source, **retraining.source}
-    return render_params(name, title, source, chosen.settings, gates, test_rows, task, retraining.retrain)
+    return render_params(name, title, source, chosen.settings, gates, test_rows, task, retraining.retrain, margin)
 
 
 def _remarks(table: InspectedTable, tried: TriedContract, chosen: SplitChoice) -> list[str]:

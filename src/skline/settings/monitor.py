@@ -82,7 +82,7 @@ class Performance(SettingsSection):
         default=None, description="Minimum of each metric, or maximum for errors and losses; default: gates.floors"
     )
     margin: NonNegative = Field(
-        default=0.02, description="Loss of evaluate.metric against the test part that is tolerated"
+        default=0.02, description="Tolerated loss of evaluate.metric against the test part, in units of the metric"
     )
     min_labels: Annotated[int, Field(ge=20)] = Field(default=200, description="Labelled rows that a verdict needs")
     resamples: Annotated[int, Field(ge=100, le=10_000)] = Field(

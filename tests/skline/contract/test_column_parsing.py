@@ -127,6 +127,8 @@ def test_a_plain_number_is_read_beside_a_notation_if_it_has_no_other_meaning(
     [
         ("number", "1234,5", "a finite number, plain or as text like '1234,5'; write '1.234' as '1,234', because"),
         ("number", "1.234,5", "a finite number, plain or as text like '1.234,5'; the text '1.234' means 1234"),
+        ("integer", "1234,5", "a whole number within ±2^53, plain or as text like '1234,0'"),
+        ("integer", "$1,234", "a whole number within ±2^53, plain or as text like '$1,234'"),
         ("number", "$1,234.5", "a finite number, plain or as text like '$1,234.5'"),
         ("number", "HH:MM", "a finite number, or text in the form HH:MM"),
         ("boolean", "ja/nein", "true or false (as text also yes/no, y/n, t/f, 1/0), or text in the form ja/nein"),

@@ -96,6 +96,7 @@ def render_params(
     test_rows: int,
     task: Task,
     retrain: Mapping[str, Any] | None = None,
+    monitored_margin: float | None = None,
 ) -> str:
     """Return the text of params.yaml; it names every section, because DVC requires those that dvc.yaml tracks."""
     train: dict[str, Any] = {"seed": 17, "params": {}, "search": {}, "weights": {}} | UNLIMITED
@@ -112,6 +113,9 @@ def render_params(
         evaluate=yaml_section(evaluate),
     )
     text += f"\ngates:  # chosen for a test part of about {test_rows} rows\n{_render_gates(gates)}\n"
+    if monitored_margin is not None:
+        why = "tolerated loss against the test part: 2 % of the target's standard deviation"
+        text += f"\nmonitor:\n  performance:\n    margin: {yaml_scalar(monitored_margin)}  # {why}\n"
     if retrain:
         why = "alarms, and a largest age: replays of tables in time support both"
         text += f"\nretrain:  # {why}\n{yaml_section(retrain)}\n"

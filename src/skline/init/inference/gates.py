@@ -17,6 +17,8 @@ TREE_SHORTFALL_AUC, TREE_SHORTFALL_STD = 0.02, 0.25
 CHAMPION_MARGIN_FACTOR, CHAMPION_MARGINS = 0.4, (0.005, 0.05)
 #: Tolerated loss in a segment, as a share of the target's standard deviation.
 SEGMENT_MARGIN_STD = 0.1
+#: Loss that monitoring tolerates, as a share of the target's standard deviation, as in docs/benchmarks/replay.md.
+MONITORED_MARGIN_STD = 0.02
 #: With fewer test rows, a model cannot show that it is significantly better than a constant prediction.
 SIGNIFICANCE_MIN_ROWS = 100
 
@@ -51,6 +53,11 @@ def choose_gates(target: pd.Series, task: Task, test_rows: int) -> dict[str, Any
     if test_rows < SIGNIFICANCE_MIN_ROWS:
         gates["dummy"] = "better"
     return gates
+
+
+def choose_monitored_margin(target: pd.Series, task: Task) -> float | None:
+    """Return `monitor.performance.margin` of a regression, which is in units of the target; None keeps the default."""
+    return _two_digits(float(target.std()) * MONITORED_MARGIN_STD) if task == "regression" else None
 
 
 def _champion_margin(rows: float) -> float:

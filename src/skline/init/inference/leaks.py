@@ -275,8 +275,7 @@ def _filled_for_one_value(
             if word == "empty" and not (truth[filled] != state_values[top]).mean() >= MIN_ONE_VALUE_SHARE:
                 continue  # missing cells are often more frequent in one class; only an exact match is evidence
             if state_counts.sum() >= MIN_EVIDENCE_ROWS and base ** state_counts.sum() < MAX_P_VALUE:
-                label = labels[np.flatnonzero(truth == state_values[top])[0]]
-                label = bool(label) if target.kind == "boolean" else label
+                label = _as_written(target, labels[np.flatnonzero(truth == state_values[top])[0]])
                 leaks.append(
                     Leak(
                         (guess.name,),
@@ -286,3 +285,13 @@ def _filled_for_one_value(
                 )
                 break
     return leaks
+
+
+def _as_written(target: ColumnGuess, value: object) -> str:
+    """Return a value of the target as the table writes it."""
+    if target.kind != "boolean":
+        return str(value)
+    if target.labels is None:
+        return str(bool(value))
+    yes, _, no = target.labels.partition("/")
+    return yes if value else no

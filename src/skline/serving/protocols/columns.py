@@ -84,7 +84,7 @@ def check_csv_header(contract: Contract, names: Sequence[str]) -> None:
 def check_delimiter(contract: Contract, cells: Sequence[str]) -> None:
     """Reject a CSV file whose lines have one cell, if the model has more inputs."""
     if len(cells) == 1 and len(contract.input_names) > 1:
-        raise RequestError(422, "one column found; is the delimiter ','?", "csv_delimiter")
+        raise RequestError(422, "the CSV has one column; its delimiter has to be ','", "csv_delimiter")
 
 
 def _similar(name: str, surplus: Sequence[str]) -> str:

@@ -137,7 +137,10 @@ def _check_keys(settings: ServiceSettings, keys: KeyStore, result: CheckResult) 
         result.errors.append(f"the key file {security.key_file} does not exist; create it with `skline key new`")
     if security.no_auth:
         if not keys.auth_disabled:
-            result.errors.append("there are API keys, and --no-auth disables them; remove one of the two")
+            where = "SKLINE_SECURITY__API_KEYS" if security.api_keys else security.key_file
+            result.errors.append(
+                f"there are API keys ({where}), which --no-auth would disable: remove the option, or the keys"
+            )
         if not local or settings.environment == "production":
             result.warnings.append(
                 f"--no-auth: every client that reaches {settings.host} may predict, label and administer"

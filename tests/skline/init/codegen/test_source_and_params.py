@@ -60,3 +60,9 @@ def test_params_of_a_table_with_times_have_the_policy_of_retraining_and_cuts_tha
     assert "replays of tables in time" in line
     assert "quote the dates" not in text
     assert max(map(len, text.splitlines())) <= 120
+
+
+def test_params_of_a_regression_have_the_margin_of_monitoring() -> None:
+    text = render_params("shop", "Shop", {"uri": "t.csv"}, {"kind": "random"}, CHOSEN, 160, "regression", None, 12.0)
+    assert Settings.model_validate(yaml.safe_load(text)).monitor.performance.margin == 12
+    assert "monitor: {}" not in text

@@ -9,7 +9,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostin
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import roc_auc_score, root_mean_squared_error
 
-from skline.init.inference.gates import choose_gates
+from skline.init.inference.gates import choose_gates, choose_monitored_margin
 
 
 @pytest.mark.parametrize("task", ["binary", "regression"])
@@ -52,3 +52,9 @@ def test_champion_margin_depends_on_the_rows_of_the_rarest_class_and_on_the_targ
     assert [margin(even, "binary", rows) for rows in (20, 100_000)] == [0.05, 0.005]
     prices = pd.Series(np.arange(100.0))
     assert margin(prices * 1_000, "regression", 1_400) == pytest.approx(1_000 * margin(prices, "regression", 1_400))
+
+
+def test_monitored_margin_of_a_regression_is_in_units_of_the_target() -> None:
+    target = pd.Series(np.random.default_rng(0).normal(0, 600, 5_000))
+    assert choose_monitored_margin(target, "regression") == 12
+    assert choose_monitored_margin(target > 0, "binary") is None, "the default is for metrics of classes"

@@ -214,7 +214,7 @@ def test_csv_with_another_delimiter_is_said_to_have_one(
 ) -> None:
     for content_type, options in (("text/csv", {}), ("text/csv; header=absent", {"header": False})):
         [error] = post_csv(client, flights, content_type, sep=delimiter, **options)
-        assert error["msg"] == "one column found; is the delimiter ','?"
+        assert error["msg"] == "the CSV has one column; its delimiter has to be ','"
 
 
 def test_csv_without_a_header_is_said_to_have_none(client: httpx.Client, flights: pd.DataFrame) -> None:

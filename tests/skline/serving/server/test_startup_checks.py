@@ -70,7 +70,7 @@ def test_rejects_in_production_what_is_allowed_in_development(
 
 def test_rejects_contradictions_in_every_environment(key_file: str, tmp_path: Path) -> None:
     [error] = check_settings(ServiceSettings(security=SecuritySettings(no_auth=True))).errors
-    assert "remove one of the two" in error
+    assert "API keys (keys.json), which --no-auth would disable: remove the option, or the keys" in error
     missing = ServiceSettings(security=SecuritySettings(key_file=tmp_path / "elsewhere.json"))
     assert "elsewhere.json does not exist" in check_settings(missing).errors[0]
     api_keys.revoke(tmp_path / key_file, api_keys.read(tmp_path / key_file).keys[0].id)

@@ -67,25 +67,35 @@ def continue_promotion(settings: "Settings", log: "LogSettings", now: dt.datetim
             end_canary(store, step.message)
             record(_ended(training, "rejected", f"the canary was aborted: {step.message}"))
         case "promote":
-            release_version(settings, training, PromotionPlan(), why, release)
-            record(_ended(training, "promoted", step.message))
+            if release_version(settings, training, PromotionPlan(), why, release):
+                record(_ended(training, "promoted", step.message))
         case "start" | "begun":
             if step.action == "start":
                 plan = PromotionPlan("canary", settings.retrain.canary.percents, settings.retrain.canary.every)
-                release_version(settings, training, plan, why, release)
+                if not release_version(settings, training, plan, why, release):
+                    return
             record(_begun(settings, training, store))
 
 
 def release_version(
     settings: "Settings", training: "Training", plan: "PromotionPlan", why: str, current: "Release | None"
-) -> None:
-    """Promote the version of a training, as `skline promote` does, if `current` is still in force."""
+) -> bool:
+    """Promote the version of a training, as `skline promote` does, if `current` is still in force.
+
+    Return False and print why if a newer assessment rejects the version: it waits for a person.
+    """
     from skline.commands.promote import publish
+    from skline.release.promotion import RejectedSince
     from skline.retraining.promotion import PREFIX
 
     assert training.version is not None  # noqa: S101 - it is to be promoted, so it was registered
     number = training.version.rpartition("/")[2]
-    publish(settings, number, plan, None, PREFIX + why, follows=0 if current is None else current.number)
+    try:
+        publish(settings, number, plan, None, PREFIX + why, follows=0 if current is None else current.number)
+    except RejectedSince as error:
+        print(f"{training.version} is not promoted yet: {error}")
+        return False
+    return True
 
 
 def end_canary(store: "ReleaseStore", breach: str) -> None:

@@ -60,6 +60,7 @@ def list_releases(arguments: argparse.Namespace) -> None:
         mark = "*" if current is not None and number == current.number else " "
         action = f"{entry.action}: {entry.what}" + ("" if number in published else " (never published)")
         approved = f"; approved by {entry.approval.name}: {entry.approval.reason}" if entry.approval else ""
+        approved += "; its newest verdict failed" if entry.verdict and not entry.verdict.passed else ""
         approved += "; its digest was accepted by hand" if entry.accepted_digest else ""
         reason = f"; {entry.why}" if entry.why and not entry.approval else ""
         print(f"{mark}{number:>4}  {entry.time:%Y-%m-%d %H:%M:%S}  {entry.who}  {action}{approved}{reason}")

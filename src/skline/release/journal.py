@@ -34,7 +34,10 @@ class Approval(BaseModel):
 
 
 class PromotionVerdict(BaseModel):
-    """The verdict that a promotion is based on; `stale` if it compared with another champion than the one in force."""
+    """The verdict that a promotion is based on; `stale` if it compared with another champion than the one in force.
+
+    It has not `passed` only if the version passed when it was registered, failed since, and was approved all the same.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from skline import cli, paths
-from skline.commands._retrain_promotion import plan_promotion
+from skline.commands._retrain_promotion import plan_promotion, release_version
 from skline.errors import SklineError
 from skline.locks import file_lock
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
 from skline.release.manifest import Arm, Release, publish_manifest
+from skline.release.promotion import PromotionPlan, RejectedSince
 from skline.release.verdict import GateResult, Verdict
 from skline.retraining.journal import FILE_NAME, Training, read_journal
 from skline.retraining.training import TrainingResult
@@ -153,3 +154,16 @@ def test_version_is_to_be_promoted_if_every_gate_passed_and_it_is_not_in_service
     assert plan_promotion(settings, result(passed=passed)).promotion is None, "never"
     approved = canary.model_copy(update={"release": canary.release.model_copy(update={"approval": "required"})})
     assert plan_promotion(approved, result(passed=passed)).promotion is None, "a person has to approve it"
+
+
+def test_version_that_a_newer_assessment_rejects_waits_for_a_person(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def publish(*_: object, **__: object) -> None:
+        raise RejectedSince("flights/4 fails its gates in the newest assessment")
+
+    monkeypatch.setattr("skline.commands.promote.publish", publish)
+    assert not release_version(
+        Settings.load(demo.PARAMS), result(passed=True).training, PromotionPlan(), "labels", None
+    )  # fmt: skip
+    assert "flights/4 is not promoted yet: flights/4 fails its gates" in capsys.readouterr().out

@@ -1,17 +1,21 @@
 """Promotion with a real registry: which versions are promoted, and which are rejected with which message."""
 
+import datetime as dt
 import json
+import os
 import shutil
 import socket
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import joblib
 import pytest
 
+from skline import paths
 from skline.artifact import Artifact
 from skline.canary_limits import Guards
 from skline.errors import SklineError
@@ -19,9 +23,18 @@ from skline.files import sha256
 from skline.registry.record import open_client
 from skline.registry.versions import Version
 from skline.release.experiment import Design
-from skline.release.journal import Entry, read_journal
-from skline.release.promotion import PromotionPlan, promote, require_look_size
-from skline.release.registered import record_version
+from skline.release.journal import Approval, Entry, read_journal
+from skline.release.promotion import (
+    PromotionPlan,
+    RejectedSince,
+    check_verdict,
+    check_version,
+    find_rejection,
+    promote,
+    require_look_size,
+)
+from skline.release.registered import RecordedVerdict, RegisteredVersion, record_version
+from skline.release.store import ReleaseStore
 from skline.scoring.golden_rows import choose_golden_rows
 from skline.stages.train import train
 from tests.fixtures import demo
@@ -134,6 +147,54 @@ def test_the_verdict_on_disk_is_used_where_the_registry_has_none(tmp_path: Path,
     report.write_text(json.dumps({"artifact_sha256": packaged.digest, "gates": gates}))
     assert "note: undecided gates of demo/1: champion; see reports/report.html\n" in project.run("promote", *approval)
     assert "an approval needs a name and a reason" in project.error_of("promote", "--approve", "anna")
+
+
+def assessed(folder: Path, digest: str, *, passed: bool) -> tuple[Version, RegisteredVersion, Path]:
+    """Return a version that passed its gates when it was registered, its line, and a newer verdict in `folder`."""
+    line = RegisteredVersion(
+        time=dt.datetime.now(dt.UTC), model="demo", version="1", artifact_sha256="a" * 64, contract_sha256="c",
+        git_commit=None, verdict=RecordedVerdict(passed=True), verdict_sha256=None,
+    )  # fmt: skip
+    gate = {"gate": "roc_auc", "passed": passed, "reason": "0.5 is below 0.9"}
+    report = folder / "reports/verdict.json"
+    report.parent.mkdir()
+    report.write_text(json.dumps({"artifact_sha256": digest, "gates": [gate]}))
+    return Version("demo", "1", "run", "a" * 64, None, "", ""), line, report
+
+
+def test_a_registered_version_that_fails_the_newest_assessment_needs_an_approval(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    version, line, _ = assessed(tmp_path, "a" * 64, passed=False)
+    record_version(paths.REGISTERED, line)
+    check = partial(check_version, ReleaseStore(), version, None, accepted_digest=None)
+    with pytest.raises(RejectedSince) as error:
+        check(approval=None)
+    assert "demo/1 passed its gates when it was registered, and fails them in the newest assessment (roc_auc)" in str(
+        error.value
+    )
+    assert "run `dvc repro`, or approve it with --approve NAME --reason WHY" in str(error.value)
+    verdict, notes = check(approval=Approval(name="anna", reason="the limit is for the next model"))
+    assert (verdict.passed, verdict.source) == (False, "reports/verdict.json")
+    assert notes == ["demo/1 failed its gates in reports/verdict.json, and is published as approved"]
+
+
+@pytest.mark.parametrize("file", ["missing", "unreadable", "of another artifact", "passed", "older"])
+def test_a_verdict_file_without_a_newer_failure_does_not_reject_a_registered_version(
+    file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    digest = ("b" if file == "of another artifact" else "a") * 64
+    version, line, report = assessed(tmp_path, digest, passed=file == "passed")
+    if file == "missing":
+        report.unlink()
+    if file == "unreadable":
+        report.write_text("{")
+    if file == "older":
+        os.utime(report, (0, 0))
+    assert find_rejection(version, line) is None
+    assert check_verdict(version, line, None, None, {})[0].passed
 
 
 def test_a_version_that_was_rolled_back_and_assessed_as_champion_names_the_release_to_return_to(

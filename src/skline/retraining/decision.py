@@ -75,7 +75,7 @@ class Evidence(_Value):
     model_since : datetime or None
         When the model in service was registered.
     last_training : datetime or None
-        When the last training with a verdict ended; one that failed with an error does not count.
+        When the last training ended that begins a cooldown (`Journal.last_cooldown`).
     experiment : str or None
         Name of the running canary, ramp, A/B test or shadow.
     hold : Hold or None

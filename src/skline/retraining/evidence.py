@@ -60,7 +60,7 @@ def gather_evidence(
     journal = journal.up_to(now)
     windows = last_windows(state, monitor, digest, now)
     since = [each.time for each in registered if each.artifact_sha256 == digest and each.time <= now]
-    training = journal.last_training
+    training = journal.last_cooldown
     return Evidence(
         windows=tuple(map(window_evidence, windows)),
         quality_alarm=bool(windows) and has_broken_data(windows[0]),

@@ -22,9 +22,9 @@ from skline.retraining.decision import Decision, Evidence, Hold
 FILE_NAME = "retraining.jsonl"
 #: The lock that `skline retrain` holds, in the folder of the log.
 LOCK_NAME = ".retrain.lock"
-#: registered: a new challenger; canary: it gets a share of the traffic; promoted: it serves; unchanged: the same
-#: artifact as before; rejected: a gate failed, or the canary was ended; failed: the pipeline ended with an error, so
-#: that it does not count as a training.
+#: registered: a new challenger; canary: it gets a share of the traffic; promoted: it serves; unchanged: an artifact
+#: that was registered or in service before; rejected: a gate failed, or the canary was ended; failed: the pipeline
+#: ended with an error, so that it does not count as a training.
 Outcome = Literal["registered", "canary", "promoted", "unchanged", "rejected", "failed"]
 
 
@@ -124,6 +124,20 @@ class Journal(_Value):
     def last_training(self) -> Entry | None:
         """The last training that ended with a verdict; one that failed can be repeated at once."""
         return _last(each for each in self.entries if each.training is not None and each.training.outcome != "failed")
+
+    @property
+    def last_cooldown(self) -> Entry | None:
+        """The last training that begins a cooldown: it added labels, or led to a version that was not there before.
+
+        Without both it changed nothing, and the next training needs labels that it did not have.
+        """
+        return _last(
+            each
+            for each in self.entries
+            if each.training is not None
+            and each.training.outcome != "failed"
+            and (each.training.outcome != "unchanged" or each.training.snapshot is not None)
+        )
 
     @property
     def labels_until(self) -> dt.datetime | None:

@@ -128,6 +128,7 @@ def run_pipeline(
         require_same_fit()
     _repro("assess", lock=lock)
     verdict, digest = read_verdict(paths.VERDICT), read_digest(paths.CANDIDATE_DIGEST)
+    before = {each.artifact_sha256 for each in read_json_lines(paths.REGISTERED, RegisteredVersion).values}
     common = {"labels_until": until, "snapshot": name, "artifact_sha256": digest}
     if not verdict.passed:
         message = f"{verdict.summary()} {verdict.failures()}"
@@ -140,12 +141,11 @@ def run_pipeline(
             f"{paths.REGISTERED} does not list the artifact {digest[:12]}…, which passed its gates and was registered: "
             "lines of the file are missing. Restore it from git, or run `dvc repro --force --single-item register`"
         )
-    outcome = "unchanged" if digest == served else "registered"
-    version = f"{settings.project.name}/{line.version}"
-    return TrainingResult(
-        Training(outcome=outcome, version=version, message=verdict.summary(), **common),
-        verdict,
-    )
+    version, message = f"{settings.project.name}/{line.version}", verdict.summary()
+    if digest == served or digest in before:
+        message = f"this version was there before the training. {message}"
+        return TrainingResult(Training(outcome="unchanged", version=version, message=message, **common), verdict)
+    return TrainingResult(Training(outcome="registered", version=version, message=message, **common), verdict)
 
 
 def _repro(*arguments: str, lock: int) -> None:

@@ -12,11 +12,10 @@ from skline.retraining.journal import FILE_NAME, Entry, Outcome, Training, appen
 from tests.skline.retraining.conftest import DAY, NOW
 
 
-def training(days: int, outcome: Outcome) -> Entry:
+def training(days: int, outcome: Outcome, snapshot: str | None = None) -> Entry:
     time = NOW - days * DAY
-    return Entry(
-        time=time, who="eve", kind="training", training=Training(outcome=outcome, labels_until=time, message="m")
-    )
+    result = Training(outcome=outcome, labels_until=time, snapshot=snapshot, message="m")
+    return Entry(time=time, who="eve", kind="training", training=result)
 
 
 def held(days: int, until: int) -> Entry:
@@ -44,6 +43,18 @@ def test_training_that_failed_is_none(tmp_path: Path) -> None:
     assert journal.labels_until == journal.last_training.time == NOW - 4 * DAY
     assert journal.up_to(NOW - 5 * DAY).labels_until == NOW - 5 * DAY
     assert journal.up_to(NOW - 6 * DAY).labels_until is None
+
+
+def test_training_without_new_labels_and_another_version_begins_no_cooldown(tmp_path: Path) -> None:
+    append_entry(tmp_path, training(5, "registered"))
+    append_entry(tmp_path, training(4, "unchanged"))
+    journal = read_journal(tmp_path)
+    assert journal.last_cooldown == journal.entries[0]
+    assert journal.labels_until == NOW - 4 * DAY
+    append_entry(tmp_path, training(3, "unchanged", snapshot="0001.parquet"))
+    append_entry(tmp_path, training(2, "failed"))
+    journal = read_journal(tmp_path)
+    assert journal.last_cooldown == journal.last_training == journal.entries[2]
 
 
 def test_hold_is_the_last_one_that_was_not_ended(tmp_path: Path) -> None:

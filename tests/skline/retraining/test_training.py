@@ -25,6 +25,10 @@ from tests.skline.retraining.test_snapshot import INPUTS
 SETTINGS = Settings.load(demo.PARAMS)
 DECLARED = Declared(demo.contract(), module.Labelled, prepare_feedback)
 DIGEST = "d" * 64
+LINE = RegisteredVersion(
+    time=NOW, model="flights", version="4", artifact_sha256=DIGEST, contract_sha256="c", git_commit=None, verdict=None,
+    verdict_sha256=None,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -108,11 +112,7 @@ def pipeline(monkeypatch: pytest.MonkeyPatch, *, passed: bool, recorded: bool = 
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
         if not arguments and recorded:
-            line = RegisteredVersion(
-                time=NOW, model="flights", version="4", artifact_sha256=DIGEST, contract_sha256="c", git_commit=None,
-                verdict=None, verdict_sha256=None,
-            )  # fmt: skip
-            record_version(paths.REGISTERED, line)
+            record_version(paths.REGISTERED, LINE)
 
     monkeypatch.setattr(training, "_repro", repro)
     return targets
@@ -124,6 +124,14 @@ def test_passed_candidate_is_registered(monkeypatch: pytest.MonkeyPatch, served:
     result = training.run_pipeline(SETTINGS, NOW, None, served, 0).training
     assert targets == ["assess", ""]
     assert (result.outcome, result.version, result.labels_until) == (outcome, "flights/4", NOW)
+
+
+def test_version_that_was_registered_before_the_training_is_unchanged(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipeline(monkeypatch, passed=True)
+    record_version(paths.REGISTERED, LINE)
+    result = training.run_pipeline(SETTINGS, NOW, None, "a" * 64, 0).training
+    assert (result.outcome, result.version) == ("unchanged", "flights/4")
+    assert result.message.startswith("this version was there before the training. May be released: ")
 
 
 def test_registered_artifact_without_a_line_in_the_record_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,7 @@ def live_outcome(
 def trainings_of(entries: Sequence[Entry], *, promotes: bool) -> list[Training]:
     """Return the trainings of a journal; one whose version was promoted later is one training.
 
+    One that leads to the version of the training before it is another training, unless it is promoted afterwards.
     `promotes` is whether the settings promote a version that passed every gate.
     """
     trainings: list[Training] = []
@@ -112,7 +113,8 @@ def trainings_of(entries: Sequence[Entry], *, promotes: bool) -> list[Training]:
         training = Training(
             time=entry.time, reason=reason, outcome=outcome, model=result.version or "", message=result.message
         )  # fmt: skip
-        if not trainings or not training.model or trainings[-1].model != training.model:
+        is_new = outcome == "unchanged" or not training.model
+        if is_new or not trainings or trainings[-1].model != training.model:
             trainings.append(training)
             continue
         trainings[-1] = trainings[-1].model_copy(update={"outcome": "aborted" if outcome == "rejected" else outcome})

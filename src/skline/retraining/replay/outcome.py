@@ -10,8 +10,8 @@ from skline.monitoring.estimates import Estimate, ResultPart
 
 Better = Literal["higher", "lower"]
 #: What became of a training. registered: it passed its gates, and waits for a person; promoted: it serves; rejected: a
-#: gate failed; undecided: it passed, but a gate could not be decided, so that it is not promoted; unchanged: the same
-#: artifact as before; failed: the pipeline ended with an error; aborted: its canary was.
+#: gate failed; undecided: it passed, but a gate could not be decided, so that it is not promoted; unchanged: an
+#: artifact that was registered or in service before; failed: the pipeline ended with an error; aborted: its canary was.
 TrainingOutcome = Literal["promoted", "registered", "rejected", "undecided", "unchanged", "failed", "aborted"]
 Action = Literal["fit", "recalibrate"]
 

@@ -8,7 +8,7 @@ no other cause than the columns themselves.
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -160,7 +160,7 @@ class Simulation:
             message = str(error)
         else:
             message = f"{verdict.summary()} {verdict.failures()}".strip()
-            outcome = _outcome_of(verdict)
+            outcome = _outcome_of(verdict, {each.artifact_sha256 for each in self._registered})
         run.processor_seconds += time.process_time() - started
         if version is not None:
             run.used |= set(chosen[chosen >= setup.stream.first].tolist())
@@ -178,18 +178,22 @@ class Simulation:
         kept: journal.Outcome = "registered" if outcome == "undecided" else outcome  # type: ignore[assignment]
         entry = journal.Entry(
             time=now, who="simulation", kind="training",
-            training=journal.Training(outcome=kept, labels_until=labels_complete_until(now), message=message),
+            training=journal.Training(
+                outcome=kept, labels_until=labels_complete_until(now), snapshot=f"simulated-{number}", message=message
+            ),
         )  # fmt: skip
         self._journal = self._journal.model_copy(update={"entries": (*self._journal.entries, entry)})
 
 
-def _outcome_of(verdict: Verdict) -> TrainingOutcome:
-    """Return what becomes of a version with this verdict."""
+def _outcome_of(verdict: Verdict, registered: Collection[str]) -> TrainingOutcome:
+    """Return what becomes of a version with this verdict; `registered` are the digests of the versions before it."""
     if not verdict.passed:
         return "rejected"
     if verdict.artifact_sha256 == verdict.champion_sha256:
         return "unchanged"
-    return "undecided" if verdict.undecided_gates else "promoted"
+    if not verdict.undecided_gates:
+        return "promoted"
+    return "unchanged" if verdict.artifact_sha256 in registered else "undecided"
 
 
 def simulate(setup: Setup, policy: Policy) -> SimulatedRun:

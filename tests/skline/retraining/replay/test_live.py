@@ -47,6 +47,8 @@ def journal(*steps: tuple[Outcome, str | None, bool]) -> list[Entry]:
         ((("registered", "m/2", True), ("promoted", "m/2", True)), ["promoted"]),
         ((("registered", "m/2", False),), ["undecided"]),
         ((("rejected", None, False), ("rejected", None, False)), ["rejected", "rejected"]),
+        ((("promoted", "m/2", True), ("unchanged", "m/2", False)), ["promoted", "unchanged"]),
+        ((("unchanged", "m/2", True), ("promoted", "m/2", True)), ["promoted"]),
         ((("failed", None, False), ("registered", "m/2", True)), ["failed", "registered"]),
         ((("registered", "m/2", True), ("canary", "m/2", True), ("rejected", "m/2", True)), ["aborted"]),
     ],

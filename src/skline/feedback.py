@@ -6,6 +6,7 @@ appends the snapshots to the table: an event is in it once, with its newest labe
 """
 
 import datetime as dt
+import hashlib
 import re
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,11 +33,14 @@ LINEAGE = {
     "log.selected": "whether a model's decision selected it to have a label; null if unknown",
     "log.inclusion_probability": "of a row drawn at random: the share of predictions that were drawn and have a label",
 }
+ENTITY = "log.entity"
 PREDICTION_ID, LABELLED_AT, PREDICTED_AT = "log.prediction_id", "log.labelled_at", "log.predicted_at"
-EVENT = ["log.entity", "log.event_time"]
+EVENT = [ENTITY, "log.event_time"]
 SELECTED, INCLUSION = "log.selected", "log.inclusion_probability"
 #: Kinds of ids and groups that are filled from the log: its own ids are texts, and numbers are hashes of them.
 FILLED_KINDS = ("string", "integer", "number")
+#: Bits of a number that stands for a text: every integer of so many is exact in float64.
+NUMBER_BITS = 53
 #: Column of the table: whether a row is from a snapshot after `source.fitted_snapshots`, and tunes and tests only.
 AFTER_FIT = "skline.after_fit"
 SNAPSHOT = "skline.snapshot"
@@ -69,6 +73,12 @@ class Feedback(NamedTuple):
 def snapshot_path(folder: Path, number: int, since: dt.datetime, until: dt.datetime) -> Path:
     """Return the path of a snapshot."""
     return folder / f"{number:04}-{since:{_TIME}}-{until:{_TIME}}.parquet"
+
+
+def number_of(text: str) -> int:
+    """Return the number that stands for an id of the log in a column of numbers: the first bits of the text's hash."""
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> (64 - NUMBER_BITS)
 
 
 def list_snapshots(folder: Path) -> list[Snapshot]:

@@ -113,13 +113,15 @@ def _trace_other(arguments: argparse.Namespace) -> "tuple[Any, Callable[[Any], s
     from skline.lineage.artifact_trace import trace_artifact
     from skline.lineage.data_trace import trace_data
     from skline.lineage.entity_trace import trace_entity
+    from skline.logs.settings import LogSettings
 
     log, store = _log_settings(), _artifact_store(arguments)
     if arguments.artifact is not None:
         return trace_artifact(log, store, arguments.artifact), usage_text.artifact_text
     if arguments.data is not None:
         return trace_data(log, store, arguments.data), usage_text.data_text
-    return trace_entity(log, store, arguments.forget), usage_text.entity_text
+    settings = LogSettings.from_environment()
+    return trace_entity(settings, store, arguments.forget, has_log=log is not None), usage_text.entity_text
 
 
 def _emit_events(arguments: argparse.Namespace) -> int:

@@ -22,7 +22,15 @@ from skline.contract.request_validation import RowParser
 from skline.contract.spec import Contract, Kind, Row, Scalar
 from skline.counting import counted
 from skline.errors import SklineError
-from skline.feedback import FILLED_KINDS, LINEAGE, Snapshot, list_snapshots, newest_rows, snapshot_path
+from skline.feedback import (
+    FILLED_KINDS,
+    LINEAGE,
+    Snapshot,
+    list_snapshots,
+    newest_rows,
+    number_of,
+    snapshot_path,
+)
 from skline.files import atomic_write, write_text
 from skline.init.project import track_table
 from skline.logs.labels import label_validator
@@ -45,8 +53,6 @@ _LOGGED = {
     "labelled_at": "log.labelled_at", "label_revision": "log.label_revision", "review": "log.review",
 }  # fmt: skip
 HOOK = "prepare_feedback()"
-#: Bits of a number that stands for a text: every integer of so many is exact in float64.
-NUMBER_BITS = 53
 #: Faults of inputs and labels that a message lists.
 MAX_FAULTS = 5
 #: What git ignores in the folder of the snapshots: they, and parts of them that a killed process has left.
@@ -267,10 +273,4 @@ def _as_kind(texts: pd.Series, kind: Kind) -> pd.Series:
     texts = texts.astype("str")
     if kind == "string":
         return texts
-    return texts.map(_number_of, na_action="ignore").astype("float64")
-
-
-def _number_of(text: str) -> int:
-    """Return the first bits of a text's hash."""
-    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> (64 - NUMBER_BITS)
+    return texts.map(number_of, na_action="ignore").astype("float64")

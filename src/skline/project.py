@@ -33,9 +33,9 @@ def _is_recorded(output: Path) -> bool:
     return any((root / name).as_posix() in names for name in recorded)
 
 
-def require_project() -> None:
-    """Raise SklineError unless the current folder is a project."""
-    if not PROJECT_FILE.is_file():
+def require_project(*or_any: Path) -> None:
+    """Raise SklineError unless the current folder is a project, or has one of these paths, as a deployment may."""
+    if not PROJECT_FILE.is_file() and not any(path.exists() for path in or_any):
         raise SklineError(
             f"{Path.cwd()} is not in a project: neither it nor a folder above it has a {PROJECT_FILE}; run the command "
             "in a project, or make one from the template (`uvx copier copy TEMPLATE NAME`)"

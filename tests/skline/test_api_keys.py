@@ -14,6 +14,7 @@ from skline.errors import SklineError
 
 
 def skline(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    (cwd / "dvc.yaml").touch()
     command = [sys.executable, "-m", "skline.cli", "key", *arguments]
     return subprocess.run(command, capture_output=True, text=True, cwd=cwd, check=False)
 

@@ -39,8 +39,8 @@ def skline(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_stage_without_engine_json_is_an_error_in_one_line(stage: str, tmp_path: Path) -> None:
-    done = skline(tmp_path, "stage", stage)
+def test_stage_without_engine_json_is_an_error_in_one_line(stage: str, project: Path) -> None:
+    done = skline(project, "stage", stage)
     assert done.returncode == 1
     assert done.stderr.startswith("error: engine.json is missing")
     assert "skline sync" in done.stderr
@@ -48,26 +48,26 @@ def test_stage_without_engine_json_is_an_error_in_one_line(stage: str, tmp_path:
 
 
 @pytest.mark.parametrize("stage", sorted(set(STAGES) - {"assess", "gate"}))
-def test_stage_without_params_yaml_is_an_error_in_one_line(stage: str, tmp_path: Path) -> None:
-    engine.write_record(engine.current_record(), tmp_path / "engine.json")
-    done = skline(tmp_path, "stage", stage)
+def test_stage_without_params_yaml_is_an_error_in_one_line(stage: str, project: Path) -> None:
+    engine.write_record(engine.current_record(), project / "engine.json")
+    done = skline(project, "stage", stage)
     assert done.returncode == 1
     assert done.stderr.startswith("error: params.yaml is missing")
     assert done.stderr.count("\n") == 1
 
 
-def test_stage_under_another_engine_names_both_engines_and_the_remedy(tmp_path: Path) -> None:
+def test_stage_under_another_engine_names_both_engines_and_the_remedy(project: Path) -> None:
     record = engine.current_record()
     record.stages["train"] = "0" * 16
-    engine.write_record(record.model_copy(update={"version": "0.0.1"}), tmp_path / "engine.json")
-    done = skline(tmp_path, "stage", "train")
+    engine.write_record(record.model_copy(update={"version": "0.0.1"}), project / "engine.json")
+    done = skline(project, "stage", "train")
     assert done.returncode == 1
     [line] = done.stderr.splitlines()
     assert "records skline 0.0.1" in line
     assert engine.version() in line
     assert str(engine.location()) in line
     assert "run `uv run skline sync`, then `uv run dvc repro`" in line
-    assert "params.yaml is missing" in skline(tmp_path, "stage", "ingest").stderr, "the code of ingest is the same"
+    assert "params.yaml is missing" in skline(project, "stage", "ingest").stderr, "the code of ingest is the same"
 
 
 def test_sync_writes_engine_json_once(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Tests of the project's root: commands find it from any folder inside the project."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,12 +8,21 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from skline import load
+from skline import cli, load
 from skline.commands.init import given_table
 from skline.errors import SklineError
 from skline.files import read_json
 from skline.project import enter_project, find_project, given_path, how_to_get
 from tests.fixtures import demo
+
+
+@pytest.fixture
+def outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder outside of any project, as the current folder, without settings in the environment."""
+    for name in [name for name in os.environ if name.startswith("SKLINE_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture
@@ -67,13 +77,60 @@ def test_command_in_a_folder_with_an_artifact_of_its_own_stays_there(
     assert Path.cwd() == project
 
 
-@pytest.mark.parametrize("command", ["sync", "doctor"])
-def test_command_outside_of_a_project_says_so_in_one_line_and_writes_nothing(command: str, tmp_path: Path) -> None:
-    done = skline(tmp_path, command)
+#: Arguments with which each command needs a project.
+IN_PROJECT = (
+    "source check", "source update", "remote", "remote add .", "doctor", "stage train", "sync", "threshold",
+    "threshold 0.4", "predict a=1", "predict a=1 --version 1", "score t.csv --out s.csv",
+    "stream kafka://h:1/t --to a --rejected b", "compare http://127.0.0.1:9", "deploy init k8s", "deploy secrets",
+    "key new --name a", "key list", "key revoke a", "promote", "rollback", "abort", "releases", "releases --push s3://b/r",
+    "flag", "flag explain off", "experiment report", "shadow", "shadow --artifact artifact", "label t.csv",
+    "label t.csv --artifact artifact", "log status", "log seal", "log purge --days 1", "log forget a", "monitor",
+    "monitor history", "retrain", "retrain history", "retrain resume", "replay", "changes", "trace a",
+    "trace --artifact 1", "trace --artifact 1 --openlineage f",
+)  # fmt: skip
+#: Commands that need none: the service in an image, and what makes a project.
+ON_THEIR_OWN = {"init", "serve"}
+
+
+@pytest.mark.parametrize("words", IN_PROJECT)
+def test_command_outside_of_a_project_says_so_and_writes_nothing(words: str, outside: Path) -> None:
+    arguments = cli.parser().parse_args(words.split())
+    with pytest.raises(SklineError, match="is not in a project: neither it nor a folder above it has a dvc.yaml"):
+        arguments.run(arguments)
+    assert list(outside.iterdir()) == []
+
+
+def test_every_command_is_tried_outside_of_a_project() -> None:
+    names = {command.__name__.rpartition(".")[2] for command in cli.COMMANDS}
+    assert {words.split()[0] for words in IN_PROJECT} == names - ON_THEIR_OWN
+
+
+def test_command_outside_of_a_project_ends_with_one_line(outside: Path) -> None:
+    done = skline(outside, "log", "status")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith(f"error: {tmp_path} is not in a project: neither it nor a folder above it has a dvc.")
+    assert done.stderr.startswith(f"error: {outside} is not in a project: ")
     assert done.stderr.count("\n") == 1
-    assert list(tmp_path.iterdir()) == []
+
+
+def test_command_outside_of_a_project_uses_what_is_given_or_there(
+    outside: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str) -> str:
+        arguments = cli.parser().parse_args(words)
+        arguments.run(arguments)
+        return capsys.readouterr().out
+
+    assert "its hash is in given.json" in run("key", "new", "--name", "a", "--file", "given.json")
+    monkeypatch.setenv("SKLINE_SECURITY__KEY_FILE", "given.json")
+    assert "valid" in run("key", "list")
+    monkeypatch.setenv("SKLINE_LOG__DATABASE", "given.db")
+    assert run("log", "status").startswith("database    given.db")
+    monkeypatch.delenv("SKLINE_LOG__DATABASE")
+    (outside / "logs/predictions").mkdir(parents=True)
+    assert run("log", "status").startswith("database    logs/predictions.db")
+    (outside / "releases").mkdir()
+    (outside / "releases/journal.jsonl").touch()
+    assert run("releases").startswith("no release yet")
 
 
 def test_given_paths_stay_as_they_are_in_the_root_and_outside_of_a_project(

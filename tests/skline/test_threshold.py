@@ -17,6 +17,7 @@ from skline.cli import parser
 from skline.contract.frames import to_json_rows
 from skline.errors import SklineError
 from skline.files import write_joblib, write_text
+from skline.project import PROJECT_FILE
 from skline.stages.tune import write_model
 from skline.tuning.tune import tune
 from tests.fixtures import demo
@@ -26,8 +27,9 @@ PARAMS = "# ours\nproject: {name: demo}\nsource: {uri: table.csv}\ntrain:\n  thr
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with params.yaml, the contract, the validation part and a model with the threshold 0.3."""
+    """A project with params.yaml, the contract, the validation part and a model with the threshold 0.3."""
     monkeypatch.chdir(tmp_path)
+    write_text(PROJECT_FILE, "stages: {}\n")
     write_text(paths.PARAMS, PARAMS)
     write_text(paths.CONTRACT, demo.contract().to_json())
     paths.SPLIT.mkdir(parents=True)

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from skline import paths
-from skline.project import given_path
+from skline.project import given_path, require_project
 
 if TYPE_CHECKING:
     from skline.artifact import Artifact
@@ -58,9 +58,15 @@ def selected_model(arguments: argparse.Namespace) -> "ModelSource":
     if arguments.version is None:
         if arguments.accept_digest is not None:
             raise SklineError("--accept-digest needs --version: it is the digest of a registered version")
+        require_model_in_service()
         return in_service(arm=arguments.arm)
     version, artifact = fetch_registered(arguments.version, accepted_digest(arguments))
     return ModelSource(paths.RELEASED / artifact.digest, artifact.digest, version.label)
+
+
+def require_model_in_service() -> None:
+    """Raise SklineError unless the current folder is a project, or has a release or an artifact of its own."""
+    require_project(paths.RELEASE, paths.ARTIFACT_DIGEST)
 
 
 def fetch_registered(requested: str | None, accepted: str | None) -> "tuple[Version, Artifact]":
@@ -69,4 +75,5 @@ def fetch_registered(requested: str | None, accepted: str | None) -> "tuple[Vers
     from skline.release.fetching import fetch_version
     from skline.settings import Settings
 
+    require_project(paths.PARAMS)
     return fetch_version(open_registry(Settings.load()), requested, paths.REGISTERED, paths.RELEASED, accepted)

@@ -2,7 +2,9 @@
 
 import argparse
 
+from skline import paths
 from skline.commands import Subparsers
+from skline.project import require_project
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -17,6 +19,7 @@ def abort(arguments: argparse.Namespace) -> None:
     from skline.commands._releases import print_entry, report_services
     from skline.release.store import ReleaseStore
 
+    require_project(paths.JOURNAL)
     releases = ReleaseStore()
     entry = releases.abort(arguments.reason)
     print_entry(entry)

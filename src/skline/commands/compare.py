@@ -5,6 +5,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from skline.commands import Subparsers
+from skline.commands._model import require_model_in_service
 
 if TYPE_CHECKING:
     from skline.comparison import Post
@@ -42,6 +43,7 @@ def compare(arguments: argparse.Namespace) -> int:
     from skline.counting import counted
     from skline.loading import load
 
+    require_model_in_service()
     model = load()
     rows = comparison.sample_rows(model, arguments.rows)
     post = _poster(arguments.url.rstrip("/"), os.environ.get(KEY_VARIABLE, ""))

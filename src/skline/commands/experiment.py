@@ -2,9 +2,10 @@
 
 import argparse
 
+from skline import paths
 from skline.commands import Subparsers
 from skline.errors import SklineError
-from skline.project import given_path
+from skline.project import given_path, require_project
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -32,6 +33,7 @@ def report(arguments: argparse.Namespace) -> None:
     from skline.release.looks import LookStore
     from skline.release.store import ReleaseStore
 
+    require_project(paths.JOURNAL)
     releases = ReleaseStore()
     current = release = releases.current()
     journal = read_journal(releases.journal)

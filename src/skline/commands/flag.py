@@ -2,8 +2,10 @@
 
 import argparse
 
+from skline import paths
 from skline.commands import Subparsers
 from skline.errors import SklineError
+from skline.project import require_project
 
 FLAGS = ("explain", "review", "challenger")
 
@@ -22,6 +24,7 @@ def set_flag(arguments: argparse.Namespace) -> None:
     from skline.commands._releases import print_entry, report_services
     from skline.release.store import ReleaseStore
 
+    require_project(paths.JOURNAL)
     releases = ReleaseStore()
     if arguments.name is not None and arguments.state is None:
         raise SklineError(f"skline flag {arguments.name}: add on or off")

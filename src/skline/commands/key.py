@@ -7,8 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from skline.commands import Subparsers
-from skline.project import given_path
+from skline.project import given_path, require_project
 
+#: The key file of a project.
+KEY_FILE = Path("keys.json")
 #: The service's setting for its key file, so that the command edits the same file.
 KEY_FILE_VARIABLE = "SKLINE_SECURITY__KEY_FILE"
 
@@ -33,8 +35,13 @@ def _add_action(
 ) -> argparse.ArgumentParser:
     """Declare an action that works on the key file."""
     action = actions.add_parser(name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
-    default = Path(os.environ.get(KEY_FILE_VARIABLE, "keys.json"))
-    action.add_argument("--file", type=given_path, default=default, help="the key file (default: %(default)s)")
+    default = os.environ.get(KEY_FILE_VARIABLE)
+    action.add_argument(
+        "--file",
+        type=given_path,
+        default=None if default is None else Path(default),
+        help=f"the key file (default: {default or KEY_FILE})",
+    )
     action.set_defaults(run=run)
     return action
 
@@ -45,11 +52,20 @@ def create_key(arguments: argparse.Namespace) -> None:
 
     expires = None if arguments.expires is None else api_keys.parse_expiry(arguments.expires)
     scopes = [scope.strip() for scope in arguments.scopes.split(",") if scope.strip()]
-    key, token = api_keys.add(arguments.file, arguments.name, scopes, expires)
+    file = _key_file(arguments)
+    key, token = api_keys.add(file, arguments.name, scopes, expires)
     validity = "without expiry" if key.expires is None else f"valid until {key.expires.isoformat()}"
-    print(f"key {key.id} ({key.name}) with {', '.join(key.scopes)}, {validity}; its hash is in {arguments.file}")
+    print(f"key {key.id} ({key.name}) with {', '.join(key.scopes)}, {validity}; its hash is in {file}")
     print("The key is shown only once. Send it as `Authorization: Bearer KEY` or as `X-API-Key: KEY`:")
     print(token)
+
+
+def _key_file(arguments: argparse.Namespace) -> Path:
+    """Return the key file that is given, or that of the project; SklineError if there is neither."""
+    if arguments.file is not None:
+        return Path(arguments.file)
+    require_project(KEY_FILE)
+    return KEY_FILE
 
 
 def list_keys(arguments: argparse.Namespace) -> None:
@@ -58,7 +74,7 @@ def list_keys(arguments: argparse.Namespace) -> None:
 
     now = dt.datetime.now(dt.UTC)
     rows = [("id", "state", "scopes", "created", "expires", "name")]
-    for key in api_keys.read(arguments.file).keys:
+    for key in api_keys.read(_key_file(arguments)).keys:
         expires = "never" if key.expires is None else f"{key.expires:%Y-%m-%d %H:%M}"
         rows.append((key.id, key.state(now), ",".join(key.scopes), f"{key.created:%Y-%m-%d}", expires, key.name))
     widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
@@ -70,5 +86,5 @@ def revoke_key(arguments: argparse.Namespace) -> None:
     """Revoke a key."""
     from skline import api_keys
 
-    key = api_keys.revoke(arguments.file, arguments.id)
+    key = api_keys.revoke(_key_file(arguments), arguments.id)
     print(f"key {key.id} ({key.name}) was revoked at {key.revoked}")

@@ -4,6 +4,8 @@ import argparse
 import sys
 
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
+from skline.commands._model import require_model_in_service
 from skline.commands._tables import add_format_options, given_options
 from skline.counting import counted
 from skline.errors import SklineError
@@ -43,11 +45,13 @@ def import_labels(arguments: argparse.Namespace) -> None:
     from skline.contract.spec import Contract
     from skline.logs.label_import import append_file
     from skline.logs.labels import LabelLog
-    from skline.logs.settings import LogSettings
     from skline.release.in_service import in_service
 
+    settings = log_settings()
+    if arguments.artifact is None:
+        require_model_in_service()
     contract = Contract.read((arguments.artifact or in_service().folder) / CONTRACT)
-    labels = LabelLog(LogSettings.from_environment(), contract)
+    labels = LabelLog(settings, contract)
     given = given_options(arguments)
     result = append_file(labels, contract, arguments.file, given, lambda remark: print(remark, file=sys.stderr))
     for rejected in result.rejected[:MAX_SHOWN]:

@@ -5,6 +5,7 @@ import datetime as dt
 from typing import Any
 
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
 from skline.counting import counted
 from skline.errors import SklineError
 
@@ -29,9 +30,8 @@ def add_parser(commands: Subparsers) -> None:
 def print_status(_: argparse.Namespace) -> None:
     """Print row counts and time spans of the database and of the sealed days."""
     from skline.logs import maintenance
-    from skline.logs.settings import LogSettings
 
-    settings = LogSettings.from_environment()
+    settings = log_settings()
     status = maintenance.status(settings)
     print(f"database    {settings.redacted_database} (mode {settings.mode})")
     for name, count in (("predictions", status.predictions), ("labels", status.labels)):
@@ -46,9 +46,8 @@ def print_status(_: argparse.Namespace) -> None:
 def seal(arguments: argparse.Namespace) -> None:
     """Seal complete days."""
     from skline.logs import maintenance
-    from skline.logs.settings import LogSettings
 
-    moved = maintenance.seal(LogSettings.from_environment(), arguments.before)
+    moved = maintenance.seal(log_settings(), arguments.before)
     for day, rows in moved.items():
         print(f"{day}  {rows:,}")
     print(f"{counted(sum(moved.values()), 'prediction')} sealed in {counted(len(moved), 'day')}")
@@ -57,9 +56,8 @@ def seal(arguments: argparse.Namespace) -> None:
 def purge(arguments: argparse.Namespace) -> None:
     """Delete what is older than the retention period."""
     from skline.logs import maintenance
-    from skline.logs.settings import LogSettings
 
-    settings = LogSettings.from_environment()
+    settings = log_settings()
     days = settings.retention_days if arguments.days is None else arguments.days
     if days is None or days < 1:
         raise SklineError("the days to keep are missing or below 1; use --days N or SKLINE_LOG__RETENTION_DAYS")
@@ -69,9 +67,8 @@ def purge(arguments: argparse.Namespace) -> None:
 def forget(arguments: argparse.Namespace) -> None:
     """Delete all rows of an entity."""
     from skline.logs import maintenance
-    from skline.logs.settings import LogSettings
 
-    _print_removed(maintenance.forget(LogSettings.from_environment(), arguments.entity))
+    _print_removed(maintenance.forget(log_settings(), arguments.entity))
 
 
 def _print_removed(removed: Any) -> None:

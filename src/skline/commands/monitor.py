@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from skline import clock
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
 from skline.commands._model import add_model_options, selected_model
 from skline.commands._moments import parse_duration_option, parse_moment, require_past
+from skline.project import require_project
 
 if TYPE_CHECKING:
     from skline.monitoring.result import WindowResult
@@ -74,6 +76,7 @@ def monitor_once(arguments: argparse.Namespace) -> int:
     from skline.release.store import ReleaseStore
     from skline.settings import Monitor, Settings
 
+    require_project(paths.PARAMS)
     settings = Settings.load()
     changes = {name: value for name in ("window", "compare") if (value := getattr(arguments, name)) is not None}
     try:
@@ -112,10 +115,9 @@ def print_result(result: "WindowResult") -> None:
 
 def print_history() -> None:
     """Print a line for each window that is remembered."""
-    from skline.logs.settings import LogSettings
     from skline.monitoring.state import read_state
 
-    windows = read_state(LogSettings.from_environment().folder).windows
+    windows = read_state(log_settings().folder).windows
     if not windows:
         print("no window has been monitored yet; `uv run skline monitor` does it")
     for each in windows:

@@ -3,10 +3,12 @@
 import argparse
 from typing import TYPE_CHECKING
 
+from skline import paths
 from skline.commands import Subparsers
 from skline.commands._model import accepted_digest, add_accept_option
 from skline.commands._moments import parse_duration_option
 from skline.errors import SklineError
+from skline.project import require_project
 
 if TYPE_CHECKING:
     from skline.release.experiment import Design
@@ -64,6 +66,7 @@ def promote(arguments: argparse.Namespace) -> None:
     """Publish the release and update the registry's aliases."""
     from skline.settings import Settings
 
+    require_project(paths.PARAMS)
     plan, approval, accepted = _read_plan(arguments), _read_approval(arguments), accepted_digest(arguments)
     if accepted is not None and not arguments.reason.strip():
         raise SklineError("--accept-digest needs --reason WHY: the journal records who accepted the digest, and why")

@@ -2,7 +2,9 @@
 
 import argparse
 
+from skline import paths
 from skline.commands import Subparsers
+from skline.project import require_project
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -19,6 +21,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """List, or upload."""
+    require_project(paths.JOURNAL)
     if arguments.push is None:
         list_releases(arguments)
     else:

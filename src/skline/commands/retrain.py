@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from skline import clock
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
 from skline.commands._moments import parse_moment, require_past
 from skline.errors import SklineError
+from skline.project import require_project
 
 if TYPE_CHECKING:
     from skline.commands._retrain_promotion import Record
@@ -44,11 +46,11 @@ def add_parser(commands: Subparsers) -> None:
 
 def retrain(arguments: argparse.Namespace) -> int:
     """Decide and train, begin or end a hold, or list the journal; return the exit status."""
-    from skline.logs.settings import LogSettings
-
     _check_options(arguments)
     require_past(arguments.asof)
-    log, now = LogSettings.from_environment(), arguments.asof or clock.now()
+    if arguments.action is None:
+        require_project()
+    log, now = log_settings(), arguments.asof or clock.now()
     if arguments.action == "history":
         print_history(log)
         return 0

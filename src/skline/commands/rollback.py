@@ -2,8 +2,10 @@
 
 import argparse
 
+from skline import paths
 from skline.commands import Subparsers
 from skline.errors import SklineError
+from skline.project import require_project
 
 
 def add_parser(commands: Subparsers) -> None:
@@ -30,6 +32,7 @@ def rollback(arguments: argparse.Namespace) -> None:
     from skline.release.store import ReleaseStore
     from skline.settings import Settings
 
+    require_project(paths.JOURNAL)
     releases = ReleaseStore()
     previous = releases.current()
     entry = releases.rollback(arguments.to, arguments.reason)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skline import paths
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
 from skline.commands._model import accepted_digest, add_accept_option, fetch_registered
 from skline.project import given_path
 
@@ -30,12 +31,11 @@ def add_parser(commands: Subparsers) -> None:
 def compare_on_log(arguments: argparse.Namespace) -> None:
     """Score the log, write the comparison as JSON, and print a summary."""
     from skline.files import write_json
-    from skline.logs.settings import LogSettings
     from skline.release.comparison import format_comparison
     from skline.release.shadow import score_log
 
-    artifact = _open_artifact(arguments)
-    result = score_log(artifact, LogSettings.from_environment(), arguments.since, arguments.until)
+    settings, artifact = log_settings(), _open_artifact(arguments)
+    result = score_log(artifact, settings, arguments.since, arguments.until)
     write_json(arguments.out, result)
     print(f"{artifact.version} on requests logged from {result['from']} to {result['to']}")
     print("\n".join(format_comparison(result)))

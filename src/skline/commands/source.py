@@ -113,7 +113,9 @@ def _add_snapshot(kind: "TableSource") -> None:
 
 def _section(arguments: argparse.Namespace) -> "Source":
     """Return the section `source` of params.yaml, or one for the table that is named."""
+    from skline import paths
     from skline.errors import SklineError
+    from skline.project import require_project
     from skline.settings import Settings
     from skline.settings.project import read_source_section
 
@@ -122,4 +124,5 @@ def _section(arguments: argparse.Namespace) -> "Source":
         return read_source_section({"uri": arguments.table} | given)
     if given:
         raise SklineError("--query and --set describe another table; name it, or change params.yaml")
+    require_project(paths.PARAMS)
     return Settings.load().source

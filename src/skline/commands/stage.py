@@ -6,6 +6,7 @@ import importlib
 import os
 
 from skline.commands import Subparsers
+from skline.project import require_project
 from skline.stages import STAGES
 
 
@@ -31,6 +32,7 @@ def stage(arguments: argparse.Namespace) -> None:
     # A stage reads, computes, writes and ends. Without garbage collection the nine stages take 6 % less processor time,
     # most of it during imports (docs/decisions/0008-stages-are-processes.md).
     gc.disable()
+    require_project()
     from skline import engine
     from skline.child import end_with_parent
 

@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
-from skline.commands._model import add_model_options, selected_model
+from skline.commands._model import add_model_options, require_model_in_service, selected_model
 
 if TYPE_CHECKING:
     from skline.settings.source_kafka import KafkaAddress
@@ -72,6 +72,8 @@ def stream(arguments: argparse.Namespace) -> None:
     if arguments.batch_rows < 1:
         raise SklineError(f"--batch-rows is {arguments.batch_rows}; it must be at least 1")
     address, to, rejected = _topics(arguments)
+    if arguments.artifact is None and arguments.version is None:
+        require_model_in_service()
     kafka = read_source_section({"uri": arguments.source, "kafka": parse_settings(arguments.settings)}).kafka
 
     from skline.batch.part import PartScorer

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skline.commands import Subparsers
 from skline.errors import SklineError
+from skline.project import require_project
 
 if TYPE_CHECKING:
     from skline.settings.training import Objective
@@ -41,6 +42,7 @@ def threshold(arguments: argparse.Namespace) -> None:
         If the model is not binary, the value is neither a number between 0 and 1 nor an objective, or there is no model
         to show.
     """
+    require_project()
     given = {name: getattr(arguments, name) for names in OPTIONS.values() for name in names}
     options = {name: value for name, value in given.items() if value is not None}
     if arguments.value is None:

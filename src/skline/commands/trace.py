@@ -5,7 +5,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from skline import paths
 from skline.commands import Subparsers
+from skline.commands._logs import log_settings
 from skline.commands._model import accepted_digest, add_accept_option
 from skline.project import given_path
 
@@ -63,6 +65,7 @@ def add_parser(commands: Subparsers) -> None:
 
 def trace(arguments: argparse.Namespace) -> int:
     """Print what the options ask for."""
+    log_settings(paths.REGISTERED, paths.JOURNAL, paths.ARTIFACT_DIGEST)
     if arguments.openlineage is not None:
         return _emit_events(arguments)
     if arguments.prediction_id is not None or arguments.ids is not None:
@@ -180,7 +183,6 @@ def _registry() -> "Registry | None":
     """Return the project's registry; None where there is none yet, or MLflow is not installed, as in the image."""
     from importlib.util import find_spec
 
-    from skline import paths
     from skline.commands._releases import open_registry
     from skline.settings import Settings
 

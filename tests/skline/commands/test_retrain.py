@@ -32,6 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make a project that has served 600 predictions with labels the current folder; return the folder of its log."""
     packaged = demo.package(tmp_path / "artifact")
     (tmp_path / "artifact.sha256").write_text(packaged.digest + "\n")
+    (tmp_path / "dvc.yaml").write_text("stages: {}\n")
     (tmp_path / "params.yaml").write_text(demo.PARAMS.read_text() + "retrain: {new_labels: 600}\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("SKLINE_LOG__DATABASE", "logs/predictions.db")

@@ -127,5 +127,6 @@ def make(folder: Path, uri: str | None = None, **params: str) -> Project:
         copy_empty_registry(folder)
     params.setdefault("release", "{timeout: 60}")  # the test machine may be busy
     sections = "".join(f"{name}: {value}\n" for name, value in params.items())
+    (folder / "dvc.yaml").write_text("stages: {}\n")
     (folder / "params.yaml").write_text(PARAMS % uri + sections)
     return Project(folder, uri)

@@ -69,6 +69,7 @@ def forget(arguments: argparse.Namespace) -> None:
     from skline.logs import maintenance
 
     _print_removed(maintenance.forget(log_settings(), arguments.entity))
+    print("its rows in snapshots, data and models stay; `skline trace --forget ENTITY` counts them")
 
 
 def _print_removed(removed: Any) -> None:

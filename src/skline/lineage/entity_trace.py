@@ -12,7 +12,7 @@ from skline.lineage.data_trace import ArtifactData, artifacts_with_data, digests
 from skline.lineage.entity_rows import EntityRows
 from skline.lineage.snapshots import MD5_DIGITS, cached_file, find_part
 from skline.lineage.usage import Usage, count_predictions
-from skline.logs.entity import EntityHasher
+from skline.logs.entity import hasher_of_log
 from skline.logs.lookup import find_labels
 from skline.logs.settings import LogSettings
 from skline.partition import FITTED_PARTS, PARTS
@@ -121,11 +121,10 @@ def trace_entity(
     SklineError
         If the log or a table cannot be read, or an artifact here was changed: what it contains is then not known.
     """
-    entity_hash: str | None = None
+    hasher = hasher_of_log(settings)
+    entity_hash = None if hasher is None else hasher(entity)
     usages: tuple[Usage, ...] = ()
     labels = 0
-    if settings.entity_key is not None or settings.key_file.exists():
-        entity_hash = EntityHasher(settings)(entity)
     if has_log and entity_hash is not None:
         usages = tuple(count_predictions(settings, "entity", [entity_hash]))
         labels = find_labels(settings, "entity", [entity_hash]).num_rows

@@ -39,6 +39,11 @@ class EntityHasher:
         return hashed.hexdigest()
 
 
+def hasher_of_log(settings: LogSettings) -> EntityHasher | None:
+    """Return the hasher with the key that is here; None if there is none, with which no logged row could be found."""
+    return EntityHasher(settings) if settings.entity_key is not None or settings.key_file.exists() else None
+
+
 def _new_hmac(key: bytes) -> hmac.HMAC:
     """Start a hash; copying it for each entity avoids processing the key again."""
     return hmac.new(key, digestmod="sha256")

@@ -9,8 +9,9 @@ from typing import NamedTuple
 import pyarrow.parquet as pq
 
 from skline import clock
+from skline.errors import SklineError
 from skline.logs import partitions
-from skline.logs.entity import EntityHasher
+from skline.logs.entity import hasher_of_log
 from skline.logs.records import from_us, to_us
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
@@ -91,10 +92,16 @@ def forget(settings: LogSettings, entity: str) -> DeletedRows:
     Raises
     ------
     SklineError
-        If the database cannot be reached, or another connection keeps copies of the deleted rows in its write-ahead
-        log; the call can be repeated.
+        If there is no entity key, the database cannot be reached, or another connection keeps copies of the deleted
+        rows in its write-ahead log; the call can be repeated.
     """
-    entity_hash = EntityHasher(settings)(entity)
+    hasher = hasher_of_log(settings)
+    if hasher is None:
+        raise SklineError(
+            f"nothing was deleted: there is no entity key in {settings.key_file}. No request has named an entity, or "
+            "the key is elsewhere: set SKLINE_LOG__ENTITY_KEY or SKLINE_LOG__ENTITY_KEY_FILE as for the service"
+        )
+    entity_hash = hasher(entity)
     with partitions.lock(settings.partitions), closing(open_store(settings)) as store:
         # Labels are found by the prediction ids in the sealed days, so the sealed days are changed last: an interrupted
         # call can then be repeated.

@@ -85,6 +85,7 @@ def test_damaged_sealed_day_is_named(sqlite: LogSettings, content: bytes) -> Non
     maintenance.seal(sqlite)
     [path] = sqlite.partitions.glob("*.parquet")
     path.write_bytes(content)
+    EntityHasher(sqlite)("entity")
     reads = (
         lambda: find_by_id(sqlite, [prediction_id]),
         lambda: read_predictions(sqlite),

@@ -162,6 +162,15 @@ def test_forget_deletes_all_rows_of_the_entity_and_of_no_other(settings: LogSett
     assert maintenance.forget(settings, "x") == maintenance.DeletedRows(0, 0, 0)
 
 
+def test_forget_without_the_key_fails_and_makes_none(sqlite: LogSettings) -> None:
+    """With a new key nothing would be found, and "0 deleted" be reported."""
+    write(sqlite, at(0, 0, entity="x"))
+    sqlite.key_file.unlink()
+    with pytest.raises(SklineError, match="nothing was deleted: there is no entity key"):
+        maintenance.forget(sqlite, "x")
+    assert not sqlite.key_file.exists()
+
+
 def test_sealed_days_stay_as_private_as_they_were_made(sqlite: LogSettings) -> None:
     write(sqlite, at(1, 0, entity="x"), at(1, 1, entity="y"))
     maintenance.seal(sqlite)
@@ -261,6 +270,8 @@ def test_commands_print_what_they_changed(sqlite: LogSettings, tmp_path: Path) -
     assert "1 row rejected (rows are counted from 0); correct them" in labelled.stderr
     assert skline("log", "seal").stdout.endswith("2 predictions sealed in 2 days\n")
     assert "sealed      2 in 2 days" in skline("log", "status").stdout
-    assert "0 predictions from the database, 1 from sealed days" in skline("log", "forget", "y").stdout
+    forgotten = skline("log", "forget", "y").stdout
+    assert "0 predictions from the database, 1 from sealed days" in forgotten
+    assert "skline trace --forget" in forgotten
     assert "--days" in skline("log", "purge").stderr
     assert "0 predictions from the database, 1 from sealed days" in skline("log", "purge", "--days", "2").stdout

@@ -17,7 +17,8 @@ NO_PREDICTIONS = ("predictions", "0 in the log")
 FORGET_NOTE = f"""\
 `skline log forget ENTITY` deletes the predictions and labels above, sealed or not. It does not reach:
 - the rows that `skline retrain` took from the log: then delete all snapshots in {FEEDBACK}, with their .dvc
-  files; the next `skline retrain` makes one snapshot of all that is in the log;
+  files; `dvc repro` trains without them, and the next training of `skline retrain` makes one snapshot of all that is
+  in the log;
 - the source's table, data/, DVC's cache and its remote: remove the rows from the source, run `dvc repro` and `dvc gc`;
 - models that were fitted on the rows, and the rows in their artifacts: fit and promote another model, delete these."""
 NO_KEY = "not searched: the entity key is not here (SKLINE_LOG__ENTITY_KEY, or entity.key in the folder of the log)"

@@ -3,11 +3,9 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-import yaml
 
 from skline import paths
 from skline.doctor.findings import Finding, join_first
@@ -23,10 +21,12 @@ MERGED_FILES = (
 #: States in the output of `dvc status`: of an output that is not in the workspace, and of one that is up to date,
 #: but not in DVC's cache.
 DELETED, NOT_IN_CACHE = "deleted", "not in cache"
+#: The stages that do not run before a model passes the gates.
+WAITING = ("gate", "register")
 
 
 class Change(NamedTuple):
-    """One difference between dvc.lock and the workspace; `is_output` also if a stage depends on another's output."""
+    """One difference between dvc.lock and the workspace; `is_output` if it is, or follows from, that of an output."""
 
     stage: str
     name: str
@@ -88,14 +88,27 @@ def check_dvc() -> list[Finding]:
     if done.returncode != 0:
         output = " ".join(done.stderr.split())[:300]
         return [Finding("broken", f"`dvc status` fails: {output}", "correct what it names")]
-    changes = parse_status(done.stdout, _recorded_outputs())
-    if _gate_failed():  # these stages cannot run before a model passes; the check of the artifact reports that
-        changes = [change for change in changes if change.stage not in ("gate", "register")]
-    return [diagnose(changes, has_remote=_has_remote())]
+    return diagnose_all(parse_status(done.stdout), gate_failed=_gate_failed(), has_remote=_has_remote())
+
+
+def diagnose_all(changes: Sequence[Change], *, gate_failed: bool, has_remote: bool) -> list[Finding]:
+    """Return the finding on all that `dvc status` lists; after a rejection one of its own on the stages that wait."""
+    is_waiting = gate_failed and any(
+        change.stage == WAITING[0] and change.state not in (DELETED, NOT_IN_CACHE) for change in changes
+    )
+    if not is_waiting:
+        return [diagnose(changes, has_remote=has_remote)]
+    waiting = [stage for stage in WAITING if any(change.stage == stage for change in changes)]
+    message = (
+        f"the gate has not passed: dvc.lock is out of date for {', '.join(waiting)}, which wait for a model that passes"
+    )
+    finding = Finding("warning", message, f"see {paths.REPORT}")
+    others = [change for change in changes if change.stage not in WAITING]
+    return [*([diagnose(others, has_remote=has_remote)] if others else []), finding]
 
 
 def diagnose(changes: Sequence[Change], *, has_remote: bool) -> Finding:
-    """Return the one cause of all that `dvc status` lists: a later stage is out of date because an earlier one is.
+    """Return the causes of all that `dvc status` lists, and the stages that it lists besides.
 
     Another release is no fault: `skline promote` and `rollback` make one, and the verdict on the model was right then.
     """
@@ -109,8 +122,10 @@ def diagnose(changes: Sequence[Change], *, has_remote: bool) -> Finding:
         by_stage: dict[str, list[str]] = {}
         for change in causes:
             by_stage.setdefault(change.stage, []).append(f"{change.name} {change.state}".strip())
-        stale = [f"{stage} ({join_first(reasons, 2)})" for stage, reasons in by_stage.items()]
-        return Finding("warning", f"dvc.lock is out of date: {join_first(stale, 3)}", "uv run dvc repro")
+        stale = ", ".join(f"{stage} ({join_first(reasons, 2)})" for stage, reasons in by_stage.items())
+        others = ", ".join(dict.fromkeys(change.stage for change in changes if change.stage not in by_stage))
+        message = f"dvc.lock is out of date: {stale}" + (f"; `dvc status` also lists {others}" if others else "")
+        return Finding("warning", message, "uv run dvc repro")
     return _diagnose_outputs(changes, has_remote=has_remote)
 
 
@@ -139,15 +154,6 @@ def _diagnose_outputs(changes: Sequence[Change], *, has_remote: bool) -> Finding
     return Finding("ok", "dvc.lock is up to date")
 
 
-def _recorded_outputs() -> list[str]:
-    """Return the outputs that dvc.lock records; empty if it cannot be read, which `dvc status` reports."""
-    try:
-        stages = (yaml.safe_load(paths.DVC_LOCK.read_text(encoding="utf-8")) or {}).get("stages", {})
-        return [out["path"] for stage in stages.values() for out in stage.get("outs", [])]
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError):
-        return []
-
-
 def _has_remote() -> bool:
     """Return whether the project has a remote of DVC, from which outputs can be pulled."""
     files = (Path(".dvc/config"), Path(".dvc/config.local"))
@@ -162,8 +168,12 @@ def _gate_failed() -> bool:
         return False
 
 
-def parse_status(status: str, outputs: Iterable[str]) -> list[Change]:
-    """Return what `dvc status --json` lists; `outputs` are the paths that stages write."""
+def parse_status(status: str) -> list[Change]:
+    """Return what `dvc status --json` lists.
+
+    A dependency that another stage writes is no cause if that output is listed too. If it is not, dvc.lock records the
+    output as it is, and the stage has not run with it: it was interrupted, or failed.
+    """
     kinds: list[tuple[str, str, str, str]] = []
     for stage, entries in json.loads(status or "{}").items():
         for entry in entries:
@@ -171,7 +181,7 @@ def parse_status(status: str, outputs: Iterable[str]) -> list[Change]:
                 kinds.append((stage, "", str(entry), ""))
                 continue
             kinds += [(stage, kind, *change) for kind, states in entry.items() for change in _flatten(states)]
-    written = {*outputs, *(name for _, kind, name, _ in kinds if kind == "changed outs")}
+    written = {name for _, kind, name, _ in kinds if kind == "changed outs"}
     return [
         Change(stage, name, state, is_output=any(name == out or name.startswith(f"{out}/") for out in written))
         for stage, _, name, state in kinds

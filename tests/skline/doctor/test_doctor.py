@@ -369,6 +369,15 @@ RELEASED = [{"changed deps": {"releases": "modified"}}]
             CLONE | {"train": [{"changed deps": {"data/raw": "deleted", "engine.json": {"stages.train": "modified"}}}]},
             "dvc.lock is out of date: train (stages.train modified)", "uv run dvc repro",
         ),
+        (
+            {
+                "evaluate": [{"changed deps": {"model.txt": "modified"}}, {"changed outs": {"metrics": "deleted"}}],
+                "package": [{"changed deps": {"metrics": "deleted", "params.yaml": {"train": "modified"}}}],
+                "assess": [{"changed deps": {"metrics": "deleted"}}],
+            },
+            "dvc.lock is out of date: evaluate (model.txt modified), package (train modified); `dvc status` also lists",
+            "uv run dvc repro",
+        ),
         ({"assess": RELEASED}, "dvc.lock is up to date but for the release", ""),
         (
             {"assess": RELEASED, "gate": [{"changed outs": {"artifact": "deleted"}}]},
@@ -380,12 +389,30 @@ RELEASED = [{"changed deps": {"releases": "modified"}}]
     ],
 )  # fmt: skip
 def test_status_of_dvc_has_one_diagnosis_and_one_remedy(status: dict[str, object], message: str, remedy: str) -> None:
-    changes = repository.parse_status(json.dumps(status), ["data/raw"])
+    changes = repository.parse_status(json.dumps(status))
     finding = repository.diagnose(changes, has_remote=True)
     assert finding.message.startswith(message)
     assert finding.remedy.startswith(remedy)
     if status is CLONE:
         assert repository.diagnose(changes, has_remote=False).remedy == "uv run dvc repro"
+
+
+def test_stages_that_wait_for_the_gate_are_reported_apart() -> None:
+    gate = [{"changed deps": {"models/candidate": "modified"}}, {"changed outs": {"artifact": "deleted"}}]
+    status = {"gate": gate, "register": [{"changed deps": {"artifact": "deleted"}}]}
+
+    def messages(status: dict[str, object], *, gate_failed: bool) -> list[str]:
+        changes = repository.parse_status(json.dumps(status))
+        return [each.message for each in repository.diagnose_all(changes, gate_failed=gate_failed, has_remote=True)]
+
+    [waiting] = messages(status, gate_failed=True)
+    assert waiting.startswith("the gate has not passed: dvc.lock is out of date for gate, register, which wait for")
+    stale = "dvc.lock is out of date: train (changed command)"
+    assert messages(status | {"train": ["changed command"]}, gate_failed=True) == [stale, waiting]
+    [message] = messages(status, gate_failed=False)
+    assert message == "dvc.lock is out of date: gate (models/candidate modified); `dvc status` also lists register"
+    [message] = messages({"gate": gate[1:]}, gate_failed=True)
+    assert message == "outputs that dvc.lock records are not here, as in a new clone: artifact"
 
 
 def test_artifact_that_is_not_here_is_reported_with_the_other_outputs_only(project: Path) -> None:

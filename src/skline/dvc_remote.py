@@ -5,21 +5,26 @@ DVC does the work, as a process of its own; its commands are used as they are.
 
 import importlib.util
 import json
+import os
+import re
 import secrets
 import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from skline.errors import SklineError
+from skline.paths import DVC_LOCK
 from skline.redaction import redact
 
 #: Seconds that DVC gets for requests to a remote.
 TIMEOUT = 120.0
 #: Folder below the remote in which the check writes and deletes a file.
 CHECK_FOLDER = "skline-check"
+#: The hash of a directory in DVC's messages.
+_DIRECTORY_HASH = re.compile(r"\bmd5: ([0-9a-f]{32}\.dir)\b")
 
 
 class RemoteKind(NamedTuple):
@@ -75,11 +80,15 @@ class Remote(NamedTuple):
 
 
 class CloudState(NamedTuple):
-    """What is not in both places: to push, to pull, and in neither of them."""
+    """What is not in both places, by name: to push, to pull, and in neither of them.
+
+    Of the latter `lost` are outputs of stages, and `lost_tables` what `.dvc` files track, which no stage makes.
+    """
 
     to_push: list[str]
     to_pull: list[str]
     lost: list[str]
+    lost_tables: tuple[str, ...] = ()
 
 
 def dvc_address(url: str) -> str:
@@ -148,9 +157,40 @@ def cloud_state(root: Path, timeout: float = TIMEOUT) -> CloudState:
     SklineError
         If the remote cannot be reached, or denies access; one line.
     """
-    states = json.loads(run_dvc(root, "status", "--cloud", "--json", timeout=timeout) or "{}")
-    return CloudState(*([name for name, state in states.items() if state == each] for each in
-                        ("new", "deleted", "missing")))  # fmt: skip
+    done = _run(root, "status", "--cloud", "--json", timeout=timeout)
+    states, recorded = json.loads(done.stdout or "{}"), _recorded_outputs(root)
+    names: dict[str, set[str]] = {state: set() for state in ("new", "deleted", "missing")}
+    for name, state in states.items():
+        names[state].add(next((out for out in recorded if name.startswith(f"{out}/")), name))
+    # A directory whose list of files is missing is not among the states: a warning has its hash.
+    absent = set(_DIRECTORY_HASH.findall(done.stderr))
+    names["missing"] |= {out for out, digest in recorded.items() if digest in absent}
+    tables = {name for name in names["missing"] if (root / f"{name}.dvc").is_file()}
+    return CloudState(
+        sorted(names["new"]), sorted(names["deleted"]), sorted(names["missing"] - tables), tuple(sorted(tables))
+    )
+
+
+def _recorded_outputs(root: Path) -> dict[str, str]:
+    """Return the hash of each output that dvc.lock or a .dvc file records; those that cannot be read are left out."""
+    lists = [(Path(), stage) for stage in (_read_yaml(root / DVC_LOCK).get("stages") or {}).values()]
+    for folder, folders, files in os.walk(root):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        paths = [Path(folder, name) for name in files if name.endswith(".dvc")]
+        lists += [(path.parent.relative_to(root), _read_yaml(path)) for path in paths]
+    outputs = [(folder, out) for folder, content in lists for out in content.get("outs") or []]
+    return {(folder / out["path"]).as_posix(): out.get("md5", "") for folder, out in outputs}
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a file; empty if there is none."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def check_writable(remote: Remote, timeout: float = TIMEOUT) -> None:
@@ -202,6 +242,10 @@ def run_dvc(root: Path, *arguments: str, timeout: float | None = None) -> str:
     SklineError
         If it fails or takes longer than `timeout` seconds; the message is DVC's, as one line without secrets.
     """
+    return _run(root, *arguments, timeout=timeout).stdout
+
+
+def _run(root: Path, *arguments: str, timeout: float | None = None) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "dvc", *arguments]
     try:
         done = subprocess.run(  # noqa: S603 (DVC)
@@ -215,4 +259,4 @@ def run_dvc(root: Path, *arguments: str, timeout: float | None = None) -> str:
         errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR: ")]
         message = " ".join((errors[0] if errors else done.stderr[-300:]).removeprefix("ERROR: ").split())
         raise SklineError(f"`dvc {arguments[0]}` failed: {redact(message)}")
-    return done.stdout
+    return done

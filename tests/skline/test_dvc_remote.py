@@ -65,7 +65,11 @@ def test_states_are_described_with_their_remedies() -> None:
     state = CloudState([f"file{number}" for number in range(7)], ["models"], ["data"])
     lines = described(state)
     assert lines[0] == "not there: file0, file1, file2, file3, file4 and 2 more; `uv run dvc push` stores them"
-    assert [line.partition(":")[0] for line in lines[1:]] == ["only there", "neither here nor there"]
+    assert [line.partition(":")[0] for line in lines[1:]] == ["only there", "outputs neither here nor there"]
+    assert described(CloudState([], [], ["models"], ("t.csv",))) == [
+        "tables neither here nor there: t.csv; run `uv run dvc push` where they are",
+        "outputs neither here nor there: models; `uv run dvc repro` makes them again, once the tables are here",
+    ]
     assert described(CloudState([], [], [])) == [
         "content   everything that dvc.lock and the .dvc files record is there"
     ]
@@ -77,7 +81,31 @@ def test_doctor_warns_of_what_was_not_pushed() -> None:
     assert (found.level, found.remedy) == ("warning", "uv run dvc push")
     found = doctor_check.diagnose(remote, CloudState([], [], ["artifact"]))
     assert (found.level, found.message) == ("warning", "neither here nor in the remote /mnt: artifact")
+    found = doctor_check.diagnose(remote, CloudState([], [], ["artifact"], ("t.csv",)))
+    assert (found.message, found.remedy) == (
+        "tables neither here nor in the remote /mnt: t.csv", "uv run dvc push where they are"
+    )  # fmt: skip
+    assert found.details[0].startswith("nor are outputs: artifact; uv run dvc repro makes")
     assert doctor_check.diagnose(remote, CloudState([], ["data"], [])).level == "ok"
+
+
+def test_tables_and_directories_that_are_nowhere_are_listed_by_name(tmp_path: Path) -> None:
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    (tmp_path / "dvc.yaml").write_text(
+        "stages:\n  train: {cmd: 'true', outs: [models, b.txt, a.txt], metrics: [{plots: {cache: false}}]}\n"
+    )
+    outs = [f"{{path: {name}, hash: md5, md5: {digit * 32}.dir}}" for name, digit in (("models", "a"), ("plots", "b"))]
+    outs += [f"{{path: {name}, hash: md5, md5: {digit * 32}}}" for name, digit in (("b.txt", "c"), ("a.txt", "d"))]
+    (tmp_path / "dvc.lock").write_text(f"schema: '2.0'\nstages:\n  train: {{cmd: 'true', outs: [{', '.join(outs)}]}}\n")
+    (tmp_path / "data").mkdir()
+    for name, digest in (("t.csv", "e" * 32), ("days", "f" * 32 + ".dir")):
+        (tmp_path / f"data/{name}.dvc").write_text(f"outs:\n- {{path: {name}, hash: md5, md5: {digest}}}\n")
+    (tmp_path / "storage").mkdir()
+    dvc_remote.add_remote(tmp_path, "storage", str(tmp_path / "storage"))
+    assert dvc_remote.cloud_state(tmp_path) == CloudState(
+        [], [], ["a.txt", "b.txt", "models"], ("data/days", "data/t.csv")
+    )
 
 
 def repository(folder: Path, url: str) -> Path:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from skline.commands import Subparsers
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from skline.dvc_remote import CloudState
 
 #: Names that a line lists.
@@ -76,15 +78,17 @@ def remote(_: argparse.Namespace) -> None:
 
 def described(state: "CloudState") -> list[str]:
     """Return a line for each state that outputs are in."""
+    make = "`uv run dvc repro` makes them again" + (", once the tables are here" if state.lost_tables else "")
     lines = [
         (state.to_push, "not there", "`uv run dvc push` stores them"),
         (state.to_pull, "only there", "`uv run dvc pull` gets them"),
-        (state.lost, "neither here nor there", "`uv run dvc repro` makes them again"),
+        (state.lost_tables, "tables neither here nor there", "run `uv run dvc push` where they are"),
+        (state.lost, "outputs neither here nor there", make),
     ]
     found = [f"{what + ':':<9} {_listed(names)}; {remedy}" for names, what, remedy in lines if names]
     return found or ["content   everything that dvc.lock and the .dvc files record is there"]
 
 
-def _listed(names: list[str]) -> str:
+def _listed(names: "Sequence[str]") -> str:
     more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
     return ", ".join(names[:LISTED]) + more

@@ -30,6 +30,10 @@ def diagnose(remote: dvc_remote.Remote, state: dvc_remote.CloudState) -> Finding
     """Return what is missing in the remote; what is only there is reported by the check of DVC."""
     if state.to_push:
         return Finding("warning", f"not in the remote {remote.url}: {join_first(state.to_push)}", "uv run dvc push")
+    if state.lost_tables:
+        message = f"tables neither here nor in the remote {remote.url}: {join_first([*state.lost_tables])}"
+        outputs = f"nor are outputs: {join_first(state.lost)}; uv run dvc repro makes them again from the tables"
+        return Finding("warning", message, "uv run dvc push where they are", (outputs,) if state.lost else ())
     if state.lost:
         message = f"neither here nor in the remote {remote.url}: {join_first(state.lost)}"
         return Finding("warning", message, "uv run dvc repro, then uv run dvc push")

@@ -147,11 +147,18 @@ def _diagnose_outputs(changes: Sequence[Change], *, has_remote: bool) -> Finding
         return Finding("warning", "this clone has not registered the artifact in its registry", "uv run dvc repro")
     if missing:
         message = f"outputs that dvc.lock records are not here, as in a new clone: {join_first(missing)}"
-        return Finding("warning", message, "uv run dvc pull" if has_remote else "uv run dvc repro")
+        return Finding("warning", message, "uv run dvc pull" if has_remote else _make_again(changes))
     if uncached:
         message = f"outputs are not in DVC's cache: {join_first(uncached)}"
-        return Finding("warning", message, "uv run dvc repro")
+        return Finding("warning", message, _make_again(changes))
     return Finding("ok", "dvc.lock is up to date")
+
+
+def _make_again(changes: Sequence[Change]) -> str:
+    """Return how to make outputs again; what .dvc files track is no stage's output."""
+    tables = [each.name for each in changes if each.stage.endswith(".dvc") and not Path(each.name).exists()]
+    copy = f"get {join_first(sorted(set(tables)))} from where it is tracked, then " if tables else ""
+    return f"{copy}uv run dvc repro"
 
 
 def _has_remote() -> bool:

@@ -385,6 +385,10 @@ RELEASED = [{"changed deps": {"releases": "modified"}}]
         ),
         ({"assess": RELEASED, "train": ["changed command"]}, "dvc.lock is out of date: train (changed", "uv run dvc"),
         ({"train": ["changed command"]}, "dvc.lock is out of date: train (changed command)", "uv run dvc repro"),
+        (
+            {"t.csv.dvc": [{"changed outs": {"t.csv": "not in cache"}}]},
+            "outputs are not in DVC's cache: t.csv", "get t.csv from where it is tracked, then uv run dvc repro",
+        ),
         ({"train": [{"changed outs": {"model.txt": "not in cache"}}]}, "outputs are not in DVC's", "uv run dvc repro"),
     ],
 )  # fmt: skip

@@ -22,6 +22,12 @@ def how_to_get(output: Path, purpose: str = "to create it") -> str:
     return f"run `dvc pull` to fetch what {DVC_LOCK} records, or {create}" if _is_recorded(output) else f"run {create}"
 
 
+def has_remote() -> bool:
+    """Return whether the project in the current folder has a remote of DVC, from which data can be pulled."""
+    files = (Path(".dvc/config"), Path(".dvc/config.local"))
+    return any("remote " in path.read_text(encoding="utf-8") for path in files if path.is_file())
+
+
 def _is_recorded(output: Path) -> bool:
     """Whether dvc.lock has a file, or a folder around it; read as text, because a service may have no YAML parser."""
     root = find_project(output.absolute().parent)

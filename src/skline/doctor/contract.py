@@ -1,5 +1,6 @@
 """Check of src/model: the contract describes the data, the source has its columns, and the pipeline can be built."""
 
+import glob
 import importlib
 import importlib.util
 from pathlib import Path
@@ -9,6 +10,7 @@ from skline import paths
 from skline.contract.spec import Contract
 from skline.doctor.findings import Finding
 from skline.errors import SklineError
+from skline.project import has_remote
 from skline.settings import Settings
 from skline.settings.lookups import with_lookups
 from skline.settings.source import Source as SourceSettings
@@ -16,6 +18,7 @@ from skline.settings.source import with_source_format
 
 #: Folder of the user's own modules.
 MODEL = Path("src/model")
+CORRECT_SOURCE = "correct the source, or src/model and params.yaml"
 
 
 def check() -> list[Finding]:
@@ -99,16 +102,20 @@ def _check_source(contract: Contract, settings: SourceSettings, source_module: M
         empty = schema.empty_table().select([name for name in schema.names if name in requested])
         ingest(empty, Columns(schema.names, contract, reads, source_module.prepare, source=settings.uri))
     except SklineError as error:
-        return [Finding("broken", str(error), _remedy(settings.uri))]
+        return [_describe_missing(settings.uri) or Finding("broken", str(error), CORRECT_SOURCE)]
     except Exception as error:  # noqa: BLE001 (the user's prepare() may fail on a table without rows)
         message = f"prepare() in {MODEL}/source.py fails on a table without rows, so the columns are not checked"
         return [Finding("warning", f"{message}: {_one_line(error)}", "make it work on whole columns")]
     return []
 
 
-def _remedy(uri: str) -> str:
-    """Return what to do about a source that cannot be read."""
-    record = Path(f"{uri}.dvc")
-    if record.is_file() and not Path(uri).exists():
-        return f"uv run dvc checkout {record}; if the cache is elsewhere, uv run dvc pull {record}"
-    return "correct the source, or src/model and params.yaml"
+def _describe_missing(uri: str) -> Finding | None:
+    """Return the finding on a missing table that DVC records; None if the source has another fault."""
+    from skline.sources.locate import dvc_record
+
+    record = dvc_record(uri)
+    if record is None or glob.glob(uri):  # noqa: PTH207 - a pattern may be absolute
+        return None
+    otherwise = f"uv run dvc pull {record}" if has_remote() else "copy the table here"
+    remedy = f"uv run dvc checkout {record}; if DVC's cache lacks it, {otherwise}"
+    return Finding("broken", f"source.uri: there is no file {uri!r}, but {record} records it", remedy)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from skline import paths
 from skline.doctor.findings import Finding, join_first
 from skline.errors import SklineError
+from skline.project import has_remote
 from skline.release.verdict import read_verdict
 
 #: What determines the model: an artifact that was made with uncommitted changes here cannot be made again.
@@ -88,7 +89,7 @@ def check_dvc() -> list[Finding]:
     if done.returncode != 0:
         output = " ".join(done.stderr.split())[:300]
         return [Finding("broken", f"`dvc status` fails: {output}", "correct what it names")]
-    return diagnose_all(parse_status(done.stdout), gate_failed=_gate_failed(), has_remote=_has_remote())
+    return diagnose_all(parse_status(done.stdout), gate_failed=_gate_failed(), has_remote=has_remote())
 
 
 def diagnose_all(changes: Sequence[Change], *, gate_failed: bool, has_remote: bool) -> list[Finding]:
@@ -159,12 +160,6 @@ def _make_again(changes: Sequence[Change]) -> str:
     tables = [each.name for each in changes if each.stage.endswith(".dvc") and not Path(each.name).exists()]
     copy = f"get {join_first(sorted(set(tables)))} from where it is tracked, then " if tables else ""
     return f"{copy}uv run dvc repro"
-
-
-def _has_remote() -> bool:
-    """Return whether the project has a remote of DVC, from which outputs can be pulled."""
-    files = (Path(".dvc/config"), Path(".dvc/config.local"))
-    return any("remote " in path.read_text(encoding="utf-8") for path in files if path.is_file())
 
 
 def _gate_failed() -> bool:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from skline.errors import SklineError
+from skline.project import has_remote
 
 PACKAGE = "package:"
 
@@ -40,9 +41,14 @@ def local_file(uri: str) -> Iterator[Path]:
 
 def missing_file(uri: str, advice: str = "; correct source.uri in params.yaml") -> SklineError:
     """Return the error for a missing file, folder or pattern of files; `advice` is for one that DVC does not have."""
-    if records := sorted(glob.glob(f"{uri.rstrip('/')}.dvc")):  # noqa: PTH207 - a pattern may be absolute
-        advice = f", but {records[0]} records it; run `dvc pull {records[0]}`"
+    if record := dvc_record(uri):
+        advice = f", but {record} records it; run `dvc {'pull' if has_remote() else 'checkout'} {record}`"
     return SklineError(f"source.uri: there is no file {uri!r}{advice}")
+
+
+def dvc_record(uri: str) -> str | None:
+    """Return the .dvc file that records a file, a folder or the first file of a pattern; None without one."""
+    return min(glob.glob(f"{uri.rstrip('/')}.dvc"), default=None)  # noqa: PTH207 - a pattern may be absolute
 
 
 def is_remote(uri: str) -> bool:

@@ -534,7 +534,13 @@ def test_missing_table_that_dvc_records_is_restored_by_checkout(project: Path) -
     (project / "data/source/prices.csv").unlink()
     [finding] = contract_check.check()
     assert finding.level == "broken"
-    assert (finding.remedy or "").startswith("uv run dvc checkout data/source/prices.csv.dvc")
+    message = "source.uri: there is no file 'data/source/prices.csv', but data/source/prices.csv.dvc records it"
+    assert finding.message == message
+    checkout = "uv run dvc checkout data/source/prices.csv.dvc; if DVC's cache lacks it, "
+    assert finding.remedy == f"{checkout}copy the table here"
+    write(".dvc/config", "[core]\n    remote = s\n['remote \"s\"']\n    url = /mnt\n")
+    [finding] = contract_check.check()
+    assert (finding.message, finding.remedy) == (message, f"{checkout}uv run dvc pull data/source/prices.csv.dvc")
 
 
 def test_a_service_that_rejects_the_release_is_reported_until_it_ends(project: Path) -> None:

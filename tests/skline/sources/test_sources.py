@@ -80,13 +80,17 @@ def test_names_the_missing_file_or_package(uri: str, message: str) -> None:
 def test_names_the_record_of_dvc_of_a_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("t.csv.dvc").touch()
-    message = "there is no file '{}', but t.csv.dvc records it; run `dvc pull t.csv.dvc`$"
+    message = "there is no file '{}', but t.csv.dvc records it; run `dvc checkout t.csv.dvc`$"
     with pytest.raises(SklineError, match=message.format("t.csv")), local_file("t.csv"):
         pass
     with pytest.raises(SklineError, match=message.format(r"\*.csv")):
         find_parts("*.csv")
     with pytest.raises(SklineError, match=message.format("t.csv")):
         database_file("sqlite:///t.csv", "sqlite:///")
+    Path(".dvc").mkdir()
+    Path(".dvc/config").write_text("[core]\n    remote = s\n['remote \"s\"']\n    url = /mnt\n", encoding="utf-8")
+    with pytest.raises(SklineError, match=r"records it; run `dvc pull t.csv.dvc`$"), local_file("t.csv"):
+        pass
 
 
 @pytest.mark.parametrize(

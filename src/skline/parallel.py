@@ -16,14 +16,12 @@ import platform
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import CancelledError, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import CancelledError
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from importlib import import_module
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -83,44 +81,6 @@ class ThisProcess:
 LOCAL = ThisProcess()
 
 
-class LocalProcesses:
-    """Makes calls in processes of this machine, one for each processor, each with its share of the threads.
-
-    For long calls: every process imports the libraries, and gets the data with each of its tasks. The last bits of a
-    result may differ from those of this process, which divides sums among more threads.
-    """
-
-    def map(self, function: Callable[[Data, Task], Result], data: Data, tasks: Iterable[Task]) -> Iterator[Result]:
-        """Yield `function(data, task)` for each task, in the order of the tasks.
-
-        Raises
-        ------
-        SklineError
-            If a process ends before its call, as the system ends one for which there is no memory.
-        """
-        import joblib
-
-        listed, processors = list(tasks), joblib.cpu_count()
-        count = max(1, min(len(listed), processors))
-        # Spawned, because a fork of a process that has used OpenMP can wait for its threads forever.
-        processes = ProcessPoolExecutor(
-            count, get_context("spawn"), initializer=_set_threads, initargs=(processors // count,)
-        )
-        with processes:
-            try:
-                yield from processes.map(partial(function, data), listed)
-            except BrokenProcessPool as error:
-                raise SklineError(
-                    "a process on this machine ended before its work was done, probably because the memory is full: "
-                    "close other programs, or use a machine with more memory"
-                ) from error
-
-
-def _set_threads(count: int) -> None:
-    """Set how many threads the libraries use that this process loads from now on."""
-    os.environ.update({"OMP_NUM_THREADS": str(count), "OPENBLAS_NUM_THREADS": str(count)})
-
-
 @contextmanager
 def parallel(settings: EngineSettings, libraries: Iterable[str] = ()) -> Iterator[Workers]:
     """Yield what makes calls: this process, or the workers of a Dask cluster for as long as the block runs.
@@ -169,7 +129,7 @@ def connected(scheduler: str | None, workers: int, setting: str) -> Iterator[Any
         if address is None:
             cluster = stack.enter_context(
                 distributed.LocalCluster(
-                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                    n_workers=workers, threads_per_worker=1, host="127.0.0.1", dashboard_address="127.0.0.1:0"
                 )
             )
         try:

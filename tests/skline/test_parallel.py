@@ -14,20 +14,18 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import joblib
 import pytest
 import threadpoolctl
 
 from skline import parallel
 from skline.errors import SklineError
-from skline.parallel import LOCAL, DaskWorkers, LocalProcesses, this_environment
+from skline.parallel import LOCAL, DaskWorkers, this_environment
 from skline.search.result import SearchResult
 from skline.search.search import search
 from skline.settings import EngineSettings, Search
 from skline.settings.evaluation import Evaluate
 from skline.stages.evaluate import evaluate
 from tests.fixtures import demo
-from tests.fixtures.calls import end_process, where
 from tests.fixtures.sample_project.pipeline import build_pipeline
 
 SPACE = {"model__learning_rate": [0.02, 0.05, 0.1, 0.2, 0.3], "model__max_leaf_nodes": [7, 15, 31, 63]}
@@ -45,20 +43,6 @@ def test_this_process_makes_one_call_after_the_other() -> None:
     assert next(results) == 10
     assert taken == [0]
     assert list(results) == [11, 12]
-
-
-def test_processes_of_this_machine_yield_results_in_the_order_of_the_tasks() -> None:
-    results = list(LocalProcesses().map(where, 10, range(3)))
-    assert [number for number, _, _ in results] == [10, 11, 12]
-    processes = {process for _, process, _ in results}
-    assert os.getpid() not in processes
-    assert len(processes) == min(joblib.cpu_count(), 3)
-    assert {int(threads) for _, _, threads in results} == {max(1, joblib.cpu_count() // 3)}
-
-
-def test_an_error_says_that_a_process_of_this_machine_ended() -> None:
-    with pytest.raises(SklineError, match="a process on this machine ended before its work was done"):
-        list(LocalProcesses().map(end_process, 10, [0]))
 
 
 def test_the_engine_is_this_process_by_default() -> None:

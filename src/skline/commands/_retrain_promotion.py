@@ -85,7 +85,7 @@ def release_version(
     Return False and print why if a newer assessment rejects the version: it waits for a person.
     """
     from skline.commands.promote import publish
-    from skline.release.promotion import RejectedSince
+    from skline.release.assessment import RejectedSince
     from skline.retraining.promotion import PREFIX
 
     assert training.version is not None  # noqa: S101 - it is to be promoted, so it was registered

@@ -11,8 +11,9 @@ from skline.errors import SklineError
 from skline.locks import file_lock
 from skline.logs.settings import LogSettings
 from skline.logs.stores import open_store
+from skline.release.assessment import RejectedSince
 from skline.release.manifest import Arm, Release, publish_manifest
-from skline.release.promotion import PromotionPlan, RejectedSince
+from skline.release.promotion import PromotionPlan
 from skline.release.verdict import GateResult, Verdict
 from skline.retraining.journal import FILE_NAME, Training, read_journal
 from skline.retraining.training import TrainingResult

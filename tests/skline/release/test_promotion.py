@@ -22,14 +22,11 @@ from skline.errors import SklineError
 from skline.files import sha256
 from skline.registry.record import open_client
 from skline.registry.versions import Version
+from skline.release.assessment import RejectedSince, check_verdict, check_version, find_rejection
 from skline.release.experiment import Design
 from skline.release.journal import Approval, Entry, read_journal
 from skline.release.promotion import (
     PromotionPlan,
-    RejectedSince,
-    check_verdict,
-    check_version,
-    find_rejection,
     promote,
     require_look_size,
 )

@@ -9,7 +9,7 @@ from sklearn.pipeline import Pipeline
 from skline import paths
 from skline.contract.spec import Contract
 from skline.files import read_table, write_text
-from skline.parallel import LocalProcesses
+from skline.local_processes import LocalProcesses
 from skline.retraining.replay.comparison import compare_policies, period_bounds, to_result
 from skline.retraining.replay.live import live_outcome, read_replayed, to_scores
 from skline.retraining.replay.measures import choose_metric, measure

@@ -209,7 +209,7 @@ def _columns(rows: Collection[Row], names: Sequence[str]) -> dict[str, list[Any]
 
 
 def is_mixed(types: set[type]) -> bool:
-    """Whether values of these types would change in one column; whole numbers beside fractions do not."""
+    """Whether values of these types would change in one column; whole numbers among fractions do not."""
     types = types - {type(None)}
     return len(types) > 1 and types != {int, float}
 
